@@ -1,0 +1,114 @@
+"""Writer of `.mtjb` model files (FORMAT.md)."""
+
+from __future__ import annotations
+
+import binascii
+import os
+import struct
+from pathlib import Path
+
+import numpy as np
+from mtjkit_core import model as mtjb
+from mtjkit_core.errors import ConfigError
+from numpy.typing import NDArray
+
+from mtjkit_export.network import LayerSpec, Network
+
+
+def pack_runs(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Pack the last axis, a run of bits, into little-endian words, bit 0 first; padding 0.
+
+    Args:
+        bits: (..., n).
+
+    Returns:
+        (..., ceil(n / 32)) uint32.
+    """
+    spare = -bits.shape[-1] % 32
+    padded = np.pad(bits, [(0, 0)] * (bits.ndim - 1) + [(0, spare)])
+    packed = np.packbits(padded, axis=-1, bitorder="little")
+    return np.ascontiguousarray(packed).view("<u4")
+
+
+def encode(network: Network) -> bytes:
+    """Turn a network into the bytes of a model file.
+
+    Raises:
+        ConfigError: the name or the class names cannot be stored.
+    """
+    name = network.name.encode()
+    if len(name) > mtjb.NAME_BYTES:
+        raise ConfigError(f"model name {network.name!r} takes more than {mtjb.NAME_BYTES} bytes")
+    if any("\n" in label for label in network.class_names):
+        raise ConfigError("a class name cannot hold a line break")
+    labels = "\n".join(network.class_names).encode()
+    labels += bytes(-len(labels) % 4)
+    layers = network.geometry()
+    table = b"".join(
+        struct.pack(mtjb.LAYER, g.kind, g.padding, g.pool, 0, g.out_channels, 0) for g in layers
+    )
+    body = b"".join(
+        _layer_data(spec, first=g.index == 0)
+        for spec, g in zip(network.layers, layers, strict=True)
+    )
+    size = mtjb.HEADER_BYTES + len(labels) + len(table) + len(body) + mtjb.CRC_BYTES
+    rule = network.pixel_rule
+    header = struct.pack(
+        mtjb.HEADER,
+        mtjb.MAGIC,
+        mtjb.MAJOR,
+        mtjb.MINOR,
+        len(layers),
+        0,
+        size,
+        *network.input_shape,
+        rule.mul,
+        rule.add,
+        rule.div,
+        len(labels),
+        0,
+        0,
+    )
+    data = header + name.ljust(mtjb.NAME_BYTES, b"\0") + labels + table + body
+    data += struct.pack("<I", binascii.crc32(data))
+    mtjb.Model(data)  # what is written can be read
+    return data
+
+
+def _layer_data(spec: LayerSpec, first: bool) -> bytes:
+    out = len(spec.weights)
+    bits = spec.weights > 0
+    # The first layer's rows are dense; hidden rows are one run of channels for each tap.
+    rows = pack_runs(bits.reshape(out, -1) if first else bits)
+    data = rows.tobytes()
+    if spec.thresholds is not None and spec.inverted is not None:
+        data += spec.thresholds.astype("<i4").tobytes() + pack_runs(spec.inverted).tobytes()
+    return data
+
+
+def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
+    """Write a file so that it appears whole or not at all.
+
+    Raises:
+        ConfigError: the file cannot be written there.
+    """
+    target = Path(path)
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        os.replace(part, target)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise ConfigError(f"cannot write {target}: {error.strerror or error}") from None
+
+
+def save(network: Network, path: str | os.PathLike[str]) -> bytes:
+    """Write a network as an `.mtjb` file, atomically, and return its bytes.
+
+    Raises:
+        ConfigError: the network cannot be stored, or the file cannot be written.
+    """
+    data = encode(network)
+    write_atomically(path, data)
+    return data
