@@ -1,0 +1,23 @@
+"""Training of the paper's networks on CIFAR-10 (needs the extra ``train``)."""
+
+from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult
+from mtjkit_host.train.nets import Net, build_net
+from mtjkit_host.train.predict import evaluate, predict
+from mtjkit_host.train.spec import NETS, WIDTHS, NetSpec
+from mtjkit_host.train.state import load_net
+from mtjkit_host.train.trainer import train
+
+__all__ = [
+    "NETS",
+    "WIDTHS",
+    "EpochRecord",
+    "Net",
+    "NetSpec",
+    "TrainConfig",
+    "TrainResult",
+    "build_net",
+    "evaluate",
+    "load_net",
+    "predict",
+    "train",
+]

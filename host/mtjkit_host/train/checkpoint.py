@@ -1,0 +1,82 @@
+"""Checkpoints: tensors as safetensors, everything else as JSON, no pickle.
+
+``<tag>.json`` names the tensor file that belongs to it, and is replaced atomically after that
+file is complete. So a kill at any moment leaves the old pair or the new one, never half of each.
+The tags are ``last`` (with the optimizer's state, to resume from) and ``best`` (the net alone).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+from safetensors.torch import load_file, save
+from torch import Tensor
+
+from mtjkit_core.errors import ConfigError, FormatError
+
+VERSION = 1
+
+
+def write_atomic(path: Path, data: bytes) -> None:
+    """Write ``data`` to ``path`` so that readers see the old content or the new, nothing else."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def save_checkpoint(
+    folder: Path, tag: str, epoch: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]
+) -> None:
+    """Write the checkpoint ``tag`` of ``folder`` and remove the one it replaces.
+
+    ``state`` must hold JSON values only. Raises ConfigError when the folder cannot be written.
+    """
+    name = f"{tag}-{epoch:04d}.safetensors"
+    plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
+    write_atomic(folder / name, save(plain))
+    record = {"version": VERSION, "tensors": name, "epoch": epoch, **state}
+    write_atomic(folder / f"{tag}.json", json.dumps(record, indent=1).encode() + b"\n")
+    for old in folder.glob(f"{tag}-[0-9]*.safetensors"):
+        if old.name != name:
+            old.unlink(missing_ok=True)
+
+
+def has_checkpoint(folder: Path, tag: str = "last") -> bool:
+    """Return whether ``folder`` holds the checkpoint ``tag``."""
+    return (folder / f"{tag}.json").is_file()
+
+
+def load_checkpoint(folder: Path, tag: str = "last") -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read the checkpoint ``tag`` of ``folder``: its tensors (on the CPU) and its JSON record.
+
+    Raises ConfigError when there is none, FormatError when it is damaged or of another version.
+    """
+    path = folder / f"{tag}.json"
+    try:
+        state = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise ConfigError(f"{folder}: no checkpoint {tag}.json here; train a net first") from None
+    except (OSError, ValueError) as error:
+        raise FormatError(f"{path}: not a readable checkpoint ({error})") from error
+    if not isinstance(state, dict) or state.get("version") != VERSION:
+        raise FormatError(f"{path}: not a checkpoint of version {VERSION}; train the net again")
+    name = state.get("tensors")
+    if not isinstance(name, str) or Path(name).name != name:
+        raise FormatError(f"{path}: names no tensor file in its own folder; train the net again")
+    try:
+        return load_file(folder / name), state
+    except (OSError, safetensors.SafetensorError) as error:
+        raise FormatError(f"{folder / name}: damaged or missing tensors ({error})") from error

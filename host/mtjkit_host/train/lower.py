@@ -1,0 +1,182 @@
+"""Lowering: from a trained net to the integers that a device or a simulator computes with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from mtjkit_core.errors import ConfigError
+from mtjkit_host.train.nets import PIXEL_ZERO, BatchNorm, Block, Linear, Net
+from mtjkit_host.train.quantize import fixed_codes
+
+Float64s = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FoldedNorm:
+    """Batch norm in eval mode, all ``(out,)`` float64: y = gamma * (S - mean) / std + beta.
+
+    Evaluated as ``((S - mean) * gamma) / std + beta``, one rounding per operation.
+    """
+
+    gamma: Float64s
+    """Learned factor; may be negative or 0."""
+    beta: Float64s
+    """Learned offset."""
+    mean: Float64s
+    """Running mean of the sums."""
+    std: Float64s
+    """sqrt(running variance + eps) of the sums."""
+
+    def __call__(self, sums: npt.NDArray[np.generic]) -> Float64s:
+        """Return y for sums ``(..., out)``, the very numbers of the torch net in eval mode."""
+        return (sums - self.mean) * self.gamma / self.std + self.beta
+
+
+@dataclass(frozen=True)
+class FoldedLayer:
+    """One layer of a binary net in integers.
+
+    A hidden layer's output bit is ``(S >= threshold) XOR inverted``, 1 meaning +1; pooling is the
+    OR of four bits. The last layer's scores are its sums S.
+    """
+
+    kind: str
+    """``conv`` (3x3, stride 1) or ``dense``; a dense layer after a convolution takes the feature
+    map in the order (y, x, channel)."""
+    input: str
+    """``int8``: q = pixel - 128, in the first layer; ``bits``: -1 and +1."""
+    weights: npt.NDArray[np.int8]
+    """-1 and +1, ``(out, in, 3, 3)`` or ``(out, in)``."""
+    thresholds: npt.NDArray[np.int32] | None
+    """``(out,)``; None in the last layer. A channel that is constant has -n - 1 or n + 1, where
+    n is the largest |S| there can be."""
+    inverted: npt.NDArray[np.bool_] | None
+    """``(out,)``; None in the last layer."""
+    padding: int
+    """Rows and columns of zeros around the input: 1 in a convolution, 0 in a dense layer. A
+    padded tap adds nothing to S."""
+    pool: int
+    """2 for 2x2 max pooling after the threshold, else 1."""
+
+
+@dataclass(frozen=True)
+class FixedLayer:
+    """One layer of a fixed-point net in integer codes.
+
+    A hidden layer's output code is ``clip(rint(y * 2^(bits-1)), -2^(bits-1), 2^(bits-1) - 1)``
+    with y from ``norm``; pooling takes the largest of four codes.
+    """
+
+    kind: str
+    """``conv`` or ``dense``, as in `FoldedLayer`."""
+    bits: int
+    """Of weights and output codes: 8, 16 or 32; a code stands for code / 2^(bits-1)."""
+    input_bits: int
+    """Of the input codes: 8 in the first layer (q = pixel - 128), else ``bits``."""
+    codes: npt.NDArray[np.int32]
+    """Weights' two's complement codes, ``(out, in, 3, 3)`` or ``(out, in)``."""
+    norm: FoldedNorm | None
+    """Takes the sum of products of *values*, not of codes; None in the last layer."""
+    padding: int
+    """1 in a convolution, 0 in a dense layer."""
+    pool: int
+    """2 for 2x2 max pooling, else 1."""
+
+
+def fold(net: Net) -> list[FoldedLayer]:
+    """Return the layers of a binary net, with batch norm folded into integer thresholds.
+
+    The result agrees with the net's eval mode on every reachable sum: the threshold is found by
+    evaluating the same float64 formula on integers, not by solving it.
+    Raises ConfigError for a fixed-point net or one with infinite or undefined batch norm.
+    """
+    if not net.spec.binary:
+        raise ConfigError(f"{net.spec.name}: not a binary net, so it has no thresholds to fold")
+    layers = []
+    for index, (linear, block) in enumerate(_layers(net)):
+        weights = linear.quantized(torch.float32).cpu().numpy().astype(np.int8)
+        first = index == 0
+        reach = linear.fan_in * (PIXEL_ZERO if first else 1)
+        thresholds, inverted = None, None
+        if block is not None:
+            thresholds, inverted = threshold_rule(fold_norm(block.norm, net.spec.name), reach)
+        conv = weights.ndim == 4
+        layers.append(
+            FoldedLayer(
+                "conv" if conv else "dense",
+                "int8" if first else "bits",
+                weights,
+                thresholds,
+                inverted,
+                int(conv),
+                2 if block is not None and block.pool else 1,
+            )
+        )
+    return layers
+
+
+def fold_fixed(net: Net) -> list[FixedLayer]:
+    """Return the layers of a fixed-point net as integer codes.
+
+    Raises ConfigError for a binary net or one with infinite or undefined batch norm.
+    """
+    if net.spec.binary:
+        raise ConfigError(f"{net.spec.name}: a binary net has no fixed-point codes; use fold")
+    bits = net.spec.bits
+    layers = []
+    for index, (linear, block) in enumerate(_layers(net)):
+        codes = fixed_codes(linear.weight.detach(), bits).cpu().numpy().astype(np.int32)
+        conv = codes.ndim == 4
+        layers.append(
+            FixedLayer(
+                "conv" if conv else "dense",
+                bits,
+                8 if index == 0 else bits,
+                codes,
+                None if block is None else fold_norm(block.norm, net.spec.name),
+                int(conv),
+                2 if block is not None and block.pool else 1,
+            )
+        )
+    return layers
+
+
+def fold_norm(norm: BatchNorm, name: str = "net") -> FoldedNorm:
+    """Return a batch norm's numbers in float64; raises ConfigError unless all are finite."""
+    gamma, beta, mean, var = (
+        t.detach().cpu().numpy().astype(np.float64)
+        for t in (norm.weight, norm.bias, norm.running_mean, norm.running_var)
+    )
+    if not all(np.isfinite(values).all() for values in (gamma, beta, mean, var)):
+        raise ConfigError(f"{name}: batch norm holds infinite or undefined numbers; train again")
+    return FoldedNorm(gamma, beta, mean, np.sqrt(var + norm.eps))
+
+
+def threshold_rule(
+    norm: FoldedNorm, reach: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.bool_]]:
+    """Return thresholds int32 and inverted bool, both ``(out,)``, for |S| <= ``reach``.
+
+    (S >= threshold) XOR inverted equals norm(S) >= 0 for every integer S in [-reach, reach].
+    """
+    # Each floating-point operation of the formula is monotone, rounding included, so each
+    # channel's bit changes at most once over the integers: bisection finds exactly where.
+    low = np.full(norm.gamma.shape, -reach, np.int64)
+    high = np.full(norm.gamma.shape, reach, np.int64)
+    bottom, top = norm(low) >= 0, norm(high) >= 0
+    while np.any(high - low > 1):
+        middle = (low + high) // 2
+        before = (norm(middle) >= 0) == bottom
+        low, high = np.where(before, middle, low), np.where(before, high, middle)
+    thresholds = np.where(bottom == top, np.where(bottom, -reach - 1, reach + 1), high)
+    return thresholds.astype(np.int32), bottom & ~top
+
+
+def _layers(net: Net) -> list[tuple[Linear, Block | None]]:
+    blocks = [cast(Block, block) for block in net.blocks]
+    return [*((block.linear, block) for block in blocks), (net.head, None)]

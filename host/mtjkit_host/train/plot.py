@@ -1,0 +1,41 @@
+"""The plot of loss and accuracy over the epochs of a run."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtjkit_host.train.checkpoint import write_atomic
+from mtjkit_host.train.config import EpochRecord
+
+# Okabe and Ito's palette: told apart by colour-blind readers too.
+_BLUE, _ORANGE, _GREEN = "#0072B2", "#E69F00", "#009E73"
+
+
+def plot_history(history: Sequence[EpochRecord], stem: Path, title: str) -> None:
+    """Draw loss and accuracy to ``stem``.svg and ``stem``.png.
+
+    Raises ConfigError when they cannot be written.
+    """
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+
+    epochs = [record.epoch for record in history]
+    figure = Figure(figsize=(8, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    left.plot(epochs, [record.loss for record in history], color=_BLUE)
+    left.set(xlabel="epoch", ylabel="training loss (nats)")
+    for values, label, color in (
+        ([100 * record.train_accuracy for record in history], "training", _ORANGE),
+        ([100 * record.test_accuracy for record in history], "test", _GREEN),
+    ):
+        right.plot(epochs, values, color=color, label=label)
+    right.set(xlabel="epoch", ylabel="accuracy (%)")
+    right.legend()
+    for axes in (left, right):
+        axes.grid(alpha=0.3)
+    figure.suptitle(title)
+    for kind in ("svg", "png"):
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format=kind, dpi=150)
+        write_atomic(stem.with_suffix(f".{kind}"), buffer.getvalue())

@@ -1,0 +1,125 @@
+"""The state of a run on disk: what is saved after an epoch, and how it comes back."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_host.train.checkpoint import (
+    has_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    write_atomic,
+)
+from mtjkit_host.train.config import EpochRecord, TrainConfig, spec_from_json
+from mtjkit_host.train.nets import Net, build_net
+from mtjkit_host.train.plot import plot_history
+
+_ADAM = ("step", "exp_avg", "exp_avg_sq")
+
+
+def load_net(run_dir: str | Path, tag: str = "last") -> Net:
+    """Return the trained net of a run folder, on the CPU, in eval mode.
+
+    ``tag`` is ``last`` or ``best``. Raises ConfigError when there is no such checkpoint,
+    FormatError when it is damaged.
+    """
+    tensors, state = load_checkpoint(Path(run_dir), tag)
+    config = state.get("config")
+    if not isinstance(config, dict) or not isinstance(config.get("net"), dict):
+        raise FormatError(f"{run_dir}: the checkpoint does not say which net it holds")
+    net = build_net(spec_from_json(config["net"]))
+    _load_tensors(net, tensors, str(run_dir))
+    return net.eval()
+
+
+def save_run(
+    config: TrainConfig, net: Net, optimizer: torch.optim.Optimizer, history: list[EpochRecord]
+) -> None:
+    """Write the checkpoints, the log and the plots after an epoch.
+
+    Raises ConfigError when the run folder cannot be written.
+    """
+    epoch = len(history)
+    records = [dataclasses.asdict(record) for record in history]
+    state = {"config": config.recipe(), "history": records}
+    tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
+    if history[-1].test_accuracy >= max(record.test_accuracy for record in history):
+        save_checkpoint(config.run_dir, "best", epoch, tensors, state)
+    for name, parameter in net.named_parameters():
+        for key in _ADAM:
+            tensors[f"adam.{name}.{key}"] = optimizer.state[parameter][key]
+    save_checkpoint(config.run_dir, "last", epoch, tensors, state)
+    log = "".join(json.dumps(record) + "\n" for record in records)
+    write_atomic(config.run_dir / "log.jsonl", log.encode())
+    plot_history(history, config.run_dir / "history", title=config.net.name)
+
+
+def started(run_dir: Path) -> bool:
+    """Return whether ``run_dir`` holds a run to resume."""
+    return has_checkpoint(run_dir)
+
+
+def resume_run(
+    config: TrainConfig, net: Net, optimizer: torch.optim.Optimizer
+) -> list[EpochRecord]:
+    """Load the last checkpoint into a new net and optimizer; return the epochs done.
+
+    Raises ConfigError when the run was started with another recipe, FormatError when the
+    checkpoint is damaged.
+    """
+    tensors, state = load_checkpoint(config.run_dir)
+    old, new = state.get("config"), config.recipe()
+    if not isinstance(old, dict):
+        raise FormatError(f"{config.run_dir}: the checkpoint does not say how it was trained")
+    # A setting that the run's version of the trainer did not know had its default value.
+    default = {field.name: field.default for field in dataclasses.fields(config)}
+    changed = sorted(key for key in new if old.get(key, default[key]) != new[key])
+    if changed:
+        raise ConfigError(
+            f"{config.run_dir}: holds a run with another {', '.join(changed)}; "
+            "use the same settings to resume it, or another run folder"
+        )
+    _load_tensors(net, tensors, str(config.run_dir))
+    for name, parameter in net.named_parameters():
+        # Adam keeps its step count on the CPU and its moments laid out as the parameter.
+        moments = {key: torch.empty_like(parameter) for key in _ADAM[1:]}
+        try:
+            for key, moment in moments.items():
+                moment.copy_(tensors[f"adam.{name}.{key}"])
+            step = tensors[f"adam.{name}.step"]
+        except (KeyError, RuntimeError) as error:
+            raise FormatError(f"{config.run_dir}: bad optimizer state of {name}") from error
+        optimizer.state[parameter] = {"step": step, **moments}
+    try:
+        return [EpochRecord(**record) for record in state["history"]]
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"{config.run_dir}: the checkpoint's history is damaged") from error
+
+
+def start_from(net: Net, folder: Path) -> None:
+    """Take over another run's weights and batch norm; the head's scale stays the net's own.
+
+    Raises ConfigError when ``folder`` holds no checkpoint, FormatError when its net has layers
+    of other shapes.
+    """
+    tensors, _ = load_checkpoint(folder)
+    tensors["net.log_scale"] = net.log_scale.detach()
+    _load_tensors(net, tensors, str(folder))
+
+
+@torch.no_grad()
+def _load_tensors(net: Net, tensors: dict[str, Tensor], where: str) -> None:
+    for name, tensor in net.state_dict().items():
+        source = tensors.get(f"net.{name}")
+        if source is None or source.shape != tensor.shape:
+            raise FormatError(
+                f"{where}: the checkpoint's {name} does not fit {net.spec.name}; "
+                "use a checkpoint of a net with the same layers"
+            )
+        tensor.copy_(source)
