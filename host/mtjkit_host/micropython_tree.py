@@ -1,0 +1,126 @@
+"""Where MicroPython's sources are: a tree that the user names, or Debian's source package.
+
+Firmware and native modules are built from it. The tree itself is never changed.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from mtjkit_core.errors import ConfigError
+
+SUITE = "trixie"  # the Debian release whose MicroPython (1.25, .mpy 6.3) the boards are built from
+_MARK = Path("py", "dynruntime.mk")  # a file that every complete tree has
+_APT = Path("/etc/apt")
+_ADVICE = "set MPY_DIR to a MicroPython source tree (1.25 or newer)"
+
+
+def cache_dir() -> Path:
+    """The folder for downloads: $MTJKIT_CACHE, or mtjkit in the user's cache folder."""
+    named = os.environ.get("MTJKIT_CACHE")
+    if named:
+        return Path(named)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtjkit"
+
+
+def micropython_tree() -> Path:
+    """Find MicroPython's source tree: $MPY_DIR, else the cached or fetched Debian source.
+
+    Raises:
+        ConfigError: $MPY_DIR is no such tree, or the source package cannot be fetched here.
+    """
+    named = os.environ.get("MPY_DIR")
+    if named:
+        tree = Path(named).resolve()
+        if not (tree / _MARK).is_file():
+            raise ConfigError(f"MPY_DIR={named} is not a MicroPython source tree")
+        return tree
+    return fetch_source("micropython", _MARK)
+
+
+def fetch_source(package: str, mark: Path) -> Path:
+    """Fetch and unpack one of Debian's source packages into the cache, once.
+
+    Args:
+        package: name of the source package.
+        mark: a file inside the unpacked tree that tells it from a broken one.
+
+    Raises:
+        ConfigError: apt-get is missing, knows no Debian mirror, or fails.
+    """
+    place = cache_dir() / f"debian-{SUITE}" / package
+    for found in sorted(place.glob(f"*/{mark}")):
+        return found.parents[len(mark.parts) - 1]
+    for tool, debian in (("apt-get", "apt"), ("dpkg-source", "dpkg-dev")):
+        if not shutil.which(tool):
+            raise ConfigError(f"{tool} is missing: install {debian} (Debian), or {_ADVICE}")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    # Unpacked aside and renamed, so that a stopped download is never taken for a tree.
+    with tempfile.TemporaryDirectory(dir=place.parent) as work:
+        tree = _apt_source(package, Path(work))
+        if not (tree / mark).is_file():
+            raise ConfigError(f"{package} from Debian {SUITE} lacks {mark}; {_ADVICE}")
+        place.mkdir(exist_ok=True)
+        target = place / tree.name
+        if not target.exists():
+            tree.rename(target)
+    return target
+
+
+def source_entry(apt: Path = _APT) -> tuple[str, str]:
+    """A deb-src entry for `SUITE`, made from the first Debian mirror that the machine itself uses.
+
+    Returns:
+        (name, text) of the sources file, with the same address, key and options.
+
+    Raises:
+        ConfigError: apt is set up for no Debian mirror.
+    """
+    files = [apt / "sources.list", *sorted((apt / "sources.list.d").glob("*"))]
+    for path in (p for p in files if p.is_file()):
+        text = path.read_text(encoding="utf-8", errors="replace")
+        if path.suffix == ".sources":
+            for stanza in re.split(r"\n\s*\n", text):
+                lines = [x for x in stanza.splitlines() if x.strip() and not x.startswith("#")]
+                kept = [x for x in lines if not re.match(r"(Types|Suites|Components):", x)]
+                uris = re.search(r"^URIs:\s*(\S+)", "\n".join(lines), re.M)
+                if uris and _is_mirror(uris[1]):
+                    head = ["Types: deb-src", f"Suites: {SUITE}", "Components: main"]
+                    return "mirror.sources", "\n".join([*head, *kept]) + "\n"
+        elif path.suffix == ".list":
+            for line in text.splitlines():
+                entry = re.match(r"\s*deb\s+(\[[^]]*\]\s+)?(\S+)\s", line)
+                if entry and _is_mirror(entry[2]):
+                    return "mirror.list", f"deb-src {entry[1] or ''}{entry[2]} {SUITE} main\n"
+    raise ConfigError(f"apt uses no Debian mirror here: {_ADVICE}")
+
+
+def _is_mirror(uri: str) -> bool:
+    """True for a Debian archive's address, not its security archive or a third party's."""
+    return uri.rstrip("/").endswith("/debian") and "security" not in uri
+
+
+def _apt_source(package: str, work: Path) -> Path:
+    """Run apt-get update and source with lists of their own; the machine's stay as they are."""
+    name, text = source_entry()
+    for folder in ("lists/partial", "cache/archives/partial", "unpacked"):
+        (work / folder).mkdir(parents=True)
+    (work / name).write_text(text, encoding="utf-8")
+    apt = ["apt-get", "-q", "-o", f"Dir::Etc::SourceList={work / name}"]
+    apt += ["-o", "Dir::Etc::SourceParts=-", "-o", f"Dir::State::Lists={work / 'lists'}"]
+    apt += ["-o", f"Dir::Cache={work / 'cache'}", "-o", "APT::Sandbox::User="]
+    for arguments in (["update"], ["source", package]):
+        done = subprocess.run(
+            [*apt, *arguments], cwd=work / "unpacked", capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            problem = re.search(r"^E: .*", done.stderr, re.M)
+            why = problem[0] if problem else f"apt-get {arguments[0]} failed"
+            raise ConfigError(f"{package} cannot be fetched from Debian ({why}); {_ADVICE}")
+    trees = [p for p in (work / "unpacked").iterdir() if p.is_dir()]
+    if len(trees) != 1:
+        raise ConfigError(f"apt-get source {package} left {len(trees)} trees; {_ADVICE}")
+    return trees[0]
