@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-
 from mtjkit_core.errors import ConfigError, FormatError
 
 Images = npt.NDArray[np.uint8]

@@ -1,4 +1,7 @@
-"""Training of the paper's networks on CIFAR-10 (needs the extra ``train``)."""
+"""Training of the paper's networks on CIFAR-10 (needs the extra ``train``).
+
+``train`` runs or resumes a training, `load_net` brings its net back, and
+`mtjkit_host.train.lower` turns that into integers."""
 
 from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult
 from mtjkit_host.train.nets import Net, build_net

@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import safetensors
+from mtjkit_core.errors import ConfigError, FormatError
 from safetensors.torch import load_file, save
 from torch import Tensor
-
-from mtjkit_core.errors import ConfigError, FormatError
 
 VERSION = 1
 

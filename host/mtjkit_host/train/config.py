@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtjkit_core.errors import ConfigError
+
 from mtjkit_host.train.spec import NetSpec
 
 PRECISIONS = ("auto", "float32", "bfloat16")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
-
 from mtjkit_core.errors import ConfigError
+
 from mtjkit_host.train.nets import PIXEL_ZERO, BatchNorm, Block, Linear, Net
 from mtjkit_host.train.quantize import fixed_codes
 
@@ -32,9 +32,10 @@ class FoldedNorm:
     std: Float64s
     """sqrt(running variance + eps) of the sums."""
 
-    def __call__(self, sums: npt.NDArray[np.generic]) -> Float64s:
+    def __call__(self, sums: npt.NDArray[np.integer[Any] | np.floating[Any]]) -> Float64s:
         """Return y for sums ``(..., out)``, the very numbers of the torch net in eval mode."""
-        return (sums - self.mean) * self.gamma / self.std + self.beta
+        y: Float64s = (sums - self.mean) * self.gamma / self.std + self.beta
+        return y
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+from torch.nn import functional
 
 from mtjkit_host.train.quantize import fixed_codes, fixed_values, quantize, sign
 from mtjkit_host.train.spec import NetSpec
@@ -51,7 +51,11 @@ class Linear(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the sums S: ``(N, out, H, W)`` or ``(N, out)``."""
         weight = quantize(self.weight, self.bits) if self.training else self.quantized(x.dtype)
-        sums = F.conv2d(x, weight, padding=1) if weight.ndim == 4 else F.linear(x, weight)
+        sums = (
+            functional.conv2d(x, weight, padding=1)
+            if weight.ndim == 4
+            else functional.linear(x, weight)
+        )
         if self.bits == 1 and not self.training:
             # The sums are integers. A GPU's Winograd kernel may miss them by a rounding error.
             sums = sums.round_()
@@ -80,7 +84,7 @@ class BatchNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalized x: its own type in training, float64 in eval mode."""
         if self.training:
-            return F.batch_norm(
+            return functional.batch_norm(
                 x,
                 self.running_mean,
                 self.running_var,
@@ -119,7 +123,7 @@ class Block(nn.Module):
             # The device pools bits with an OR, after the threshold. The quantizer never falls
             # where its input rises, so the maximum first and the quantizer second gives the
             # same bits, costs less, and sends the gradient to the true maximum.
-            y = F.max_pool2d(y, 2)
+            y = functional.max_pool2d(y, 2)
         if self.training:
             return quantize(y, self.linear.bits)
         if self.linear.bits == 1:

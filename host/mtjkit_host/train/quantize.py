@@ -71,5 +71,5 @@ def quantize(x: Tensor, bits: int) -> Tensor:
 
     Forward: `sign` or `fixed`. Backward: dL/dx = dL/dy where |x| <= 1, else 0.
     """
-    result: Tensor = _Quantize.apply(x, bits)  # type: ignore[no-untyped-call]
+    result: Tensor = _Quantize.apply(x, bits)
     return result

@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 
 import torch
+from mtjkit_core.errors import ConfigError, FormatError
 from torch import Tensor
 
-from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_host.train.checkpoint import (
     has_checkpoint,
     load_checkpoint,

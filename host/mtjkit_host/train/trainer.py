@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch.nn import functional as F
-
 from mtjkit_core.errors import ConfigError
+from torch.nn import functional
+
 from mtjkit_host import cifar10
 from mtjkit_host.train.augment import augment_rng, crop_and_flip, epoch_order, pad_images
 from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult
@@ -100,7 +100,7 @@ def hardware_has_bfloat16(device: torch.device) -> bool:
     """Return whether ``device`` multiplies bfloat16 in hardware (AVX512-BF16, AMX, CUDA)."""
     if device.type == "cuda":
         return bool(torch.cuda.is_bf16_supported())
-    capabilities: dict[str, Any] = torch.cpu.get_capabilities()
+    capabilities = torch.cpu.get_capabilities()
     return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16"))
 
 
@@ -131,9 +131,9 @@ def _train_epoch(
                 group["lr"] = lr
             with autocast:
                 logits = net(x).float()
-            loss = F.cross_entropy(logits, target, label_smoothing=config.label_smoothing)
+            loss = functional.cross_entropy(logits, target, label_smoothing=config.label_smoothing)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
+            loss.backward()
             optimizer.step()
             net.clip_latent()
             loss_sum += loss.detach()

@@ -1,0 +1,45 @@
+"""From a trained binary net to the exporter's plain network description."""
+
+from __future__ import annotations
+
+from mtjkit_export.network import LayerSpec, Network
+
+from mtjkit_host.train.lower import fold
+from mtjkit_host.train.nets import Net
+
+
+def to_network(net: Net, name: str | None = None) -> Network:
+    """Return the network that a device runs: packed-bit layers with integer thresholds.
+
+    Args:
+        net: a binary net, trained.
+        name: stored in the model file; default the net's own.
+
+    Raises:
+        ConfigError: a fixed-point net, which a binary device cannot run.
+    """
+    layers = []
+    side, channels = net.spec.side, net.spec.channels
+    for layer in fold(net):
+        if layer.kind == "conv":
+            assert layer.thresholds is not None
+            spec = LayerSpec.conv(
+                layer.weights,
+                layer.thresholds,
+                layer.inverted,
+                padding=layer.padding,
+                pool=layer.pool == 2,
+            )
+            side //= layer.pool
+        else:
+            spec = LayerSpec.dense(
+                layer.weights,
+                layer.thresholds,
+                layer.inverted,
+                input_shape=(side, side, channels),
+            )
+            side = 1
+        channels = len(layer.weights)
+        layers.append(spec)
+    shape = (net.spec.side, net.spec.side, net.spec.channels)
+    return Network(name or net.spec.name, layers, shape)
