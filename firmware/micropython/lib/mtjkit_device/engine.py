@@ -1,0 +1,189 @@
+"""The engine: a model, its buffer memory and the kernel that does the work.
+
+A kernel is a module `mtjkit_device.kernel_NAME` with a class `Kernel`; all give the same bits as
+the reference in mtjkit_core. Importing it fails where it cannot run. Its interface:
+
+    Kernel(model)                       allocates what it needs beyond the engine's buffers
+    .layer_map(n, source, out)          intended output of hidden layer number n; `source` is the
+                                        image (n = 0) or the half that layer n - 1 wrote
+    .layer_scores(n, source, scores)    signed sums of the last layer, into array('i')
+    .seed(state, key, image, place)     the eight streams of a place; place = place_word(m, n, 0)
+    .write(n, cells, intended, state, rate, counts)    layer n's map, with errors
+    .program(n, state, rate, counts)    layer n's weights, in place; the cells count as all 0
+    .erase(cells)                       all cells into the P state (0)
+
+`state` is array('I') of 32 words; `key` = array('I', [seed low, seed high]);
+`rate` = array('I', [threshold mod 2**32, threshold >> 32, errors]) with errors FLIP or KEEP;
+`counts` = array('I') of 3, added to. `geometry` below gives a layer as flat small integers, which
+is what viper, assembler and C read. But for `python`, none of these calls but Kernel() allocates.
+"""
+
+from array import array
+
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.memory import CERTAIN, FLIP, KEEP
+from mtjkit_core.random import BUFFER, WEIGHTS, place_word
+
+KERNELS = ("native", "asm_thumb", "viper", "python")  # the best first
+
+
+def geometry(layer) -> array:
+    """Layer as array('i'); offsets at the end are bytes in the model file.
+
+    0 in_height, 1 in_width, 2 in_channels, 3 in_words, 4 kernel_height, 5 kernel_width,
+    6 padding, 7 pool, 8 map_height, 9 map_width, 10 out_channels, 11 out_words, 12 fan_in,
+    13 row_words, 14 run_words, 15 run_bits, 16 weights_at, 17 thresholds_at, 18 inverted_at,
+    19 map_words, 20 weight_words.
+    """
+    return array(
+        "i",
+        (
+            layer.in_height,
+            layer.in_width,
+            layer.in_channels,
+            layer.in_words,
+            layer.kernel_height,
+            layer.kernel_width,
+            layer.padding,
+            layer.pool,
+            layer.map_height,
+            layer.map_width,
+            layer.out_channels,
+            layer.out_words,
+            layer.fan_in,
+            layer.row_words,
+            layer.run_words,
+            layer.run_bits,
+            layer.weights_at,
+            layer.thresholds_at,
+            layer.inverted_at,
+            layer.map_words,
+            layer.weight_words,
+        ),
+    )
+
+
+def load_kernel(name: str):
+    """Class `Kernel` of the named kernel, or of the best one that loads, and its name.
+
+    Raises:
+        ConfigError: there is no such kernel, or it cannot run here.
+    """
+    if name != "auto" and name not in KERNELS:
+        raise ConfigError("kernel %r is unknown: auto or one of %s" % (name, ", ".join(KERNELS)))
+    reason = ""
+    for one in KERNELS if name == "auto" else (name,):
+        try:
+            module = __import__("mtjkit_device.kernel_" + one, None, None, ("Kernel",))
+            return module.Kernel, one
+        # A .mpy of another architecture raises ValueError, a missing emitter SyntaxError.
+        except (ImportError, SyntaxError, ValueError) as error:
+            reason = str(error)
+    raise ConfigError("kernel %s does not load here (%s): try --kernel auto" % (name, reason))
+
+
+class Engine:
+    """Classifies images through the emulated memory.
+
+    Args:
+        model: mtjkit_core.model.Model; `program` needs its data writable.
+        kernel: auto, python, viper, asm_thumb or native.
+
+    Attributes:
+        kernel: name of the kernel taken.
+        scores: array('i'), the last image's scores.
+        counts: array('I'), the last image's [written, toggled, wrong] feature-map bits.
+
+    Raises:
+        ConfigError: the kernel cannot run here.
+    """
+
+    def __init__(self, model, kernel="auto"):
+        kind, self.kernel = load_kernel(kernel)
+        self.model = model
+        even, odd = model.half_words
+        self._halves = (bytearray(4 * even), bytearray(4 * odd))
+        self._intended = bytearray(4 * max(even, odd))
+        self._state = array("I", bytes(128))
+        self._key = array("I", bytes(8))
+        self._rate = array("I", bytes(12))
+        self.scores = array("i", bytes(4 * model.classes))
+        self.counts = array("I", bytes(12))
+        self._kernel = kind(model)
+
+    def configure(self, seed: int, threshold: int, errors: int) -> None:
+        """Set the error process of the feature maps for the images to come.
+
+        Args:
+            seed: 0 <= seed < 2**64.
+            threshold: error rate as an integer, 0 .. 2**32 (memory.threshold_from_rate).
+            errors: memory.FLIP or memory.KEEP.
+
+        Raises:
+            ConfigError: an argument is out of range.
+        """
+        if not 0 <= seed < 1 << 64:
+            raise ConfigError("a seed lies between 0 and 2**64 - 1, not %d" % seed)
+        if not 0 <= threshold <= CERTAIN:
+            raise ConfigError("an error threshold lies between 0 and 2**32, not %d" % threshold)
+        if errors not in (FLIP, KEEP):
+            raise ConfigError("errors are %d (flip) or %d (keep)" % (FLIP, KEEP))
+        # Split here, once: on 32-bit ports these integers live on the heap.
+        self._key[0] = seed & 0xFFFFFFFF
+        self._key[1] = seed >> 32
+        self._rate[0] = threshold & 0xFFFFFFFF
+        self._rate[1] = threshold >> 32
+        self._rate[2] = errors
+
+    def program(self, seed: int, threshold: int, errors: int) -> tuple:
+        """Write the model's weights into their memory, once, with errors: in place.
+
+        Afterwards `configure` sets the feature maps' error process.
+
+        Returns:
+            (bits written, bits wrong).
+
+        Raises:
+            ConfigError: an argument is out of range, or the model's bytes are read-only.
+        """
+        self.configure(seed, threshold, errors)
+        try:
+            self.model.data[0] = self.model.data[0]
+        except TypeError:
+            raise ConfigError("the model is mapped read-only: let the host program its weights")
+        written = wrong = 0
+        for layer in self.model.layers:
+            place = place_word(WEIGHTS, layer.index, 0)
+            self._kernel.seed(self._state, self._key, 0, place)
+            self._clear_counts()
+            self._kernel.program(layer.index, self._state, self._rate, self.counts)
+            written += self.counts[0]
+            wrong += self.counts[2]
+        return written, wrong
+
+    def run(self, image, index: int) -> None:
+        """Classify an image: sets `scores` and `counts`.
+
+        Args:
+            image: int8 pixels (bytes-like) in (y, x, channel) order, of the model's shape.
+            index: index of the image in the data, 0 <= index < 2**30.
+        """
+        kernel = self._kernel
+        halves = self._halves
+        self._clear_counts()
+        kernel.erase(halves[0])
+        kernel.erase(halves[1])
+        source = image
+        n = 0
+        last = len(self.model.layers) - 1
+        while n < last:
+            kernel.layer_map(n, source, self._intended)
+            kernel.seed(self._state, self._key, index, place_word(BUFFER, n, 0))
+            source = halves[n & 1]
+            kernel.write(n, source, self._intended, self._state, self._rate, self.counts)
+            n += 1
+        kernel.layer_scores(last, source, self.scores)
+
+    def _clear_counts(self) -> None:
+        for i in range(3):
+            self.counts[i] = 0

@@ -1,0 +1,44 @@
+"""The clear kernel: mtjkit_core's reference behind the engine's interface. Slow, runs anywhere."""
+
+from mtjkit_core.bits import tail_mask
+from mtjkit_core.memory import write
+from mtjkit_core.random import seed_streams
+from mtjkit_core.xnor import layer_map, layer_sum, write_map
+
+
+class Kernel:
+    """See mtjkit_device.engine."""
+
+    def __init__(self, model):
+        self._model = model
+
+    def layer_map(self, n, source, out):
+        layer_map(self._model, self._model.layers[n], source, out)
+
+    def layer_scores(self, n, source, scores):
+        layer = self._model.layers[n]
+        for c in range(layer.out_channels):
+            scores[c] = layer_sum(self._model, layer, source, 0, 0, c)
+
+    def seed(self, state, key, image, place):
+        seed_streams(state, key[0] | key[1] << 32, image, place >> 16, place >> 3 & 0x1FFF)
+
+    def write(self, n, cells, intended, state, rate, counts):
+        threshold = rate[0] | rate[1] << 32
+        layer = self._model.layers[n]
+        write_map(layer, cells, intended, state, threshold, rate[2], counts)
+
+    def program(self, n, state, rate, counts):
+        layer = self._model.layers[n]
+        threshold = rate[0] | rate[1] << 32
+        size = 4 * layer.weight_words
+        cells = bytearray(size)
+        weights = self._model.data[layer.weights_at : layer.weights_at + size]
+        tail = tail_mask(layer.run_bits)
+        words = layer.weight_words
+        write(cells, weights, words, layer.run_words, tail, state, threshold, rate[2], counts)
+        weights[:] = cells
+
+    def erase(self, cells):
+        for i in range(len(cells)):
+            cells[i] = 0

@@ -1,0 +1,304 @@
+"""The layers in viper: what surrounds the inner popcount loop (viper_rows32, viper_rows64).
+
+Geometry fields are numbered as in mtjkit_device.engine.geometry. A hidden layer copies each
+window into one run of words, `windows`, zeros where it leaves the image, so that a filter's row
+and its window are two runs of the same length. `job` tells the inner loop what to do:
+
+    0 words of a window, 1 windows (4 with pooling, else 1), 2 out_channels, 3 weights_at,
+    4 inverted_at, 5 first word of the result in `out`,
+    6..9 each window's limits (index in job), from 16 on the limits
+
+A limit combines threshold and padding: bit = (mismatches < limit) XOR inverted. Zeros copied for
+padded taps mismatch wherever the filter has ones there, so a limit of an edge position includes
+those ones; there are nine positions (top, middle, bottom x left, middle, right).
+"""
+
+import micropython
+from micropython import const
+
+_LIMITS = const(16)  # where the limits start in `job`
+
+
+def job_words(layer) -> int:
+    """Words of `job` for a hidden layer."""
+    return _LIMITS + layer.out_channels * (9 if layer.padding else 1)
+
+
+def window_words(layer) -> int:
+    """Words of `windows` for a hidden layer."""
+    return layer.row_words * (4 if layer.pool else 1)
+
+
+def table_words(layer) -> int:
+    """Words of `work` for the first layer: 16 partial sums and 4 taps for each four taps."""
+    return 20 * ((layer.fan_in + 3) >> 2)
+
+
+@micropython.viper
+def first(geometry: ptr32, image: ptr8, data: ptr8, out: ptr32, work: ptr32):
+    """First layer's map: two neighbouring sums at a time, in the 16-bit lanes of a word.
+
+    A sum of up to 144 int8 fits a lane. For each four taps a table holds the 16 sums of
+    +-tap, so that a filter costs one lookup for four weights.
+    """
+    in_height = geometry[0]
+    in_width = geometry[1]
+    depth = geometry[2]
+    padding = geometry[6]
+    pool = geometry[7]
+    height = geometry[8] << pool
+    width = geometry[9] << pool
+    channels = geometry[10]
+    out_words = geometry[11]
+    fan_in = geometry[12]
+    row_words = geometry[13]
+    weights = ptr32(int(data) + geometry[16])
+    thresholds = ptr32(int(data) + geometry[17])
+    inverted = ptr32(int(data) + geometry[18])
+    groups = (fan_in + 3) >> 2
+    taps = ptr32(int(work) + (groups << 6))
+    taps[(groups << 2) - 1] = 0
+    taps[(groups << 2) - 2] = 0
+    taps[(groups << 2) - 3] = 0
+    top = 1 << 31
+    y = 0
+    while y < height:
+        x = 0
+        while x < width:
+            k = 0
+            ky = 0
+            while ky < 3:
+                iy = y + ky - padding
+                kx = 0
+                while kx < 3:
+                    ix = x + kx - padding
+                    at = (iy * in_width + ix) * depth
+                    c = 0
+                    while c < depth:
+                        pair = 0
+                        if iy >= 0 and iy < in_height:
+                            if ix >= 0 and ix < in_width:
+                                pair = (image[at + c] ^ 128) - 128
+                            if ix >= -1 and ix + 1 < in_width:
+                                pair += ((image[at + depth + c] ^ 128) - 128) << 16
+                        taps[k] = pair
+                        k += 1
+                        c += 1
+                    kx += 1
+                ky += 1
+            table = ptr32(int(work))
+            k = 0
+            while k < groups:
+                table[0] = 0 - taps[4 * k] - taps[4 * k + 1] - taps[4 * k + 2] - taps[4 * k + 3]
+                size = 1
+                while size < 16:
+                    twice = taps[4 * k] << 1
+                    if size == 2:
+                        twice = taps[4 * k + 1] << 1
+                    if size == 4:
+                        twice = taps[4 * k + 2] << 1
+                    if size == 8:
+                        twice = taps[4 * k + 3] << 1
+                    c = 0
+                    while c < size:
+                        table[size + c] = table[c] + twice
+                        c += 1
+                    size <<= 1
+                table = ptr32(int(table) + 64)
+                k += 1
+            row = ptr32(int(weights))
+            left = 0
+            right = 0
+            c = 0
+            while c < channels:
+                table = ptr32(int(work))
+                total = 0
+                word = uint(0)
+                k = 0
+                while k < groups:
+                    if k & 7 == 0:
+                        word = uint(row[k >> 3])
+                    total += table[word & 15]
+                    word >>= 4
+                    table = ptr32(int(table) + 64)
+                    k += 1
+                low = ((total & 0xFFFF) ^ 0x8000) - 0x8000
+                high = ((((total - low) >> 16) & 0xFFFF) ^ 0x8000) - 0x8000
+                threshold = (thresholds[c] ^ top) - top
+                if low >= threshold:
+                    left |= 1 << (c & 31)
+                if high >= threshold:
+                    right |= 1 << (c & 31)
+                row = ptr32(int(row) + (row_words << 2))
+                c += 1
+                if c & 31 == 0 or c == channels:
+                    k = (c - 1) >> 5
+                    left ^= inverted[k]
+                    right ^= inverted[k]
+                    if pool != 0:
+                        k += ((y >> 1) * (width >> 1) + (x >> 1)) * out_words
+                        left |= right
+                        if y & 1 != 0:
+                            left |= out[k]
+                        out[k] = left
+                    else:
+                        k += (y * width + x) * out_words
+                        out[k] = left
+                        if x + 1 < width:
+                            out[k + out_words] = right
+                    left = 0
+                    right = 0
+            x += 2
+        y += 1
+
+
+@micropython.viper
+def limits(geometry: ptr32, data: ptr8, job: ptr32):
+    """Fill the limits of a hidden layer, and what `job` holds of the layer."""
+    in_height = geometry[0]
+    in_width = geometry[1]
+    in_channels = geometry[2]
+    in_words = geometry[3]
+    padding = geometry[6]
+    channels = geometry[10]
+    row = ptr32(int(data) + geometry[16])
+    thresholds = ptr32(int(data) + geometry[17])
+    job[0] = geometry[13]
+    job[1] = 4 if geometry[7] else 1
+    job[2] = channels
+    job[3] = geometry[16]
+    job[4] = geometry[18]
+    m1 = 0x5555
+    m1 |= m1 << 16
+    m2 = 0x3333
+    m2 |= m2 << 16
+    m4 = 0x0F0F
+    m4 |= m4 << 16
+    top = 1 << 31
+    c = 0
+    while c < channels:
+        threshold = (thresholds[c] ^ top) - top
+        slot = 0
+        while slot < (9 if padding else 1):
+            count = geometry[12]
+            extra = 0
+            if padding != 0:
+                y = slot // 3
+                x = slot - 3 * y
+                # The position's y and x: 0, 1 or the last.
+                if y == 2:
+                    y = in_height - 1
+                if x == 2:
+                    x = in_width - 1
+                tap = row
+                k = 0
+                while k < 9:
+                    iy = y + k // 3 - 1
+                    ix = x + k % 3 - 1
+                    if iy < 0 or iy >= in_height or ix < 0 or ix >= in_width:
+                        count -= in_channels
+                        i = 0
+                        while i < in_words:
+                            w = tap[i]
+                            w -= (w >> 1) & m1
+                            w = (w & m2) + ((w >> 2) & m2)
+                            w = (w + (w >> 4)) & m4
+                            w += w >> 8
+                            extra += (w + (w >> 16)) & 0xFF
+                            i += 1
+                    tap = ptr32(int(tap) + (in_words << 2))
+                    k += 1
+            limit = 0
+            if threshold <= 0 - count:
+                limit = count + 1
+            elif threshold <= count:
+                limit = ((count - threshold) >> 1) + 1
+            job[_LIMITS + slot * channels + c] = limit + extra
+            slot += 1
+        row = ptr32(int(row) + (geometry[13] << 2))
+        c += 1
+
+
+@micropython.viper
+def hidden(geometry, source, data, out, windows, job, rows):
+    """A hidden layer's map; `rows` is the inner loop, called once for each stored pixel."""
+    g = ptr32(geometry)
+    j = ptr32(job)
+    cells = ptr32(source)
+    in_height = g[0]
+    row_words = g[1] * g[3]  # words of one row of the image
+    span = g[5] * g[3]  # words of one row of a window
+    kernel_height = g[4]
+    padding = g[6]
+    pool = g[7]
+    map_height = g[8]
+    map_width = g[9]
+    out_words = g[11]
+    last_y = (map_height << pool) - 1
+    last_x = (map_width << pool) - 1
+    w = 0
+    y = 0
+    while y < map_height:
+        x = 0
+        while x < map_width:
+            to = ptr32(windows)
+            corner = 0
+            while corner < (4 if pool else 1):
+                cy = (y << pool) + (corner >> 1)
+                cx = (x << pool) + (corner & 1)
+                first_word = (cx - padding) * g[3]
+                ky = 0
+                while ky < kernel_height:
+                    iy = cy + ky - padding
+                    at = iy * row_words + first_word
+                    i = 0
+                    while i < span:
+                        k = first_word + i
+                        if iy < 0 or iy >= in_height or k < 0 or k >= row_words:
+                            to[i] = 0
+                        else:
+                            to[i] = cells[at + i]
+                        i += 1
+                    to = ptr32(int(to) + (span << 2))
+                    ky += 1
+                k = 0
+                if padding != 0:
+                    if cy != 0:
+                        k = 6 if cy == last_y else 3
+                    if cx != 0:
+                        k += 2 if cx == last_x else 1
+                j[6 + corner] = _LIMITS + k * g[10]
+                corner += 1
+            j[5] = w
+            rows(job, windows, data, out)
+            w += out_words
+            x += 1
+        y += 1
+
+
+@micropython.viper
+def last(geometry: ptr32, cells: ptr32, data: ptr8, scores: ptr32):
+    """Signed sums of the last layer: n - 2 * mismatches over the whole map."""
+    m1 = 0x5555
+    m1 |= m1 << 16
+    m2 = 0x3333
+    m2 |= m2 << 16
+    m4 = 0x0F0F
+    m4 |= m4 << 16
+    words = geometry[13]
+    row = ptr32(int(data) + geometry[16])
+    c = 0
+    while c < geometry[10]:
+        total = geometry[12]
+        i = 0
+        while i < words:
+            w = cells[i] ^ row[i]
+            w -= (w >> 1) & m1
+            w = (w & m2) + ((w >> 2) & m2)
+            w = (w + (w >> 4)) & m4
+            w += w >> 8
+            total -= ((w + (w >> 16)) & 0xFF) << 1
+            i += 1
+        scores[c] = total
+        row = ptr32(int(row) + (words << 2))
+        c += 1

@@ -1,0 +1,153 @@
+"""The write engine in viper: the same bits as mtjkit_core.memory and mtjkit_core.random.
+
+A viper integer is a machine word, of 32 or 64 bits; `full` cuts results to 32. Constants of 2**30
+and more are built by shifts, because 32-bit ports reject them as literals.
+"""
+
+import micropython
+
+
+@micropython.viper
+def seed_streams(state: ptr32, key: ptr32, image: int, place: int):
+    """Set the eight streams of a place: see mtjkit_core.random.seed_streams."""
+    full = uint(0xFFFF)
+    full |= full << 16
+    s = 0
+    while s < 8:
+        a = uint(0x6170)
+        a = ((a << 16) | 0x7865) ^ uint(key[0])
+        b = uint(0x3320646E) ^ uint(key[1])
+        c = uint(0x7962)
+        c = ((c << 16) | 0x2D32) ^ uint(image)
+        d = uint(0x6B20)
+        d = ((d << 16) | 0x6574) ^ uint(place | s)
+        i = 0
+        while i < 8:
+            a = (a + b) & full
+            d ^= a
+            d = ((d << 16) & full) | (d >> 16)
+            c = (c + d) & full
+            b ^= c
+            b = ((b << 12) & full) | (b >> 20)
+            a = (a + b) & full
+            d ^= a
+            d = ((d << 8) & full) | (d >> 24)
+            c = (c + d) & full
+            b ^= c
+            b = ((b << 7) & full) | (b >> 25)
+            i += 1
+        state[0] = int(a)
+        state[1] = int(b)
+        state[2] = int(c)
+        state[3] = int(d)
+        state = ptr32(int(state) + 16)
+        s += 1
+
+
+@micropython.viper
+def write(
+    cells: ptr32,
+    intended: ptr32,
+    words: int,
+    run_words: int,
+    run_bits: int,
+    erased: int,
+    state: ptr32,
+    rate: ptr32,
+    counts: ptr32,
+):
+    """Write with errors: see mtjkit_core.memory.write.
+
+    `erased` is 1 where the cells count as all 0, whatever lies there; `cells` and `intended` may
+    then be the same words.
+    """
+    full = uint(0xFFFF)
+    full |= full << 16
+    m1 = uint(0x5555)
+    m1 |= m1 << 16
+    m2 = uint(0x3333)
+    m2 |= m2 << 16
+    m4 = uint(0x0F0F)
+    m4 |= m4 << 16
+    tail = full >> uint(-run_bits & 31)
+    top = uint(1 << 31)
+    threshold = uint(rate[0])
+    certain = rate[1]
+    keep = rate[2]
+    written = 0
+    toggles = uint(0)
+    wrongs = uint(0)
+    left = run_words
+    w = 0
+    while w < words:
+        lanes = full
+        left -= 1
+        if left == 0:
+            left = run_words
+            lanes = tail
+            written += run_bits
+        failed = uint(0)
+        if certain != 0:
+            failed = lanes
+        elif threshold:
+            s = ptr32(int(state) + ((w & 7) << 4))
+            s0 = uint(s[0])
+            s1 = uint(s[1])
+            s2 = uint(s[2])
+            s3 = uint(s[3])
+            digits = threshold
+            undecided = lanes
+            while undecided:
+                if not digits:
+                    break
+                x = (s0 + s3) & full
+                x = ((((x << 7) & full) | (x >> 25)) + s0) & full
+                t = (s1 << 9) & full
+                s2 ^= s0
+                s3 ^= s1
+                s1 ^= s2
+                s0 ^= s3
+                s2 ^= t
+                s3 = ((s3 << 11) & full) | (s3 >> 21)
+                if digits & top:
+                    failed |= undecided & (x ^ full)
+                    undecided &= x
+                else:
+                    undecided &= x ^ full
+                digits = (digits << 1) & full
+            s[0] = int(s0)
+            s[1] = int(s1)
+            s[2] = int(s2)
+            s[3] = int(s3)
+        new = uint(intended[w])
+        old = uint(0)
+        if erased == 0:
+            old = uint(cells[w])
+        t = (old ^ new) & lanes
+        if keep != 0:
+            failed &= t
+        cells[w] = int(new ^ failed)
+        t -= (t >> 1) & m1
+        t = (t & m2) + ((t >> 2) & m2)
+        t = (t + (t >> 4)) & m4
+        t += t >> 8
+        toggles += (t + (t >> 16)) & 0xFF
+        if failed:
+            t = failed - ((failed >> 1) & m1)
+            t = (t & m2) + ((t >> 2) & m2)
+            t = (t + (t >> 4)) & m4
+            t += t >> 8
+            wrongs += (t + (t >> 16)) & 0xFF
+        w += 1
+    counts[0] += written
+    counts[1] += int(toggles)
+    counts[2] += int(wrongs)
+
+
+@micropython.viper
+def erase(cells: ptr32, words: int):
+    """Put all cells into the P state (0)."""
+    w = 0
+    while w < words:
+        cells[w] = 0
+        w += 1
