@@ -18,7 +18,7 @@ from mtjkit_core.errors import ConfigError
 if sys.version_info >= (3, 11):
     import tomllib
 else:
-    import tomli as tomllib
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 REFERENCE_RATE = 1e-8
 """Write-error rate of the conventional, "error-free" write: the paper's 10^-6 percent."""

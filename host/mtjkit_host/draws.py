@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from mtjkit_core.bits import tail_mask
 from mtjkit_core.memory import CERTAIN
@@ -23,15 +25,18 @@ def seed_states(seed: int, images: Words, layer: int) -> Words:
         (4, n, 8) uint32: the four state words of stream s of image i at [:, i, s].
     """
     places = np.array([place_word(BUFFER, layer, s) for s in range(STREAMS)], np.uint64)
+    # Every operation of core's scalar `mix` is one that arrays have too.
+    inputs: Any = [
+        np.uint64(0x61707865 ^ (seed & 0xFFFFFFFF)),
+        np.uint64(0x3320646E ^ seed >> 32),
+        np.uint64(0x79622D32) ^ images.astype(np.uint64)[:, None],
+        np.uint64(0x6B206574) ^ places,
+    ]
     shape = (len(images), STREAMS)
-    words = mix(
-        np.full(shape, 0x61707865 ^ (seed & 0xFFFFFFFF), np.uint64),
-        np.full(shape, 0x3320646E ^ seed >> 32, np.uint64),
-        np.broadcast_to(np.uint64(0x79622D32) ^ images.astype(np.uint64)[:, None], shape),
-        np.broadcast_to(np.uint64(0x6B206574) ^ places, shape),
-    )
+    words: Any = mix(*[np.broadcast_to(one, shape) for one in inputs])
     # 64 bits hold what core's integer arithmetic carries over before it masks.
-    return np.array(words).astype(np.uint32)
+    states: Words = np.array(words, np.uint32)
+    return states
 
 
 def _rotl(x: Words, k: int) -> Words:
@@ -41,7 +46,7 @@ def _rotl(x: Words, k: int) -> Words:
 def next_words(state: Words) -> Words:
     """Draw one word from every stream of `state`, (4, m) uint32, and update it."""
     s0, s1, s2, s3 = state
-    result = _rotl(s0 + s3, 7) + s0
+    result: Words = _rotl(s0 + s3, 7) + s0
     shifted = s1 << np.uint32(9)
     s2 ^= s0
     s3 ^= s1

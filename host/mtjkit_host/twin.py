@@ -11,11 +11,11 @@ import struct
 from typing import Any
 
 import numpy as np
+from mtjkit_core.bits import tail_mask
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.memory import FLIP, write
 from mtjkit_core.model import CRC_BYTES, Layer, Model
 from mtjkit_core.random import WEIGHTS, seed_streams
-from mtjkit_core.bits import tail_mask
 from numpy.typing import NDArray
 
 from mtjkit_host import draws
@@ -150,11 +150,11 @@ class _Layer:
         g = self.g
         n = len(source)
         if g.index:
-            bits = _bits(source.reshape(n, -1, g.in_words), g.in_channels)
-            values = _signs(bits, self.dtype).reshape(n, g.in_height, g.in_width, g.in_channels)
+            pixels = _bits(source.reshape(n, -1, g.in_words), g.in_channels)
+            values = _signs(pixels, self.dtype).reshape(n, g.in_height, g.in_width, g.in_channels)
         else:
             values = source.astype(self.dtype)
-        sums = self._patches(values) @ self.weights
+        sums: Float = self._patches(values) @ self.weights
         if g.last:
             return sums
         # A threshold beyond the floats' integers is beyond every sum too: rounding changes nothing.
@@ -165,7 +165,7 @@ class _Layer:
             bits = bits[:, :, ::2] | bits[:, :, 1::2]
         spare = -g.out_channels % 32
         packed = np.packbits(np.pad(bits, [(0, 0)] * 3 + [(0, spare)]), axis=-1, bitorder="little")
-        return packed.view("<u4").reshape(n, g.map_words)
+        return packed.view(np.uint32).reshape(n, g.map_words)
 
     def _patches(self, values: Float) -> Float:
         """The window of every output, (n * out_height * out_width, taps * channels)."""
@@ -177,7 +177,8 @@ class _Layer:
         windows = np.lib.stride_tricks.sliding_window_view(
             values, (g.kernel_height, g.kernel_width), (1, 2)
         )
-        return windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, g.fan_in)
+        patches: Float = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, g.fan_in)
+        return patches
 
 
 def corrupt_weights(model: Model, seed: int, threshold: int, errors: int) -> tuple[bytes, int, int]:
@@ -230,7 +231,7 @@ def _bits(words: draws.Words, count: int) -> NDArray[np.uint8]:
 
 def _signs(bits: NDArray[np.uint8], dtype: type) -> Float:
     """1 -> +1, 0 -> -1."""
-    signs = bits.astype(dtype)
+    signs: Float = bits.astype(dtype)
     signs *= 2
     signs -= 1
     return signs
@@ -238,4 +239,5 @@ def _signs(bits: NDArray[np.uint8], dtype: type) -> Float:
 
 def _ones(words: draws.Words) -> NDArray[np.int64]:
     """Number of ones in each row."""
-    return np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+    ones: NDArray[np.int64] = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+    return ones

@@ -21,7 +21,7 @@ TABLE_2 = [  # error rate %, energy pJ, saving %, as printed
 ]
 
 
-@pytest.mark.parametrize("net, rate_percent, energy, saving", TABLE_2)
+@pytest.mark.parametrize(("net", "rate_percent", "energy", "saving"), TABLE_2)
 def test_table_2_to_the_printed_digit(net, rate_percent, energy, saving):
     cell = Cell()
     pulse_ns = cell.pulse_width_ns(rate_percent / 100)
@@ -60,7 +60,7 @@ def test_a_device_file_sets_some_fields_and_leaves_the_rest(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "name, text, why",
+    ("name", "text", "why"),
     [
         ("a.toml", "tau_ns = ", "not valid TOML"),
         ("a.json", "{", "not valid JSON"),
@@ -83,7 +83,8 @@ def test_a_bad_device_file_ends_in_one_line(tmp_path, name, text, why):
     file.write_text(text)
     with pytest.raises(ConfigError, match=why) as caught:
         load_cell(file)
-    assert str(file) in str(caught.value) and "\n" not in str(caught.value)
+    assert str(file) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_device_file_that_is_no_text_or_not_there(tmp_path):
