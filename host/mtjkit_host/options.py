@@ -5,13 +5,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.memory import FLIP, KEEP, threshold_from_rate
 
+from mtjkit_host import parse
 from mtjkit_host.cell import Cell, load_cell
 
 CARRIED = Path(__file__).parent / "data"
@@ -21,8 +21,6 @@ CARRIED_IMAGES = CARRIED / "cifar10_test_500.bin"
 ERRORS = {"flip": FLIP, "keep": KEEP}
 KERNELS = ("auto", "python", "viper", "asm_thumb", "native")
 
-_WHOLE = re.compile(r"[0-9]{1,20}", re.ASCII)
-_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
 _MAX_PULSE_NS = 1e9  # a second
 
 
@@ -105,54 +103,25 @@ def parse_options(
     cell = load_cell(device) if device is not None else Cell()
     pulse: float | None = None
     if pulse_ns is not None:
-        pulse = _number("--pulse-ns", pulse_ns)
+        pulse = parse.number("--pulse-ns", pulse_ns)
         if not 0 < pulse <= _MAX_PULSE_NS:
             raise ConfigError(f"--pulse-ns must be above 0 and at most 1e9, not {pulse_ns}")
         rate = cell.error_rate(pulse)
     else:
-        rate = _rate("--ber", ber, RunOptions.ber)
+        rate = RunOptions.ber if ber is None else parse.rate("--ber", ber)
     return RunOptions(
         model=_path("--model", model, CARRIED_MODEL),
         data=_path("--data", data, CARRIED_IMAGES),
-        images=None if images is None else _whole("--images", images, 1, 2**30 - 1),
+        images=None if images is None else parse.whole("--images", images, 1, 2**30 - 1),
         ber=rate,
         given_pulse_ns=pulse,
-        weight_ber=_rate("--weight-ber", weight_ber, 0.0),
-        errors=_choice("--errors", errors, "flip", tuple(ERRORS)),
+        weight_ber=0.0 if weight_ber is None else parse.rate("--weight-ber", weight_ber),
+        errors="flip" if errors is None else parse.choice("--errors", errors, tuple(ERRORS)),
         cell=cell,
-        seed=0 if seed is None else _whole("--seed", seed, 0, 2**64 - 1),
-        kernel=_choice("--kernel", kernel, "auto", KERNELS),
+        seed=0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1),
+        kernel="auto" if kernel is None else parse.choice("--kernel", kernel, KERNELS),
         json=_output("--json", json),
     )
-
-
-def _number(option: str, text: str) -> float:
-    if not _NUMBER.fullmatch(text):
-        raise ConfigError(f"{option} takes a number, not {text!r}")
-    return float(text)
-
-
-def _rate(option: str, text: str | None, default: float) -> float:
-    if text is None:
-        return default
-    rate = _number(option, text)
-    if not 0 <= rate <= 1:
-        raise ConfigError(f"{option} is an error rate from 0 to 1, not {text}")
-    return abs(rate)  # -0 is 0
-
-
-def _whole(option: str, text: str, low: int, high: int) -> int:
-    if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
-        raise ConfigError(f"{option} takes a whole number from {low} to {high}, not {text!r}")
-    return int(text)
-
-
-def _choice(option: str, text: str | None, default: str, choices: tuple[str, ...]) -> str:
-    if text is None:
-        return default
-    if text not in choices:
-        raise ConfigError(f"{option} is one of {', '.join(choices)}, not {text!r}")
-    return text
 
 
 def _path(option: str, text: str | None, default: Path) -> Path:

@@ -1,0 +1,81 @@
+"""Training and export from the strings of a command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import Model
+from mtjkit_export.writer import save
+
+from mtjkit_host import parse
+from mtjkit_host.train.config import PRECISIONS, TrainConfig
+from mtjkit_host.train.network import to_network
+from mtjkit_host.train.spec import NetSpec
+from mtjkit_host.train.state import load_net
+
+
+def parse_training(
+    *,
+    net: str,
+    data: str,
+    run: str | None = None,
+    epochs: str | None = None,
+    batch: str | None = None,
+    lr: str | None = None,
+    seed: str | None = None,
+    threads: str | None = None,
+    precision: str | None = None,
+    start_from: str | None = None,
+) -> TrainConfig:
+    """Check options as typed; None where one was not given.
+
+    Raises:
+        ConfigError: one line that names the option and says what it takes.
+    """
+    values: dict[str, Any] = {}
+    if epochs is not None:
+        values["epochs"] = parse.whole("--epochs", epochs, 1, 10**6)
+    if batch is not None:
+        values["batch"] = parse.whole("--batch", batch, 2, 10**5)
+    if lr is not None:
+        values["peak_lr"] = parse.number("--lr", lr)
+    if seed is not None:
+        values["seed"] = parse.whole("--seed", seed, 0, 2**63 - 1)
+    if threads is not None:
+        values["threads"] = parse.whole("--threads", threads, 0, 1024)
+    if precision is not None:
+        values["precision"] = parse.choice("--precision", precision, PRECISIONS)
+    if start_from is not None:
+        values["start_from"] = Path(start_from)
+    return TrainConfig(
+        net=NetSpec.named(net),
+        data=Path(data),
+        run_dir=Path(run or f"build/train/{net}"),
+        **values,
+    )
+
+
+def export_run(
+    run: str, output: str | None = None, name: str | None = None, best: bool = False
+) -> tuple[Path, Model]:
+    """Fold a training run's net and write it as a model file.
+
+    Args:
+        run: folder of the run.
+        output: file to write; default build/NET.mtjb.
+        name: stored in the file; default the net's own.
+        best: take the epoch with the best test accuracy instead of the last one.
+
+    Returns:
+        The file and the model in it.
+
+    Raises:
+        ConfigError, FormatError: the run holds no binary net, or the file cannot be written.
+    """
+    net = load_net(Path(run), "best" if best else "last")
+    if not net.spec.binary:
+        raise ConfigError(f"{net.spec.name} is no binary net: a .mtjb file holds binary nets only")
+    path = Path(output or f"build/{net.spec.name}.mtjb")
+    return path, Model(save(to_network(net, name), path))
