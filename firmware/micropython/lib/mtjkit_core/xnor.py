@@ -100,9 +100,7 @@ def run_image(model, image, seed, index, threshold, errors, counts, trace=None) 
     halves = [bytearray(4 * words) for words in model.half_words]  # all cells in the P state
     state = [0] * 32
     source = image
-    for layer in model.layers:
-        if layer.last:
-            return [layer_sum(model, layer, source, 0, 0, c) for c in range(layer.out_channels)]
+    for layer in model.layers[:-1]:
         intended = bytearray(4 * layer.map_words)
         layer_map(model, layer, source, intended)
         cells = halves[layer.index & 1]
@@ -111,6 +109,8 @@ def run_image(model, image, seed, index, threshold, errors, counts, trace=None) 
         if trace is not None:
             trace.append(bytes(cells[: 4 * layer.map_words]))
         source = cells
+    last = model.layers[-1]
+    return [layer_sum(model, last, source, 0, 0, c) for c in range(last.out_channels)]
 
 
 def write_map(layer, cells, intended, state, threshold, errors, counts) -> None:
