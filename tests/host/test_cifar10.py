@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -82,3 +83,16 @@ def test_encode_rejects_other_shapes() -> None:
         cifar10.encode(images.transpose(0, 3, 1, 2), labels)
     with pytest.raises(ConfigError, match="must be 0 to 9"):
         cifar10.encode(images, labels + 10)
+
+
+@pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
+def test_official_files() -> None:
+    images, labels = cifar10.load_test(os.environ["MTJKIT_DATA"])
+    assert images.shape == (10000, 32, 32, 3)
+    assert np.bincount(labels).tolist() == [1000] * 10
+    assert [cifar10.CLASSES[label] for label in labels[:4]] == ["cat", "ship", "ship", "airplane"]
+    images, labels = cifar10.load_train(os.environ["MTJKIT_DATA"])
+    assert images.shape == (50000, 32, 32, 3)
+    assert np.bincount(labels).tolist() == [5000] * 10
+    # The data set's well-known means: red, green, blue.
+    np.testing.assert_allclose(images.mean((0, 1, 2)) / 255, [0.4914, 0.4822, 0.4465], atol=1e-4)

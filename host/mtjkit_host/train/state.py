@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -19,6 +22,11 @@ from mtjkit_host.train.checkpoint import (
 from mtjkit_host.train.config import EpochRecord, TrainConfig, spec_from_json
 from mtjkit_host.train.nets import Net, build_net
 from mtjkit_host.train.plot import plot_history
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 _ADAM = ("step", "exp_avg", "exp_avg_sq")
 
@@ -49,7 +57,7 @@ def save_run(
     records = [dataclasses.asdict(record) for record in history]
     state = {"config": config.recipe(), "history": records}
     tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
-    if history[-1].test_accuracy >= max(record.test_accuracy for record in history):
+    if best_epoch(history).epoch == epoch:
         save_checkpoint(config.run_dir, "best", epoch, tensors, state)
     for name, parameter in net.named_parameters():
         for key in _ADAM:
@@ -58,6 +66,34 @@ def save_run(
     log = "".join(json.dumps(record) + "\n" for record in records)
     write_atomic(config.run_dir / "log.jsonl", log.encode())
     plot_history(history, config.run_dir / "history", title=config.net.name)
+
+
+def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
+    """Return the first epoch with the highest test accuracy."""
+    return max(history, key=lambda record: record.test_accuracy)
+
+
+@contextmanager
+def locked(run_dir: Path) -> Iterator[None]:
+    """Keep other trainers out of ``run_dir``, which must exist, until the block ends.
+
+    The system drops the lock with the process, however that ends, and no file stays behind.
+    Raises ConfigError when another process trains there. Without `fcntl` it does nothing.
+    """
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(run_dir, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"{run_dir}: another process is training here; wait for it or use another folder"
+            ) from None
+        yield
+    finally:
+        os.close(handle)
 
 
 def started(run_dir: Path) -> bool:

@@ -18,7 +18,7 @@ from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult
 from mtjkit_host.train.nets import Net, build_net
 from mtjkit_host.train.predict import evaluate
 from mtjkit_host.train.progress import EpochBar
-from mtjkit_host.train.state import resume_run, save_run, start_from, started
+from mtjkit_host.train.state import best_epoch, locked, resume_run, save_run, start_from, started
 
 
 def train(config: TrainConfig) -> TrainResult:
@@ -35,15 +35,8 @@ def train(config: TrainConfig) -> TrainResult:
     device = _pick_device(config.device)
     if config.threads:
         torch.set_num_threads(config.threads)
-    images, labels = cifar10.load_train(config.data)
-    test_images, test_labels = cifar10.load_test(config.data)
-    if config.limit_train:
-        images, labels = images[: config.limit_train], labels[: config.limit_train]
-    if config.limit_test:
-        test_images, test_labels = (
-            test_images[: config.limit_test],
-            test_labels[: config.limit_test],
-        )
+    images, labels = _first(cifar10.load_train(config.data), config.limit_train)
+    test_images, test_labels = _first(cifar10.load_test(config.data), config.limit_test)
     if len(images) < config.batch:
         raise ConfigError(f"training: {len(images)} images do not fill a batch of {config.batch}")
     try:
@@ -51,6 +44,28 @@ def train(config: TrainConfig) -> TrainResult:
     except OSError as error:
         raise ConfigError(f"{config.run_dir}: cannot be made ({error.strerror})") from error
 
+    with locked(config.run_dir):
+        history = _run(config, device, images, labels, test_images, test_labels)
+    best = best_epoch(history)
+    return TrainResult(
+        config.run_dir,
+        len(history),
+        len(history) >= config.epochs,
+        history[-1].test_accuracy,
+        best.test_accuracy,
+        best.epoch,
+        tuple(history),
+    )
+
+
+def _run(
+    config: TrainConfig,
+    device: torch.device,
+    images: cifar10.Images,
+    labels: cifar10.Labels,
+    test_images: cifar10.Images,
+    test_labels: cifar10.Labels,
+) -> list[EpochRecord]:
     net = build_net(config.net, config.seed)
     history: list[EpochRecord] = []
     resume = started(config.run_dir)
@@ -75,22 +90,13 @@ def train(config: TrainConfig) -> TrainResult:
         seconds = time.perf_counter() - start
         history.append(EpochRecord(epoch, lr, loss, train_accuracy, accuracy, seconds))
         save_run(config, net, optimizer, history)
-    best = max(history, key=lambda record: record.test_accuracy)
-    return TrainResult(
-        config.run_dir,
-        len(history),
-        len(history) >= config.epochs,
-        history[-1].test_accuracy,
-        best.test_accuracy,
-        best.epoch,
-        tuple(history),
-    )
+    return history
 
 
 def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
     """Return the rate of step number ``step`` (from 0): linear warm-up, then half a cosine to 0."""
     total = config.epochs * steps_per_epoch
-    warmup = config.warmup_epochs * steps_per_epoch
+    warmup = min(config.warmup_epochs, config.epochs / 4) * steps_per_epoch
     if step + 1 < warmup:
         return config.peak_lr * (step + 1) / warmup
     return config.peak_lr * 0.5 * (1.0 + math.cos(math.pi * (step + 1 - warmup) / (total - warmup)))
@@ -143,6 +149,13 @@ def _train_epoch(
     if not math.isfinite(mean_loss):
         raise ConfigError(f"training: the loss left the numbers in epoch {epoch}; lower peak_lr")
     return lr, mean_loss, right.item() / (steps * config.batch)
+
+
+def _first(
+    data: tuple[cifar10.Images, cifar10.Labels], limit: int
+) -> tuple[cifar10.Images, cifar10.Labels]:
+    end = limit or len(data[1])
+    return data[0][:end], data[1][:end]
 
 
 def _pick_device(name: str) -> torch.device:

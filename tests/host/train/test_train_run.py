@@ -166,7 +166,8 @@ def test_another_recipe_is_refused(data: Path, tmp_path: Path) -> None:
         ({"batch": 1}, "batch must"),
         ({"peak_lr": 0.0}, "peak_lr must"),
         ({"peak_lr": float("nan")}, "peak_lr must"),
-        ({"warmup_epochs": 3}, "warmup_epochs must"),
+        ({"peak_lr": float("inf")}, "peak_lr must"),
+        ({"warmup_epochs": -1}, "warmup_epochs must"),
         ({"label_smoothing": 1.0}, "label_smoothing must"),
         ({"seed": -1}, "seed must"),
         ({"precision": "int8"}, "precision must be one of auto, float32, bfloat16"),
@@ -179,6 +180,14 @@ def test_wrong_settings_are_named(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         config(data, tmp_path, **changes)
+
+
+def test_one_run_folder_has_one_trainer(data: Path, tmp_path: Path) -> None:
+    with state.locked(tmp_path), pytest.raises(ConfigError, match="another process is training"):
+        train(config(data, tmp_path))
+    with state.locked(tmp_path):
+        pass
+    assert not list(tmp_path.iterdir())
 
 
 def test_wrong_surroundings_are_named(data: Path, tmp_path: Path) -> None:
@@ -234,6 +243,13 @@ def test_learning_rate_warms_up_and_falls(data: Path, tmp_path: Path) -> None:
     assert rates[599] == pytest.approx(0.5)
     assert rates[-1] == pytest.approx(0)
     assert all(a > b for a, b in itertools.pairwise(rates[199:]))
+
+
+def test_short_runs_warm_up_for_a_quarter(data: Path, tmp_path: Path) -> None:
+    settings = config(data, tmp_path, epochs=2, warmup_epochs=3, peak_lr=1.0)
+    rates = [trainer.learning_rate(settings, step, 10) for step in range(20)]
+    assert max(rates) == rates[4] == 1.0
+    assert rates[-1] == 0
 
 
 def test_crops_are_windows_of_the_padded_image() -> None:
