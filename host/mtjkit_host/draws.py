@@ -33,14 +33,16 @@ def seed_states(seed: int, images: Words, layer: int) -> Words:
         np.uint64(0x6B206574) ^ places,
     ]
     shape = (len(images), STREAMS)
-    words: Any = mix(*[np.broadcast_to(one, shape) for one in inputs])
+    a, b, c, d = (np.broadcast_to(one, shape) for one in inputs)
+    words: Any = mix(a, b, c, d)  # type: ignore[arg-type]
     # 64 bits hold what core's integer arithmetic carries over before it masks.
     states: Words = np.array(words, np.uint32)
     return states
 
 
 def _rotl(x: Words, k: int) -> Words:
-    return x << np.uint32(k) | x >> np.uint32(32 - k)
+    rotated: Words = x << np.uint32(k) | x >> np.uint32(32 - k)
+    return rotated
 
 
 def next_words(state: Words) -> Words:
