@@ -143,8 +143,8 @@ def chain(input_shape, specs) -> list:
     return layers
 
 
-def _text(raw, what: str) -> str:
-    """Decode a zero-padded UTF-8 field."""
+def _text(raw, what: str, separator: str = "") -> str:
+    """Decode a zero-padded UTF-8 field; `separator` is the one control character it may hold."""
     raw = bytes(raw)
     end = raw.find(b"\0")
     if end < 0:
@@ -156,7 +156,7 @@ def _text(raw, what: str) -> str:
     except (UnicodeError, ValueError):
         raise FormatError(what + " is not UTF-8")
     for c in text:
-        if ord(c) < 32 and c != "\n" or ord(c) == 127:
+        if c != separator and (ord(c) < 32 or 127 <= ord(c) < 160):
             raise FormatError(what + " holds control characters")
     return text
 
@@ -205,7 +205,7 @@ class Model:
             raise FormatError("layer table and class names are longer than the file")
         self.data = data
         self.name = _text(data[HEADER_BYTES - NAME_BYTES : HEADER_BYTES], "model name")
-        labels = _text(data[HEADER_BYTES:table_at], "class names")
+        labels = _text(data[HEADER_BYTES:table_at], "class names", "\n")
         self.class_names = labels.split("\n") if labels else []
         self.input_shape = (height, width, channels)
         self.pixel_rule = (mul, add, div)
