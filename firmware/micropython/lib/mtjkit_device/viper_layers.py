@@ -30,16 +30,16 @@ def window_words(layer) -> int:
 
 
 def table_words(layer) -> int:
-    """Words of `work` for the first layer: 16 partial sums and 4 taps for each four taps."""
-    return 20 * ((layer.fan_in + 3) >> 2)
+    """Words of `work` for the first layer: for each word of a row, 32 taps and 8 tables."""
+    return layer.row_words * (32 + 8 * 16)
 
 
 @micropython.viper
 def first(geometry: ptr32, image: ptr8, data: ptr8, out: ptr32, work: ptr32):
     """First layer's map: two neighbouring sums at a time, in the 16-bit lanes of a word.
 
-    A sum of up to 144 int8 fits a lane. For each four taps a table holds the 16 sums of
-    +-tap, so that a filter costs one lookup for four weights.
+    A sum of up to 144 int8 fits a lane. For each four taps a table holds the 16 sums of +-tap,
+    so that a filter costs one lookup for four weights; taps beyond a row's end are 0.
     """
     in_height = geometry[0]
     in_width = geometry[1]
@@ -55,12 +55,13 @@ def first(geometry: ptr32, image: ptr8, data: ptr8, out: ptr32, work: ptr32):
     weights = ptr32(int(data) + geometry[16])
     thresholds = ptr32(int(data) + geometry[17])
     inverted = ptr32(int(data) + geometry[18])
-    groups = (fan_in + 3) >> 2
-    taps = ptr32(int(work) + (groups << 6))
-    taps[(groups << 2) - 1] = 0
-    taps[(groups << 2) - 2] = 0
-    taps[(groups << 2) - 3] = 0
-    top = 1 << 31
+    tables = ptr32(int(work) + (row_words << 7))
+    k = fan_in
+    while k < row_words << 5:
+        work[k] = 0
+        k += 1
+    top = 1
+    top <<= 31
     y = 0
     while y < height:
         x = 0
@@ -81,47 +82,50 @@ def first(geometry: ptr32, image: ptr8, data: ptr8, out: ptr32, work: ptr32):
                                 pair = (image[at + c] ^ 128) - 128
                             if ix >= -1 and ix + 1 < in_width:
                                 pair += ((image[at + depth + c] ^ 128) - 128) << 16
-                        taps[k] = pair
+                        work[k] = pair
                         k += 1
                         c += 1
                     kx += 1
                 ky += 1
-            table = ptr32(int(work))
-            k = 0
-            while k < groups:
-                table[0] = 0 - taps[4 * k] - taps[4 * k + 1] - taps[4 * k + 2] - taps[4 * k + 3]
-                size = 1
-                while size < 16:
-                    twice = taps[4 * k] << 1
-                    if size == 2:
-                        twice = taps[4 * k + 1] << 1
-                    if size == 4:
-                        twice = taps[4 * k + 2] << 1
-                    if size == 8:
-                        twice = taps[4 * k + 3] << 1
+            taps = work
+            table = tables
+            k = row_words << 3
+            while k > 0:
+                table[0] = 0 - taps[0] - taps[1] - taps[2] - taps[3]
+                i = 0
+                while i < 4:
+                    twice = taps[i] << 1
                     c = 0
-                    while c < size:
-                        table[size + c] = table[c] + twice
+                    while c < 1 << i:
+                        table[(1 << i) + c] = table[c] + twice
                         c += 1
-                    size <<= 1
+                    i += 1
+                taps = ptr32(int(taps) + 16)
                 table = ptr32(int(table) + 64)
-                k += 1
-            row = ptr32(int(weights))
+                k -= 1
+            row = weights
             left = 0
             right = 0
             c = 0
             while c < channels:
-                table = ptr32(int(work))
+                table = tables
                 total = 0
-                word = uint(0)
-                k = 0
-                while k < groups:
-                    if k & 7 == 0:
-                        word = uint(row[k >> 3])
-                    total += table[word & 15]
-                    word >>= 4
-                    table = ptr32(int(table) + 64)
-                    k += 1
+                k = row_words
+                while k > 0:
+                    w = row[0]
+                    total += (
+                        table[w & 15]
+                        + table[((w >> 4) & 15) + 16]
+                        + table[((w >> 8) & 15) + 32]
+                        + table[((w >> 12) & 15) + 48]
+                        + table[((w >> 16) & 15) + 64]
+                        + table[((w >> 20) & 15) + 80]
+                        + table[((w >> 24) & 15) + 96]
+                        + table[((w >> 28) & 15) + 112]
+                    )
+                    row = ptr32(int(row) + 4)
+                    table = ptr32(int(table) + 512)
+                    k -= 1
                 low = ((total & 0xFFFF) ^ 0x8000) - 0x8000
                 high = ((((total - low) >> 16) & 0xFFFF) ^ 0x8000) - 0x8000
                 threshold = (thresholds[c] ^ top) - top
@@ -129,7 +133,6 @@ def first(geometry: ptr32, image: ptr8, data: ptr8, out: ptr32, work: ptr32):
                     left |= 1 << (c & 31)
                 if high >= threshold:
                     right |= 1 << (c & 31)
-                row = ptr32(int(row) + (row_words << 2))
                 c += 1
                 if c & 31 == 0 or c == channels:
                     k = (c - 1) >> 5
@@ -174,7 +177,8 @@ def limits(geometry: ptr32, data: ptr8, job: ptr32):
     m2 |= m2 << 16
     m4 = 0x0F0F
     m4 |= m4 << 16
-    top = 1 << 31
+    top = 1
+    top <<= 31
     c = 0
     while c < channels:
         threshold = (thresholds[c] ^ top) - top

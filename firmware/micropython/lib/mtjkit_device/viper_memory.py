@@ -70,7 +70,8 @@ def write(
     m4 = uint(0x0F0F)
     m4 |= m4 << 16
     tail = full >> uint(-run_bits & 31)
-    top = uint(1 << 31)
+    top = uint(1)
+    top <<= 31
     threshold = uint(rate[0])
     certain = rate[1]
     keep = rate[2]
