@@ -1,0 +1,205 @@
+"""The networks that a campaign simulates, behind one interface, and where they are found."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.memory import FLIP
+from mtjkit_core.model import Model
+from mtjkit_export.reader import load
+
+from mtjkit_host.images import to_input
+from mtjkit_host.twin import Twin, corrupt_weights
+
+Maps = list[npt.NDArray[Any]]
+"""Stored maps of the hidden layers, (n, elements) integers each; any scale and offset."""
+
+
+class Simulator(Protocol):
+    """A network that runs through the memory."""
+
+    bits: int
+    """Of a weight and of an activation."""
+    sha256: str
+    """Of the net's file."""
+    weight_bits: int
+    """Bits of all weights."""
+    map_bits: int
+    """Feature-map bits written for one image."""
+    arithmetic: str
+    """How sums are computed, and with what error."""
+
+    def corrupted(self, seed: int, threshold: int, errors: int) -> tuple[Simulator, int, int]:
+        """Write the weights once, with errors; also the bits written and wrong."""
+        ...
+
+    def run(
+        self,
+        images: npt.NDArray[np.uint8],
+        first: int = 0,
+        seed: int = 0,
+        threshold: int = 0,
+        errors: int = FLIP,
+        maps: list[Maps] | None = None,
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """Classify images; scores (n, classes), feature-map bits [written, toggled, wrong].
+
+        ``first`` is the first image's index in the data; ``maps`` receives what was stored.
+        """
+        ...
+
+
+class BinarySimulator:
+    """A binary model on the twin, bit-exact with the firmware."""
+
+    bits = 1
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+        self._twin = Twin(model)
+        self.sha256 = hashlib.sha256(model.data).hexdigest()
+        self.weight_bits = model.weight_bits
+        self.map_bits = model.map_bits
+        self.arithmetic = f"integers, bit-exact with the firmware (twin: {self._twin.kernel})"
+
+    def corrupted(self, seed: int, threshold: int, errors: int) -> tuple[Simulator, int, int]:
+        """See `Simulator.corrupted`."""
+        data, written, wrong = corrupt_weights(self._model, seed, threshold, errors)
+        return BinarySimulator(Model(data, check_crc=False)), written, wrong
+
+    def run(
+        self,
+        images: npt.NDArray[np.uint8],
+        first: int = 0,
+        seed: int = 0,
+        threshold: int = 0,
+        errors: int = FLIP,
+        maps: list[Maps] | None = None,
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """See `Simulator.run`; with ``maps``, at most 256 images."""
+        indices = np.arange(first, first + len(images), dtype=np.uint32)
+        inputs = to_input(self._model, images)
+        trace: Any = None if maps is None else []
+        scores, counts = self._twin.run(inputs, indices, seed, threshold, errors, trace)
+        if maps is not None:
+            layers = zip(self._model.layers, trace, strict=False)
+            maps.append([_bits(words, layer.out_channels) for layer, words in layers])
+        return scores, counts.sum(axis=0)
+
+
+class FixedSimulator:
+    """A fixed-point net (`mtjkit_host.fixed`)."""
+
+    def __init__(self, twin: Any) -> None:
+        self._twin = twin
+        self.bits = twin.net.bits
+        self.sha256 = twin.net.sha256
+        self.weight_bits = twin.net.weight_bits
+        self.map_bits = twin.net.map_bits
+        self.arithmetic = "integer codes, every sum exact"
+        if not twin.exact:
+            error = f"{twin.sum_error:.2g}"
+            self.arithmetic = f"integer codes, float64 sums off by less than {error} output steps"
+
+    def corrupted(self, seed: int, threshold: int, errors: int) -> tuple[Simulator, int, int]:
+        """See `Simulator.corrupted`."""
+        twin, written, wrong = self._twin.corrupted(seed, threshold, errors)
+        return FixedSimulator(twin), written, wrong
+
+    def run(
+        self,
+        images: npt.NDArray[np.uint8],
+        first: int = 0,
+        seed: int = 0,
+        threshold: int = 0,
+        errors: int = FLIP,
+        maps: list[Maps] | None = None,
+    ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
+        """See `Simulator.run`."""
+        scores, counts = self._twin.run(images, first, seed, threshold, errors, maps)
+        return scores, counts
+
+
+def find_net(model: str, folders: Sequence[Path]) -> Path:
+    """Return the file or run folder of a campaign's net.
+
+    Args:
+        model: a path, or a name that is looked for in `folders`: ``<name>.mtjb``,
+            ``<name>.safetensors``, or a trainer's run folder ``<name>``.
+        folders: in this order.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    for folder in (Path(), *folders):
+        for path in (folder / model, folder / f"{model}.mtjb", folder / f"{model}.safetensors"):
+            if path.is_file() or (path / "last.json").is_file():
+                return path
+    places = ", ".join(str(folder) for folder in folders) or "no folder of models"
+    raise ConfigError(f"net {model}: not found ({places}); train it, or name its file")
+
+
+def load_net(path: Path, name: str = "") -> Simulator:
+    """Load a net: a .mtjb model, a fixed-point .safetensors file, or a trainer's run folder.
+
+    Raises ConfigError or FormatError when it cannot be used.
+    """
+    if path.suffix == ".mtjb":
+        return BinarySimulator(load(path))
+    try:
+        from mtjkit_host.fixed import FixedNet, FixedTwin
+        from mtjkit_host.train import load_net as load_trained
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"{path}: needs {error.name}; install the extra: pip install 'mtjkit[train]'"
+        ) from None
+    if path.is_file():
+        return FixedSimulator(FixedTwin(FixedNet.load(path)))
+    net = load_trained(path)
+    if net.spec.binary:
+        return BinarySimulator(_export(net, name or path.name))
+    return FixedSimulator(FixedTwin(FixedNet.from_net(net)))
+
+
+def _export(net: Any, name: str) -> Model:
+    """The model file of a trained binary net, in memory."""
+    from mtjkit_export.network import LayerSpec, Network
+    from mtjkit_export.writer import encode
+
+    from mtjkit_host.train.lower import fold
+
+    side = net.spec.side
+    shape: tuple[int, int, int] | None = None
+    layers = []
+    for layer in fold(net):
+        if layer.kind == "conv":
+            spec = LayerSpec.conv(
+                layer.weights,
+                layer.thresholds,  # type: ignore[arg-type]
+                layer.inverted,
+                padding=layer.padding,
+                pool=layer.pool == 2,
+            )
+            side //= layer.pool
+            shape = (side, side, len(layer.weights))
+        else:
+            spec = LayerSpec.dense(
+                layer.weights, layer.thresholds, layer.inverted, input_shape=shape
+            )
+            shape = None
+        layers.append(spec)
+    return Model(encode(Network(name, layers, (net.spec.side, net.spec.side, net.spec.channels))))
+
+
+def _bits(words: npt.NDArray[np.uint32], channels: int) -> npt.NDArray[np.int8]:
+    """Unpack a map's words into one 0 or 1 for each element, without the padding."""
+    run = (channels + 31) >> 5
+    octets = np.ascontiguousarray(words).reshape(len(words), -1, run).view(np.uint8)
+    bits = np.unpackbits(octets, axis=-1, count=channels, bitorder="little")
+    return bits.reshape(len(words), -1).astype(np.int8)

@@ -1,0 +1,184 @@
+"""Campaigns as data: which nets, memories, rates and repeats; read from a TOML file."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.memory import FLIP, KEEP
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MEMORIES = ("weights", "feature_maps")
+"""Which memory the errors are in: the weight storage or the feature-map buffer."""
+
+ERRORS = {"flip": FLIP, "keep": KEEP}
+"""Name -> what a failed write does: inverts the bit, or leaves the old one."""
+
+CARRIED = Path(__file__).parent
+"""Folder of the campaigns that come with the project, ``<name>.toml``."""
+
+
+@dataclass(frozen=True)
+class NetEntry:
+    """One network of a campaign."""
+
+    label: str
+    """What plots and tables call it; unique in the campaign."""
+    model: str
+    """Its file (.mtjb, .safetensors), a trainer's run folder, or a name such as ``fxp8-small``
+    that is looked for in the folders of models."""
+    paper: str = ""
+    """The paper's net whose values stand beside its own: Binary, Binary_x3, Fxp8, Fxp16, Fxp32."""
+
+
+@dataclass(frozen=True)
+class Rrmse:
+    """How RRMSE (Eq. 3) is measured."""
+
+    images: int = 1000
+    """First so many test images; the paper's number."""
+    repeats: int = 3
+    """Error patterns for each rate."""
+    rates: tuple[float, ...] = ()
+    """Error rates; empty takes the campaign's."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One campaign: every net x memory x kind of error x rate x repeat is a point."""
+
+    name: str
+    """Names the results' folder."""
+    nets: tuple[NetEntry, ...]
+    """In the order of tables and legends."""
+    rates: tuple[float, ...]
+    """Error rates of each written bit, above 0 and up to 1, ascending."""
+    memories: tuple[str, ...] = MEMORIES
+    """Of `MEMORIES`; errors are in one memory at a time."""
+    errors: tuple[str, ...] = ("flip",)
+    """Of `ERRORS`."""
+    repeats: int = 10
+    """Independent error patterns for each rate; the paper's number."""
+    images: int = 10000
+    """First so many test images; the paper's number is all 10,000."""
+    seed: int = 0
+    """Every point's own seed derives from it, 0 <= seed < 2**64."""
+    rrmse: Rrmse | None = None
+    """RRMSE points too, or none."""
+    title: str = ""
+    """One line for the report."""
+    text: str = field(default="", repr=False, compare=False)
+    """The description as it was read."""
+
+    def __post_init__(self) -> None:
+        """Check every field; raises ConfigError, naming the first that is wrong."""
+        labels = [net.label for net in self.nets]
+        rrmse_rates = self.rrmse.rates if self.rrmse else ()
+        checks = {
+            "name must be a word of letters, digits, - and _": (
+                self.name != "" and self.name.replace("-", "").replace("_", "").isalnum()
+            ),
+            "at least one net is needed": bool(self.nets),
+            "every net needs a label of its own": len(set(labels)) == len(labels),
+            f"memories are of {', '.join(MEMORIES)}": _subset(self.memories, MEMORIES),
+            f"errors are of {', '.join(ERRORS)}": _subset(self.errors, tuple(ERRORS)),
+            "rates must ascend, above 0 and up to 1": _ascending(self.rates) and bool(self.rates),
+            "rrmse.rates must ascend, above 0 and up to 1": _ascending(rrmse_rates),
+            "repeats and images must be at least 1": min(self.repeats, self.images) >= 1,
+            "seed must lie between 0 and 2**64 - 1": 0 <= self.seed < 1 << 64,
+            "rrmse.images must be at least 2 and rrmse.repeats at least 1": (
+                self.rrmse is None or (self.rrmse.images >= 2 and self.rrmse.repeats >= 1)
+            ),
+        }
+        for message, good in checks.items():
+            if not good:
+                raise ConfigError(f"campaign {self.name or '?'}: {message}")
+
+    @property
+    def rrmse_rates(self) -> tuple[float, ...]:
+        """Rates of the RRMSE points."""
+        return () if self.rrmse is None else self.rrmse.rates or self.rates
+
+
+def load_campaign(path_or_name: str | Path) -> Campaign:
+    """Read a campaign's TOML file, or one that the project carries, by its name.
+
+    Raises ConfigError when there is no such file, or when it says something that a campaign
+    does not have.
+    """
+    path = Path(path_or_name)
+    if not path.suffix and not path.exists():
+        path = CARRIED / f"{path}.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+        values = tomllib.loads(text)
+    except FileNotFoundError:
+        carried = ", ".join(sorted(file.stem for file in CARRIED.glob("*.toml")))
+        raise ConfigError(
+            f"{path_or_name}: no such campaign; name a TOML file or one of {carried}"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error})") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path}: not valid TOML ({error})") from error
+    nets = values.pop("nets", [])
+    if not isinstance(nets, list):
+        raise ConfigError(f"{path}: nets are tables, written [[nets]]")
+    values["nets"] = tuple(_build(NetEntry, net, f"{path}: [[nets]]") for net in nets)
+    if "rrmse" in values:
+        values["rrmse"] = _build(Rrmse, values["rrmse"], f"{path}: [rrmse]")
+    values.setdefault("name", path.stem)
+    if "text" in values:
+        raise ConfigError(f"{path}: text is unknown")
+    campaign: Campaign = _build(Campaign, {**values, "text": text}, str(path))
+    return campaign
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "tuple[float, ...]": list,
+    "tuple[str, ...]": list,
+}
+
+
+def _build(kind: Any, values: Any, where: str) -> Any:
+    """Make a dataclass of a TOML table; raises ConfigError for unknown, missing, wrong values."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: not a table")
+    known = {f.name: str(f.type) for f in fields(kind)}
+    arguments = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"{where}: {name} is unknown; it may set {', '.join(known)}")
+        expected = _KINDS.get(known[name])
+        if expected and (not isinstance(value, expected) or isinstance(value, bool)):
+            raise ConfigError(f"{where}: {name} cannot be {value!r}")
+        if known[name] == "tuple[float, ...]":
+            if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value):
+                raise ConfigError(f"{where}: {name} must be numbers")
+            value = tuple(float(v) for v in value)
+        elif known[name] == "tuple[str, ...]":
+            value = tuple(str(v) for v in value)
+        arguments[name] = value
+    try:
+        return kind(**arguments)
+    except TypeError:
+        missing = [f.name for f in fields(kind) if f.name not in arguments]
+        raise ConfigError(f"{where}: needs {', '.join(missing[:2])}") from None
+
+
+def _subset(values: tuple[str, ...], known: tuple[str, ...]) -> bool:
+    return bool(values) and len(set(values)) == len(values) and set(values) <= set(known)
+
+
+def _ascending(rates: tuple[float, ...]) -> bool:
+    return all(0 < rate <= 1 for rate in rates) and all(a < b for a, b in pairwise(rates))

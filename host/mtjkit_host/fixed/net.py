@@ -1,0 +1,154 @@
+"""A fixed-point network as integer codes, and its file.
+
+The file is safetensors: ``codes.<l>`` (int8, int16 or int32), and for hidden layers
+``gamma.<l>``, ``beta.<l>``, ``mean.<l>``, ``std.<l>`` (float64); its metadata hold the rest as
+JSON under ``mtjkit``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.numpy
+from mtjkit_core.errors import ConfigError, FormatError
+
+from mtjkit_host.train.checkpoint import write_atomic
+from mtjkit_host.train.lower import FixedLayer, FoldedNorm, fold_fixed
+from mtjkit_host.train.nets import Net
+
+VERSION = 1
+_NORM = ("gamma", "beta", "mean", "std")
+
+
+@dataclass(frozen=True)
+class FixedNet:
+    """A fixed-point network, ready to be simulated."""
+
+    name: str
+    """What tables and plots call it."""
+    bits: int
+    """Of weights and activations: 8, 16 or 32."""
+    layers: tuple[FixedLayer, ...]
+    """As `mtjkit_host.train.lower.fold_fixed` gives them."""
+    side: int = 32
+    """Rows and columns of the input image."""
+
+    def __post_init__(self) -> None:
+        """Check that every layer fits the one before it; raises FormatError."""
+        channels, side = self.layers[0].codes.shape[1], self.side
+        for index, layer in enumerate(self.layers):
+            where = f"{self.name}: layer {index}"
+            shape = layer.codes.shape
+            if len(shape) == 4:
+                fits = shape[1:] == (channels, 3, 3)
+                side //= layer.pool
+            else:
+                fits, side = shape[1:] == (channels * side * side,), 1
+            if not fits:
+                raise FormatError(f"{where} does not fit the one before it; export the net again")
+            if (layer.norm is None) != (layer is self.layers[-1]):
+                raise FormatError(f"{where}: every layer but the last has batch norm")
+            limit = 1 << (layer.bits - 1)
+            if layer.codes.min() < -limit or layer.codes.max() >= limit:
+                raise FormatError(f"{where} holds codes of more than {layer.bits} bits")
+            channels = shape[0]
+
+    @classmethod
+    def from_net(cls, net: Net) -> FixedNet:
+        """Take over a trained torch net; raises ConfigError for a binary one."""
+        return cls(net.spec.name, net.spec.bits, tuple(fold_fixed(net)), net.spec.side)
+
+    @property
+    def weight_bits(self) -> int:
+        """Bits that the weights take."""
+        return sum(layer.codes.size * layer.bits for layer in self.layers)
+
+    def map_elements(self) -> list[int]:
+        """Codes that each hidden layer writes for an image."""
+        side, counts = self.side, []
+        for layer in self.layers[:-1]:
+            side = side // layer.pool if layer.kind == "conv" else 1
+            counts.append(layer.codes.shape[0] * side * side)
+        return counts
+
+    @property
+    def map_bits(self) -> int:
+        """Feature-map bits written for one image."""
+        return sum(self.map_elements()) * self.bits
+
+    def encode(self) -> bytes:
+        """Return the bytes of the net's file."""
+        tensors = {}
+        table = []
+        for index, layer in enumerate(self.layers):
+            tensors[f"codes.{index}"] = layer.codes.astype(f"<i{layer.bits // 8}")
+            if layer.norm is not None:
+                for key in _NORM:
+                    tensors[f"{key}.{index}"] = getattr(layer.norm, key)
+            row = {"kind": layer.kind, "input_bits": layer.input_bits}
+            table.append(row | {"padding": layer.padding, "pool": layer.pool})
+        head = {"version": VERSION, "name": self.name, "bits": self.bits, "side": self.side}
+        meta = {"mtjkit": json.dumps(head | {"layers": table})}
+        return safetensors.numpy.save(tensors, meta)
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of the net's file."""
+        return hashlib.sha256(self.encode()).hexdigest()
+
+    def save(self, path: str | Path) -> None:
+        """Write the net's file, all of it or nothing; raises ConfigError when it cannot."""
+        write_atomic(Path(path), self.encode())
+
+    @classmethod
+    def load(cls, path: str | Path) -> FixedNet:
+        """Read a net's file.
+
+        Raises ConfigError when it cannot be read, FormatError when it is damaged or foreign.
+        """
+        try:
+            with safetensors.safe_open(str(path), framework="numpy") as file:
+                meta = json.loads((file.metadata() or {}).get("mtjkit", "null"))
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+        except OSError as error:
+            raise ConfigError(f"{path}: cannot be read ({error})") from error
+        except (safetensors.SafetensorError, ValueError) as error:
+            raise FormatError(f"{path}: not a fixed-point net ({error})") from error
+        try:
+            return _build(meta, tensors)
+        except FormatError as error:
+            raise FormatError(f"{path}: {error}") from error
+        except (KeyError, TypeError, IndexError, AttributeError) as error:
+            raise FormatError(f"{path}: not a fixed-point net of mtjkit") from error
+
+    def with_codes(self, codes: list[Any]) -> FixedNet:
+        """Return the net with other weight codes of the same shapes."""
+        pairs = zip(self.layers, codes, strict=True)
+        layers = tuple(dataclasses.replace(layer, codes=new) for layer, new in pairs)
+        return dataclasses.replace(self, layers=layers)
+
+
+def _build(meta: dict[str, Any], tensors: dict[str, Any]) -> FixedNet:
+    if meta["version"] != VERSION or meta["bits"] not in (8, 16, 32):
+        raise FormatError("a fixed-point net of another version; export the net again")
+    layers = []
+    for index, row in enumerate(meta["layers"]):
+        norm = None
+        if index < len(meta["layers"]) - 1:
+            norm = FoldedNorm(*(tensors[f"{key}.{index}"].astype(np.float64) for key in _NORM))
+        codes = tensors[f"codes.{index}"].astype(np.int32)
+        padding, pool = row["padding"], row["pool"]
+        if row["kind"] != ("conv" if codes.ndim == 4 else "dense") or pool not in (1, 2):
+            raise FormatError(f"layer {index} is neither a convolution nor dense")
+        layers.append(
+            FixedLayer(row["kind"], meta["bits"], row["input_bits"], codes, norm, padding, pool)
+        )
+    return FixedNet(meta["name"], meta["bits"], tuple(layers), meta["side"])
