@@ -1,11 +1,14 @@
 """Kernel for any port with the native emitter: the same bits as the reference."""
 
-from array import array
+import sys
 
-from mtjkit_core.random import STREAMS
 from mtjkit_device import viper_layers, viper_memory
 from mtjkit_device.engine import geometry
-from mtjkit_device.viper_rows32 import rows
+
+if sys.maxsize >> 32:
+    from mtjkit_device.viper_rows64 import rows
+else:
+    from mtjkit_device.viper_rows32 import rows
 
 
 class Kernel:
