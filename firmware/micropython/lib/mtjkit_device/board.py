@@ -1,0 +1,91 @@
+"""What differs between boards: the line, its limits, the model in mapped memory."""
+
+import gc
+import os
+import sys
+
+import micropython
+from mtjkit_core.messages import CHUNK
+
+try:
+    import machine
+except ImportError:  # some ports have none
+    machine = None
+
+MAPPED_MODEL = "/rom/model.mtjb"  # a read-only file system whose files can be read in place
+
+FLOW_CONTROLLED = ("linux", "darwin", "rp2", "qemu")  # a pseudo-terminal, USB, an emulator
+UART_CREDIT = 256  # bytes: the receive buffer of MicroPython's UART ports
+SMALL_CHUNK = 128  # data bytes of a frame that leaves room in it for a question
+
+
+def name() -> str:
+    """What the machine calls itself, at most 24 bytes."""
+    text = getattr(sys.implementation, "_machine", sys.platform)
+    if sys.platform == "linux" or sys.platform == "darwin":
+        text = "MicroPython on " + sys.platform
+    return text.encode()[:24]
+
+
+def unit() -> bytes:
+    """Eight bytes that tell this board from others of its kind; zeros where there is no such."""
+    if hasattr(machine, "unique_id"):
+        return (machine.unique_id() + bytes(8))[:8]
+    return bytes(8)
+
+
+def boot_number() -> int:
+    """A number that is another after every start: the host sees a reset by it."""
+    if hasattr(os, "urandom"):
+        return int.from_bytes(os.urandom(4), "little")
+    import time
+
+    return time.ticks_us()
+
+
+def free_bytes() -> int:
+    """Free heap, after a collection."""
+    gc.collect()
+    return gc.mem_free()
+
+
+def mapped_model():
+    """The model in mapped read-only memory as a memoryview, or None."""
+    try:
+        os.stat(MAPPED_MODEL)
+        return memoryview(open(MAPPED_MODEL, "rb"))
+    except (OSError, TypeError):
+        return None
+
+
+class Line:
+    """Standard input and output as a binary line; a context, in which Ctrl-C is a byte like others.
+
+    Attributes:
+        credit: bytes that the port can take while nobody reads, 0 if the line has flow control.
+        chunk: data bytes of a frame that this line can take.
+    """
+
+    def __init__(self):
+        self.credit = 0 if sys.platform in FLOW_CONTROLLED else UART_CREDIT
+        self.chunk = SMALL_CHUNK if self.credit else CHUNK
+        self._in = sys.stdin.buffer
+        self._out = sys.stdout.buffer
+
+    def __enter__(self):
+        micropython.kbd_intr(-1)
+        return self
+
+    def __exit__(self, *exception):
+        micropython.kbd_intr(3)
+
+    def read(self, buffer, size: int) -> int:
+        """Wait for `size` bytes; 0 at the end of the line."""
+        try:
+            return self._in.readinto(buffer, size) or 0
+        except OSError:  # a pseudo-terminal whose other end was closed
+            return 0
+
+    def write(self, buffer, size: int) -> None:
+        """Send the first `size` bytes of a buffer."""
+        self._out.write(buffer, size)

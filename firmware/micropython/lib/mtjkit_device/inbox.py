@@ -1,0 +1,78 @@
+"""Data that come in chunks, in any order and more than once: the model, and images in slots."""
+
+from array import array
+
+
+class Inbox:
+    """A buffer that chunks fill.
+
+    Args:
+        data: the buffer, a bytearray.
+        chunk: bytes of every chunk but the last.
+        copy: mtjkit_core.frames.copy or its fast twin.
+    """
+
+    def __init__(self, data, chunk: int, copy):
+        self.data = data
+        self.left = -(-len(data) // chunk)  # chunks still to come
+        self._have = bytearray(self.left)
+        self._chunk = chunk
+        self._copy = copy
+
+    def clear(self) -> None:
+        """Expect all chunks again."""
+        have = self._have
+        self.left = len(have)
+        for i in range(self.left):
+            have[i] = 0
+
+    def put(self, offset: int, source, start: int, size: int) -> bool:
+        """Take a chunk; False if it is none: it must begin and end where one does."""
+        n = offset // self._chunk
+        if n >= len(self._have) or offset != n * self._chunk:
+            return False
+        if size != min(self._chunk, len(self.data) - offset):
+            return False
+        if not self._have[n]:
+            self._copy(self.data, offset, source, start, size)
+            self._have[n] = 1
+            self.left -= 1
+        return True
+
+    def gap(self) -> tuple:
+        """The first run of missing bytes: (offset, size); size 0 if all are there."""
+        first = self._have.find(b"\0")
+        if first < 0:
+            return 0, 0
+        end = self._have.find(b"\1", first)
+        if end < 0:
+            end = len(self._have)
+        offset = first * self._chunk
+        return offset, min(end * self._chunk, len(self.data)) - offset
+
+
+class Slot(Inbox):
+    """An image and, once it is computed, its result, kept until the host takes the slot again."""
+
+    def __init__(self, size: int, classes: int, chunk: int, copy):
+        super().__init__(bytearray(size), chunk, copy)
+        self.index = -1
+        self.done = False
+        self.us = 0
+        self.counts = array("I", (0, 0, 0))
+        self.scores = array("i", bytes(4 * classes))
+
+    def begin(self, index: int) -> None:
+        """Expect another image."""
+        self.clear()
+        self.index = index
+        self.done = False
+
+    def take(self, us: int, counts, scores) -> None:
+        """Keep a result."""
+        self.us = us
+        for i in range(3):
+            self.counts[i] = counts[i]
+        for i in range(len(self.scores)):
+            self.scores[i] = scores[i]
+        self.done = True

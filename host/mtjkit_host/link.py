@@ -1,0 +1,208 @@
+"""A serial line to one device: frames out, frames in. PROTOCOL.md specifies them.
+
+pyserial opens whatever it is: a board's port, a pseudo-terminal, `socket://host:port`. A thread
+reads all the time, so that neither side ever waits for the other to take bytes.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from types import TracebackType
+from typing import NamedTuple
+
+import serial
+from mtjkit_core import messages as m
+from mtjkit_core.errors import LinkError
+from mtjkit_core.frames import MAX_FRAME, OVERHEAD, Deframer, frames, pack
+
+BAUD = 115200
+_READ_S = 0.2  # how long the reader waits before it looks whether the link was closed
+_WRITE_S = 30.0
+_ASK_S = 1.0
+_PROBE_BYTES = 80  # of a device's credit, kept free for a question
+
+
+class Frame(NamedTuple):
+    """A frame that came in."""
+
+    kind: int
+    body: bytes
+    gap: bool
+    """Frames before this one were lost on their way."""
+
+
+class Link:
+    """An open line. Usable as a context; closing it twice is fine.
+
+    Args:
+        port: an open pyserial port.
+        name: what error messages call the line.
+        backend: name of the kind of device, for results: serial, unix, ...
+    """
+
+    def __init__(self, port: serial.SerialBase, name: str, backend: str = "serial") -> None:
+        self.name = name
+        self.backend = backend
+        self.credit = 0
+        """Bytes that may be on their way to the device; 0: the line has flow control."""
+        self.frames_bad = 0
+        """Frames that came in damaged."""
+        self._port = port
+        self._seq = 0
+        self._sent: list[tuple[int, bytes]] = [(0, b"")] * 256
+        self._unread: deque[tuple[int, int]] = deque()  # (seq, bytes) not acknowledged yet
+        self._frames: queue.SimpleQueue[Frame | LinkError] = queue.SimpleQueue()
+        self._acks: deque[int] = deque()
+        self._acked = threading.Event()
+        self._closing = False
+        self._reader = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
+        self._reader.start()
+
+    @classmethod
+    def open(cls, url: str, backend: str = "serial") -> Link:
+        """Open a port: /dev/ttyACM0, COM3, a pseudo-terminal's path, socket://host:port.
+
+        Raises:
+            LinkError: the port is not there, or busy.
+        """
+        try:
+            port = serial.serial_for_url(
+                url, BAUD, timeout=_READ_S, write_timeout=_WRITE_S, exclusive=True
+            )
+        except (OSError, ValueError) as error:  # pyserial's own errors are OSErrors
+            raise LinkError(f"{url}: {_reason(error)}") from error
+        return cls(port, url, backend)
+
+    def send(self, kind: int, *bodies: bytes) -> list[int]:
+        """Send messages of one kind; returns their sequence numbers.
+
+        Raises:
+            LinkError: the line is gone.
+        """
+        if self.credit:
+            return [self._send_on_credit(kind, body) for body in bodies]
+        frames_out = [self._frame(kind, body) for body in bodies]
+        self._write(b"".join(data for _, data in frames_out))
+        return [seq for seq, _ in frames_out]
+
+    def sent(self, first: int, count: int) -> list[tuple[int, bytes]]:
+        """The last messages sent under these sequence numbers, as (kind, body)."""
+        return [self._sent[(first + i) & 255] for i in range(count)]
+
+    def flush(self) -> None:
+        """Send zeros, which end whatever frame the device believes to be receiving."""
+        self._write(bytes(64 if self.credit else MAX_FRAME))
+
+    def receive(self, timeout_s: float) -> Frame | None:
+        """The next frame, or None if none comes in time.
+
+        Raises:
+            LinkError: the line is gone.
+        """
+        try:
+            item = self._frames.get(timeout=timeout_s)
+        except queue.Empty:
+            return None
+        if isinstance(item, LinkError):
+            self._frames.put(item)  # it stays gone
+            raise item
+        return item
+
+    def close(self) -> None:
+        """Close the port and end the reader."""
+        self._closing = True
+        if self._reader is not threading.current_thread():
+            self._reader.join()
+        self._port.close()
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _write(self, data: bytes) -> None:
+        try:
+            self._port.write(data)
+        except (OSError, TypeError) as error:  # TypeError: pyserial, of a port closed meanwhile
+            raise LinkError(f"{self.name}: {_reason(error)}") from error
+
+    def _frame(self, kind: int, body: bytes) -> tuple[int, bytes]:
+        """Number a message; returns that number and the frame."""
+        seq = self._seq
+        self._seq = (seq + 1) & 255
+        self._sent[seq] = (kind, body)
+        return seq, pack(kind, seq, body)
+
+    def _send_on_credit(self, kind: int, body: bytes) -> int:
+        """Wait until the device has room for a frame, then send it."""
+        size = len(body) + OVERHEAD + _PROBE_BYTES
+        self._count_acks()
+        asked = time.monotonic()
+        while self._unread and sum(n for _, n in self._unread) + size > self.credit:
+            if self._acked.wait(_READ_S):
+                self._acked.clear()
+            elif not self._reader.is_alive():
+                raise LinkError(f"{self.name}: the connection is gone")
+            elif time.monotonic() - asked > _ASK_S:
+                # The device computes, or its answer was lost. Asking again and again does no
+                # harm: what overruns a device that does not read is the question itself.
+                self.flush()
+                self._write(self._frame(m.PING.kind, b"")[1])
+                asked = time.monotonic()
+            self._count_acks()
+        seq, data = self._frame(kind, body)
+        self._unread.append((seq, len(data)))
+        self._write(data)
+        return seq
+
+    def _count_acks(self) -> None:
+        """Take back the credit of frames that the device has read, or knows it has lost."""
+        while self._acks:
+            expected = self._acks.popleft()
+            while self._unread and 0 < (expected - self._unread[0][0]) & 255 < 128:
+                self._unread.popleft()
+
+    def _read(self) -> None:
+        """The reader's loop: bytes to frames, until the link is closed or the line is gone."""
+        deframer = Deframer()
+        expected = -1
+        try:
+            while not self._closing:
+                data = self._port.read(self._port.in_waiting or 1)
+                for kind, seq, body in frames(deframer, data):
+                    gap = expected >= 0 and seq != expected
+                    expected = (seq + 1) & 255
+                    if kind == m.ACK.kind and len(body) == m.ACK.size:
+                        if self.credit:
+                            self._acks.append(body[0])
+                            self._acked.set()
+                            continue
+                    self._frames.put(Frame(kind, body, gap))
+                self.frames_bad = deframer.bad
+        except (OSError, TypeError) as error:
+            if not self._closing:
+                self._frames.put(LinkError(f"{self.name}: {_reason(error)}"))
+
+
+def _reason(error: Exception) -> str:
+    """One line that says why a port does not work."""
+    text = str(error)
+    number = getattr(error, "errno", None)
+    if number == 2 or "FileNotFoundError" in text:
+        return "there is no such port"
+    if number == 13 or "PermissionError" in text:
+        return "no permission to open it (on Linux: join the group dialout)"
+    if number in (11, 16) or "exclusively lock" in text:
+        return "the port is busy: another program has it open"
+    if "returned no data" in text or number == 5:
+        return "the connection is gone"
+    return " ".join(text.split()) or type(error).__name__

