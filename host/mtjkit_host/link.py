@@ -55,7 +55,7 @@ class Link:
         self._sent: list[tuple[int, bytes]] = [(0, b"")] * 256
         self._unread: deque[tuple[int, int]] = deque()  # (seq, bytes) not acknowledged yet
         self._frames: queue.SimpleQueue[Frame | LinkError] = queue.SimpleQueue()
-        self._acks: deque[int] = deque()
+        self._acks: deque[int] = deque(maxlen=256)
         self._acked = threading.Event()
         self._closing = False
         self._reader = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
@@ -182,11 +182,10 @@ class Link:
                     gap = expected >= 0 and seq != expected
                     expected = (seq + 1) & 255
                     if kind == m.ACK.kind and len(body) == m.ACK.size:
-                        if self.credit:
-                            self._acks.append(body[0])
-                            self._acked.set()
-                            continue
-                    self._frames.put(Frame(kind, body, gap))
+                        self._acks.append(body[0])
+                        self._acked.set()
+                    else:
+                        self._frames.put(Frame(kind, body, gap))
                 self.frames_bad = deframer.bad
         except (OSError, TypeError) as error:
             if not self._closing:

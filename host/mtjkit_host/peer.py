@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ LONGEST_PROBE_S = 4.0
 _BATCH = 16  # chunks of a model sent between two looks at what came back
 
 
-class DeviceReset(LinkError):
+class DeviceResetError(LinkError):
     """The device lost its model or configuration: it was reset. Program it again."""
 
 
@@ -24,7 +25,7 @@ _ERRORS: dict[int, type[MtjkitError]] = {
     m.WRONG_VERSION: ProtocolError,
     m.TOO_LARGE: ConfigError,
     m.BAD_MODEL: FormatError,
-    m.NOT_READY: DeviceReset,
+    m.NOT_READY: DeviceResetError,
     m.BAD_REQUEST: ProtocolError,
     m.UNUSABLE: ConfigError,
 }
@@ -167,17 +168,24 @@ class Peer:
     def upload(
         self,
         model: bytes,
-        digest: bytes,
+        work_bytes: int,
         chunk: int,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """Send a model; what got lost is sent again until the device has all of it.
 
+        Args:
+            model: the bytes of an .mtjb file.
+            work_bytes: memory that the device will need beside it.
+            chunk: data bytes of a frame.
+            progress: called with (bytes sent, bytes in all).
+
         Raises:
             FormatError, ConfigError: the device cannot take it.
             LinkError: the device is silent or gone.
         """
-        self.request(m.MODEL_BEGIN, m.MODEL_BEGIN.pack(len(model), digest), m.DONE)
+        digest = hashlib.sha256(model).digest()
+        self.request(m.MODEL_BEGIN, m.MODEL_BEGIN.pack(len(model), work_bytes, digest), m.DONE)
         self._send_model(model, chunk, 0, len(model), progress)
         while True:
             answer = self.request(m.MODEL_END, b"", m.DONE, m.MISSING)

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, ProtocolError
+from mtjkit_core.footprint import ram_bytes
 from mtjkit_core.memory import FLIP, KEEP
 from mtjkit_core.model import Model
 from numpy.typing import NDArray
@@ -148,7 +149,8 @@ class Session:
                     f"{self.link.name}: another model lies in this board's mapped memory: flash "
                     "the one to run, written with its weight errors if it has any"
                 )
-            self._peer.upload(model, digest, info.chunk, progress)
+            work_bytes = ram_bytes(self._model, self._config.kernel)
+            self._peer.upload(model, work_bytes, info.chunk, progress)
         self.programmed = self._configure(send)
         return self.programmed
 
@@ -161,7 +163,7 @@ class Session:
 
         Raises:
             ConfigError: the images have another shape than the model's.
-            DeviceReset: the device was reset meanwhile.
+            DeviceResetError: the device was reset meanwhile.
             LinkError, ProtocolError: the link.
         """
         return self.classify_some(images, range(first_index, first_index + len(images)))
@@ -178,7 +180,7 @@ class Session:
             raise ConfigError(f"images are int8, not {images.dtype}: apply the pixel rule first")
         if len(indices) != len(images) or len(set(indices)) != len(images):
             raise ConfigError("every image needs an index of its own")
-        if len(images) and not (0 <= min(indices) and max(indices) <= m.MAX_INDEX):
+        if len(images) and (min(indices) < 0 or max(indices) > m.MAX_INDEX):
             raise ConfigError(f"indices of images lie between 0 and {m.MAX_INDEX}")
         # A new run number: the device forgets the results it keeps, which may be of other images.
         slots = self._configure(self.programmed.sent).slots

@@ -68,7 +68,7 @@ class Stream:
         """Yield a result for each image, as they come.
 
         Raises:
-            DeviceReset: the device was reset meanwhile.
+            DeviceResetError: the device was reset meanwhile.
             LinkError, ProtocolError: the link.
         """
         todo = deque(enumerate(indices))

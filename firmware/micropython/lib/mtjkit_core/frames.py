@@ -29,7 +29,8 @@ def seal(frame, end: int) -> None:
 def sealed(frame, end: int) -> bool:
     """True if the four bytes before `end` are the CRC-32 of what lies between byte 1 and them."""
     crc = binascii.crc32(memoryview(frame)[TYPE_AT : end - CRC_BYTES]) & 0xFFFFFFFF
-    return struct.unpack_from("<I", frame, end - CRC_BYTES)[0] == crc
+    (there,) = struct.unpack_from("<I", frame, end - CRC_BYTES)
+    return bool(there == crc)
 
 
 def copy(target, at: int, source, start: int, size: int) -> None:
@@ -104,7 +105,7 @@ class Deframer:
             return 1
         return self._code_at - self._size + 1
 
-    def feed(self, chunk, start: int, end: int) -> int:
+    def feed(self, chunk: bytes, start: int, end: int) -> int:
         """Take bytes from chunk[start:end] up to the end of a frame; returns where to go on.
 
         Args:

@@ -51,7 +51,7 @@ class Message:
         self.size = struct.calcsize(self.format)
         self.tail = tail
 
-    def pack(self, *values, data=b"") -> bytes:
+    def pack(self, *values, data: bytes = b"") -> bytes:
         """The body of such a message."""
         return struct.pack(self.format, *values) + data
 
@@ -78,7 +78,7 @@ class Message:
 # Host to device
 HELLO = Message(0x01, "HELLO", "4sB", True)  # MAGIC, version; later versions may say more
 CONFIGURE = Message(0x02, "CONFIGURE", "IQQQBB")  # run, seed, maps', weights' rate, errors, kernel
-MODEL_BEGIN = Message(0x03, "MODEL_BEGIN", "I32s")  # bytes, SHA-256
+MODEL_BEGIN = Message(0x03, "MODEL_BEGIN", "II32s")  # bytes of the model, of work memory; SHA-256
 MODEL_DATA = Message(0x04, "MODEL_DATA", "I", True)  # offset; bytes
 MODEL_END = Message(0x05, "MODEL_END", "")
 IMAGE_DATA = Message(0x06, "IMAGE_DATA", "IIB", True)  # index, offset, slot; bytes
@@ -99,6 +99,6 @@ ERROR = Message(0x88, "ERROR", "BB", True)  # code, sequence number of the reque
 SCORES_PER_RESULT = (MAX_BODY - RESULT.size) // 4
 
 
-def u32(frame, at: int) -> int:
+def u32(frame: bytes, at: int) -> int:
     """The little-endian number at `at`: allocates nothing on a 32-bit port while below 2**30."""
     return frame[at] | frame[at + 1] << 8 | frame[at + 2] << 16 | frame[at + 3] << 24

@@ -11,6 +11,7 @@ import time
 
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, FormatError, MtjkitError, ProtocolError
+from mtjkit_core.footprint import ram_bytes
 from mtjkit_core.frames import BODY_AT, MAX_FRAME, SEQ_AT, TYPE_AT, Deframer, encode
 from mtjkit_core.model import Model
 
@@ -36,7 +37,7 @@ _IMAGE_AT = BODY_AT + m.IMAGE_DATA.size
 _MODEL_AT = BODY_AT + m.MODEL_DATA.size
 
 
-class Refusal(MtjkitError):
+class RefusedError(MtjkitError):
     """A request that cannot be met: an ERROR message's code and text."""
 
     def __init__(self, code: int, text: str):
@@ -115,7 +116,7 @@ class Server:
                 self._reply(m.ACK, self._expected)
             elif not late:  # what changes the state is never done by a late copy
                 self._request(kind, seq, frame, size)
-        except Refusal as error:
+        except RefusedError as error:
             self._refuse(error.code, seq, error)
         except (ConfigError, FormatError, ProtocolError) as error:
             self._refuse(m.BAD_REQUEST, seq, error)
@@ -159,7 +160,7 @@ class Server:
         self._send(m.ERROR, len(body))
 
     def _hello(self, fields) -> None:
-        magic, version, _ = fields
+        magic, _version, _rest = fields
         if magic != m.MAGIC:
             raise ProtocolError("HELLO without its magic bytes")
         flags = (m.HAS_MODEL if self._model else 0) | (m.MAPPED if self._mapped else 0)
@@ -180,9 +181,11 @@ class Server:
         self._configured = None  # fields of the CONFIGURE in force
         self._answer = b""
 
-    def _model_begin(self, size: int, digest: bytes) -> None:
+    def _model_begin(self, size: int, work: int, digest: bytes) -> None:
         if self._mapped:
-            raise Refusal(m.UNUSABLE, "the model is in mapped memory: flash another one instead")
+            raise RefusedError(
+                m.UNUSABLE, "the model is in mapped memory: flash another one instead"
+            )
         if self._inbox and digest == self._hash and size == len(self._inbox.data):
             return  # on its way already
         self._inbox = self._model = None
@@ -190,13 +193,15 @@ class Server:
         self._forget_engine()
         free = board.free_bytes()
         try:
+            if size + work > free:
+                raise MemoryError
             self._inbox = Inbox(bytearray(size), self._line.chunk, copy)
         except MemoryError:
-            self._too_large(size, free)
+            self._too_large(size + work, free)
         self._hash = digest
 
     def _too_large(self, needed: int, free: int) -> None:
-        raise Refusal(
+        raise RefusedError(
             m.TOO_LARGE, "the model needs %d bytes of memory, %d are free" % (needed, free)
         )
 
@@ -210,17 +215,19 @@ class Server:
     def _model_end(self, seq: int) -> None:
         inbox = self._inbox
         if not inbox and not self._model:
-            raise Refusal(m.NOT_READY, "MODEL_END without a MODEL_BEGIN")
+            raise RefusedError(m.NOT_READY, "MODEL_END without a MODEL_BEGIN")
         if inbox:
             if inbox.left:
                 return self._missing(m.THE_MODEL, *inbox.gap())
             self._inbox = None
             if sha256 and sha256(inbox.data).digest() != self._hash:
-                raise Refusal(m.BAD_MODEL, "the model's bytes do not have the announced SHA-256")
+                raise RefusedError(
+                    m.BAD_MODEL, "the model's bytes do not have the announced SHA-256"
+                )
             try:
                 self._model = Model(inbox.data)
             except FormatError as error:
-                raise Refusal(m.BAD_MODEL, str(error))
+                raise RefusedError(m.BAD_MODEL, str(error))
         self._reply(m.DONE, seq)
 
     def _missing(self, index: int, offset: int, size: int) -> None:
@@ -229,18 +236,18 @@ class Server:
 
     def _configure(self, fields) -> None:
         if not self._model:
-            raise Refusal(m.NOT_READY, "no model is loaded")
+            raise RefusedError(m.NOT_READY, "no model is loaded")
         if fields != self._configured:
             self._configured = None
             run, seed, threshold, weight_threshold, errors, kernel = fields
             if kernel >= len(m.KERNELS):
-                raise Refusal(m.UNUSABLE, "kernel number %d is unknown" % kernel)
+                raise RefusedError(m.UNUSABLE, "kernel number %d is unknown" % kernel)
             try:
                 self._build(m.KERNELS[kernel])
                 self._program((seed, weight_threshold, errors) if weight_threshold else None)
                 self._engine.configure(seed, threshold, errors)
             except ConfigError as error:
-                raise Refusal(m.UNUSABLE, str(error))
+                raise RefusedError(m.UNUSABLE, str(error))
             for slot in self._slots:
                 slot.begin(-1)
             self._answer = m.CONFIGURED.pack(
@@ -257,16 +264,19 @@ class Server:
         self._forget_engine()
         height, width, channels = self._model.input_shape
         size = height * width * channels
+        slot_bytes = size + 4 * self._model.classes + size // self._line.chunk + 256
+        needed = ram_bytes(self._model, kernel) + slot_bytes
         free = board.free_bytes()
         try:
+            if needed > free:
+                raise MemoryError
             self._engine = Engine(self._model, kernel)
-            slot_bytes = size + 4 * self._model.classes + size // self._line.chunk + 256
             room = (board.free_bytes() - _HEADROOM) // slot_bytes
             for _ in range(min(MAX_SLOTS, max(1, room))):
                 self._slots.append(Slot(size, self._model.classes, self._line.chunk, copy))
         except MemoryError:
             self._forget_engine()
-            self._too_large(self._model.ram_bytes + size, free)
+            self._too_large(needed, free)
         gc.collect()
 
     def _program(self, wanted) -> None:
@@ -278,7 +288,9 @@ class Server:
         if self._mapped:
             raise ConfigError("the model is in mapped memory: flash it with its weight errors")
         if self._weights:
-            raise Refusal(m.NOT_READY, "the weights were written with errors: send the model again")
+            raise RefusedError(
+                m.NOT_READY, "the weights were written with errors: send the model again"
+            )
         self._weight_bits = self._engine.program(*wanted)
         self._weights = wanted
 
@@ -307,11 +319,11 @@ class Server:
         """The slot of that number.
 
         Raises:
-            Refusal: there is no configuration yet.
+            RefusedError: there is no configuration yet.
             ProtocolError: there is no such slot.
         """
         if not self._configured:
-            raise Refusal(m.NOT_READY, "not configured")
+            raise RefusedError(m.NOT_READY, "not configured")
         if number >= len(self._slots):
             raise ProtocolError("slot %d of %d" % (number, len(self._slots)))
         return self._slots[number]
