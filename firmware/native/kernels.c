@@ -1,0 +1,496 @@
+/* The kernels in portable C99, for microcontrollers and as the fallback elsewhere.
+ *
+ * Hidden layers count mismatches with carry-save adders (Harley-Seal): eight words cost seven
+ * full adders of five logical operations, and one popcount. A pooled bit is an OR, so the sums
+ * after the first 1 are not computed. No division, 64-bit arithmetic or library call is used:
+ * native .mpy modules have none on small cores.
+ */
+#include "mtjkit.h"
+
+#if defined(__x86_64__) && !defined(MTJ_PORTABLE)
+#include "avx2.h"
+#else
+#define mtj_has_avx2() 0
+#endif
+
+#define NOINLINE __attribute__((noinline))
+
+
+static inline uint32_t tail_mask(uint32_t bits) { return 0xffffffffu >> (-bits & 31); }
+
+/* ---- counting ---- */
+
+/* Number of ones in each byte. */
+static inline uint32_t byte_counts(uint32_t v) {
+    v -= v >> 1 & 0x55555555u;
+    v = (v & 0x33333333u) + (v >> 2 & 0x33333333u);
+    return (v + (v >> 4)) & 0x0f0f0f0fu;
+}
+
+/* Sum of the four bytes. */
+static inline uint32_t sum_bytes(uint32_t v) {
+    v = (v & 0x00ff00ffu) + (v >> 8 & 0x00ff00ffu);
+    return (v + (v >> 16)) & 0xffffu;
+}
+
+static inline uint32_t popcount(uint32_t v) { return sum_bytes(byte_counts(v)); }
+
+/* Full adder on 32 lanes: `sum` += a + b, the carry out. */
+#define ADD2(carry, sum, a, b)            \
+    do {                                  \
+        uint32_t a_ = (a), b_ = (b);      \
+        uint32_t half_ = (sum) ^ a_;      \
+        carry = ((sum) & a_) | (half_ & b_); \
+        sum = half_ ^ b_;                 \
+    } while (0)
+
+/* Half adder: `sum` += a, the carry out. */
+#define ADD1(carry, sum, a)  \
+    do {                     \
+        uint32_t a_ = (a);   \
+        carry = (sum) & a_;  \
+        sum ^= a_;           \
+    } while (0)
+
+/* Popcount of (x ^ w) over n words; with `mask`, of (x ^ w) & mask. */
+static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, const uint32_t *w,
+                                                            const uint32_t *mask, uint32_t n) {
+#define DIFFER(i) (mask ? (x[i] ^ w[i]) & mask[i] : x[i] ^ w[i])
+#define ADVANCE(k) (x += (k), w += (k), mask = mask ? mask + (k) : mask)
+    uint32_t ones = 0, twos = 0, fours = 0, total = 0;
+    uint32_t t0, t1, f0, f1, eights = 0, carry;
+    while (n >= 8) {
+        uint32_t blocks = n >> 3 < 31 ? n >> 3 : 31; /* a byte counts to 31 * 8 */
+        uint32_t bytes = 0;
+        n -= blocks << 3;
+        do {
+            ADD2(t0, ones, DIFFER(0), DIFFER(1));
+            ADD2(t1, ones, DIFFER(2), DIFFER(3));
+            ADD2(f0, twos, t0, t1);
+            ADD2(t0, ones, DIFFER(4), DIFFER(5));
+            ADD2(t1, ones, DIFFER(6), DIFFER(7));
+            ADD2(f1, twos, t0, t1);
+            ADD2(carry, fours, f0, f1);
+            bytes += byte_counts(carry);
+            ADVANCE(8);
+        } while (--blocks);
+        total += sum_bytes(bytes);
+    }
+    /* At most 7 + 7 * 1 ones a lane from here: one carry into `eights` at most. */
+    if (n & 4) {
+        ADD2(t0, ones, DIFFER(0), DIFFER(1));
+        ADD2(t1, ones, DIFFER(2), DIFFER(3));
+        ADD2(f0, twos, t0, t1);
+        ADD1(eights, fours, f0);
+        ADVANCE(4);
+    }
+    if (n & 2) {
+        ADD2(t0, ones, DIFFER(0), DIFFER(1));
+        ADD1(f0, twos, t0);
+        ADD1(carry, fours, f0);
+        eights |= carry;
+        ADVANCE(2);
+    }
+    if (n & 1) {
+        ADD1(t0, ones, DIFFER(0));
+        ADD1(f0, twos, t0);
+        ADD1(carry, fours, f0);
+        eights |= carry;
+    }
+#undef DIFFER
+#undef ADVANCE
+    /* ones + 2 twos in nibbles (12 at most), then + 4 fours + 8 eights in bytes (120). */
+    ones -= ones >> 1 & 0x55555555u;
+    twos -= twos >> 1 & 0x55555555u;
+    ones = (ones & 0x33333333u) + (ones >> 2 & 0x33333333u);
+    twos = (twos & 0x33333333u) + (twos >> 2 & 0x33333333u);
+    ones += twos << 1;
+    ones = (ones & 0x0f0f0f0fu) + (ones >> 4 & 0x0f0f0f0fu);
+    return (total << 3) +
+           sum_bytes(ones + (byte_counts(fours) << 2) + (byte_counts(eights) << 3));
+}
+
+static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32_t n) {
+    return count(x, w, NULL, n);
+}
+
+static NOINLINE uint32_t masked_mismatches(const uint32_t *x, const uint32_t *w,
+                                           const uint32_t *mask, uint32_t n) {
+    return count(x, w, mask, n);
+}
+
+/* ---- first layer: int8 pixels ---- */
+
+/* Tables of partial sums: entry i of group g is the signed sum of taps 4g .. 4g+3 with the signs
+ * of i's four bits. Every entry carries two sums, of two neighbouring outputs, as low + 65536 *
+ * high: |sum| <= 144 * 128 fits 16 bits. */
+static void fill_tables(const int32_t *taps, uint32_t groups, int32_t *table) {
+    for (; groups--; taps += 4, table += 16) {
+        table[0] = -taps[0] - taps[1] - taps[2] - taps[3];
+        for (uint32_t bit = 0; bit < 4; bit++) {
+            for (uint32_t i = 0; i < 1u << bit; i++) {
+                table[i | 1u << bit] = table[i] + 2 * taps[bit];
+            }
+        }
+    }
+}
+
+/* Taps of the outputs (y, x) and (y, right), before pooling, as pairs. */
+static void gather_pixels(const mtj_layer *l, const int8_t *image, int32_t y, int32_t x,
+                          int32_t right, int32_t *taps) {
+    for (int32_t iy = y - l->padding; iy < y - l->padding + 3; iy++) {
+        const int8_t *row = image + iy * l->in_width * l->in_channels;
+        for (int32_t kx = 0; kx < 3; kx++) {
+            int32_t a = x + kx - l->padding;
+            int32_t b = right + kx - l->padding;
+            int32_t inside = iy >= 0 && iy < l->in_height;
+            int32_t a_inside = inside && a >= 0 && a < l->in_width;
+            int32_t b_inside = inside && b >= 0 && b < l->in_width;
+            for (int32_t c = 0; c < l->in_channels; c++) {
+                int32_t low = a_inside ? row[a * l->in_channels + c] : 0;
+                int32_t high = b_inside ? row[b * l->in_channels + c] : 0;
+                *taps++ = low + high * 65536;
+            }
+        }
+    }
+}
+
+/* Bits of 32 or fewer channels of two neighbouring outputs, before inversion. */
+static void first_bits(const int32_t *table, uint32_t groups, const uint32_t *rows,
+                       const int32_t *thresholds, uint32_t channels, uint32_t bits[2]) {
+    bits[0] = bits[1] = 0;
+    for (uint32_t c = 0; c < channels; c++) {
+        const int32_t *t = table;
+        int32_t sum = 0;
+        for (uint32_t left = groups; left;) {
+            uint32_t n = left < 8 ? left : 8;
+            uint32_t row = *rows++;
+            left -= n;
+            for (; n; n--, t += 16, row >>= 4) {
+                sum += t[row & 15];
+            }
+        }
+        int32_t low = (int16_t)sum;
+        int32_t high = (sum - low) >> 16;
+        bits[0] |= (uint32_t)(low >= thresholds[c]) << c;
+        bits[1] |= (uint32_t)(high >= thresholds[c]) << c;
+    }
+}
+
+static void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *image,
+                      uint32_t *out, void *scratch) {
+    uint32_t groups = ((uint32_t)l->fan_in + 3) >> 2;
+    uint32_t out_words = l->out_words;
+    const uint32_t *rows = (const uint32_t *)(model + l->weights_at);
+    const int32_t *thresholds = (const int32_t *)(model + l->thresholds_at);
+    const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at);
+    int32_t *taps = scratch; /* 4 numbers a group, then 16 */
+    int32_t *table = taps + 4 * groups;
+    int32_t height = l->map_height << l->pool;
+    int32_t width = l->map_width << l->pool;
+    for (uint32_t i = l->fan_in; i < 4 * groups; i++) {
+        taps[i] = 0;
+    }
+    for (int32_t y = 0; y < height; y++) {
+        for (int32_t x = 0; x < width; x += 2) {
+            int32_t right = x + 1 < width ? x + 1 : x;
+            uint32_t *at = out + ((y >> l->pool) * l->map_width + (x >> l->pool)) * out_words;
+            gather_pixels(l, image, y, x, right, taps);
+            fill_tables(taps, groups, table);
+            for (uint32_t word = 0; word < out_words; word++) {
+                uint32_t channels = l->out_channels - 32 * word;
+                uint32_t mask = tail_mask(channels);
+                uint32_t bits[2];
+                if (channels > 32) {
+                    channels = 32;
+                    mask = 0xffffffffu;
+                }
+                first_bits(table, groups, rows + 32 * word * l->row_words,
+                           thresholds + 32 * word, channels, bits);
+                bits[0] = (bits[0] ^ inverted[word]) & mask;
+                bits[1] = (bits[1] ^ inverted[word]) & mask;
+                if (l->pool) {
+                    at[word] = (y & 1 ? at[word] : 0) | bits[0] | bits[1];
+                } else {
+                    at[word] = bits[0];
+                    if (right != x) {
+                        at[out_words + word] = bits[1];
+                    }
+                }
+            }
+        }
+    }
+}
+
+/* ---- hidden layers: packed maps ---- */
+
+/* One output's inputs as the weights' rows lie: words of the map (and a mask where some taps
+ * are padding), and how many products the sum has. */
+typedef struct {
+    const uint32_t *words;
+    const uint32_t *mask; /* NULL: all taps lie inside the map */
+    int32_t products;
+} window;
+
+static void gather(const mtj_layer *l, const uint32_t *cells, int32_t y, int32_t x,
+                   uint32_t *words, uint32_t *mask, window *into) {
+    int32_t run = l->in_words;
+    int32_t taps = 0;
+    into->words = words;
+    into->mask = mask;
+    for (int32_t iy = y - l->padding; iy < y - l->padding + 3; iy++) {
+        for (int32_t ix = x - l->padding; ix < x - l->padding + 3; ix++) {
+            int32_t inside = iy >= 0 && iy < l->in_height && ix >= 0 && ix < l->in_width;
+            const uint32_t *from = cells + (iy * l->in_width + ix) * run;
+            taps += inside;
+            for (int32_t k = 0; k < run; k++) {
+                *words++ = inside ? from[k] : 0;
+                *mask++ = inside ? 0xffffffffu : 0;
+            }
+        }
+    }
+    into->products = taps * l->in_channels;
+    if (taps == 9) {
+        into->mask = NULL;
+    }
+}
+
+static int32_t window_sum(const window *from, const uint32_t *row, uint32_t n) {
+    uint32_t differ = from->mask ? masked_mismatches(from->words, row, from->mask, n)
+                                 : mismatches(from->words, row, n);
+    return from->products - 2 * (int32_t)differ;
+}
+
+/* All channels of one stored pixel: the OR over `corners` windows. */
+static void hidden_pixel(const mtj_layer *l, const uint8_t *model, const window *windows,
+                         uint32_t corners, uint32_t *out) {
+    const uint32_t *row = (const uint32_t *)(model + l->weights_at);
+    const int32_t *thresholds = (const int32_t *)(model + l->thresholds_at);
+    const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at);
+    uint32_t left = l->out_channels;
+    while (left) {
+        uint32_t invert = *inverted++;
+        uint32_t word = 0;
+        for (uint32_t bit = 1; bit && left; bit <<= 1, left--, row += l->row_words) {
+            int32_t threshold = *thresholds++;
+            uint32_t below = invert & bit; /* an inverted bit is 1 where S < threshold */
+            for (uint32_t k = 0; k < corners; k++) {
+                if ((window_sum(&windows[k], row, l->row_words) < threshold) == (below != 0)) {
+                    word |= bit;
+                    break;
+                }
+            }
+        }
+        *out++ = word;
+    }
+}
+
+static int is_dense(const mtj_layer *l) {
+    return l->kernel_height == l->in_height && l->kernel_width == l->in_width && !l->padding;
+}
+
+static void hidden_map(const mtj_layer *l, const uint8_t *model, const uint32_t *cells,
+                       uint32_t *out, uint32_t *scratch) {
+    uint32_t corners = l->pool ? 4 : 1;
+    window windows[4];
+    if (is_dense(l)) { /* its one window is the map itself */
+        windows[0].words = cells;
+        windows[0].mask = NULL;
+        windows[0].products = l->fan_in;
+        hidden_pixel(l, model, windows, 1, out);
+        return;
+    }
+    for (int32_t y = 0; y < l->map_height; y++) {
+        for (int32_t x = 0; x < l->map_width; x++) {
+            for (uint32_t k = 0; k < corners; k++) {
+                uint32_t *words = scratch + 2 * k * l->row_words;
+                gather(l, cells, (y << l->pool) + (int32_t)(k >> 1),
+                       (x << l->pool) + (int32_t)(k & 1), words, words + l->row_words, &windows[k]);
+            }
+            hidden_pixel(l, model, windows, corners, out);
+            out += l->out_words;
+        }
+    }
+}
+
+/* ---- the interface ---- */
+
+size_t mtj_packed_bytes(const mtj_layer *l) {
+#ifdef MTJ_AVX2
+    if (mtj_has_avx2()) {
+        return avx2_packed_bytes(l);
+    }
+#endif
+    (void)l;
+    return 0;
+}
+
+void mtj_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed) {
+#ifdef MTJ_AVX2
+    if (l->packed_at >= 0) {
+        avx2_pack(l, model, packed + l->packed_at);
+    }
+#endif
+    (void)l, (void)model, (void)packed;
+}
+
+size_t mtj_scratch_bytes(const mtj_layer *l) {
+#ifdef MTJ_AVX2
+    if (mtj_packed_bytes(l)) {
+        return avx2_scratch_bytes(l);
+    }
+#endif
+    if (l->index == 0) {
+        return 80 * (((size_t)l->fan_in + 3) >> 2); /* 4 taps and 16 sums a group */
+    }
+    return is_dense(l) ? 0 : 4 * 2 * (l->pool ? 4 : 1) * (size_t)l->row_words;
+}
+
+void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
+             uint32_t *out, void *scratch) {
+#ifdef MTJ_AVX2
+    if (l->packed_at >= 0) {
+        if (l->index == 0) {
+            avx2_first_map(l, model, packed + l->packed_at, source, out, scratch);
+        } else {
+            avx2_hidden_map(l, model, packed + l->packed_at, source, out, scratch);
+        }
+        return;
+    }
+#endif
+    (void)packed;
+    if (l->index == 0) {
+        first_map(l, model, source, out, scratch);
+    } else {
+        hidden_map(l, model, source, out, scratch);
+    }
+}
+
+void mtj_scores(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
+                const uint32_t *source, int32_t *scores, void *scratch) {
+    const uint32_t *row = (const uint32_t *)(model + l->weights_at);
+#ifdef MTJ_AVX2
+    if (l->packed_at >= 0) {
+        avx2_scores(l, packed + l->packed_at, source, scores, scratch);
+        return;
+    }
+#endif
+    (void)packed, (void)scratch;
+    for (int32_t c = 0; c < l->out_channels; c++, row += l->row_words) {
+        scores[c] = l->fan_in - 2 * (int32_t)mismatches(source, row, l->row_words);
+    }
+}
+
+/* ---- the memory ---- */
+
+static inline uint32_t rotl(uint32_t x, int k) { return x << k | x >> (32 - k); }
+
+void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_t place) {
+    for (uint32_t stream = 0; stream < 8; stream++) {
+        uint32_t a = 0x61707865u ^ key[0];
+        uint32_t b = 0x3320646eu ^ key[1];
+        uint32_t c = 0x79622d32u ^ image;
+        uint32_t d = 0x6b206574u ^ (place | stream);
+        for (int round = 0; round < 8; round++) {
+            a += b, d = rotl(d ^ a, 16);
+            c += d, b = rotl(b ^ c, 12);
+            a += b, d = rotl(d ^ a, 8);
+            c += d, b = rotl(b ^ c, 7);
+        }
+        *state++ = a, *state++ = b, *state++ = c, *state++ = d;
+    }
+}
+
+/* Which of a word's `lanes` fail: see draw_failures in memory.py. */
+static uint32_t draw_failures(uint32_t s[4], uint32_t threshold, uint32_t lanes) {
+    uint32_t s0 = s[0], s1 = s[1], s2 = s[2], s3 = s[3], failed = 0;
+    while (lanes && threshold) {
+        uint32_t word = rotl(s0 + s3, 7) + s0;
+        uint32_t shifted = s1 << 9;
+        s2 ^= s0, s3 ^= s1, s1 ^= s2, s0 ^= s3, s2 ^= shifted;
+        s3 = rotl(s3, 11);
+        if (threshold & 0x80000000u) {
+            failed |= lanes & ~word;
+            lanes &= word;
+        } else {
+            lanes &= ~word;
+        }
+        threshold <<= 1;
+    }
+    s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3;
+    return failed;
+}
+
+/* Write `words` words in runs. `fresh`: every cell's old value is 0, whatever lies there. */
+static void write_runs(uint32_t *cells, const uint32_t *intended, int fresh, uint32_t words,
+                       uint32_t run_words, uint32_t run_bits, uint32_t *state,
+                       const mtj_rate *rate, uint32_t counts[3]) {
+    uint32_t tail = tail_mask(run_bits), in_run = run_words;
+#ifdef MTJ_AVX2
+    if (mtj_has_avx2()) {
+        avx2_write(cells, intended, fresh, words, run_words, tail, state, rate, counts);
+        return;
+    }
+#endif
+    for (uint32_t w = 0; w < words; w++) {
+        uint32_t lanes = 0xffffffffu, lane_count = 32;
+        uint32_t failed, toggled, wrong;
+        if (--in_run == 0) {
+            in_run = run_words;
+            lanes = tail;
+            lane_count = run_bits - 32 * (run_words - 1);
+        }
+        failed = rate->certain ? lanes : draw_failures(state + 4 * (w & 7), rate->threshold, lanes);
+        toggled = (intended[w] ^ (fresh ? 0 : cells[w])) & lanes;
+        wrong = rate->keep ? failed & toggled : failed;
+        cells[w] = intended[w] ^ wrong;
+        counts[0] += lane_count;
+        counts[1] += popcount(toggled);
+        if (wrong) {
+            counts[2] += popcount(wrong);
+        }
+    }
+}
+
+void mtj_write(const mtj_layer *l, uint32_t *cells, const uint32_t *intended, uint32_t state[32],
+               const mtj_rate *rate, uint32_t counts[3]) {
+    write_runs(cells, intended, 0, l->map_words, l->out_words, l->out_channels, state, rate, counts);
+}
+
+void mtj_program(const mtj_layer *l, uint8_t *model, uint32_t state[32], const mtj_rate *rate,
+                 uint32_t counts[3]) {
+    uint32_t *cells = (uint32_t *)(model + l->weights_at);
+    write_runs(cells, cells, 1, l->weight_words, l->run_words, l->run_bits, state, rate, counts);
+}
+
+/* ---- whole images ---- */
+
+void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, const uint8_t *packed,
+             uint32_t n, const int8_t *images, const uint32_t *indices, const uint32_t key[2],
+             const mtj_rate *rate, const uint32_t half_words[2], uint32_t *work, int32_t *scores,
+             uint32_t *counts, uint32_t *trace) {
+    const mtj_layer *last = &layers[count - 1];
+    uint32_t *halves[2] = {work, work + half_words[0]};
+    uint32_t *intended = halves[1] + half_words[1];
+    void *scratch = intended + (half_words[0] > half_words[1] ? half_words[0] : half_words[1]);
+    uint32_t state[32];
+    for (; n; n--, indices++, counts += 3, scores += last->out_channels) {
+        const void *source = images;
+        images += layers->in_height * layers->in_width * layers->in_channels;
+        counts[0] = counts[1] = counts[2] = 0;
+        for (uint32_t *cell = work; cell < intended; cell++) {
+            *cell = 0; /* all cells in the P state */
+        }
+        for (const mtj_layer *l = layers; l < last; l++) {
+            uint32_t *cells = halves[l->index & 1];
+            mtj_map(l, model, packed, source, intended, scratch);
+            mtj_seed(state, key, *indices, (uint32_t)l->index << 3);
+            mtj_write(l, cells, intended, state, rate, counts);
+            for (int32_t w = 0; trace && w < l->map_words; w++) {
+                *trace++ = cells[w];
+            }
+            source = cells;
+        }
+        mtj_scores(last, model, packed, source, scores, scratch);
+    }
+}
