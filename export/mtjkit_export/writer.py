@@ -96,10 +96,13 @@ def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        part.write_bytes(data)
-        os.replace(part, target)
+        try:
+            part.write_bytes(data)
+            os.replace(part, target)
+        except BaseException:  # an interrupt too leaves nothing behind
+            part.unlink(missing_ok=True)
+            raise
     except OSError as error:
-        part.unlink(missing_ok=True)
         raise ConfigError(f"cannot write {target}: {error.strerror or error}") from None
 
 

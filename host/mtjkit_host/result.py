@@ -152,7 +152,7 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     z = 1.959963984540054
     middle = (hits + z * z / 2) / (n + z * z)
     spread = z / (n + z * z) * math.sqrt(hits * (n - hits) / n + z * z / 4)
-    return max(0.0, middle - spread), min(1.0, middle + spread)
+    return (middle - spread if hits else 0.0), (middle + spread if hits < n else 1.0)
 
 
 def print_result(result: Result, console: Console | None = None) -> None:
