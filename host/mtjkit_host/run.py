@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -25,9 +25,12 @@ from rich.progress import (
 from rich.text import Text
 
 from mtjkit_host.images import ImageSet, load_images, to_input
+from mtjkit_host.link import Link
 from mtjkit_host.options import RunOptions
 from mtjkit_host.result import Result
+from mtjkit_host.session import Session, WriteConfig
 from mtjkit_host.twin import Twin, corrupt_weights
+from mtjkit_host.unix_port import UnixPort
 
 _BATCH = 250  # images that the twin takes between two steps of the progress bar
 
@@ -54,10 +57,20 @@ class Outcome:
     """Index of the image in the data."""
     scores: NDArray[np.int32]
     """(classes,)."""
-    bits: tuple[int, int, int]
-    """Feature-map bits written, toggled, wrong."""
+    bits: NDArray[np.int64]
+    """(3,): feature-map bits written, toggled, wrong."""
     device_us: float
     """Time in the engine, microseconds."""
+
+
+@dataclass(frozen=True)
+class Programmed:
+    """What a backend says once it has the model."""
+
+    kernel: str
+    """The kernel that it runs."""
+    weight_bits: tuple[int, int]
+    """Weight bits written and wrong."""
 
 
 class Backend(Protocol):
@@ -65,12 +78,12 @@ class Backend(Protocol):
 
     name: str
     """unix, twin, serial, mps2-an385, mps2-an500 or pico."""
-    kernel: str
-    """The kernel that runs."""
-    weight_bits: tuple[int, int]
-    """Weight bits written and wrong."""
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
+        """Take the model, its weight errors included; reports (bytes sent, bytes in all)."""
+        ...
+
+    def outcomes(self, job: Job) -> Iterator[Outcome]:
         """Classify every image once, in any order."""
         ...
 
@@ -87,35 +100,48 @@ def prepare(options: RunOptions) -> Job:
 
 
 class TwinBackend:
-    """The host's own arithmetic, weight errors included."""
+    """The host's own arithmetic."""
 
     name = "twin"
 
-    def __init__(self, job: Job) -> None:
+    def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
+        """Write the weights, with their errors."""
         o = job.options
-        self._job = job
-        data, *bits = corrupt_weights(job.model, o.seed, o.weight_threshold, o.error_kind)
-        self.weight_bits = (bits[0], bits[1])
+        data, written, wrong = corrupt_weights(job.model, o.seed, o.weight_threshold, o.error_kind)
         self._twin = Twin(Model(data, check_crc=False))
-        self.kernel = self._twin.kernel
+        return Programmed(self._twin.kernel, (written, wrong))
 
-    def outcomes(self) -> Iterator[Outcome]:
+    def outcomes(self, job: Job) -> Iterator[Outcome]:
         """Classify the images in order."""
-        o, inputs = self._job.options, self._job.inputs
-        for at in range(0, len(inputs), _BATCH):
-            some = inputs[at : at + _BATCH]
+        o = job.options
+        for at in range(0, len(job.inputs), _BATCH):
+            some = job.inputs[at : at + _BATCH]
+            indices = np.arange(at, at + len(some), dtype=np.uint32)
             began = time.perf_counter()
-            scores, bits = self._twin.run(
-                some,
-                np.arange(at, at + len(some), dtype=np.uint32),
-                o.seed,
-                o.threshold,
-                o.error_kind,
-            )
+            scores, bits = self._twin.run(some, indices, o.seed, o.threshold, o.error_kind)
             us = (time.perf_counter() - began) * 1e6 / len(some)
-            for k in range(len(some)):
-                written, toggled, wrong = bits[k].tolist()
-                yield Outcome(at + k, scores[k], (written, toggled, wrong), us)
+            for k, index in enumerate(indices.tolist()):
+                yield Outcome(index, scores[k], bits[k], us)
+
+
+class DeviceBackend:
+    """A device behind an open link."""
+
+    def __init__(self, link: Link) -> None:
+        self.name = link.backend
+        self._session = Session(link)
+
+    def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
+        """Send the model, unless the device has it."""
+        o = job.options
+        how = WriteConfig(o.seed, o.threshold, o.weight_threshold, o.error_kind, o.kernel)
+        done = self._session.program(bytes(job.model.data), how, progress)
+        return Programmed(done.kernel, (done.bits_written, done.bits_wrong))
+
+    def outcomes(self, job: Job) -> Iterator[Outcome]:
+        """Classify the images as the device takes them."""
+        for result in self._session.classify(job.inputs):
+            yield Outcome(result.index, result.scores, result.counts, result.device_us)
 
 
 def run_twin(options: RunOptions) -> Result:
@@ -124,36 +150,67 @@ def run_twin(options: RunOptions) -> Result:
     Raises:
         ConfigError, FormatError: the options, the model or the images cannot be used.
     """
+    return collect(prepare(options), TwinBackend())
+
+
+def run_unix(options: RunOptions) -> Result:
+    """Classify the images on MicroPython's Unix port, over a pseudo-terminal.
+
+    Raises:
+        MtjkitError: see run_twin; or MicroPython is not there, or the link fails.
+    """
     job = prepare(options)
-    return collect(job, TwinBackend(job))
+    with UnixPort() as link:
+        return collect(job, DeviceBackend(link))
+
+
+def run_port(options: RunOptions, port: str, backend: str = "serial") -> Result:
+    """Classify the images on the device behind a serial port.
+
+    Args:
+        options: what to run.
+        port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port.
+        backend: name of the kind of device, for the result.
+
+    Raises:
+        MtjkitError: see run_twin; or the port is not there, busy, or the link fails.
+    """
+    job = prepare(options)
+    with Link.open(port, backend) as link:
+        return collect(job, DeviceBackend(link))
 
 
 def collect(job: Job, backend: Backend) -> Result:
-    """Take a backend's outcomes, behind a progress bar, and make the result of them."""
+    """Have a backend classify a job's images, behind a progress bar, and make the result of it."""
     n = len(job.images)
     scores = np.zeros((n, job.model.classes), np.int32)
     bits = np.zeros((n, 3), np.int64)
     us = np.zeros(n)
-    began = time.perf_counter()
     with _progress() as progress:
+        task = progress.add_task("model", total=len(job.model.data))
+        programmed = backend.program(
+            job, lambda sent, size: progress.update(task, completed=sent, total=size)
+        )
+        progress.remove_task(task)
         task = progress.add_task(backend.name, total=n)
-        for outcome in backend.outcomes():
+        began = time.perf_counter()
+        for outcome in backend.outcomes(job):
             scores[outcome.index] = outcome.scores
             bits[outcome.index] = outcome.bits
             us[outcome.index] = outcome.device_us
             progress.advance(task)
-    seconds = time.perf_counter() - began
+        seconds = time.perf_counter() - began
     written, toggled, wrong = bits.sum(axis=0).tolist()
     return Result(
         backend=backend.name,
-        kernel=backend.kernel,
+        kernel=programmed.kernel,
         options=job.options,
         model=job.model,
         images=job.images,
         scores=scores,
         error_free_scores=_error_free_scores(job, backend, scores),
         bits=(written, toggled, wrong),
-        weight_bits=backend.weight_bits,
+        weight_bits=programmed.weight_bits,
         seconds=seconds,
         device_us_per_image=float(us.mean()),
     )
@@ -168,10 +225,11 @@ def _error_free_scores(job: Job, backend: Backend, scores: NDArray[np.int32]) ->
 
 
 class _Speed(ProgressColumn):
-    """Images per second."""
+    """Images, or bytes of the model, per second."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f} images/s" if task.speed else "")
+        unit = "B" if task.description == "model" else "images"
+        return Text(f"{task.speed:.1f} {unit}/s" if task.speed else "")
 
 
 def _progress() -> Progress:
