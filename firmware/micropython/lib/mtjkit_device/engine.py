@@ -14,53 +14,19 @@ the reference in mtjkit_core. Importing it fails where it cannot run. Its interf
 
 `state` is array('I') of 32 words; `key` = array('I', [seed low, seed high]);
 `rate` = array('I', [threshold mod 2**32, threshold >> 32, errors]) with errors FLIP or KEEP;
-`counts` = array('I') of 3, added to. `geometry` below gives a layer as flat small integers, which
-is what viper, assembler and C read. But for `python`, none of these calls but Kernel() allocates.
+`counts` = array('I') of 3, added to. mtjkit_core.footprint.geometry gives a layer as flat small
+integers, which is what viper, assembler and C read. But for `python` and `program`, no call but
+Kernel() allocates.
 """
 
 from array import array
 
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.footprint import ram_bytes  # noqa: F401  (part of this module's interface)
 from mtjkit_core.memory import CERTAIN, FLIP, KEEP
 from mtjkit_core.random import BUFFER, WEIGHTS, place_word
 
 KERNELS = ("native", "asm_thumb", "viper", "python")  # the best first
-
-
-def geometry(layer) -> array:
-    """Layer as array('i'); offsets at the end are bytes in the model file.
-
-    0 in_height, 1 in_width, 2 in_channels, 3 in_words, 4 kernel_height, 5 kernel_width,
-    6 padding, 7 pool, 8 map_height, 9 map_width, 10 out_channels, 11 out_words, 12 fan_in,
-    13 row_words, 14 run_words, 15 run_bits, 16 weights_at, 17 thresholds_at, 18 inverted_at,
-    19 map_words, 20 weight_words.
-    """
-    return array(
-        "i",
-        (
-            layer.in_height,
-            layer.in_width,
-            layer.in_channels,
-            layer.in_words,
-            layer.kernel_height,
-            layer.kernel_width,
-            layer.padding,
-            layer.pool,
-            layer.map_height,
-            layer.map_width,
-            layer.out_channels,
-            layer.out_words,
-            layer.fan_in,
-            layer.row_words,
-            layer.run_words,
-            layer.run_bits,
-            layer.weights_at,
-            layer.thresholds_at,
-            layer.inverted_at,
-            layer.map_words,
-            layer.weight_words,
-        ),
-    )
 
 
 def load_kernel(name: str):

@@ -2,8 +2,8 @@
 
 import sys
 
+from mtjkit_core.footprint import geometry, job_words, work_words
 from mtjkit_device import viper_layers, viper_memory
-from mtjkit_device.engine import geometry
 
 if sys.maxsize >> 32:
     from mtjkit_device.viper_rows64 import rows
@@ -17,14 +17,8 @@ class Kernel:
     def __init__(self, model):
         self._data = model.data
         self._layers = [geometry(layer) for layer in model.layers]
-        hidden = model.layers[1:-1]
-        work = viper_layers.table_words(model.layers[0])
-        job = 0
-        for layer in hidden:
-            work = max(work, viper_layers.window_words(layer))
-            job = max(job, viper_layers.job_words(layer))
-        self._work = bytearray(4 * work)
-        self._job = bytearray(4 * job)
+        self._work = bytearray(4 * work_words(model))
+        self._job = bytearray(4 * job_words(model))
 
     def layer_map(self, n, source, out):
         g = self._layers[n]

@@ -1,6 +1,6 @@
 """The layers in viper: what surrounds the inner popcount loop (viper_rows32, viper_rows64).
 
-Geometry fields are numbered as in mtjkit_device.engine.geometry. A hidden layer copies each
+Geometry fields are numbered as in mtjkit_core.footprint.geometry. A hidden layer copies each
 window into one run of words, `windows`, zeros where it leaves the image, so that a filter's row
 and its window are two runs of the same length. `job` tells the inner loop what to do:
 
@@ -17,21 +17,6 @@ import micropython
 from micropython import const
 
 _LIMITS = const(16)  # where the limits start in `job`
-
-
-def job_words(layer) -> int:
-    """Words of `job` for a hidden layer."""
-    return _LIMITS + layer.out_channels * (9 if layer.padding else 1)
-
-
-def window_words(layer) -> int:
-    """Words of `windows` for a hidden layer."""
-    return layer.row_words * (4 if layer.pool else 1)
-
-
-def table_words(layer) -> int:
-    """Words of `work` for the first layer: for each word of a row, 32 taps and 8 tables."""
-    return layer.row_words * (32 + 8 * 16)
 
 
 @micropython.viper

@@ -1,0 +1,93 @@
+"""Small random networks and images, the same bytes on CPython and MicroPython.
+
+Their content comes from mtjkit_core.random; networks.json locks their checksums and results.
+"""
+
+import binascii
+import struct
+
+from mtjkit_core import model as mtjb
+from mtjkit_core.bits import tail_mask
+from mtjkit_core.random import next_word, seed_streams
+
+CONV = mtjb.CONV
+DENSE = mtjb.DENSE
+
+# name: (input shape, [(kind, padding, pool, out_channels), ...])
+NETWORKS = {
+    "plain": ((7, 6, 3), [(CONV, 0, 0, 31), (CONV, 0, 0, 33), (DENSE, 0, 0, 10)]),
+    "padded": (
+        (5, 4, 3),
+        [(CONV, 1, 0, 40), (CONV, 1, 0, 96), (DENSE, 0, 0, 64), (DENSE, 0, 0, 3)],
+    ),
+    "pooled": (
+        (12, 8, 3),
+        [(CONV, 1, 1, 33), (CONV, 1, 1, 40), (CONV, 1, 0, 31), (DENSE, 0, 0, 5)],
+    ),
+    "pool-plain": ((10, 12, 1), [(CONV, 0, 0, 64), (CONV, 0, 1, 65), (DENSE, 0, 0, 7)]),
+    "thin": ((6, 6, 1), [(CONV, 1, 1, 1), (CONV, 1, 0, 1), (DENSE, 0, 0, 1), (DENSE, 0, 0, 1)]),
+    "one pixel": (
+        (1, 1, 2),
+        [(CONV, 1, 0, 32), (CONV, 1, 0, 31), (DENSE, 0, 0, 32), (DENSE, 0, 0, 2)],
+    ),
+    "one row": ((1, 5, 3), [(CONV, 1, 0, 40), (CONV, 1, 0, 8), (DENSE, 0, 0, 2)]),
+    "one column": ((4, 1, 3), [(CONV, 1, 0, 32), (CONV, 1, 0, 8), (DENSE, 0, 0, 2)]),
+    "two by two": ((2, 2, 3), [(CONV, 1, 0, 96), (CONV, 1, 1, 33), (DENSE, 0, 0, 4)]),
+    "to one": (
+        (5, 5, 4),
+        [(CONV, 0, 0, 20), (CONV, 0, 0, 300), (DENSE, 0, 0, 70), (DENSE, 0, 0, 10)],
+    ),
+    "deep image": ((4, 3, 16), [(CONV, 1, 0, 37), (DENSE, 0, 0, 6)]),
+}
+
+
+class Words:
+    """An endless supply of random words, from stream 0 of a place."""
+
+    def __init__(self, seed):
+        self._state = [0] * 32
+        seed_streams(self._state, seed, 0, 0, 0)
+
+    def next(self):
+        return next_word(self._state, 0)
+
+
+def build(name, seed=1):
+    """The model file of a network: random weights, both polarities, and thresholds that are
+    near 0 (so that S == threshold happens) or at the ends of the range."""
+    shape, specs = NETWORKS[name]
+    words = Words(seed)
+    layers = mtjb.chain(shape, specs)
+    body = []
+    for layer in layers:
+        for w in range(layer.weight_words):
+            last = w % layer.run_words == layer.run_words - 1
+            mask = tail_mask(layer.run_bits) if last else 0xFFFFFFFF
+            body.append(struct.pack("<I", words.next() & mask))
+        if not layer.last:
+            spread = 300 if layer.index == 0 else 9
+            for c in range(layer.out_channels):
+                threshold = words.next() % (2 * spread + 1) - spread
+                if c % 13 == 5:
+                    threshold = (-0x80000000, 0x7FFFFFFF, layer.fan_in, -layer.fan_in)[c // 13 % 4]
+                body.append(struct.pack("<i", threshold))
+            for w in range(layer.out_words):
+                last = w == layer.out_words - 1
+                mask = tail_mask(layer.out_channels) if last else 0xFFFFFFFF
+                body.append(struct.pack("<I", words.next() & mask))
+    table = [struct.pack(mtjb.LAYER, *spec[:3], 0, spec[3], 0) for spec in specs]
+    rest = b"".join(table + body)
+    size = mtjb.HEADER_BYTES + len(rest) + mtjb.CRC_BYTES
+    start = (mtjb.MAGIC, mtjb.MAJOR, mtjb.MINOR, len(specs), 0, size)
+    header = struct.pack(mtjb.HEADER, *start, *shape, 2, 255, 2, 0, 0, 0)
+    raw_name = name.encode()
+    data = header + raw_name + bytes(mtjb.NAME_BYTES - len(raw_name)) + rest
+    return bytearray(data + struct.pack("<I", binascii.crc32(data) & 0xFFFFFFFF))
+
+
+def image(name, seed):
+    """A random int8 image of the network's shape; seed 0 gives the most negative pixels."""
+    height, width, channels = NETWORKS[name][0]
+    words = Words(seed)
+    size = height * width * channels
+    return bytes([words.next() & 255 if seed else 128 for _ in range(size)])
