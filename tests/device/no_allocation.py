@@ -1,0 +1,47 @@
+"""Runs images under micropython.heap_lock() with every kernel but python; prints their names.
+
+On MicroPython: micropython tests/device/no_allocation.py LIB VECTORS (folders for sys.path).
+"""
+
+import gc
+import sys
+
+import micropython
+
+sys.path.extend(sys.argv[1:])
+import networks
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.footprint import ram_bytes
+from mtjkit_core.model import Model
+from mtjkit_device.engine import KERNELS, Engine
+
+SEED = 0xFEDCBA9876543210
+
+
+def allocated(model, kernel):
+    """Bytes that an engine takes; its code is loaded already."""
+    gc.collect()
+    before = gc.mem_alloc()
+    made = Engine(model, kernel)
+    gc.collect()
+    return made, gc.mem_alloc() - before
+
+
+for kernel in KERNELS[:-1]:
+    try:
+        Engine(Model(networks.build("thin")), kernel)
+    except ConfigError:
+        continue
+    for name in ("pooled", "padded", "to one"):
+        model = Model(networks.build(name))
+        image = networks.image(name, 1)
+        made, taken = allocated(model, kernel)
+        for threshold in (0, 43, 103079215, 1 << 32):
+            for errors in (0, 1):
+                made.configure(SEED, threshold, errors)
+                micropython.heap_lock()
+                made.run(image, (1 << 30) - 1)
+                micropython.heap_unlock()
+        # Small networks: within the rounding of some dozen small blocks.
+        assert abs(taken - ram_bytes(model, kernel)) < 1500, (taken, ram_bytes(model, kernel))
+    print(kernel)

@@ -1,0 +1,116 @@
+"""Every kernel that loads here against the vectors; runs on CPython and MicroPython."""
+
+import networks
+import records
+from mtjkit_core import footprint
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import Model
+from mtjkit_core.random import BUFFER, place_word
+from mtjkit_device import engine
+
+
+def kernels():
+    names = []
+    for name in engine.KERNELS:
+        try:
+            engine.load_kernel(name)
+            names.append(name)
+        except ConfigError:
+            pass
+    return names
+
+
+def stored_maps(made, image, index):
+    """Checksums of the stored maps, layer by layer through the kernel's interface."""
+    kernel = made._kernel
+    kernel.erase(made._halves[0])
+    kernel.erase(made._halves[1])
+    source = image
+    maps = []
+    for n, layer in enumerate(made.model.layers[:-1]):
+        kernel.layer_map(n, source, made._intended)
+        kernel.seed(made._state, made._key, index, place_word(BUFFER, n, 0))
+        source = made._halves[n & 1]
+        kernel.write(n, source, made._intended, made._state, made._rate, made.counts)
+        maps.append(records.crc(source[: 4 * layer.map_words]))
+    return maps
+
+
+def check_runs(kernel, record):
+    name = record["name"]
+    made = engine.Engine(Model(networks.build(name)), kernel)
+    assert made.kernel == kernel
+    for n, run in enumerate(record["runs"]):
+        image = networks.image(name, n % 3)
+        made.configure(records.SEED + n, *run["rate"])
+        made.run(image, 77777 * n)
+        where = (kernel, name, n)
+        assert list(made.counts) == run["counts"], where
+        assert list(made.scores) == run["scores"], where
+        if kernel != "python" or n == 4:  # the reference is slow, and core tests it too
+            assert stored_maps(made, image, 77777 * n) == run["maps"], where
+
+
+def test_runs_match_the_vectors():
+    for kernel in kernels():
+        for record in records.load("networks"):
+            check_runs(kernel, record)
+
+
+def test_programmed_weights_match_the_vectors():
+    for kernel in kernels():
+        for record in records.load("networks"):
+            for program in record["programs"]:
+                model = Model(networks.build(record["name"]))
+                done = engine.Engine(model, kernel).program(records.SEED, *program["rate"])
+                assert list(done) == program["bits"], (kernel, record["name"])
+                assert records.crc(model.data) == program["crc"], (kernel, record["name"])
+
+
+def test_writes_leave_the_cells_behind_the_map_alone():
+    for kernel in kernels():
+        made = engine.Engine(Model(networks.build("pooled")), kernel)
+        made.configure(1, 1 << 32, 0)
+        half = made._halves[0]
+        words = made.model.layers[2].map_words
+        for i in range(len(half)):
+            half[i] = 0xA5
+        made._kernel.write(2, half, made._intended, made._state, made._rate, made.counts)
+        assert bytes(half[4 * words :]) == b"\xa5" * (len(half) - 4 * words), kernel
+
+
+def refused(function, *arguments):
+    try:
+        function(*arguments)
+    except ConfigError as error:
+        return str(error)
+    raise AssertionError(arguments)
+
+
+def test_bad_arguments_are_refused():
+    made = engine.Engine(Model(networks.build("thin")), "python")
+    for arguments in ((-1, 0, 0), (1 << 64, 0, 0), (0, -1, 0), (0, (1 << 32) + 1, 0), (0, 0, 2)):
+        refused(made.configure, *arguments)
+    assert "unknown" in refused(engine.Engine, made.model, "numpy")
+
+
+def test_a_kernel_that_cannot_run_here_is_named():
+    missing = [name for name in engine.KERNELS if name not in kernels()]
+    for name in missing:
+        assert name in refused(engine.load_kernel, name)
+
+
+def test_auto_takes_the_best_that_loads():
+    assert engine.load_kernel("auto")[1] == kernels()[0]
+
+
+def test_weights_that_are_read_only_are_not_written():
+    made = engine.Engine(Model(bytes(networks.build("thin"))), "python")
+    assert "read-only" in refused(made.program, 0, 1 << 31, 0)
+
+
+def test_ram_is_known_beforehand():
+    # The buffers alone, for the reference: 4 bytes a word of two halves, a map, scores, streams.
+    model = Model(networks.build("pooled"))
+    assert footprint.ram_bytes(model, "python") == 4 * (48 + 12 + 48 + 5 + 64)
+    assert footprint.ram_bytes(model, "viper") > footprint.ram_bytes(model, "python")
