@@ -24,13 +24,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from mtjkit_host.engines import open_twin, write_weights
 from mtjkit_host.images import ImageSet, load_images, to_input
 from mtjkit_host.link import Link
 from mtjkit_host.options import RunOptions
 from mtjkit_host.result import Result
 from mtjkit_host.session import Session, WriteConfig
-from mtjkit_host.twin import Twin, corrupt_weights
-from mtjkit_host.unix_port import UnixPort
 
 _BATCH = 250  # images that the twin takes between two steps of the progress bar
 
@@ -107,8 +106,8 @@ class TwinBackend:
     def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
         """Write the weights, with their errors."""
         o = job.options
-        data, written, wrong = corrupt_weights(job.model, o.seed, o.weight_threshold, o.error_kind)
-        self._twin = Twin(Model(data, check_crc=False))
+        data, written, wrong = write_weights(job.model, o.seed, o.weight_threshold, o.error_kind)
+        self._twin = open_twin(Model(data, check_crc=False))
         return Programmed(self._twin.kernel, (written, wrong))
 
     def outcomes(self, job: Job) -> Iterator[Outcome]:
@@ -159,6 +158,8 @@ def run_unix(options: RunOptions) -> Result:
     Raises:
         MtjkitError: see run_twin; or MicroPython is not there, or the link fails.
     """
+    from mtjkit_host.unix_port import UnixPort  # pseudo-terminals: not on every platform
+
     job = prepare(options)
     with UnixPort() as link:
         return collect(job, DeviceBackend(link))
@@ -221,7 +222,7 @@ def _error_free_scores(job: Job, backend: Backend, scores: NDArray[np.int32]) ->
     o = job.options
     if isinstance(backend, TwinBackend) and o.threshold == o.weight_threshold == 0:
         return scores
-    return Twin(job.model).run(job.inputs, np.arange(len(job.inputs), dtype=np.uint32))[0]
+    return open_twin(job.model).run(job.inputs, np.arange(len(job.inputs), dtype=np.uint32))[0]
 
 
 class _Speed(ProgressColumn):
