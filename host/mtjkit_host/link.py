@@ -62,8 +62,13 @@ class Link:
         self._reader.start()
 
     @classmethod
-    def open(cls, url: str, backend: str = "serial") -> Link:
+    def open(cls, url: str, backend: str = "serial", name: str = "") -> Link:
         """Open a port: /dev/ttyACM0, COM3, a pseudo-terminal's path, socket://host:port.
+
+        Args:
+            url: the port.
+            backend: name of the kind of device, for results.
+            name: what error messages call the line, if not the port.
 
         Raises:
             LinkError: the port is not there, or busy.
@@ -74,7 +79,7 @@ class Link:
             )
         except (OSError, ValueError) as error:  # pyserial's own errors are OSErrors
             raise LinkError(f"{url}: {_reason(error)}") from error
-        return cls(port, url, backend)
+        return cls(port, name or url, backend)
 
     def send(self, kind: int, *bodies: bytes) -> list[int]:
         """Send messages of one kind; returns their sequence numbers.
@@ -202,6 +207,6 @@ def _reason(error: Exception) -> str:
         return "no permission to open it (on Linux: join the group dialout)"
     if number in (11, 16) or "exclusively lock" in text:
         return "the port is busy: another program has it open"
-    if "returned no data" in text or number == 5:
+    if "returned no data" in text or "Input/output" in text or isinstance(error, TypeError):
         return "the connection is gone"
     return " ".join(text.split()) or type(error).__name__

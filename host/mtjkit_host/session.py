@@ -12,7 +12,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from mtjkit_core import messages as m
@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 from mtjkit_host.link import Link
 from mtjkit_host.peer import Peer
 from mtjkit_host.stream import ImageResult, Stream
+from mtjkit_host.twin import corrupt_weights
 
 Int8 = NDArray[np.int8]
 Progress = Callable[[int, int], None]
@@ -139,16 +140,13 @@ class Session:
         self.programmed = None
         self._config = config or WriteConfig()
         self._model = Model(model)
-        digest = hashlib.sha256(model).digest()
         info = self.info = self._peer.hello(self._peer.timeout_s)
-        there = info.has_model and info.model_sha256 == digest
+        if info.mapped:
+            self.programmed = self._use_mapped(model)
+            return self.programmed
+        there = info.has_model and info.model_sha256 == hashlib.sha256(model).digest()
         send = not there or info.weights not in (None, self._config.weights)
         if send:
-            if info.mapped:
-                raise ConfigError(
-                    f"{self.link.name}: another model lies in this board's mapped memory: flash "
-                    "the one to run, written with its weight errors if it has any"
-                )
             work_bytes = ram_bytes(self._model, self._config.kernel)
             self._peer.upload(model, work_bytes, info.chunk, progress)
         self.programmed = self._configure(send)
@@ -223,6 +221,21 @@ class Session:
     def stop(self) -> None:
         """End the server on the device: a board goes back to its prompt."""
         self._peer.request(m.STOP, b"", m.DONE)
+
+    def _use_mapped(self, model: bytes) -> Programmed:
+        """Use the model in the board's mapped memory, where the host has written the weights."""
+        config = self._config
+        written = wrong = 0
+        if config.weights and self._model:
+            model, written, wrong = corrupt_weights(self._model, *config.weights)
+            self._config = replace(config, weight_threshold=0)
+        if self.info.model_sha256 != hashlib.sha256(model).digest():
+            raise ConfigError(
+                f"{self.link.name}: another model lies in this board's mapped memory: flash the "
+                "one to run, written with its weight errors if it has any"
+            )
+        done = self._configure(sent=False)
+        return replace(done, bits_written=written, bits_wrong=wrong) if written else done
 
     def _configure(self, sent: bool) -> Programmed:
         """Configure the device for a run of a new number."""

@@ -9,7 +9,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import tty
 from pathlib import Path
 from types import TracebackType
@@ -86,16 +85,15 @@ class UnixPort:
         master, slave = pty.openpty()
         try:
             tty.setraw(slave)
-            with tempfile.TemporaryFile() as messages:
-                self._process = subprocess.Popen(
-                    [executable, "-X", f"heapsize={self._heap}", str(MAIN)],
-                    stdin=master,
-                    stdout=master,
-                    stderr=messages,
-                    env={**os.environ, "MICROPYPATH": f".frozen:{LIB}"},
-                    start_new_session=True,  # a Ctrl-C at the terminal is the host's alone
-                )
-            self._link = Link.open(os.ttyname(slave), "unix")
+            self._process = subprocess.Popen(
+                [executable, "-X", f"heapsize={self._heap}", str(MAIN)],
+                stdin=master,
+                stdout=master,
+                stderr=subprocess.PIPE,
+                env={**os.environ, "MICROPYPATH": f".frozen:{LIB}"},
+                start_new_session=True,  # a Ctrl-C at the terminal is the host's alone
+            )
+            self._link = Link.open(os.ttyname(slave), "unix", "MicroPython")
         except OSError as error:
             raise ConfigError(f"{executable}: {error.strerror or error}") from error
         except BaseException:
@@ -106,21 +104,23 @@ class UnixPort:
             os.close(slave)
         return self._link
 
-    def close(self) -> None:
-        """Close the link and end the process."""
+    def close(self) -> str:
+        """Close the link and end the process; returns the last line that it wrote to stderr."""
         if self._link is not None:
             self._link.close()  # the end of its line: the server stops by itself
             self._link = None
         process, self._process = self._process, None
         if process is None:
-            return
+            return ""
         try:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_END_S)
         finally:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+            _, said = process.communicate()
+        lines = said.decode("utf-8", "replace").split("\n")
+        return " ".join(lines[-2:]).strip()  # of a traceback, the error
 
     def __enter__(self) -> Link:
         return self.open()
@@ -131,4 +131,6 @@ class UnixPort:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        said = self.close()
+        if isinstance(error, LinkError) and said:
+            raise LinkError(f"MicroPython ended: {said}") from error

@@ -183,9 +183,7 @@ class Server:
 
     def _model_begin(self, size: int, work: int, digest: bytes) -> None:
         if self._mapped:
-            raise RefusedError(
-                m.UNUSABLE, "the model is in mapped memory: flash another one instead"
-            )
+            raise RefusedError(m.UNUSABLE, "the model is in mapped memory: flash another one")
         if self._inbox and digest == self._hash and size == len(self._inbox.data):
             return  # on its way already
         self._inbox = self._model = None
@@ -221,9 +219,7 @@ class Server:
                 return self._missing(m.THE_MODEL, *inbox.gap())
             self._inbox = None
             if sha256 and sha256(inbox.data).digest() != self._hash:
-                raise RefusedError(
-                    m.BAD_MODEL, "the model's bytes do not have the announced SHA-256"
-                )
+                raise RefusedError(m.BAD_MODEL, "the bytes that came have another SHA-256")
             try:
                 self._model = Model(inbox.data)
             except FormatError as error:
@@ -288,9 +284,7 @@ class Server:
         if self._mapped:
             raise ConfigError("the model is in mapped memory: flash it with its weight errors")
         if self._weights:
-            raise RefusedError(
-                m.NOT_READY, "the weights were written with errors: send the model again"
-            )
+            raise RefusedError(m.NOT_READY, "the weights have other errors: send the model again")
         self._weight_bits = self._engine.program(*wanted)
         self._weights = wanted
 
