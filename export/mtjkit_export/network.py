@@ -41,8 +41,13 @@ class PixelRule:
     """Divisor, 1..65535."""
 
     def __post_init__(self) -> None:
-        if not (0 <= self.mul < 65536 and 0 <= self.add < 65536 and 1 <= self.div < 65536):
-            raise ConfigError(f"pixel rule {self}: mul and add are 0..65535, div is 1..65535")
+        whole = all(isinstance(n, (int, np.integer)) for n in (self.mul, self.add, self.div))
+        if not whole or not (
+            0 <= self.mul < 65536 and 0 <= self.add < 65536 and 1 <= self.div < 65536
+        ):
+            raise ConfigError(
+                f"{self}: mul and add are whole numbers 0..65535, div is one of 1..65535"
+            )
 
     def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
         """Convert uint8 pixels of any shape to the int8 input of the first layer."""
@@ -155,6 +160,9 @@ class Network:
     """One for each score; empty for none."""
 
     def __post_init__(self) -> None:
+        shape = self.input_shape
+        if len(shape) != 3 or not all(isinstance(n, (int, np.integer)) for n in shape):
+            raise ConfigError(f"an input shape is (height, width, channels), not {shape}")
         self.geometry()
 
     def geometry(self) -> list[Layer]:
@@ -185,25 +193,35 @@ class Network:
 
 
 def _signs(weights: ArrayLike, ndim: int) -> NDArray[np.int8]:
-    w: NDArray[Any] = np.asarray(weights)
+    w = _numbers(weights, "weights")
     if w.ndim != ndim:
         raise ConfigError(f"weights have {w.ndim} dimensions where {ndim} are needed")
-    if w.dtype == object or not np.isin(w, (-1, 1)).all():
+    if not np.isin(w, (-1, 1)).all():
         raise ConfigError("weights are -1 and +1 only")
     return w.astype(np.int8)
+
+
+def _numbers(values: ArrayLike, what: str) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = np.asarray(values)
+    except ValueError:
+        raise ConfigError(f"{what} are not one array: rows of different lengths") from None
+    if array.dtype.kind not in "biuf":
+        raise ConfigError(f"{what} are numbers, not {array.dtype}")
+    return array
 
 
 def _decision(
     thresholds: ArrayLike, inverted: ArrayLike | None, out: int
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    t: NDArray[Any] = np.asarray(thresholds)
+    t = _numbers(thresholds, "thresholds")
     if t.shape != (out,):
         raise ConfigError(f"thresholds have shape {t.shape}; {out} filters need ({out},)")
-    if t.dtype == object or not np.isfinite(t).all() or (t != np.round(t)).any():
+    if not np.isfinite(t).all() or (t != np.round(t)).any():
         raise ConfigError("thresholds are whole numbers")
-    if (np.abs(t.astype(np.float64)) > 2**31 - 1).any():
+    if ((t < -(2**31)) | (t > 2**31 - 1)).any():
         raise ConfigError("thresholds fit 32 bits with sign")
-    i: NDArray[Any] = np.zeros(out, np.bool_) if inverted is None else np.asarray(inverted)
+    i = _numbers(np.zeros(out, np.bool_) if inverted is None else inverted, "inversions")
     if i.shape != (out,) or not np.isin(i, (0, 1)).all():
         raise ConfigError(f"inverted is one bool for each of {out} filters")
     return t.astype(np.int32), i.astype(np.bool_)

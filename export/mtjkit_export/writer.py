@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from mtjkit_core import model as mtjb
-from mtjkit_core.errors import ConfigError
+from mtjkit_core.errors import ConfigError, FormatError
 from numpy.typing import NDArray
 
 from mtjkit_export.network import LayerSpec, Network
@@ -36,13 +36,15 @@ def encode(network: Network) -> bytes:
     Raises:
         ConfigError: the name or the class names cannot be stored.
     """
-    name = network.name.encode()
+    name = _utf8(network.name, "model name")
     if len(name) > mtjb.NAME_BYTES:
         raise ConfigError(f"model name {network.name!r} takes more than {mtjb.NAME_BYTES} bytes")
     if any("\n" in label for label in network.class_names):
         raise ConfigError("a class name cannot hold a line break")
-    labels = "\n".join(network.class_names).encode()
+    labels = _utf8("\n".join(network.class_names), "class names")
     labels += bytes(-len(labels) % 4)
+    if len(labels) > 0xFFFF:
+        raise ConfigError(f"class names take {len(labels)} bytes: 65532 are possible")
     layers = network.geometry()
     table = b"".join(
         struct.pack(mtjb.LAYER, g.kind, g.padding, g.pool, 0, g.out_channels, 0) for g in layers
@@ -71,8 +73,18 @@ def encode(network: Network) -> bytes:
     )
     data = header + name.ljust(mtjb.NAME_BYTES, b"\0") + labels + table + body
     data += struct.pack("<I", binascii.crc32(data))
-    mtjb.Model(data)  # what is written can be read
+    try:
+        mtjb.Model(data)  # what is written can be read
+    except FormatError as error:
+        raise ConfigError(f"network {network.name!r}: {error}") from None
     return data
+
+
+def _utf8(text: str, what: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{what}: {text!r} cannot be stored as UTF-8") from None
 
 
 def _layer_data(spec: LayerSpec, first: bool) -> bytes:
