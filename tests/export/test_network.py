@@ -34,15 +34,10 @@ def plain_scores(net, image):
         out, ky, kx, _ = spec.weights.shape
         x = np.pad(x, [(spec.padding,) * 2] * 2 + [(0, 0)])
         height, width = x.shape[0] - ky + 1, x.shape[1] - kx + 1
-        sums = np.array(
-            [
-                [
-                    [(x[y : y + ky, c : c + kx] * w).sum() for w in spec.weights]
-                    for c in range(width)
-                ]
-                for y in range(height)
-            ]
-        )
+        sums = np.empty((height, width, out), int)
+        for row, column in np.ndindex(height, width):
+            window = x[row : row + ky, column : column + kx]
+            sums[row, column] = (window * spec.weights).sum(axis=(1, 2, 3))
         if spec.thresholds is None:
             return sums.reshape(out).tolist()
         x = np.where((sums >= spec.thresholds) ^ spec.inverted, 1, -1)
