@@ -282,7 +282,7 @@ AVX2_INLINE void count_mismatches(const uint8_t *const codes[4], size_t rows, si
                 for (int p = 0; p < outputs; p++) {
                     for (int half = 0; half < 2; half++) {
                         const uint8_t *entry = mismatch_table + 8 * (size_t)at[p][2 * k + half];
-                        __m256i row = _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)entry));
+                        __m256i row = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)entry));
                         for (int v = 0; v < vectors; v++) {
                             bytes[p][v] = _mm256_add_epi8(bytes[p][v], _mm256_shuffle_epi8(row, w[v][half]));
                         }
@@ -401,7 +401,7 @@ AVX2_INLINE __m256i rotate(__m256i v, int k) {
 
 AVX2_INLINE __m256i ones_of(__m256i v) {
     const __m256i low = _mm256_set1_epi8(15);
-    const __m256i ones = _mm256_broadcastsi128_si256(_mm_load_si128((const __m128i *)mismatch_table));
+    const __m256i ones = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)mismatch_table));
     __m256i bytes = _mm256_add_epi8(_mm256_shuffle_epi8(ones, _mm256_and_si256(v, low)),
                                     _mm256_shuffle_epi8(ones, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
     return _mm256_sad_epu8(bytes, _mm256_setzero_si256());
@@ -455,21 +455,22 @@ AVX2 static void avx2_write(uint32_t *cells, const uint32_t *intended, int fresh
         if (rate->certain) {
             failed = lanes;
         } else {
-            __m256i alive = lanes;
-            for (uint32_t threshold = rate->threshold; threshold && !_mm256_testz_si256(alive, alive);
-                 threshold <<= 1) {
-                /* A stream whose word is decided keeps its state: it stops drawing. */
-                __m256i decided = _mm256_cmpeq_epi32(alive, zero);
-                __m256i word = _mm256_add_epi32(rotate(_mm256_add_epi32(s[0], s[3]), 7), s[0]);
-                __m256i x2 = _mm256_xor_si256(s[2], s[0]);
-                __m256i x3 = _mm256_xor_si256(s[3], s[1]);
-                __m256i next0 = _mm256_xor_si256(s[0], x3);
-                __m256i next1 = _mm256_xor_si256(s[1], x2);
-                __m256i next2 = _mm256_xor_si256(x2, _mm256_slli_epi32(s[1], 9));
-                s[0] = _mm256_blendv_epi8(next0, s[0], decided);
-                s[1] = _mm256_blendv_epi8(next1, s[1], decided);
-                s[2] = _mm256_blendv_epi8(next2, s[2], decided);
-                s[3] = _mm256_blendv_epi8(rotate(x3, 11), s[3], decided);
+            /* All streams run on; one whose word is decided has its state put aside, which is
+             * what it goes on from: it stopped drawing. */
+            __m256i alive = lanes, r[4] = {s[0], s[1], s[2], s[3]};
+            for (uint32_t threshold = rate->threshold;
+                 threshold && !_mm256_testz_si256(alive, alive); threshold <<= 1) {
+                const __m256i decided = _mm256_cmpeq_epi32(alive, zero);
+                const __m256i word = _mm256_add_epi32(rotate(_mm256_add_epi32(r[0], r[3]), 7), r[0]);
+                const __m256i x2 = _mm256_xor_si256(r[2], r[0]);
+                const __m256i x3 = _mm256_xor_si256(r[3], r[1]);
+                r[2] = _mm256_xor_si256(x2, _mm256_slli_epi32(r[1], 9));
+                r[1] = _mm256_xor_si256(r[1], x2);
+                r[0] = _mm256_xor_si256(r[0], x3);
+                r[3] = rotate(x3, 11);
+                for (int k = 0; k < 4; k++) {
+                    s[k] = _mm256_blendv_epi8(r[k], s[k], decided);
+                }
                 if (threshold & 0x80000000u) {
                     failed = _mm256_or_si256(failed, _mm256_andnot_si256(word, alive));
                     alive = _mm256_and_si256(alive, word);

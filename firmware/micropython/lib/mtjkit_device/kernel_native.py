@@ -1,0 +1,63 @@
+"""Kernel in C: the module mtjkit_native, built from firmware/native for this architecture.
+
+Importing it fails with ImportError where the module is not installed, and with ValueError where
+it was built for another architecture.
+"""
+
+import mtjkit_native as native
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.footprint import geometry
+
+_PACKED_AT = 22  # the last number of mtj_layer
+
+
+class Kernel:
+    """See mtjkit_device.engine.
+
+    On x86-64 with AVX2 the weights are repacked into memory of their own, once; elsewhere they
+    are read in place.
+    """
+
+    def __init__(self, model):
+        self._data = model.data
+        self._layers = []
+        packed = 0
+        scratch = 0
+        for layer in model.layers:
+            g = geometry(layer)
+            g.append(layer.index)
+            g.append(-1)
+            wanted = native.packed_bytes(g)
+            if wanted:
+                g[_PACKED_AT] = packed
+                packed += (wanted + 63) & ~63
+            scratch = max(scratch, native.scratch_bytes(g))
+            self._layers.append(g)
+        self._packed = bytearray(packed or 4)  # C wants an address, even of nothing
+        self._scratch = bytearray(scratch)
+        try:
+            for g in self._layers:
+                native.pack(g, self._data, self._packed)
+        except ValueError:
+            raise ConfigError("the model does not lie at a multiple of 4: copy it into RAM")
+
+    def layer_map(self, n, source, out):
+        native.layer_map(self._layers[n], self._data, self._packed, source, out, self._scratch)
+
+    def layer_scores(self, n, source, scores):
+        g = self._layers[n]
+        native.layer_scores(g, self._data, self._packed, source, scores, self._scratch)
+
+    def seed(self, state, key, image, place):
+        native.seed(state, key, image, place)
+
+    def write(self, n, cells, intended, state, rate, counts):
+        native.write(self._layers[n], cells, intended, state, rate, counts)
+
+    def program(self, n, state, rate, counts):
+        g = self._layers[n]
+        native.program(g, self._data, state, rate, counts)
+        native.pack(g, self._data, self._packed)
+
+    def erase(self, cells):
+        native.erase(cells)
