@@ -1,0 +1,115 @@
+"""The packed twin beside the same network as float +-1 convolutions in eager torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import numpy as np
+from mtjkit_core.memory import threshold_from_rate
+from mtjkit_core.model import CONV, Layer, Model
+from numpy.typing import NDArray
+
+from mtjkit_host.bench.networks import paper_binary, random_images
+from mtjkit_host.engines import open_twin
+
+BATCH = 250
+RATES = (1e-8, 1e-6, 1e-4, 1e-3, 0.024, 0.1, 0.3, 0.5)
+THREADS = 2
+
+
+@dataclass(frozen=True)
+class TwinBench:
+    """The paper's Binary with random weights, wall time, two threads each."""
+
+    images_per_s: float
+    """Of the twin, errors at 2.4 % on; median."""
+    ratio_to_torch_eager: float
+    """Images per second of the twin with errors on, over torch's; median of the rounds' ratios."""
+    flip_overhead_percent: float
+    """What errors add to the error-free twin's time, at the worst of RATES; each the median of
+    the rounds' ratios."""
+
+
+def bench_twin(rounds: int = 9, progress: Callable[[str], None] = print) -> TwinBench:
+    """Time the twin and torch in turn, round by round (needs torch).
+
+    Args:
+        rounds: how often everything is timed.
+        progress: told of each round.
+    """
+    import torch
+
+    torch.set_num_threads(THREADS)
+    model = paper_binary()
+    images = random_images(model, BATCH)
+    indices = np.arange(BATCH, dtype=np.uint32)
+    twin = open_twin(model)
+    float_net = _float_net(model)
+    x = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32))
+
+    def run_twin(rate: float) -> float:
+        began = time.perf_counter()
+        twin.run(images, indices, 0, threshold_from_rate(rate))
+        return time.perf_counter() - began
+
+    def run_torch() -> float:
+        began = time.perf_counter()
+        with torch.inference_mode():
+            float_net(x)
+        return time.perf_counter() - began
+
+    run_twin(0.024), run_torch()  # caches and libraries warm
+    ratios, speeds = [], []
+    overheads: dict[float, list[float]] = {rate: [] for rate in RATES}
+    for number in range(rounds):
+        eager = run_torch()
+        for rate in RATES:
+            # Errors off, on, off: a machine that drifts between them drifts past both.
+            before, on, after = run_twin(0.0), run_twin(rate), run_twin(0.0)
+            overheads[rate].append(200 * on / (before + after) - 100)
+            if rate == 0.024:
+                ratios.append(eager / on)
+                speeds.append(BATCH / on)
+        progress(f"twin: round {number + 1} of {rounds}: {ratios[-1]:.2f} x torch eager")
+    worst = max(median(values) for values in overheads.values())
+    return TwinBench(median(speeds), median(ratios), worst)
+
+
+def _float_net(model: Model) -> Callable[..., object]:
+    """The model as a program of papers on binarized networks: float +-1 through torch."""
+    import torch
+    from torch.nn import functional
+
+    def signs(layer: Layer) -> torch.Tensor:
+        words = np.frombuffer(model.data, "<u4", layer.weight_words, layer.weights_at)
+        octets: NDArray[np.uint8] = words.reshape(-1, layer.run_words).view(np.uint8)
+        bits = np.unpackbits(octets, axis=1, count=layer.run_bits, bitorder="little")
+        shape = (-1, layer.kernel_height, layer.kernel_width, layer.in_channels)
+        weights = (2.0 * bits - 1.0).astype(np.float32).reshape(shape).transpose(0, 3, 1, 2)
+        return torch.from_numpy(np.ascontiguousarray(weights))
+
+    def thresholds(layer: Layer) -> torch.Tensor:
+        values = np.frombuffer(model.data, "<i4", layer.out_channels, layer.thresholds_at)
+        return torch.from_numpy(values.astype(np.float32)).reshape(1, -1, 1, 1)
+
+    steps = [
+        (layer, signs(layer), None if layer.last else thresholds(layer)) for layer in model.layers
+    ]
+
+    def forward(x: torch.Tensor) -> torch.Tensor:
+        for layer, weights, threshold in steps:
+            if layer.kind == CONV:
+                x = functional.conv2d(x, weights, padding=layer.padding)
+            else:
+                x = x.flatten(1) @ weights.flatten(1).t()
+                x = x[:, :, None, None]
+            if threshold is not None:
+                x = torch.where(x >= threshold, 1.0, -1.0)
+            if layer.pool:
+                x = functional.max_pool2d(x, 2)
+        return x.flatten(1)
+
+    return forward
