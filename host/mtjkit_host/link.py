@@ -116,6 +116,12 @@ class Link:
             raise item
         return item
 
+    def interrupt(self) -> None:
+        """From another thread: whoever sends or waits now ends with a LinkError."""
+        self._frames.put(LinkError(f"{self.name}: interrupted"))
+        if hasattr(self._port, "cancel_write"):
+            self._port.cancel_write()
+
     def close(self) -> None:
         """Close the port and end the reader."""
         self._closing = True

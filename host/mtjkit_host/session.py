@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 from mtjkit_core import messages as m
-from mtjkit_core.errors import ConfigError, ProtocolError
+from mtjkit_core.errors import ConfigError, LinkError, ProtocolError
 from mtjkit_core.footprint import ram_bytes
 from mtjkit_core.memory import FLIP, KEEP
 from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
 from mtjkit_host.link import Link
-from mtjkit_host.peer import Peer
+from mtjkit_host.peer import Peer, SilenceError
 from mtjkit_host.stream import ImageResult, Stream
 from mtjkit_host.twin import corrupt_weights
 
@@ -95,6 +95,16 @@ class RunResult:
     weight_bits_wrong: int
 
 
+def check_images(images: Int8, model: Model) -> None:
+    """Raise ConfigError unless images are what a model takes: int8 (N, height, width, channels)."""
+    if images.ndim != 4 or images.shape[1:] != model.input_shape:
+        raise ConfigError(
+            f"images of shape {images.shape[1:]}; the model takes {model.input_shape}"
+        )
+    if images.dtype != np.int8:
+        raise ConfigError(f"images are int8, not {images.dtype}: apply the pixel rule first")
+
+
 class Session:
     """A device behind a link.
 
@@ -164,26 +174,25 @@ class Session:
             DeviceResetError: the device was reset meanwhile.
             LinkError, ProtocolError: the link.
         """
-        return self.classify_some(images, range(first_index, first_index + len(images)))
-
-    def classify_some(self, images: Int8, indices: Sequence[int]) -> Iterator[ImageResult]:
-        """The same for images of any indices, all different, each below 2**30."""
         if self._model is None or self.programmed is None:
             raise ConfigError("program the device before it classifies")
-        if images.ndim != 4 or images.shape[1:] != self._model.input_shape:
-            raise ConfigError(
-                f"images of shape {images.shape[1:]}; the model takes {self._model.input_shape}"
-            )
-        if images.dtype != np.int8:
-            raise ConfigError(f"images are int8, not {images.dtype}: apply the pixel rule first")
-        if len(indices) != len(images) or len(set(indices)) != len(images):
-            raise ConfigError("every image needs an index of its own")
-        if len(images) and (min(indices) < 0 or max(indices) > m.MAX_INDEX):
+        check_images(images, self._model)
+        if not 0 <= first_index <= m.MAX_INDEX + 1 - len(images):
             raise ConfigError(f"indices of images lie between 0 and {m.MAX_INDEX}")
+        return self.classify_these((first_index + k, x.tobytes()) for k, x in enumerate(images))
+
+    def classify_these(self, images: Iterable[tuple[int, bytes]]) -> Iterator[ImageResult]:
+        """The same for any (index, pixels), taken one by one as the device has room.
+
+        Args:
+            images: indices, all different, from 0 below 2**30; and int8 pixels in (y, x, channel)
+                order, of the model's shape.
+        """
+        if self._model is None or self.programmed is None:
+            raise ConfigError("program the device before it classifies")
         # A new run number: the device forgets the results it keeps, which may be of other images.
         slots = self._configure(self.programmed.sent).slots
-        stream = Stream(self._peer, self.info.chunk, slots, self._model.classes)
-        return stream.run(images, indices)
+        return Stream(self._peer, self.info.chunk, slots, self._model.classes).run(images)
 
     def run(
         self, images: Int8, first_index: int = 0, progress: Progress | None = None
@@ -220,7 +229,12 @@ class Session:
 
     def stop(self) -> None:
         """End the server on the device: a board goes back to its prompt."""
-        self._peer.request(m.STOP, b"", m.DONE)
+        try:
+            self._peer.request(m.STOP, b"", m.DONE)
+        except SilenceError:
+            raise
+        except LinkError:
+            pass  # a process that ends takes its line with it
 
     def _use_mapped(self, model: bytes) -> Programmed:
         """Use the model in the board's mapped memory, where the host has written the weights."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,20 +64,28 @@ class Stream:
         self._order = 0
         self._probe_s = FIRST_PROBE_S
 
-    def run(self, images: NDArray[np.int8], indices: Sequence[int]) -> Iterator[ImageResult]:
+    def run(self, images: Iterable[tuple[int, bytes]]) -> Iterator[ImageResult]:
         """Yield a result for each image, as they come.
+
+        Args:
+            images: (index, int8 pixels) of each; taken only when there is a free slot for one.
 
         Raises:
             DeviceResetError: the device was reset meanwhile.
             LinkError, ProtocolError: the link.
         """
-        todo = deque(enumerate(indices))
+        source = iter(images)
+        more = True
         wait_s = FIRST_PROBE_S
         asked = heard = result_at = time.monotonic()
-        while todo or self._pending:
-            while todo and self._free:
-                position, index = todo.popleft()
-                self._start(index, images[position].tobytes())
+        while True:
+            while more and self._free:
+                item = next(source, None)
+                more = item is not None
+                if item:
+                    self._start(*item)
+            if not self._pending:
+                return
             frame = self._link.receive(max(0.0, asked + wait_s - time.monotonic()))
             now = time.monotonic()
             if frame is None:

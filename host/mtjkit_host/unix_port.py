@@ -57,9 +57,13 @@ class UnixPort:
     Args:
         micropython: the executable; found by find_micropython if None.
         heap: MicroPython's heap, as its -X heapsize takes it: "32M", "200K".
+        name: what messages call it.
     """
 
-    def __init__(self, micropython: str | None = None, heap: str = HEAP) -> None:
+    def __init__(
+        self, micropython: str | None = None, heap: str = HEAP, name: str = "MicroPython"
+    ) -> None:
+        self.name = name
         self._micropython = micropython
         self._heap = heap
         self._process: subprocess.Popen[bytes] | None = None
@@ -93,7 +97,7 @@ class UnixPort:
                 env={**os.environ, "MICROPYPATH": f".frozen:{LIB}"},
                 start_new_session=True,  # a Ctrl-C at the terminal is the host's alone
             )
-            self._link = Link.open(os.ttyname(slave), "unix", "MicroPython")
+            self._link = Link.open(os.ttyname(slave), "unix", self.name)
         except OSError as error:
             raise ConfigError(f"{executable}: {error.strerror or error}") from error
         except BaseException:
@@ -122,6 +126,10 @@ class UnixPort:
         lines = said.decode("utf-8", "replace").split("\n")
         return " ".join(lines[-2:]).strip()  # of a traceback, the error
 
+    def connect(self) -> UnixPort:
+        """This context: a Place of a Fleet. Entered again, it starts another process."""
+        return self
+
     def __enter__(self) -> Link:
         return self.open()
 
@@ -133,4 +141,4 @@ class UnixPort:
     ) -> None:
         said = self.close()
         if isinstance(error, LinkError) and said:
-            raise LinkError(f"MicroPython ended: {said}") from error
+            raise LinkError(f"{self.name} ended: {said}") from error

@@ -132,8 +132,6 @@ def test_images_of_another_shape(device):
             device.classify(wrong)
     with pytest.raises(ConfigError):
         device.classify(images, first_index=-1)
-    with pytest.raises(ConfigError):
-        device.classify_some(images, [1] * len(images))
 
 
 def test_a_damaged_model_is_not_sent(device):
