@@ -37,6 +37,8 @@ class NetEntry:
     that is looked for in the folders of models."""
     paper: str = ""
     """The paper's net whose values stand beside its own: Binary, Binary_x3, Fxp8, Fxp16, Fxp32."""
+    note: str = ""
+    """One line for the report, such as how it was trained."""
 
 
 @dataclass(frozen=True)

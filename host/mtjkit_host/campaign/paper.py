@@ -1,0 +1,50 @@
+"""The paper's printed values, to stand beside ours.
+
+Asano, Natsui, Hanyu, "Error-Tolerance-Aware Write-Energy Reduction of MTJ-Based Quantized Neural
+Network Hardware", IEICE Trans. Inf. & Syst., 2024, doi 10.1587/transinf.2023LOP0007. The curves
+of its Figs. 7-9 are not tabulated there, so no points of them are given here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+CITATION = (
+    "K. Asano, M. Natsui, T. Hanyu, “Error-Tolerance-Aware Write-Energy Reduction of MTJ-Based "
+    "Quantized Neural Network Hardware”, IEICE Trans. Inf. & Syst., 2024, "
+    "doi:10.1587/transinf.2023LOP0007"
+)
+
+DEGRADATIONS = (0.03, 0.30)
+"""Degradation rates of accuracy that Table 2 accepts."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of Table 2."""
+
+    rate: float
+    """Acceptable bit-error rate of the feature maps (a share, not percent)."""
+    energy_pj: float
+    """Write energy of one MTJ at that rate, pJ."""
+    saving_percent: float
+    """Saving against the reference rate of 1e-8, percent."""
+
+
+ACCURACY: dict[str, float] = {
+    "Binary": 0.8507,
+    "Binary_x3": 0.8662,
+    "Fxp8": 0.8729,
+    "Fxp16": 0.8736,
+    "Fxp32": 0.8723,
+}
+"""Table 1: test accuracy on CIFAR-10, as a share."""
+
+TABLE_2: dict[str, tuple[Row, Row]] = {
+    "Binary": (Row(0.0240, 8.94, 79.8), Row(0.0860, 5.88, 86.7)),
+    "Binary_x3": (Row(0.0240, 8.94, 79.8), Row(0.0820, 6.00, 86.4)),
+    "Fxp8": (Row(0.0280, 8.57, 80.6), Row(0.0820, 6.00, 86.4)),
+    "Fxp16": (Row(0.0260, 8.75, 80.2), Row(0.0720, 6.31, 85.7)),
+    "Fxp32": (Row(0.0280, 8.57, 80.6), Row(0.0740, 6.24, 85.9)),
+}
+"""Table 2: at 3 % and at 30 % degradation."""
