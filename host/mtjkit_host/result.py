@@ -177,16 +177,14 @@ def _summary(result: Result) -> Table:
         table.add_row("same class as error-free (twin)", f"{same} of {n}")
     table.add_row("feature maps", f"write-error rate {100 * o.ber:.4g} %, errors {o.errors}")
     per_bit, saving = result.energy_per_bit_pj, result.saving_percent
-    if o.pulse_ns is None or per_bit is None or saving is None:
-        table.add_row("pulse width", "unlimited (rate 0): no energy is given")
-    else:
-        per_image_nj = per_bit * result.bits[0] / n * 1e-3
-        table.add_row("pulse width", f"{o.pulse_ns:.1f} ns")
-        table.add_row(
-            "write energy, modelled", f"{per_bit:.2f} pJ/bit, {per_image_nj:.1f} nJ/image"
-        )
-        reference = f"{o.cell.reference_energy_pj:.2f} pJ/bit (rate 1e-8)"
-        table.add_row("saving", f"{saving:.1f} % against {reference}")
+    pulse, energy, saved = "unlimited (rate 0)", "unlimited", "none"
+    if o.pulse_ns is not None and per_bit is not None and saving is not None:
+        pulse = f"{o.pulse_ns:.1f} ns"
+        energy = f"{per_bit:.2f} pJ/bit, {per_bit * result.bits[0] / n * 1e-3:.1f} nJ/image"
+        saved = f"{saving:.1f} %"
+    table.add_row("pulse width", pulse)
+    table.add_row("write energy, modelled", energy)
+    table.add_row("saving", f"{saved} against {o.cell.reference_energy_pj:.2f} pJ/bit (rate 1e-8)")
     table.add_row("bits written / toggled / wrong", " / ".join(f"{b:,}" for b in result.bits))
     if o.weight_ber:
         written, wrong = result.weight_bits
