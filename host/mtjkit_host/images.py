@@ -65,8 +65,11 @@ def to_input(model: Model, pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
 
 
 def _photos(path: Path) -> list[Path]:
+    """The photographs of a path; none where CIFAR-10's files are there."""
     if path.is_file():
         return [path] if path.suffix.lower() in PHOTO_SUFFIXES else []
+    if (path / "test_batch.bin").is_file() or (path / "cifar-10-batches-bin").is_dir():
+        return []
     return sorted(
         file
         for file in path.rglob("*")

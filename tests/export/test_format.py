@@ -11,7 +11,8 @@ from mtjkit_core.errors import FormatError
 from mtjkit_core.model import Model
 from mtjkit_export import LayerSpec, Network, PixelRule, encode
 
-PAGE = (Path(__file__).parents[2] / "export" / "FORMAT.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "export" / "FORMAT.md").read_text(encoding="utf-8")
 FIRST = [[[[1, -1, -1]] * 3], [[[1, 1, 1], [-1] * 3, [-1] * 3]]]
 TINY = Network(
     "tiny",
@@ -150,3 +151,10 @@ def test_the_page_states_the_layout_that_the_code_declares():
     for struct_format, size in ((mtjb.HEADER, 32), (mtjb.LAYER, 8)):
         assert struct.calcsize(struct_format) == size
     assert (mtjb.HEADER_BYTES, mtjb.NAME_BYTES, mtjb.LAYER_BYTES) == (64, 32, 8)
+
+
+def test_every_model_that_the_project_carries_is_valid():
+    carried = sorted((ROOT / "host").rglob("*.mtjb"))
+    assert carried
+    for path in carried:
+        Model(path.read_bytes())

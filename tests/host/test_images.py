@@ -91,6 +91,13 @@ def test_folders_named_after_classes_are_labels(tmp_path):
     assert load_images(tmp_path, CIFAR_MODEL).labels is None
 
 
+def test_pictures_beside_cifar10_are_no_photographs(tmp_path):
+    picture(tmp_path / "plot.png")
+    (tmp_path / "test_batch.bin").write_bytes(CARRIED_IMAGES.read_bytes()[: 3 * 3073])
+    images = load_images(tmp_path, CIFAR_MODEL)
+    assert (len(images), images.names) == (3, ())
+
+
 def test_bad_photographs_are_refused(tmp_path):
     good = picture(tmp_path / "good.png").read_bytes()
     for name, data in (
