@@ -1,0 +1,222 @@
+"""Put mtjkit's firmware, and a model where the board can map one, on a MicroPython board.
+
+Nothing is written before all of it is known to fit. Files that the board has already are left
+alone; what is written is verified by its SHA-256.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from mtjkit_core.errors import ConfigError, LinkError
+from mtjkit_core.footprint import ram_bytes
+from mtjkit_core.model import Model
+
+from mtjkit_host.board_firmware import mpy_cross
+from mtjkit_host.boards import Board, BoardInfo, resolve_port
+from mtjkit_host.link import Link
+from mtjkit_host.peer import Info
+from mtjkit_host.romfs import romfs_image
+from mtjkit_host.session import Session
+
+DEVICE = Path(__file__).resolve().parents[2] / "firmware" / "micropython"
+PACKAGES = ("mtjkit_core", "mtjkit_device")
+MODEL_NAME = "model.mtjb"  # in the mapped file system
+MPY_VERSION = 6
+_LIB = "/lib"
+_BLOCK_BYTES = 4096  # what a small file takes on a board's file system
+_HEADROOM_BYTES = 12 * 1024  # of heap: the server's buffers, and what fragmentation loses
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what, bytes sent, bytes in all)."""
+
+
+@dataclass(frozen=True)
+class Flashed:
+    """What `flash` has done."""
+
+    board: BoardInfo
+    """The board."""
+    copied: tuple[str, ...]
+    """Files written."""
+    kept: tuple[str, ...]
+    """Files that were there already."""
+    removed: tuple[str, ...]
+    """Old files taken away."""
+    mapped: bool
+    """The model lies in the board's mapped memory; if not, a run sends it to the RAM."""
+    info: Info
+    """What the board's server says of itself."""
+
+
+def flash(
+    port: str, model: bytes | None = None, kernel: str = "auto", progress: Progress | None = None
+) -> Flashed:
+    """Make a board ready for `run --port`.
+
+    Args:
+        port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port, or auto.
+        model: the bytes of an .mtjb file that must fit; it goes to mapped read-only memory where
+            the board has such memory and too little RAM. None checks for no model.
+        kernel: the kernel that the model shall run with.
+        progress: told how far the copying is.
+
+    Raises:
+        ConfigError: the board cannot take it (with the numbers), or something to flash with is
+            missing here.
+        FormatError: the model is none.
+        LinkError: the port is not there or busy, or the board does not answer.
+    """
+    port = resolve_port(port)
+    parsed = None if model is None else Model(model)
+    with Board(port) as board:
+        files = device_files(board.info)
+        mapped = plan(board.info, parsed, files, kernel)
+        stale = _stale(board, files)
+        fresh = _different(board, files)
+        _check_storage(board.info, [files[path] for path in fresh])
+        if mapped and model is not None:
+            _write_model(board, model, progress)
+        elif model is not None and board.info.mapped_model_bytes >= 0:
+            _write_rom(board, "", b"", progress)  # the server would run that one
+        for path in stale:
+            board.execute(f"os.remove({path!r})")
+        _write_files(board, {path: files[path] for path in fresh}, progress)
+        board.restart()
+        found = board.info
+    with Link.open(port) as link:
+        info = Session(link, hello_s=30.0).info
+    kept = tuple(path for path in files if path not in fresh)
+    return Flashed(found, tuple(fresh), kept, tuple(stale), mapped, info)
+
+
+def device_files(board: BoardInfo) -> dict[str, bytes]:
+    """The files of the device's side, precompiled for a board: path there -> content.
+
+    A module that cannot be compiled for this processor (a kernel for another one) is left out;
+    the device then takes another kernel.
+
+    Raises:
+        ConfigError: the board's MicroPython cannot load what mpy-cross makes.
+    """
+    if board.mpy_version != MPY_VERSION:
+        raise ConfigError(
+            f"the board's MicroPython loads .mpy version {board.mpy_version or 'none'}, "
+            f"mtjkit needs {MPY_VERSION}: put MicroPython 1.23 or newer on it"
+        )
+    files = {"/main.py": (DEVICE / "main.py").read_bytes()}
+    with tempfile.TemporaryDirectory() as work:
+        for package in PACKAGES:
+            for source in sorted((DEVICE / "lib" / package).glob("*.py")):
+                target = f"{_LIB}/{package}/{source.stem}.mpy"
+                compiled = _compile(source, package, board.architecture, Path(work) / "a.mpy")
+                if compiled is not None:
+                    files[target] = compiled
+    return files
+
+
+def plan(
+    board: BoardInfo, model: Model | None, files: dict[str, bytes], kernel: str = "auto"
+) -> bool:
+    """Decide where a model goes: True for mapped memory, False for the RAM.
+
+    Raises:
+        ConfigError: it fits neither, with what is needed and what is free.
+    """
+    if model is None:
+        return False
+    height, width, channels = model.input_shape
+    code = sum(len(data) for path, data in files.items() if path.endswith(".mpy"))
+    work = ram_bytes(model, kernel) + height * width * channels + code + _HEADROOM_BYTES
+    size = len(model.data)
+    if size + work <= board.free_bytes:
+        return False
+    if size + _BLOCK_BYTES <= board.romfs_bytes and work <= board.free_bytes:
+        return True
+    needed = f"{model.name} needs {size + work:,} bytes of RAM ({size:,} of them for its weights)"
+    free = f"the board has {board.free_bytes:,} free"
+    if board.romfs_bytes:
+        free += f", and {board.romfs_bytes:,} of mapped memory for weights"
+    raise ConfigError(f"{needed}; {free}")
+
+
+def _compile(source: Path, package: str, architecture: str, target: Path) -> bytes | None:
+    """One module as .mpy; None if this processor's compiler cannot take it."""
+    command = [mpy_cross(), "-o", str(target), "-s", f"{package}/{source.name}"]
+    if architecture:
+        command.append(f"-march={architecture}")
+    done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return target.read_bytes()
+    lines = done.stderr.strip().splitlines() or [f"mpy-cross ended with {done.returncode}"]
+    if "native emitter" in done.stderr or "asm" in done.stderr or "SyntaxError" in lines[-1]:
+        return None
+    raise ConfigError(f"{source.name} does not compile for {architecture}: {lines[-1]}")
+
+
+def _check_storage(board: BoardInfo, contents: list[bytes]) -> None:
+    needed = sum(-(-len(data) // _BLOCK_BYTES) * _BLOCK_BYTES for data in contents)
+    if contents and not board.storage_bytes:
+        raise ConfigError("the board has no writable file system: put MicroPython's usual on it")
+    if needed > board.storage_free_bytes:
+        raise ConfigError(
+            f"the firmware needs {needed:,} bytes of the board's file system, "
+            f"{board.storage_free_bytes:,} are free: remove files from it"
+        )
+
+
+def _stale(board: Board, files: dict[str, bytes]) -> list[str]:
+    """Files in our folders that would be imported in place of ours, or no longer exist."""
+    found = []
+    for package in PACKAGES:
+        folder = f"{_LIB}/{package}"
+        names = board.evaluate(f"listing({folder!r})")
+        found += [f"{folder}/{name}" for name in names if f"{folder}/{name}" not in files]
+    return sorted(found)
+
+
+def _different(board: Board, files: dict[str, bytes]) -> list[str]:
+    """Paths whose content on the board is another, or that are not there."""
+    there = board.evaluate(f"digests(*{tuple(files)!r})")
+    return [
+        path
+        for (path, data), digest in zip(files.items(), there, strict=True)
+        if digest != hashlib.sha256(data).hexdigest()
+    ]
+
+
+def _write_files(board: Board, files: dict[str, bytes], progress: Progress | None) -> None:
+    folders = [_LIB, *(f"{_LIB}/{package}" for package in PACKAGES)]
+    board.execute(f"make_folders(*{folders!r})")
+    for path, data in files.items():
+        call = f"receive_file({path!r}, {{size}}, {{chunk}})"
+        board.send(call, data, _named(progress, path))
+    if files:
+        _verify(board, files)
+
+
+def _verify(board: Board, files: dict[str, bytes]) -> None:
+    for path in _different(board, files):
+        raise LinkError(f"{board.port}: {path} did not arrive as it was sent; flash again")
+
+
+def _write_model(board: Board, model: bytes, progress: Progress | None) -> None:
+    there = {f"/rom/{MODEL_NAME}": model}
+    if _different(board, there):
+        _write_rom(board, MODEL_NAME, model, progress)
+        board.execute("vfs.mount(vfs.VfsRom(_rom()), '/rom')")
+        _verify(board, there)
+
+
+def _write_rom(board: Board, name: str, data: bytes, progress: Progress | None) -> None:
+    image = romfs_image(name, data) if name else bytes(16)
+    board.send("receive_rom({size}, {chunk})", image, _named(progress, name or "read-only memory"))
+
+
+def _named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
+    return (lambda done, size: progress(what, done, size)) if progress else None
