@@ -14,7 +14,8 @@ from mtjkit_core.model import Model
 from mtjkit_core.random import BUFFER, STREAMS, seed_streams
 from mtjkit_core.xnor import run_image
 from mtjkit_export import encode
-from mtjkit_host import draws
+from mtjkit_host import draws, native
+from mtjkit_host.engines import open_twin
 from mtjkit_host.images import load_images, to_input
 from mtjkit_host.twin import Twin, corrupt_weights
 
@@ -128,14 +129,16 @@ def test_weight_errors_only_touch_weights_and_count_themselves():
 
 
 @pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
-def test_finn_cnv_gives_its_authors_scores():
+@pytest.mark.parametrize(("engine", "count"), [("numpy", 300), ("native", 10_000)])
+def test_finn_cnv_gives_its_authors_scores(engine, count):
+    if engine == "native" and not native.available():
+        pytest.skip("no C compiler")
     folder = Path(os.environ["MTJKIT_DATA"])
     archive = np.load(folder / "cnv_w1a1_cifar10.npz")
     model = Model(encode(finn_cnv.network(archive)))
-    count = int(os.environ.get("MTJKIT_CNV_IMAGES", "500"))
     images = load_images(folder, model, count)
     indices = np.arange(count, dtype=np.uint32)
-    scores, counts = Twin(model).run(to_input(model, images.pixels), indices)
+    scores, counts = open_twin(model, engine).run(to_input(model, images.pixels), indices)
     assert (scores == archive["test_scores"][:count]).all()
     assert counts[:, 0].tolist() == [95_360] * count
     if count == 10_000:
