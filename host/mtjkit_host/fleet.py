@@ -11,7 +11,7 @@ import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -62,8 +62,9 @@ class Patience:
 class Pool:
     """The images that are still to be computed. Every index is delivered exactly once."""
 
-    def __init__(self, images: Int8, indices: Iterable[int]) -> None:
+    def __init__(self, images: Int8, indices: Iterable[int], taken: Callable[[int], None]) -> None:
         self._images = images
+        self._taken = taken
         self._todo = deque(indices)
         self._left = set(self._todo)
         self._changed = threading.Condition()
@@ -77,6 +78,7 @@ class Pool:
                     return
                 index = self._todo.popleft()
                 mine.add(index)
+            self._taken(index)
             yield index, self._images[index % len(self._images)].tobytes()
 
     def give_back(self, mine: set[int]) -> None:
@@ -236,19 +238,25 @@ class Fleet:
         """How often a device was reached, in all."""
         return sum(w.connections for w in self._workers)
 
-    def classify(self, images: Int8, indices: Iterable[int]) -> Iterator[ImageResult]:
+    def classify(
+        self,
+        images: Int8,
+        indices: Iterable[int],
+        taken: Callable[[int], None] = lambda index: None,
+    ) -> Iterator[ImageResult]:
         """Yield exactly one result for each index, as they come.
 
         Args:
             images: int8 (N, height, width, channels); index i is image i mod N.
             indices: indices to compute, all different, from 0 below 2**30.
+            taken: called, in a device's thread, with each index that it takes.
 
         Raises:
             LinkError, ProtocolError: no device is left, or one cannot even be reached first.
             ConfigError, FormatError: a device cannot run this.
         """
         check_images(images, self._model)
-        return self._results(Pool(images, indices))
+        return self._results(Pool(images, indices, taken))
 
     def _results(self, pool: Pool) -> Iterator[ImageResult]:
         results: queue.SimpleQueue[ImageResult | _Worker] = queue.SimpleQueue()

@@ -24,6 +24,7 @@ from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
+from mtjkit_host.fleet import Fleet
 from mtjkit_host.session import WriteConfig
 from mtjkit_host.stream import ImageResult
 
@@ -90,10 +91,6 @@ class RunFile:
         if not good:
             self._write({**head})
 
-    def missing(self, count: int) -> list[int]:
-        """The indices below `count` without a result."""
-        return [i for i in range(count) if i not in self.results]
-
     def append(self, result: ImageResult) -> None:
         """Add a result."""
         self.results[result.index] = result
@@ -109,6 +106,21 @@ class RunFile:
     def _write(self, what: dict[str, Any]) -> None:
         self._file.write(json.dumps(what, separators=(",", ":")).encode() + b"\n")
         self._file.flush()
+
+    def complete(self, fleet: Fleet, images: NDArray[np.int8], count: int) -> Iterator[ImageResult]:
+        """Yield all results of the run: those that are there, then the others as they come.
+
+        Args:
+            fleet: computes what is missing.
+            images: int8 (N, height, width, channels); index i is image i mod N.
+            count: indices 0 .. count - 1 make the run.
+        """
+        missing = [i for i in range(count) if i not in self.results]
+        yield from list(self.results.values())
+        if missing:
+            for result in fleet.classify(images, missing):
+                self.append(result)
+                yield result
 
     def close(self) -> None:
         """Make sure that the results survive a power cut, and close the file."""
@@ -177,13 +189,16 @@ def _check_head(path: Path, line: bytes, head: dict[str, Any]) -> None:
 
 def _result(path: Path, line: bytes, count: int, classes: int) -> ImageResult:
     value = _object(path, line)
-    index, scores, bits, us = (value.get(key) for key in ("i", "s", "b", "us"))
+    scores, bits = value.get("s"), value.get("b")
+    index: Any = value.get("i")
+    us: Any = value.get("us")
     good = (
-        _whole([index, us], 2, 0, 1 << 62)
+        _whole([index], 1, 0, count - 1)
+        and _whole([us], 1, 0, 1 << 62)
         and _whole(scores, classes, -(1 << 31), (1 << 31) - 1)
         and _whole(bits, 3, 0, 1 << 62)
     )
-    if not good or index >= count:
+    if not good:
         raise FormatError(f"{path}: damaged: {line[:60].decode('ascii', 'replace')}...")
     return ImageResult(index, np.array(scores, np.int32), np.array(bits, np.int64), us)
 

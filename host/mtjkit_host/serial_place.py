@@ -38,7 +38,7 @@ class SerialPlace:
         """The USB serial number of what is plugged in at our port."""
         for port in list_ports.comports():
             if port.device == self._port:
-                return port.serial_number
+                return str(port.serial_number) if port.serial_number else None
         return None
 
     def _find_port(self) -> str:

@@ -21,7 +21,6 @@ from mtjkit_host.link import Link
 LIB = Path(mtjkit_core.__file__).resolve().parents[1]
 MAIN = LIB.parent / "main.py"
 HEAP = "32M"
-_END_S = 2.0  # how long a process may take to end by itself
 
 
 def find_micropython() -> str:
@@ -47,6 +46,53 @@ def find_micropython() -> str:
             "`micropython` on the PATH, or name it in the environment variable MICROPYTHON"
         )
     return found
+
+
+def start_micropython(
+    line: int, executable: str | None = None, heap: str = HEAP
+) -> subprocess.Popen[bytes]:
+    """Start MicroPython with the server on an open line.
+
+    Args:
+        line: file descriptor of its standard input and output: a raw pseudo-terminal's end.
+        executable: MicroPython; found by find_micropython if None.
+        heap: as -X heapsize takes it: "32M", "200K".
+
+    Raises:
+        ConfigError: MicroPython or the firmware is not there.
+    """
+    executable = executable or find_micropython()
+    if not MAIN.exists():
+        raise ConfigError(f"the firmware {MAIN} is not there: use a checkout of mtjkit")
+    try:
+        return subprocess.Popen(
+            [executable, "-X", f"heapsize={heap}", str(MAIN)],
+            stdin=line,
+            stdout=line,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "MICROPYPATH": f".frozen:{LIB}"},
+            start_new_session=True,  # a Ctrl-C at the terminal is the host's alone
+        )
+    except OSError as error:
+        raise ConfigError(f"{executable}: {error.strerror or error}") from error
+
+
+def stop_process(process: subprocess.Popen[bytes], wait_s: float = 2.0) -> str:
+    """End a process and all it started; returns the last line that it wrote to stderr.
+
+    Args:
+        process: what start_micropython returned.
+        wait_s: how long it may take to end by itself.
+    """
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(wait_s)
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        _, said = process.communicate()
+    lines = said.decode("utf-8", "replace").split("\n")
+    return " ".join(lines[-2:]).strip()  # of a traceback, the error
 
 
 class UnixPort:
@@ -83,23 +129,11 @@ class UnixPort:
             ConfigError: MicroPython or the firmware is not there.
             LinkError: the process cannot be reached.
         """
-        executable = self._micropython or find_micropython()
-        if not MAIN.exists():
-            raise ConfigError(f"the firmware {MAIN} is not there: use a checkout of mtjkit")
         master, slave = pty.openpty()
         try:
             tty.setraw(slave)
-            self._process = subprocess.Popen(
-                [executable, "-X", f"heapsize={self._heap}", str(MAIN)],
-                stdin=master,
-                stdout=master,
-                stderr=subprocess.PIPE,
-                env={**os.environ, "MICROPYPATH": f".frozen:{LIB}"},
-                start_new_session=True,  # a Ctrl-C at the terminal is the host's alone
-            )
+            self._process = start_micropython(master, self._micropython, self._heap)
             self._link = Link.open(os.ttyname(slave), "unix", self.name)
-        except OSError as error:
-            raise ConfigError(f"{executable}: {error.strerror or error}") from error
         except BaseException:
             self.close()
             raise
@@ -114,17 +148,7 @@ class UnixPort:
             self._link.close()  # the end of its line: the server stops by itself
             self._link = None
         process, self._process = self._process, None
-        if process is None:
-            return ""
-        try:
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(_END_S)
-        finally:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(process.pid, signal.SIGKILL)
-            _, said = process.communicate()
-        lines = said.decode("utf-8", "replace").split("\n")
-        return " ".join(lines[-2:]).strip()  # of a traceback, the error
+        return stop_process(process) if process else ""
 
     def connect(self) -> UnixPort:
         """This context: a Place of a Fleet. Entered again, it starts another process."""
