@@ -56,62 +56,91 @@ static inline uint32_t popcount(uint32_t v) { return sum_bytes(byte_counts(v)); 
 static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, const uint32_t *w,
                                                             const uint32_t *mask, uint32_t n) {
 #define DIFFER(i) (mask ? (x[i] ^ w[i]) & mask[i] : x[i] ^ w[i])
-#define ADVANCE(k) (x += (k), w += (k), mask = mask ? mask + (k) : mask)
-    uint32_t ones = 0, twos = 0, fours = 0, total = 0;
-    uint32_t t0, t1, f0, f1, eights = 0, carry;
-    while (n >= 8) {
-        uint32_t blocks = n >> 3 < 31 ? n >> 3 : 31; /* a byte counts to 31 * 8 */
-        uint32_t bytes = 0;
-        n -= blocks << 3;
-        do {
-            ADD2(t0, ones, DIFFER(0), DIFFER(1));
-            ADD2(t1, ones, DIFFER(2), DIFFER(3));
-            ADD2(f0, twos, t0, t1);
-            ADD2(t0, ones, DIFFER(4), DIFFER(5));
-            ADD2(t1, ones, DIFFER(6), DIFFER(7));
-            ADD2(f1, twos, t0, t1);
+#define ADVANCE(k) (n -= (k), x += (k), w += (k), mask = mask ? mask + (k) : mask)
+#define ADD4(carry) /* four words; the carry counts fours */ \
+    do {                                                     \
+        uint32_t t0_, t1_;                                   \
+        ADD2(t0_, ones, DIFFER(0), DIFFER(1));               \
+        ADD2(t1_, ones, DIFFER(2), DIFFER(3));               \
+        ADD2(carry, twos, t0_, t1_);                         \
+        ADVANCE(4);                                          \
+    } while (0)
+    uint32_t ones = 0, twos = 0, fours = 0, eights = 0, sixteens = 0, total = 0;
+    uint32_t carry, f0, f1;
+    if (n >= 32) {
+        /* Long rows: the eights are counted byte by byte as they come. */
+        while (n >= 8) {
+            uint32_t blocks = n >> 3 < 31 ? n >> 3 : 31; /* a byte counts to 31 * 8 */
+            uint32_t bytes = 0;
+            do {
+                ADD4(f0);
+                ADD4(f1);
+                ADD2(carry, fours, f0, f1);
+                bytes += byte_counts(carry);
+            } while (--blocks);
+            total += sum_bytes(bytes) << 3;
+        }
+    } else if (n >= 8) {
+        ADD4(f0);
+        ADD4(f1);
+        ADD2(eights, fours, f0, f1);
+        while (n >= 8) {
+            ADD4(f0);
+            ADD4(f1);
             ADD2(carry, fours, f0, f1);
-            bytes += byte_counts(carry);
-            ADVANCE(8);
-        } while (--blocks);
-        total += sum_bytes(bytes);
+            ADD1(f0, eights, carry);
+            sixteens |= f0; /* fewer than 32 words: one carry at most */
+        }
     }
-    /* At most 7 + 7 * 1 ones a lane from here: one carry into `eights` at most. */
-    if (n & 4) {
-        ADD2(t0, ones, DIFFER(0), DIFFER(1));
-        ADD2(t1, ones, DIFFER(2), DIFFER(3));
-        ADD2(f0, twos, t0, t1);
-        ADD1(eights, fours, f0);
-        ADVANCE(4);
-    }
-    if (n & 2) {
-        ADD2(t0, ones, DIFFER(0), DIFFER(1));
-        ADD1(f0, twos, t0);
-        ADD1(carry, fours, f0);
-        eights |= carry;
-        ADVANCE(2);
-    }
-    if (n & 1) {
-        ADD1(t0, ones, DIFFER(0));
-        ADD1(f0, twos, t0);
-        ADD1(carry, fours, f0);
-        eights |= carry;
+    /* Of what is left, one lane's carries into the eights are one at most: 7 + 7 < 16. */
+    if (n) {
+        uint32_t last = 0;
+        if (n & 4) {
+            ADD4(f0);
+            ADD1(last, fours, f0);
+        }
+        if (n & 2) {
+            ADD2(f0, ones, DIFFER(0), DIFFER(1));
+            ADD1(f1, twos, f0);
+            ADD1(carry, fours, f1);
+            last |= carry;
+            ADVANCE(2);
+        }
+        if (n & 1) {
+            ADD1(f0, ones, DIFFER(0));
+            ADD1(f1, twos, f0);
+            ADD1(carry, fours, f1);
+            last |= carry;
+        }
+        ADD1(carry, eights, last);
+        sixteens |= carry;
     }
 #undef DIFFER
 #undef ADVANCE
-    /* ones + 2 twos in nibbles (12 at most), then + 4 fours + 8 eights in bytes (120). */
+#undef ADD4
+    /* Pairs of planes in nibbles (12 at most), then all in bytes (248 at most). */
     ones -= ones >> 1 & 0x55555555u;
     twos -= twos >> 1 & 0x55555555u;
+    fours -= fours >> 1 & 0x55555555u;
+    eights -= eights >> 1 & 0x55555555u;
     ones = (ones & 0x33333333u) + (ones >> 2 & 0x33333333u);
     twos = (twos & 0x33333333u) + (twos >> 2 & 0x33333333u);
+    fours = (fours & 0x33333333u) + (fours >> 2 & 0x33333333u);
+    eights = (eights & 0x33333333u) + (eights >> 2 & 0x33333333u);
     ones += twos << 1;
+    fours += eights << 1;
     ones = (ones & 0x0f0f0f0fu) + (ones >> 4 & 0x0f0f0f0fu);
-    return (total << 3) +
-           sum_bytes(ones + (byte_counts(fours) << 2) + (byte_counts(eights) << 3));
+    fours = (fours & 0x0f0f0f0fu) + (fours >> 4 & 0x0f0f0f0fu);
+    ones += fours << 2;
+    if (sixteens) {
+        ones += byte_counts(sixteens) << 4;
+    }
+    return total + sum_bytes(ones);
 }
 
 static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32_t n) {
-    return count(x, w, NULL, n);
+    /* The shortest rows, 3x3 taps of 32 or 64 channels, without loops and tests. */
+    return n == 9 ? count(x, w, NULL, 9) : n == 18 ? count(x, w, NULL, 18) : count(x, w, NULL, n);
 }
 
 static NOINLINE uint32_t masked_mismatches(const uint32_t *x, const uint32_t *w,
@@ -121,75 +150,94 @@ static NOINLINE uint32_t masked_mismatches(const uint32_t *x, const uint32_t *w,
 
 /* ---- first layer: int8 pixels ---- */
 
-/* Tables of partial sums: entry i of group g is the signed sum of taps 4g .. 4g+3 with the signs
+/* Tables of partial sums: entry i of a group is the signed sum of its four taps with the signs
  * of i's four bits. Every entry carries two sums, of two neighbouring outputs, as low + 65536 *
  * high: |sum| <= 144 * 128 fits 16 bits. */
-static void fill_tables(const int32_t *taps, uint32_t groups, int32_t *table) {
+static NOINLINE void fill_tables(const int32_t *taps, uint32_t groups, int32_t *table) {
     for (; groups--; taps += 4, table += 16) {
-        table[0] = -taps[0] - taps[1] - taps[2] - taps[3];
-        for (uint32_t bit = 0; bit < 4; bit++) {
-            for (uint32_t i = 0; i < 1u << bit; i++) {
-                table[i | 1u << bit] = table[i] + 2 * taps[bit];
-            }
+        int32_t twice[4], sum = 0;
+        for (uint32_t k = 0; k < 4; k++) {
+            sum -= taps[k];
+            twice[k] = 2 * taps[k];
+        }
+        table[0] = sum;
+        table[1] = sum + twice[0];
+        for (uint32_t i = 0; i < 2; i++) {
+            table[2 + i] = table[i] + twice[1];
+        }
+        for (uint32_t i = 0; i < 4; i++) {
+            table[4 + i] = table[i] + twice[2];
+        }
+        for (uint32_t i = 0; i < 8; i++) {
+            table[8 + i] = table[i] + twice[3];
         }
     }
 }
 
 /* Taps of the outputs (y, x) and (y, right), before pooling, as pairs. */
-static void gather_pixels(const mtj_layer *l, const int8_t *image, int32_t y, int32_t x,
-                          int32_t right, int32_t *taps) {
+static NOINLINE void gather_pixels(const mtj_layer *l, const int8_t *image, int32_t y, int32_t x,
+                                   int32_t right, int32_t *taps) {
+    int32_t depth = l->in_channels, step = (right - x) * depth;
+    int32_t left = x - l->padding;
     for (int32_t iy = y - l->padding; iy < y - l->padding + 3; iy++) {
-        const int8_t *row = image + iy * l->in_width * l->in_channels;
-        for (int32_t kx = 0; kx < 3; kx++) {
-            int32_t a = x + kx - l->padding;
-            int32_t b = right + kx - l->padding;
-            int32_t inside = iy >= 0 && iy < l->in_height;
-            int32_t a_inside = inside && a >= 0 && a < l->in_width;
-            int32_t b_inside = inside && b >= 0 && b < l->in_width;
-            for (int32_t c = 0; c < l->in_channels; c++) {
-                int32_t low = a_inside ? row[a * l->in_channels + c] : 0;
-                int32_t high = b_inside ? row[b * l->in_channels + c] : 0;
-                *taps++ = low + high * 65536;
+        const int8_t *at = image + (iy * l->in_width + left) * depth;
+        int inside = iy >= 0 && iy < l->in_height;
+        if (inside && left >= 0 && right - l->padding + 3 <= l->in_width) {
+            for (int32_t n = 3 * depth; n; n--, at++) {
+                *taps++ = at[0] + at[step] * 65536;
+            }
+            continue;
+        }
+        for (int32_t ix = left; ix < left + 3; ix++) {
+            int32_t other = ix + right - x;
+            int has_low = inside && ix >= 0 && ix < l->in_width;
+            int has_high = inside && other >= 0 && other < l->in_width;
+            for (int32_t n = depth; n; n--, at++) {
+                *taps++ = (has_low ? at[0] : 0) + (has_high ? at[step] : 0) * 65536;
             }
         }
     }
 }
 
 /* Bits of 32 or fewer channels of two neighbouring outputs, before inversion. */
-static void first_bits(const int32_t *table, uint32_t groups, const uint32_t *rows,
+static NOINLINE void first_bits(const int32_t *table, uint32_t row_words, const uint32_t *rows,
                        const int32_t *thresholds, uint32_t channels, uint32_t bits[2]) {
-    bits[0] = bits[1] = 0;
-    for (uint32_t c = 0; c < channels; c++) {
+    uint32_t left = 0, right = 0;
+    for (uint32_t bit = 1; channels; channels--, bit <<= 1) {
         const int32_t *t = table;
+        int32_t threshold = *thresholds++;
         int32_t sum = 0;
-        for (uint32_t left = groups; left;) {
-            uint32_t n = left < 8 ? left : 8;
+        for (uint32_t n = row_words; n; n--, t += 128) {
             uint32_t row = *rows++;
-            left -= n;
-            for (; n; n--, t += 16, row >>= 4) {
-                sum += t[row & 15];
-            }
+            sum += t[row & 15] + (t + 16)[row >> 4 & 15] + (t + 32)[row >> 8 & 15];
+            sum += (t + 48)[row >> 12 & 15] + (t + 64)[row >> 16 & 15];
+            sum += (t + 80)[row >> 20 & 15] + (t + 96)[row >> 24 & 15] + (t + 112)[row >> 28];
         }
         int32_t low = (int16_t)sum;
-        int32_t high = (sum - low) >> 16;
-        bits[0] |= (uint32_t)(low >= thresholds[c]) << c;
-        bits[1] |= (uint32_t)(high >= thresholds[c]) << c;
+        if (low >= threshold) {
+            left |= bit;
+        }
+        if ((sum - low) >> 16 >= threshold) {
+            right |= bit;
+        }
     }
+    bits[0] = left;
+    bits[1] = right;
 }
 
 static void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *image,
                       uint32_t *out, void *scratch) {
-    uint32_t groups = ((uint32_t)l->fan_in + 3) >> 2;
+    uint32_t groups = ((uint32_t)l->fan_in + 3) >> 2; /* of four taps */
     uint32_t out_words = l->out_words;
     const uint32_t *rows = (const uint32_t *)(model + l->weights_at);
     const int32_t *thresholds = (const int32_t *)(model + l->thresholds_at);
     const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at);
-    int32_t *taps = scratch; /* 4 numbers a group, then 16 */
-    int32_t *table = taps + 4 * groups;
+    int32_t *taps = scratch;
+    int32_t *table = taps + 32 * l->row_words;
     int32_t height = l->map_height << l->pool;
     int32_t width = l->map_width << l->pool;
-    for (uint32_t i = l->fan_in; i < 4 * groups; i++) {
-        taps[i] = 0;
+    for (int32_t i = 0; i < 160 * l->row_words; i++) {
+        taps[i] = 0; /* what is beyond fan_in stays so */
     }
     for (int32_t y = 0; y < height; y++) {
         for (int32_t x = 0; x < width; x += 2) {
@@ -205,7 +253,7 @@ static void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *im
                     channels = 32;
                     mask = 0xffffffffu;
                 }
-                first_bits(table, groups, rows + 32 * word * l->row_words,
+                first_bits(table, l->row_words, rows + 32 * word * l->row_words,
                            thresholds + 32 * word, channels, bits);
                 bits[0] = (bits[0] ^ inverted[word]) & mask;
                 bits[1] = (bits[1] ^ inverted[word]) & mask;
@@ -255,32 +303,31 @@ static void gather(const mtj_layer *l, const uint32_t *cells, int32_t y, int32_t
     }
 }
 
-static int32_t window_sum(const window *from, const uint32_t *row, uint32_t n) {
-    uint32_t differ = from->mask ? masked_mismatches(from->words, row, from->mask, n)
-                                 : mismatches(from->words, row, n);
-    return from->products - 2 * (int32_t)differ;
-}
-
-/* All channels of one stored pixel: the OR over `corners` windows. */
+/* All channels of one stored pixel: the OR over the windows up to `end`. */
 static void hidden_pixel(const mtj_layer *l, const uint8_t *model, const window *windows,
-                         uint32_t corners, uint32_t *out) {
+                         const window *end, uint32_t *out) {
     const uint32_t *row = (const uint32_t *)(model + l->weights_at);
     const int32_t *thresholds = (const int32_t *)(model + l->thresholds_at);
     const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at);
-    uint32_t left = l->out_channels;
-    while (left) {
-        uint32_t invert = *inverted++;
-        uint32_t word = 0;
-        for (uint32_t bit = 1; bit && left; bit <<= 1, left--, row += l->row_words) {
+    const int32_t *last = thresholds + l->out_channels;
+    uint32_t n = l->row_words;
+    while (thresholds < last) {
+        uint32_t invert = *inverted++, word = 0, bit = 1;
+        do {
             int32_t threshold = *thresholds++;
-            uint32_t below = invert & bit; /* an inverted bit is 1 where S < threshold */
-            for (uint32_t k = 0; k < corners; k++) {
-                if ((window_sum(&windows[k], row, l->row_words) < threshold) == (below != 0)) {
+            /* An inverted bit is 1 where S < threshold. */
+            uint32_t below = invert & bit ? 1 : 0;
+            for (const window *v = windows; v < end; v++) {
+                uint32_t differ = v->mask ? masked_mismatches(v->words, row, v->mask, n)
+                                          : mismatches(v->words, row, n);
+                if ((v->products - 2 * (int32_t)differ < threshold) == below) {
                     word |= bit;
                     break;
                 }
             }
-        }
+            row += n;
+            bit <<= 1;
+        } while (bit && thresholds < last);
         *out++ = word;
     }
 }
@@ -297,7 +344,7 @@ static void hidden_map(const mtj_layer *l, const uint8_t *model, const uint32_t 
         windows[0].words = cells;
         windows[0].mask = NULL;
         windows[0].products = l->fan_in;
-        hidden_pixel(l, model, windows, 1, out);
+        hidden_pixel(l, model, windows, windows + 1, out);
         return;
     }
     for (int32_t y = 0; y < l->map_height; y++) {
@@ -307,7 +354,7 @@ static void hidden_map(const mtj_layer *l, const uint8_t *model, const uint32_t 
                 gather(l, cells, (y << l->pool) + (int32_t)(k >> 1),
                        (x << l->pool) + (int32_t)(k & 1), words, words + l->row_words, &windows[k]);
             }
-            hidden_pixel(l, model, windows, corners, out);
+            hidden_pixel(l, model, windows, windows + corners, out);
             out += l->out_words;
         }
     }
@@ -341,7 +388,7 @@ size_t mtj_scratch_bytes(const mtj_layer *l) {
     }
 #endif
     if (l->index == 0) {
-        return 80 * (((size_t)l->fan_in + 3) >> 2); /* 4 taps and 16 sums a group */
+        return 640 * (size_t)l->row_words; /* 8 groups of 4 taps and 16 sums */
     }
     return is_dense(l) ? 0 : 4 * 2 * (l->pool ? 4 : 1) * (size_t)l->row_words;
 }
