@@ -14,8 +14,10 @@ from mtjkit_core.memory import FLIP
 from mtjkit_core.model import Model
 from mtjkit_export.reader import load
 
+from mtjkit_host import native
+from mtjkit_host.engines import AnyTwin, write_weights
 from mtjkit_host.images import to_input
-from mtjkit_host.twin import Twin, corrupt_weights
+from mtjkit_host.twin import Twin
 
 Maps = list[npt.NDArray[Any]]
 """Stored maps of the hidden layers, (n, elements) integers each; any scale and offset."""
@@ -62,7 +64,8 @@ class BinarySimulator:
 
     def __init__(self, model: Model) -> None:
         self._model = model
-        self._twin = Twin(model)
+        # One thread: a campaign keeps every core busy with a point of its own.
+        self._twin: AnyTwin = native.NativeTwin(model, 1) if native.available() else Twin(model)
         self.sha256 = hashlib.sha256(model.data).hexdigest()
         self.weight_bits = model.weight_bits
         self.map_bits = model.map_bits
@@ -70,7 +73,7 @@ class BinarySimulator:
 
     def corrupted(self, seed: int, threshold: int, errors: int) -> tuple[Simulator, int, int]:
         """See `Simulator.corrupted`."""
-        data, written, wrong = corrupt_weights(self._model, seed, threshold, errors)
+        data, written, wrong = write_weights(self._model, seed, threshold, errors)
         return BinarySimulator(Model(data, check_crc=False)), written, wrong
 
     def run(

@@ -48,3 +48,18 @@ TABLE_2: dict[str, tuple[Row, Row]] = {
     "Fxp32": (Row(0.0280, 8.57, 80.6), Row(0.0740, 6.24, 85.9)),
 }
 """Table 2: at 3 % and at 30 % degradation."""
+
+PAPER_CONV = (128, 128, 256, 256, 512, 512)
+PAPER_DENSE = (1024, 1024, 10)
+
+
+def weights(net: str) -> int:
+    """Return how many weights the paper's net has: Sect. 3, 32x32x3 input, padding 1."""
+    factor = 3 if net == "Binary_x3" else 1
+    total, maps = 0, 3
+    for filters in PAPER_CONV:
+        total, maps = total + 9 * maps * filters * factor, filters * factor
+    units = maps * 4 * 4  # three poolings of 32x32
+    for out in PAPER_DENSE:
+        total, units = total + units * out, out
+    return total

@@ -41,16 +41,17 @@ def draw_all(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) 
     """
     files = {}
 
-    def percent(curve: Curve) -> list[Mean]:
+    def means(curve: Curve) -> list[Mean]:
         return [level.value for level in curve.levels]
 
-    for name, curves, values, ylabel, scale in (
-        ("figure-7", summary.accuracy, percent, "test accuracy (%)", 100),
-        ("figure-8", summary.accuracy, summary.degradations, "degradation of accuracy (%)", 100),
-        ("figure-9", summary.rrmse, percent, "RRMSE (Eq. 3)", 1),
+    limits = tuple(100 * limit for limit in paper.DEGRADATIONS)
+    for name, curves, values, ylabel, scale, lines in (
+        ("figure-7", summary.accuracy, means, "test accuracy (%)", 100, ()),
+        ("figure-8", summary.accuracy, summary.degradations, "degradation (%)", 100, limits),
+        ("figure-9", summary.rrmse, means, "RRMSE (Eq. 3)", 1, ()),
     ):
         if curves:
-            figure = _curves(curves, labels, values, ylabel, scale)
+            figure = _curves(curves, labels, values, ylabel, scale, lines)
             files[name] = _save(figure, folder / name)
     if any(entry.found.rate is not None for entry in summary.acceptable):
         files["figure-10"] = _save(_energy(summary, labels, cell), folder / "figure-10")
@@ -99,8 +100,13 @@ def _curves(
     values: Callable[[Curve], list[Mean]],
     ylabel: str,
     scale: float,
+    lines: tuple[float, ...],
 ) -> Any:
-    """One panel for each memory, one line for each net; bands are 95 % intervals."""
+    """One panel for each memory, one line for each net; bands are 95 % intervals.
+
+    Dotted lines across the panels mark `lines`; with them the axis goes below 0, where noise may
+    have taken a degradation.
+    """
     memories = [memory for memory in _PANELS if any(c.memory == memory for c in curves)]
     kinds = {curve.errors for curve in curves}
     figure, axes = _figure(len(memories))
@@ -120,13 +126,18 @@ def _curves(
             ax.fill_between(rates, y - half, y + half, color=style["color"], alpha=0.2, lw=0)
         ax.set_title(f"({letter}) {_PANELS[memory]}" if len(memories) > 1 else _PANELS[memory])
     axes[0].set_ylabel(ylabel)
-    axes[0].set_ylim(0, None)
+    axes[0].set_ylim(-4 if lines else 0, None)
+    for ax in axes:
+        for line in lines:
+            ax.axhline(line, color="#555555", linewidth=0.8, linestyle=":")
     _legend(figure, axes[-1])
     return figure
 
 
 def _energy(summary: Summary, labels: Sequence[str], cell: Cell) -> Any:
     """Fig. 10: Eq. 2 as energy over error rate, with the acceptable rates of the feature maps."""
+    from matplotlib.ticker import LogLocator
+
     figure, axes = _figure(2, sharey=False)
     rates = np.logspace(-8, np.log10(0.5), 400)
     energies = [cell.write_energy_pj(cell.pulse_width_ns(float(rate))) for rate in rates]
@@ -148,6 +159,7 @@ def _energy(summary: Summary, labels: Sequence[str], cell: Cell) -> Any:
         fontsize=8,
     )
     shown = [rate for e in entries for rate in (e.found.rate, e.found.low, e.found.high) if rate]
+    axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left, right = 0.8 * min(shown), min(1.3 * max(shown), 1.0)
     bottom, top = (cell.write_energy_pj(cell.pulse_width_ns(rate)) for rate in (right, left))
     axes[1].set(xlim=(100 * left, 100 * right), ylim=(bottom, top))
@@ -163,7 +175,7 @@ def _mark(ax: Any, entry: Acceptable, labels: Sequence[str]) -> None:
     first = entry.found.limit == paper.DEGRADATIONS[0]
     fill = style["color"] if first else "none"
     rate = 100 * entry.found.rate
-    label = entry.net if first else None
+    label = None if entry.net in ax.get_legend_handles_labels()[1] else entry.net
     ax.plot(rate, entry.energy_pj, label=label, linestyle="none", markerfacecolor=fill, **style)
     if entry.found.low is not None and entry.found.high is not None:
         ends = (100 * entry.found.low, 100 * entry.found.high)

@@ -1,0 +1,290 @@
+"""One self-contained HTML page: every figure, table, setting, seed and version of a campaign."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+
+from mtjkit_host.campaign import paper
+from mtjkit_host.campaign.findings import Finding, findings
+from mtjkit_host.campaign.plots import draw_all
+from mtjkit_host.campaign.results import write_file, write_json
+from mtjkit_host.campaign.runner import CampaignResult
+from mtjkit_host.campaign.summary import Acceptable, Summary, summarize
+from mtjkit_host.cell import REFERENCE_RATE, Cell
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8886; --soft: #8882; }
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 68rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
+.scroll { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
+caption { text-align: left; padding: 0.3rem 0; }
+th, td { border: 1px solid var(--line); padding: 0.25rem 0.6rem; text-align: right; }
+th { background: var(--soft); } th:first-child, td:first-child, td.text { text-align: left; }
+figure { margin: 1.5rem 0; } figure img { background: #fff; width: 100%; border-radius: 4px; }
+figcaption, .note { font-size: 0.92rem; }
+.warning { border-left: 4px solid #d55e00; padding-left: 0.8rem; }
+pre { background: var(--soft); padding: 0.8rem; overflow-x: auto; font-size: 0.82rem; }
+"""
+
+_CAPTIONS = {
+    "figure-7": "Fig. 7: test accuracy over the error rate of each written bit.",
+    "figure-8": "Fig. 8: degradation rate of accuracy, the share of the error-free accuracy that "
+    "is lost. Dotted: 3 % and 30 %, the limits of Table 2.",
+    "figure-9": "Fig. 9: RRMSE (Eq. 3), from whole faulty passes, so that errors of earlier "
+    "layers are included.",
+    "figure-10": "Fig. 10: write energy of one MTJ over its error rate (Eq. 2), and the error "
+    "rates acceptable in feature maps.",
+}
+_BANDS = " Points are means over the repeats; bands are 95 % intervals of the mean (Student's t)."
+
+
+def write_report(
+    result: CampaignResult,
+    cell: Cell | None = None,
+    remarks: Sequence[str] = (),
+    columns: Mapping[str, Mapping[str, str]] | None = None,
+) -> Path:
+    """Evaluate a campaign and write its figures, ``summary.json`` and ``report.html``.
+
+    Args:
+        result: of `run_campaign`, complete or not.
+        cell: the MTJ cell that energies are of; default the paper's.
+        remarks: sentences shown at the top.
+        columns: more columns of Table 1: heading -> label of the net -> text.
+
+    Returns:
+        The HTML file, in the campaign's folder.
+
+    Raises:
+        ConfigError: a file cannot be written.
+    """
+    cell = cell or Cell()
+    summary = summarize(result, cell)
+    labels = [entry.label for entry in result.campaign.nets]
+    figures = draw_all(summary, labels, result.folder, cell)
+    found = findings(result, summary)
+    state = {"summary": summary.to_json(), "findings": [asdict(finding) for finding in found]}
+    write_json(result.folder / "summary.json", state | {"cell": asdict(cell)})
+    page = _page(result, summary, figures, found, cell, remarks, columns or {})
+    path = result.folder / "report.html"
+    write_file(path, page.encode())
+    return path
+
+
+def _page(
+    result: CampaignResult,
+    summary: Summary,
+    figures: dict[str, Path],
+    found: list[Finding],
+    cell: Cell,
+    remarks: Sequence[str],
+    columns: Mapping[str, Mapping[str, str]],
+) -> str:
+    campaign = result.campaign
+    title = campaign.title or f"Campaign {campaign.name}"
+    body = [
+        f"<h1>{escape(title)}</h1>",
+        _paragraph(
+            f"Error tolerance of quantized networks on MTJ memory: {len(result.nets)} nets, "
+            f"{len(campaign.rates)} error rates, {campaign.repeats} repeats, the first "
+            f"{campaign.images} CIFAR-10 test images, seed {campaign.seed}. Beside our values "
+            f"stand those of {paper.CITATION}."
+        ),
+        *(f'<p class="warning">{escape(text)}</p>' for text in [*_warnings(result), *remarks]),
+        "<h2>The paper's findings, with our numbers</h2>",
+        _findings(found),
+        "<h2>Table 1: test accuracy</h2>",
+        _table_1(result, summary, columns),
+        "<h2>Error tolerance</h2>",
+        *(_figure(name, path) for name, path in figures.items() if name != "figure-10"),
+        "<h2>Table 2: acceptable error rates and write energy</h2>",
+        _table_2(summary, "feature_maps"),
+        _paragraph(
+            "Acceptable rate: where the mean degradation, made monotone (pool adjacent violators), "
+            "reaches the limit, interpolated linearly over log(rate). In brackets its 95 % "
+            "bootstrap interval over the repeats; an end outside the measured rates is shown as …. "
+            f"Energies are modelled: E = V I t with {cell.voltage_v:g} V, {cell.current_ua:g} µA, "
+            f"tau = {cell.tau_ns:g} ns; savings are against the reference write-error rate of "
+            f"{REFERENCE_RATE:g} ({cell.reference_energy_pj:.3f} pJ)."
+        ),
+        *(_figure(name, path) for name, path in figures.items() if name == "figure-10"),
+        "<h2>The same for the weights</h2>",
+        _table_2(summary, "weights"),
+        _layers(summary),
+        "<h2>Requested and achieved error rates</h2>",
+        _rates(result),
+        "<h2>Configuration</h2>",
+        _nets(result),
+        f"<pre>{escape(campaign.text or json.dumps(asdict(campaign), indent=1))}</pre>",
+        f"<pre>{escape(json.dumps(result.environment, indent=1))}</pre>",
+        _paragraph(
+            "Every point has a seed of its own, the first 64 bits of the SHA-256 of all that "
+            "defines the point; results.jsonl beside this page holds each point with its seed."
+        ),
+    ]
+    return (
+        '<!doctype html>\n<html lang="en"><head><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        f"<title>{escape(title)}</title><style>{_STYLE}</style></head>\n<body>"
+        + "\n".join(body)
+        + "</body></html>\n"
+    )
+
+
+def _warnings(result: CampaignResult) -> list[str]:
+    texts = [f"{label} is not here: {why}." for label, why in result.missing.items()]
+    if not result.complete:
+        texts.append(
+            f"Only {len(result.records)} of {result.points} points are done; the same command "
+            "goes on with the rest."
+        )
+    return texts
+
+
+def _paragraph(text: str) -> str:
+    return f'<p class="note">{escape(text)}</p>'
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+    cells = "".join(f"<th>{escape(text)}</th>" for text in head)
+    lines = "".join(
+        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>\n" for row in rows
+    )
+    text = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f'<div class="scroll"><table>{text}<tr>{cells}</tr>\n{lines}</table></div>'
+
+
+def _figure(name: str, path: Path) -> str:
+    caption = _CAPTIONS[name] + ("" if name == "figure-10" else _BANDS)
+    data = base64.b64encode(path.read_bytes()).decode()
+    return (
+        f'<figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
+        f"<figcaption>{escape(caption)}</figcaption></figure>"
+    )
+
+
+def _findings(found: list[Finding]) -> str:
+    verdict = {True: "holds", False: "does not hold", None: "cannot be said"}
+    items = [
+        f"<li>{escape(f.statement)} <strong>Here it {verdict[f.holds]}.</strong> "
+        f"{escape(f.evidence)}</li>"
+        for f in found
+    ]
+    return f"<ul>{''.join(items)}</ul>"
+
+
+def _table_1(
+    result: CampaignResult, summary: Summary, columns: Mapping[str, Mapping[str, str]]
+) -> str:
+    rows = []
+    for entry in result.campaign.nets:
+        ours = summary.error_free.get(entry.label)
+        net = result.nets.get(entry.label)
+        printed = paper.ACCURACY.get(entry.paper)
+        difference = "" if None in (ours, printed) else f"{100 * (ours - printed):+.2f}"  # type: ignore[operator]
+        why = entry.note
+        if net and entry.paper:
+            count, theirs = net["weight_bits"] // net["bits"], paper.weights(entry.paper)
+            size = "the paper's size" if count == theirs else f"{count / theirs:.3g} of the paper's"
+            why = f"{count:,} weights, {size}" + (f"; {why}" if why else "")
+        rows.append(
+            [
+                entry.label,
+                "" if ours is None else f"{100 * ours:.2f}",
+                "" if printed is None else f"{100 * printed:.2f}",
+                difference,
+                result.missing.get(entry.label, why),
+                *(texts.get(entry.label, "") for texts in columns.values()),
+            ]
+        )
+    head = ["net", "ours (%)", "paper (%)", "difference", "what differs", *columns]
+    return _table(head, rows, f"Error-free, on {result.campaign.images} test images.")
+
+
+def _table_2(summary: Summary, memory: str) -> str:
+    rows = [
+        [
+            entry.net,
+            {"flip": "bit flipped", "keep": "old value kept"}[entry.errors],
+            f"{100 * entry.found.limit:g} %",
+            _interval(entry),
+            "" if entry.energy_pj is None else f"{entry.energy_pj:.2f}",
+            "" if entry.saving_percent is None else f"{entry.saving_percent:.1f}",
+            "" if entry.paper is None else f"{100 * entry.paper.rate:.2f}",
+            "" if entry.paper is None else f"{entry.paper.energy_pj:.2f}",
+            "" if entry.paper is None else f"{entry.paper.saving_percent:.1f}",
+        ]
+        for entry in summary.acceptable
+        if entry.memory == memory
+    ]
+    head = ["net", "an error", "degradation", "acceptable rate (%)", "energy (pJ)", "saving (%)"]
+    if memory == "feature_maps":
+        head += ["paper: rate (%)", "energy (pJ)", "saving (%)"]
+    else:
+        rows = [row[:6] for row in rows]
+    return _table(head, rows)
+
+
+def _interval(entry: Acceptable) -> str:
+    found = entry.found
+    if found.rate is None:
+        return " ".join([found.bound[0], f"{100 * float(found.bound[1:]):g}"])
+    if found.low is None and found.high is None:
+        return f"{100 * found.rate:.2f}"
+    low, high = ("…" if v is None else f"{100 * v:.2f}" for v in (found.low, found.high))
+    return f"{100 * found.rate:.2f} [{low}, {high}]"
+
+
+def _layers(summary: Summary) -> str:
+    """RRMSE by layer at each curve's highest rate up to 10 %."""
+    rows = []
+    for curve in summary.rrmse:
+        level = max(
+            (level for level in curve.levels if level.rate <= 0.1),
+            key=lambda level: level.rate,
+            default=curve.levels[0],
+        )
+        parts = ["–" if v is None else f"{v:.3f}" for v in level.by_layer]
+        total = f"{level.value.value:.3f}"
+        place = f"{curve.memory.replace('_', ' ')}, {curve.errors}"
+        rows.append([curve.net, place, f"{100 * level.rate:g}", total, *parts])
+    if not rows:
+        return ""
+    width = max(len(row) for row in rows)
+    rows = [row + [""] * (width - len(row)) for row in rows]
+    head = ["net", "errors in", "rate (%)", "RRMSE", *(f"layer {i}" for i in range(width - 4))]
+    caption = "sqrt(var(delta) / var(x)) of each layer's input; layer 0's is the image."
+    return "<h2>RRMSE by layer</h2>" + _table(head, rows, caption)
+
+
+def _rates(result: CampaignResult) -> str:
+    """What each memory really saw, over all repeats of a rate."""
+    sums: dict[tuple[str, str, str, float], list[int]] = {}
+    for record in result.records:
+        if record["memory"] != "none":
+            key = (record["net"], record["memory"], record["errors"], record["rate"])
+            total = sums.setdefault(key, [0, 0, 0])
+            total[0] += 1
+            total[1] += record["bits"]["written"]
+            total[2] += record["bits"]["wrong"]
+    rows = []
+    for (net, memory, errors, rate), (points, written, wrong) in sums.items():
+        row = [net, memory.replace("_", " "), errors, f"{rate:g}", f"{wrong / written:.6g}"]
+        rows.append([*row, f"{written:,}", f"{wrong:,}", str(points)])
+    head = ["net", "memory", "errors", "requested", "achieved", "bits written", "wrong", "points"]
+    return f"<details><summary>{len(rows)} rows</summary>{_table(head, rows)}</details>"
+
+
+def _nets(result: CampaignResult) -> str:
+    rows = []
+    for label, net in result.nets.items():
+        sizes = [f"{net['weight_bits']:,}", f"{net['map_bits']:,}"]
+        rows.append([label, net["file"], net["sha256"][:16], *sizes, net["arithmetic"]])
+    head = ["net", "file", "SHA-256", "weight bits", "feature-map bits an image", "arithmetic"]
+    return _table(head, rows)
