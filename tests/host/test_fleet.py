@@ -183,10 +183,10 @@ def test_damage_is_a_named_error(tmp_path, line):
     RunFile(path, head()).close()
     with open(path, "ab") as file:
         file.write(line + b"\n")
-    with pytest.raises(FormatError, match="run.jsonl: "):
+    with pytest.raises(FormatError, match=r"run\.jsonl: "):
         RunFile(path, head())
     path.write_bytes(line + b"\n")
-    with pytest.raises(FormatError, match="run.jsonl: "):
+    with pytest.raises(FormatError, match=r"run\.jsonl: "):
         read_head(path)
 
 

@@ -93,7 +93,7 @@ def test_a_killed_device_is_noticed(micropython):
     with port as link:
         Session(link)
         os.killpg(port.pid, signal.SIGKILL)
-        with pytest.raises(LinkError, match="^MicroPython: the connection is gone$"):
+        with pytest.raises(LinkError, match=r"^MicroPython: the connection is gone$"):
             Session(link)
 
 

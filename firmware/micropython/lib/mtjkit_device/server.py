@@ -120,6 +120,8 @@ class Server:
             self._refuse(error.code, seq, error)
         except (ConfigError, FormatError, ProtocolError) as error:
             self._refuse(m.BAD_REQUEST, seq, error)
+        except MemoryError:
+            self._refuse(m.TOO_LARGE, seq, "out of memory")
         if self._line.credit:
             self._reply(m.ACK, self._expected)
 

@@ -1,0 +1,241 @@
+"""The server in a real MicroPython process, spoken to in raw messages."""
+
+import hashlib
+import subprocess
+from pathlib import Path
+
+import networks
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from mtjkit_core import messages as m
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.frames import pack
+from mtjkit_core.model import Model
+from mtjkit_host.unix_port import UnixPort, find_micropython
+
+ROOT = Path(__file__).parents[2]
+NAME = "pooled"
+
+
+@pytest.fixture(scope="module")
+def link():
+    try:
+        with UnixPort() as link:
+            yield link
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+def ask(link, message, *values, data=b""):
+    """Send a message and return the frames that answer it."""
+    link.send(message.kind, message.pack(*values, data=data))
+    return replies(link)
+
+
+def replies(link):
+    """The frames that are on their way: all before the answer to a HELLO."""
+    link.send(m.HELLO.kind, m.HELLO.pack(m.MAGIC, m.VERSION))
+    frames = []
+    while frame := link.receive(5):
+        if frame.kind == m.INFO.kind:
+            return frames
+        frames.append(frame)
+    pytest.fail("the server does not answer any more")
+
+
+def error_of(frames):
+    [frame] = [f for f in frames if f.kind == m.ERROR.kind]
+    code, _, text = m.ERROR.unpack(frame.body)
+    return code, text.decode()
+
+
+def chunks(content):
+    return [(at, content[at : at + m.CHUNK]) for at in range(0, len(content), m.CHUNK)]
+
+
+def greet(link):
+    link.send(m.HELLO.kind, m.HELLO.pack(m.MAGIC, m.VERSION))
+    while frame := link.receive(5):
+        if frame.kind == m.INFO.kind:
+            return m.INFO.unpack(frame.body)
+    pytest.fail("the server does not answer any more")
+
+
+def load(link, model):
+    greet(link)
+    ask(link, m.MODEL_BEGIN, len(model), 0, hashlib.sha256(model).digest())
+    for at, part in chunks(model):
+        link.send(m.MODEL_DATA.kind, m.MODEL_DATA.pack(at, data=part))
+    return ask(link, m.MODEL_END)
+
+
+def prepare(link, run=1):
+    model = bytes(networks.build(NAME))
+    assert [f.kind for f in load(link, model)] == [m.DONE.kind]
+    [answer] = ask(link, m.CONFIGURE, run, 0, 0, 0, 0, 0)
+    assert answer.kind == m.CONFIGURED.kind
+    return Model(model)
+
+
+def test_hello_tells_the_version_first(link):
+    version, _flags, _kernel, zero, chunk, credit, *_ = greet(link)
+    assert (version, zero, chunk, credit) == (m.VERSION, 0, m.CHUNK, 0)
+
+
+def test_an_image_sent_twice_is_computed_once(link):
+    prepare(link)
+    image = networks.image(NAME, 1)
+    for _ in range(2):
+        for at, part in chunks(image):
+            link.send(m.IMAGE_DATA.kind, m.IMAGE_DATA.pack(7, at, 0, data=part))
+    [result] = replies(link)
+    assert result.kind == m.RESULT.kind
+    [again] = ask(link, m.QUERY, 7, 0)
+    assert again.body == result.body  # the time it took included: it was not computed anew
+
+
+def test_chunks_in_any_order_and_a_question_what_is_missing(link):
+    model = prepare(link, run=2)
+    size = len(networks.image(NAME, 1))
+    parts = chunks(networks.image(NAME, 1))
+    for at, part in parts[:0:-1]:
+        link.send(m.IMAGE_DATA.kind, m.IMAGE_DATA.pack(3, at, 1, data=part))
+    [missing] = ask(link, m.QUERY, 3, 1)
+    assert m.MISSING.unpack(missing.body) == (3, 0, len(parts[0][1]))
+    [missing] = ask(link, m.QUERY, 4, 1)
+    assert m.MISSING.unpack(missing.body) == (4, 0, size)
+    [result] = ask(link, m.IMAGE_DATA, 3, 0, 1, data=parts[0][1])
+    assert m.RESULT.unpack(result.body)[:3] == (3, 0, model.classes)
+
+
+def test_lost_numbers_are_told(link):
+    greet(link)
+    before = link.send(m.PING.kind, b"")[0]
+    link._seq = (before + 4) & 255
+    frames = ask(link, m.PING)
+    assert m.LOST.unpack(frames[0].body) == ((before + 1) & 255, 3)
+
+
+def test_a_late_copy_of_a_request_does_nothing(link):
+    prepare(link, run=3)
+    configure = m.CONFIGURE.pack(4, 0, 0, 0, 0, 0)
+    link.send(m.PING.kind, b"")
+    link._write(pack(m.CONFIGURE.kind, (link._seq - 3) & 255, configure))
+    link._write(
+        pack(m.MODEL_BEGIN.kind, (link._seq - 2) & 255, m.MODEL_BEGIN.pack(1, 0, bytes(32)))
+    )
+    assert replies(link) == []
+    [missing] = ask(link, m.QUERY, 0, 0)  # still configured
+    assert missing.kind == m.MISSING.kind
+
+
+def test_a_model_with_another_hash(link):
+    model = bytes(networks.build(NAME))
+    greet(link)
+    ask(link, m.MODEL_BEGIN, len(model), 0, bytes(32))
+    for at, part in chunks(model):
+        link.send(m.MODEL_DATA.kind, m.MODEL_DATA.pack(at, data=part))
+    assert error_of(ask(link, m.MODEL_END)) == (
+        m.BAD_MODEL,
+        "the bytes that came have another SHA-256",
+    )
+
+
+def test_bytes_that_are_no_model(link):
+    for size in (0, 1, 500):
+        code, text = error_of(load(link, b"x" * size))
+        assert code == m.BAD_MODEL
+        assert "MTJB" in text
+
+
+def test_a_model_with_a_hole_is_asked_for(link):
+    model = bytes(networks.build(NAME))
+    greet(link)
+    ask(link, m.MODEL_BEGIN, len(model), 0, hashlib.sha256(model).digest())
+    for at, part in chunks(model)[:2]:
+        link.send(m.MODEL_DATA.kind, m.MODEL_DATA.pack(at, data=part))
+    [missing] = ask(link, m.MODEL_END)
+    hole = (m.THE_MODEL, 2 * m.CHUNK, len(model) - 2 * m.CHUNK)
+    assert m.MISSING.unpack(missing.body) == hole
+
+
+def test_a_model_larger_than_any_memory(link):
+    greet(link)
+    for size, work in ((0xFFFFFFFF, 0), (0, 0xFFFFFFFF), (1 << 26, 1 << 26)):
+        code, text = error_of(ask(link, m.MODEL_BEGIN, size, work, bytes(32)))
+        assert code == m.TOO_LARGE
+        assert str(size + work) in text
+
+
+@pytest.mark.parametrize(
+    ("message", "values", "data"),
+    [
+        (m.IMAGE_DATA, (0, 1, 0), b"x" * m.CHUNK),
+        (m.IMAGE_DATA, (0, 0, 0), b"x"),
+        (m.IMAGE_DATA, (0, 0xFFFFFFF0, 0), b"x" * m.CHUNK),
+        (m.IMAGE_DATA, (0, 0, 8), b"x" * m.CHUNK),
+        (m.IMAGE_DATA, (1 << 30, 0, 0), b"x" * m.CHUNK),
+        (m.QUERY, (0, 255), b""),
+        (m.MODEL_DATA, (1,), b"x"),
+        (m.HELLO, (b"XXXX", 1), b""),
+        (m.CONFIGURE, (9, 0, 0, 0, 2, 0), b""),
+        (m.CONFIGURE, (9, 0, (1 << 32) + 1, 0, 0, 0), b""),
+        (m.CONFIGURE, (9, 0, 0, 1 << 63, 0, 0), b""),
+        (m.CONFIGURE, (9, 0, 0, 0, 0, 200), b""),
+        (m.CONFIGURE, (9, 0, 0, 0, 0, 0), b"x"),
+        (m.Message(0x55, "UNKNOWN", ""), (), b""),
+    ],
+)
+def test_what_makes_no_sense_is_refused_in_one_line(link, message, values, data):
+    prepare(link, run=5)
+    if message is m.MODEL_DATA:
+        ask(link, m.MODEL_BEGIN, 1000, 0, bytes(32))
+    code, text = error_of(ask(link, message, *values, data=data))
+    assert code in (m.BAD_REQUEST, m.UNUSABLE)
+    assert text
+    assert text.isprintable()
+
+
+@given(st.integers(0, 255), st.binary(max_size=248))
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_message_leaves_the_server_alive(link, kind, body):
+    if kind == m.STOP.kind:
+        return
+    link.send(kind, body)
+    greet(link)
+
+
+@given(st.binary(max_size=600))
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_any_bytes_leave_the_server_alive(link, garbage):
+    link._write(garbage)
+    link.flush()
+    greet(link)
+
+
+def test_ctrl_c_bytes_are_bytes(link):
+    link._write(b"\x03" * 500 + b"\r\n\x04\x01\x11\x13" * 50)
+    link.flush()
+    greet(link)
+
+
+@pytest.mark.parametrize("name", ["pooled", "to one"])
+def test_no_allocation_between_images(name):
+    try:
+        micropython = find_micropython()
+    except ConfigError as error:
+        pytest.skip(str(error))
+    script = str(Path(__file__).with_name("memory_lock.py"))
+    done = subprocess.run(
+        [micropython, "-X", "heapsize=4M", script, str(ROOT), name, "6"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == "12 results\n"
