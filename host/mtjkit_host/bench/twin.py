@@ -9,8 +9,6 @@ from statistics import median
 
 import numpy as np
 from mtjkit_core.memory import threshold_from_rate
-from mtjkit_core.model import CONV, Layer, Model
-from numpy.typing import NDArray
 
 from mtjkit_host.bench.networks import paper_binary, random_images
 from mtjkit_host.engines import open_twin
@@ -42,12 +40,14 @@ def bench_twin(rounds: int = 9, progress: Callable[[str], None] = print) -> Twin
     """
     import torch
 
+    from mtjkit_host.train.float_net import FloatNet
+
     torch.set_num_threads(THREADS)
     model = paper_binary()
     images = random_images(model, BATCH)
     indices = np.arange(BATCH, dtype=np.uint32)
     twin = open_twin(model)
-    float_net = _float_net(model)
+    float_net = FloatNet(model)
     x = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32))
 
     def run_twin(rate: float) -> float:
@@ -57,8 +57,7 @@ def bench_twin(rounds: int = 9, progress: Callable[[str], None] = print) -> Twin
 
     def run_torch() -> float:
         began = time.perf_counter()
-        with torch.inference_mode():
-            float_net(x)
+        float_net(x)
         return time.perf_counter() - began
 
     run_twin(0.024), run_torch()  # caches and libraries warm
@@ -76,40 +75,3 @@ def bench_twin(rounds: int = 9, progress: Callable[[str], None] = print) -> Twin
         progress(f"twin: round {number + 1} of {rounds}: {ratios[-1]:.2f} x torch eager")
     worst = max(median(values) for values in overheads.values())
     return TwinBench(median(speeds), median(ratios), worst)
-
-
-def _float_net(model: Model) -> Callable[..., object]:
-    """The model as a program of papers on binarized networks: float +-1 through torch."""
-    import torch
-    from torch.nn import functional
-
-    def signs(layer: Layer) -> torch.Tensor:
-        words = np.frombuffer(model.data, "<u4", layer.weight_words, layer.weights_at)
-        octets: NDArray[np.uint8] = words.reshape(-1, layer.run_words).view(np.uint8)
-        bits = np.unpackbits(octets, axis=1, count=layer.run_bits, bitorder="little")
-        shape = (-1, layer.kernel_height, layer.kernel_width, layer.in_channels)
-        weights = (2.0 * bits - 1.0).astype(np.float32).reshape(shape).transpose(0, 3, 1, 2)
-        return torch.from_numpy(np.ascontiguousarray(weights))
-
-    def thresholds(layer: Layer) -> torch.Tensor:
-        values = np.frombuffer(model.data, "<i4", layer.out_channels, layer.thresholds_at)
-        return torch.from_numpy(values.astype(np.float32)).reshape(1, -1, 1, 1)
-
-    steps = [
-        (layer, signs(layer), None if layer.last else thresholds(layer)) for layer in model.layers
-    ]
-
-    def forward(x: torch.Tensor) -> torch.Tensor:
-        for layer, weights, threshold in steps:
-            if layer.kind == CONV:
-                x = functional.conv2d(x, weights, padding=layer.padding)
-            else:
-                x = x.flatten(1) @ weights.flatten(1).t()
-                x = x[:, :, None, None]
-            if threshold is not None:
-                x = torch.where(x >= threshold, 1.0, -1.0)
-            if layer.pool:
-                x = functional.max_pool2d(x, 2)
-        return x.flatten(1)
-
-    return forward
