@@ -1,15 +1,12 @@
 """Runs on MicroPython: serves images with the heap locked, so that any allocation fails.
 
-micropython memory_lock.py ROOT NETWORK IMAGES
+    micropython memory_lock.py NETWORK IMAGES
+
+MICROPYPATH names firmware/micropython/lib and tests/vectors.
 """
 
-import sys
-
-root = sys.argv[1]
-sys.path.append(root + "/firmware/micropython/lib")
-sys.path.append(root + "/tests/vectors")
-
 import hashlib
+import sys
 
 import micropython
 import networks
@@ -62,8 +59,7 @@ def main(name, count):
 
     def chunks(message, content, *fields):
         for at in range(0, len(content), m.CHUNK):
-            values = fields[:1] + (at,) + fields[1:]
-            yield frame(message, *values, data=content[at : at + m.CHUNK])
+            yield frame(message, *fields[:1], at, *fields[1:], data=content[at : at + m.CHUNK])
 
     setup = [
         frame(m.HELLO, m.MAGIC, m.VERSION),
@@ -87,4 +83,4 @@ def main(name, count):
     print(results, "results")
 
 
-main(sys.argv[2], int(sys.argv[3]))
+main(sys.argv[1], int(sys.argv[2]))

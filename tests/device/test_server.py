@@ -1,18 +1,19 @@
 """The server in a real MicroPython process, spoken to in raw messages."""
 
 import hashlib
+import os
 import subprocess
 from pathlib import Path
 
 import networks
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.frames import pack
 from mtjkit_core.model import Model
-from mtjkit_host.unix_port import UnixPort, find_micropython
+from mtjkit_host.unix_port import LIB, UnixPort, find_micropython
 
 ROOT = Path(__file__).parents[2]
 NAME = "pooled"
@@ -198,9 +199,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(link, message, values, data)
 
 
 @given(st.integers(0, 255), st.binary(max_size=248))
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150, deadline=None)
 def test_any_message_leaves_the_server_alive(link, kind, body):
     if kind == m.STOP.kind:
         return
@@ -209,9 +208,7 @@ def test_any_message_leaves_the_server_alive(link, kind, body):
 
 
 @given(st.binary(max_size=600))
-@settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, deadline=None)
 def test_any_bytes_leave_the_server_alive(link, garbage):
     link._write(garbage)
     link.flush()
@@ -232,7 +229,8 @@ def test_no_allocation_between_images(name):
         pytest.skip(str(error))
     script = str(Path(__file__).with_name("memory_lock.py"))
     done = subprocess.run(
-        [micropython, "-X", "heapsize=4M", script, str(ROOT), name, "6"],
+        [micropython, "-X", "heapsize=4M", script, name, "6"],
+        env={**os.environ, "MICROPYPATH": f".frozen:{LIB}:{ROOT / 'tests' / 'vectors'}"},
         capture_output=True,
         text=True,
         timeout=60,
