@@ -1,6 +1,5 @@
 """The engine on MicroPython's Unix port: the vectors, no allocation, FINN's scores."""
 
-import os
 import shutil
 import subprocess
 import sys

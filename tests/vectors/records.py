@@ -60,12 +60,10 @@ def random_record(place):
     random.seed_streams(state, *place)
     start = [f"{word:08x}" for word in state]
     drawn = [[f"{random.next_word(state, s):08x}" for _ in range(3)] for s in range(8)]
-    keys = ("seed", "image", "memory", "layer")
-    record = dict(zip(keys, place))
-    record["seed"] = f"{place[0]:016x}"
-    record["state"] = start
-    record["drawn"] = drawn
-    return record
+    seed, image, part, layer = place
+    where = {"seed": f"{seed:016x}", "image": image, "memory": part, "layer": layer}
+    where.update(state=start, drawn=drawn)
+    return where
 
 
 def packed(words, shape):

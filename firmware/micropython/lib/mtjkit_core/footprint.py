@@ -5,7 +5,7 @@ Here and not on the device's side, so that the export can print it beforehand.
 
 from array import array
 
-_LIMITS = 16  # words of a job before its limits: see mtjkit_device.viper_layers
+_LIMITS = 32  # words of a job before its limits: see mtjkit_device.viper_layers
 
 
 def geometry(layer) -> array:
@@ -46,8 +46,9 @@ def geometry(layer) -> array:
 
 def work_words(model) -> int:
     """Words of a kernel's `work`: for the first layer 32 taps and 8 tables of 16 sums for each
-    word of a row, for a hidden layer its one or four (pooling) windows."""
-    words = model.layers[0].row_words * (32 + 8 * 16)
+    word of a row and its results, for a hidden layer its one or four (pooling) windows."""
+    first = model.layers[0]
+    words = first.row_words * (32 + 8 * 16) + 2 * first.out_words
     for layer in model.layers[1:-1]:
         words = max(words, layer.row_words * (4 if layer.pool else 1))
     return words

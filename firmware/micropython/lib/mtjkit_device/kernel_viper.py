@@ -2,8 +2,8 @@
 
 import sys
 
-from mtjkit_core.footprint import geometry, job_words, work_words
-from mtjkit_device import viper_layers, viper_memory
+from mtjkit_device.viper_kernel import ViperKernel
+from mtjkit_device.viper_pairs import pairs
 
 if sys.maxsize >> 32:
     from mtjkit_device.viper_rows64 import rows
@@ -11,37 +11,8 @@ else:
     from mtjkit_device.viper_rows32 import rows
 
 
-class Kernel:
+class Kernel(ViperKernel):
     """See mtjkit_device.engine."""
 
     def __init__(self, model):
-        self._data = model.data
-        self._layers = [geometry(layer) for layer in model.layers]
-        self._work = bytearray(4 * work_words(model))
-        self._job = bytearray(4 * job_words(model))
-
-    def layer_map(self, n, source, out):
-        g = self._layers[n]
-        if n == 0:
-            viper_layers.first(g, source, self._data, out, self._work)
-        else:
-            viper_layers.limits(g, self._data, self._job)
-            viper_layers.hidden(g, source, self._data, out, self._work, self._job, rows)
-
-    def layer_scores(self, n, source, scores):
-        viper_layers.last(self._layers[n], source, self._data, scores)
-
-    def seed(self, state, key, image, place):
-        viper_memory.seed_streams(state, key, image, place)
-
-    def write(self, n, cells, intended, state, rate, counts):
-        g = self._layers[n]
-        viper_memory.write(cells, intended, g[19], g[11], g[10], 0, state, rate, counts)
-
-    def program(self, n, state, rate, counts):
-        g = self._layers[n]
-        weights = self._data[g[16] : g[16] + 4 * g[20]]
-        viper_memory.write(weights, weights, g[20], g[14], g[15], 1, state, rate, counts)
-
-    def erase(self, cells):
-        viper_memory.erase(cells, len(cells) >> 2)
+        super().__init__(model, pairs, rows)

@@ -1,52 +1,57 @@
-"""The layers in viper: what surrounds the inner popcount loop (viper_rows32, viper_rows64).
+"""The layers in viper: what surrounds the two inner functions, `pairs` of the first layer
+(viper_pairs, thumb_pairs) and `rows` of hidden layers (viper_rows32, viper_rows64, thumb_rows).
 
 Geometry fields are numbered as in mtjkit_core.footprint.geometry. A hidden layer copies each
 window into one run of words, `windows`, zeros where it leaves the image, so that a filter's row
-and its window are two runs of the same length. `job` tells the inner loop what to do:
+and its window are two runs of the same length. `job` tells the inner functions what to do:
 
-    0 words of a window, 1 windows (4 with pooling, else 1), 2 out_channels, 3 weights_at,
-    4 inverted_at, 5 first word of the result in `out`,
-    6..9 each window's limits (index in job), from 16 on the limits
+    0 words of a row, 1 windows (4 with pooling, else 1), 2 out_channels, 3 weights_at,
+    4 inverted_at (for `pairs`: thresholds_at), 5 first word of the result in `out`,
+    6..9 each window's limits (index in job), 10..31 free for the inner function,
+    from 32 on the limits
 
 A limit combines threshold and padding: bit = (mismatches < limit) XOR inverted. Zeros copied for
 padded taps mismatch wherever the filter has ones there, so a limit of an edge position includes
 those ones; there are nine positions (top, middle, bottom x left, middle, right).
 """
 
+# ruff: noqa: F821  (viper's types)
+
 import micropython
 from micropython import const
 
-_LIMITS = const(16)  # where the limits start in `job`
+_LIMITS = const(32)  # where the limits start in `job`
 
 
 @micropython.viper
-def first(geometry: ptr32, image: ptr8, data: ptr8, out: ptr32, work: ptr32):
-    """First layer's map: two neighbouring sums at a time, in the 16-bit lanes of a word.
+def first(geometry, image, data, out, work, job, pairs):
+    """First layer's map, two neighbouring sums at a time; `pairs` is the inner function.
 
-    A sum of up to 144 int8 fits a lane. For each four taps a table holds the 16 sums of +-tap,
-    so that a filter costs one lookup for four weights; taps beyond a row's end are 0.
+    It takes the taps of both windows, two 16-bit lanes in a word (left + right << 16).
     """
-    in_height = geometry[0]
-    in_width = geometry[1]
-    depth = geometry[2]
-    padding = geometry[6]
-    pool = geometry[7]
-    height = geometry[8] << pool
-    width = geometry[9] << pool
-    channels = geometry[10]
-    out_words = geometry[11]
-    fan_in = geometry[12]
-    row_words = geometry[13]
-    weights = ptr32(int(data) + geometry[16])
-    thresholds = ptr32(int(data) + geometry[17])
-    inverted = ptr32(int(data) + geometry[18])
-    tables = ptr32(int(work) + (row_words << 7))
-    k = fan_in
-    while k < row_words << 5:
-        work[k] = 0
+    g = ptr32(geometry)
+    pixels = ptr8(image)
+    taps = ptr32(work)
+    target = ptr32(out)
+    in_height = g[0]
+    in_width = g[1]
+    depth = g[2]
+    padding = g[6]
+    pool = g[7]
+    height = g[8] << pool
+    width = g[9] << pool
+    out_words = g[11]
+    inverted = ptr32(int(ptr8(data)) + g[18])
+    bits = ptr32(int(taps) + g[13] * 640)
+    j = ptr32(job)
+    j[0] = g[13]
+    j[2] = g[10]
+    j[3] = g[16]
+    j[4] = g[17]
+    k = g[12]
+    while k < g[13] << 5:
+        taps[k] = 0
         k += 1
-    top = 1
-    top <<= 31
     y = 0
     while y < height:
         x = 0
@@ -55,87 +60,39 @@ def first(geometry: ptr32, image: ptr8, data: ptr8, out: ptr32, work: ptr32):
             ky = 0
             while ky < 3:
                 iy = y + ky - padding
-                kx = 0
-                while kx < 3:
-                    ix = x + kx - padding
+                ix = x - padding
+                while ix < x - padding + 3:
                     at = (iy * in_width + ix) * depth
                     c = 0
                     while c < depth:
                         pair = 0
                         if iy >= 0 and iy < in_height:
                             if ix >= 0 and ix < in_width:
-                                pair = (image[at + c] ^ 128) - 128
+                                pair = (pixels[at + c] ^ 128) - 128
                             if ix >= -1 and ix + 1 < in_width:
-                                pair += ((image[at + depth + c] ^ 128) - 128) << 16
-                        work[k] = pair
+                                pair += ((pixels[at + depth + c] ^ 128) - 128) << 16
+                        taps[k] = pair
                         k += 1
                         c += 1
-                    kx += 1
+                    ix += 1
                 ky += 1
-            taps = work
-            table = tables
-            k = row_words << 3
-            while k > 0:
-                table[0] = 0 - taps[0] - taps[1] - taps[2] - taps[3]
-                i = 0
-                while i < 4:
-                    twice = taps[i] << 1
-                    c = 0
-                    while c < 1 << i:
-                        table[(1 << i) + c] = table[c] + twice
-                        c += 1
-                    i += 1
-                taps = ptr32(int(taps) + 16)
-                table = ptr32(int(table) + 64)
-                k -= 1
-            row = weights
-            left = 0
-            right = 0
-            c = 0
-            while c < channels:
-                table = tables
-                total = 0
-                k = row_words
-                while k > 0:
-                    w = row[0]
-                    total += (
-                        table[w & 15]
-                        + table[((w >> 4) & 15) + 16]
-                        + table[((w >> 8) & 15) + 32]
-                        + table[((w >> 12) & 15) + 48]
-                        + table[((w >> 16) & 15) + 64]
-                        + table[((w >> 20) & 15) + 80]
-                        + table[((w >> 24) & 15) + 96]
-                        + table[((w >> 28) & 15) + 112]
-                    )
-                    row = ptr32(int(row) + 4)
-                    table = ptr32(int(table) + 512)
-                    k -= 1
-                low = ((total & 0xFFFF) ^ 0x8000) - 0x8000
-                high = ((((total - low) >> 16) & 0xFFFF) ^ 0x8000) - 0x8000
-                threshold = (thresholds[c] ^ top) - top
-                if low >= threshold:
-                    left |= 1 << (c & 31)
-                if high >= threshold:
-                    right |= 1 << (c & 31)
-                c += 1
-                if c & 31 == 0 or c == channels:
-                    k = (c - 1) >> 5
-                    left ^= inverted[k]
-                    right ^= inverted[k]
-                    if pool != 0:
-                        k += ((y >> 1) * (width >> 1) + (x >> 1)) * out_words
-                        left |= right
-                        if y & 1 != 0:
-                            left |= out[k]
-                        out[k] = left
-                    else:
-                        k += (y * width + x) * out_words
-                        out[k] = left
-                        if x + 1 < width:
-                            out[k + out_words] = right
-                    left = 0
-                    right = 0
+            pairs(job, work, data)
+            k = 0
+            while k < out_words:
+                left = bits[2 * k] ^ inverted[k]
+                right = bits[2 * k + 1] ^ inverted[k]
+                if pool != 0:
+                    at = ((y >> 1) * g[9] + (x >> 1)) * out_words + k
+                    left |= right
+                    if y & 1 != 0:
+                        left |= target[at]
+                    target[at] = left
+                else:
+                    at = (y * width + x) * out_words + k
+                    target[at] = left
+                    if x + 1 < width:
+                        target[at + out_words] = right
+                k += 1
             x += 2
         y += 1
 

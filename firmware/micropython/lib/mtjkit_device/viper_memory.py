@@ -4,6 +4,8 @@ A viper integer is a machine word, of 32 or 64 bits; `full` cuts results to 32. 
 and more are built by shifts, because 32-bit ports reject them as literals.
 """
 
+# ruff: noqa: F821  (viper's types)
+
 import micropython
 
 
@@ -148,7 +150,8 @@ def write(
 @micropython.viper
 def erase(cells: ptr32, words: int):
     """Put all cells into the P state (0)."""
-    w = 0
-    while w < words:
-        cells[w] = 0
-        w += 1
+    # No cells[w]: MicroPython 1.25 and 1.26 on Arm spoil an index that is kept in a register.
+    while words > 0:
+        cells[0] = 0
+        cells = ptr32(int(cells) + 4)
+        words -= 1

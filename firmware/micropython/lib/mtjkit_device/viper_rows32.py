@@ -1,5 +1,7 @@
 """The inner loop of hidden layers in viper, for ports whose machine word has 32 bits."""
 
+# ruff: noqa: F821  (viper's types)
+
 import micropython
 
 
