@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +14,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.memory import FLIP
 from mtjkit_core.model import Model
 from mtjkit_export.reader import load
+from mtjkit_export.writer import encode
 
 from mtjkit_host import native
 from mtjkit_host.engines import AnyTwin, write_weights
@@ -129,26 +131,27 @@ class FixedSimulator:
         return scores, counts
 
 
-def find_net(model: str, folders: Sequence[Path]) -> Path:
+def find_net(models: Sequence[str], folders: Sequence[Path]) -> Path:
     """Return the file or run folder of a campaign's net.
 
     Args:
-        model: a path, or a name that is looked for in `folders`: ``<name>.mtjb``,
-            ``<name>.safetensors``, or a trainer's run folder ``<name>``.
+        models: each a path, or a name that is looked for in `folders`: ``<name>.mtjb``,
+            ``<name>.safetensors``, or a trainer's run folder ``<name>``. The first that is there.
         folders: in this order.
 
     Raises:
         ConfigError: there is none.
     """
-    for folder in (Path(), *folders):
-        for path in (folder / model, folder / f"{model}.mtjb", folder / f"{model}.safetensors"):
-            if path.is_file() or (path / "last.json").is_file():
-                return path
-    places = ", ".join(str(folder) for folder in folders) or "no folder of models"
-    raise ConfigError(f"net {model}: not found ({places}); train it, or name its file")
+    for model in models:
+        for folder in (Path(), *folders):
+            for path in (folder / model, folder / f"{model}.mtjb", folder / f"{model}.safetensors"):
+                if path.is_file() or (path / "last.json").is_file():
+                    return path
+    places = ", ".join(os.path.relpath(folder) for folder in folders) or "this folder"
+    raise ConfigError(f"no {' or '.join(models)} in {places}; train it, or name its file")
 
 
-def load_net(path: Path, name: str = "") -> Simulator:
+def load_net(path: Path) -> Simulator:
     """Load a net: a .mtjb model, a fixed-point .safetensors file, or a trainer's run folder.
 
     Raises ConfigError or FormatError when it cannot be used.
@@ -158,6 +161,7 @@ def load_net(path: Path, name: str = "") -> Simulator:
     try:
         from mtjkit_host.fixed import FixedNet, FixedTwin
         from mtjkit_host.train import load_net as load_trained
+        from mtjkit_host.train.network import to_network
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{path}: needs {error.name}; install the extra: pip install 'mtjkit[train]'"
@@ -166,38 +170,8 @@ def load_net(path: Path, name: str = "") -> Simulator:
         return FixedSimulator(FixedTwin(FixedNet.load(path)))
     net = load_trained(path)
     if net.spec.binary:
-        return BinarySimulator(_export(net, name or path.name))
+        return BinarySimulator(Model(encode(to_network(net))))
     return FixedSimulator(FixedTwin(FixedNet.from_net(net)))
-
-
-def _export(net: Any, name: str) -> Model:
-    """The model file of a trained binary net, in memory."""
-    from mtjkit_export.network import LayerSpec, Network
-    from mtjkit_export.writer import encode
-
-    from mtjkit_host.train.lower import fold
-
-    side = net.spec.side
-    shape: tuple[int, int, int] | None = None
-    layers = []
-    for layer in fold(net):
-        if layer.kind == "conv":
-            spec = LayerSpec.conv(
-                layer.weights,
-                layer.thresholds,  # type: ignore[arg-type]
-                layer.inverted,
-                padding=layer.padding,
-                pool=layer.pool == 2,
-            )
-            side //= layer.pool
-            shape = (side, side, len(layer.weights))
-        else:
-            spec = LayerSpec.dense(
-                layer.weights, layer.thresholds, layer.inverted, input_shape=shape
-            )
-            shape = None
-        layers.append(spec)
-    return Model(encode(Network(name, layers, (net.spec.side, net.spec.side, net.spec.channels))))
 
 
 def _bits(words: npt.NDArray[np.uint32], channels: int) -> npt.NDArray[np.int8]:

@@ -213,7 +213,7 @@ def _table_2(summary: Summary, memory: str) -> str:
             entry.net,
             {"flip": "bit flipped", "keep": "old value kept"}[entry.errors],
             f"{100 * entry.found.limit:g} %",
-            _interval(entry),
+            interval(entry),
             "" if entry.energy_pj is None else f"{entry.energy_pj:.2f}",
             "" if entry.saving_percent is None else f"{entry.saving_percent:.1f}",
             "" if entry.paper is None else f"{100 * entry.paper.rate:.2f}",
@@ -231,14 +231,15 @@ def _table_2(summary: Summary, memory: str) -> str:
     return _table(head, rows)
 
 
-def _interval(entry: Acceptable) -> str:
+def interval(entry: Acceptable) -> str:
+    """An acceptable rate in percent with its interval, or the bound that is known of it."""
     found = entry.found
     if found.rate is None:
         return " ".join([found.bound[0], f"{100 * float(found.bound[1:]):g}"])
     if found.low is None and found.high is None:
-        return f"{100 * found.rate:.2f}"
-    low, high = ("…" if v is None else f"{100 * v:.2f}" for v in (found.low, found.high))
-    return f"{100 * found.rate:.2f} [{low}, {high}]"
+        return f"{100 * found.rate:.3g}"
+    low, high = ("…" if v is None else f"{100 * v:.3g}" for v in (found.low, found.high))
+    return f"{100 * found.rate:.3g} [{low}, {high}]"
 
 
 def _layers(summary: Summary) -> str:

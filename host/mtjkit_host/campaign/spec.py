@@ -32,9 +32,9 @@ class NetEntry:
 
     label: str
     """What plots and tables call it; unique in the campaign."""
-    model: str
+    model: tuple[str, ...]
     """Its file (.mtjb, .safetensors), a trainer's run folder, or a name such as ``fxp8-small``
-    that is looked for in the folders of models."""
+    that is looked for in the folders of models; of several the first that is found."""
     paper: str = ""
     """The paper's net whose values stand beside its own: Binary, Binary_x3, Fxp8, Fxp16, Fxp32."""
     note: str = ""
@@ -134,6 +134,9 @@ def load_campaign(path_or_name: str | Path) -> Campaign:
     nets = values.pop("nets", [])
     if not isinstance(nets, list):
         raise ConfigError(f"{path}: nets are tables, written [[nets]]")
+    for net in nets:
+        if isinstance(net, dict) and isinstance(net.get("model"), str):
+            net["model"] = [net["model"]]
     values["nets"] = tuple(_build(NetEntry, net, f"{path}: [[nets]]") for net in nets)
     if "rrmse" in values:
         values["rrmse"] = _build(Rrmse, values["rrmse"], f"{path}: [rrmse]")
