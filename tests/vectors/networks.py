@@ -51,38 +51,45 @@ class Words:
     def next(self):
         return next_word(self._state, 0)
 
+    def put(self, data, at, words, run_words, run_bits):
+        """Fill runs of random bits, padding 0, from byte `at` on; returns where they end."""
+        for w in range(words):
+            mask = tail_mask(run_bits) if w % run_words == run_words - 1 else 0xFFFFFFFF
+            struct.pack_into("<I", data, at, self.next() & mask)
+            at += 4
+        return at
+
 
 def build(name, seed=1):
     """The model file of a network: random weights, both polarities, and thresholds that are
     near 0 (so that S == threshold happens) or at the ends of the range."""
     shape, specs = NETWORKS[name]
-    words = Words(seed)
     layers = mtjb.chain(shape, specs)
-    body = []
+    at = mtjb.HEADER_BYTES + mtjb.LAYER_BYTES * len(specs)
+    size = at + sum(layer.data_bytes for layer in layers) + mtjb.CRC_BYTES
+    data = bytearray(size)
+    start = (mtjb.MAGIC, mtjb.MAJOR, mtjb.MINOR, len(specs), 0, size)
+    struct.pack_into(mtjb.HEADER, data, 0, *start, *shape, 2, 255, 2, 0, 0, 0)
+    raw_name = name.encode()
+    name_at = mtjb.HEADER_BYTES - mtjb.NAME_BYTES
+    data[name_at : name_at + len(raw_name)] = raw_name
+    for i, (kind, padding, pool, out_channels) in enumerate(specs):
+        table_at = mtjb.HEADER_BYTES + mtjb.LAYER_BYTES * i
+        struct.pack_into(mtjb.LAYER, data, table_at, kind, padding, pool, 0, out_channels, 0)
+    words = Words(seed)
     for layer in layers:
-        for w in range(layer.weight_words):
-            last = w % layer.run_words == layer.run_words - 1
-            mask = tail_mask(layer.run_bits) if last else 0xFFFFFFFF
-            body.append(struct.pack("<I", words.next() & mask))
+        at = words.put(data, at, layer.weight_words, layer.run_words, layer.run_bits)
         if not layer.last:
             spread = 300 if layer.index == 0 else 9
             for c in range(layer.out_channels):
                 threshold = words.next() % (2 * spread + 1) - spread
                 if c % 13 == 5:
                     threshold = (-0x80000000, 0x7FFFFFFF, layer.fan_in, -layer.fan_in)[c // 13 % 4]
-                body.append(struct.pack("<i", threshold))
-            for w in range(layer.out_words):
-                last = w == layer.out_words - 1
-                mask = tail_mask(layer.out_channels) if last else 0xFFFFFFFF
-                body.append(struct.pack("<I", words.next() & mask))
-    table = [struct.pack(mtjb.LAYER, *spec[:3], 0, spec[3], 0) for spec in specs]
-    rest = b"".join(table + body)
-    size = mtjb.HEADER_BYTES + len(rest) + mtjb.CRC_BYTES
-    start = (mtjb.MAGIC, mtjb.MAJOR, mtjb.MINOR, len(specs), 0, size)
-    header = struct.pack(mtjb.HEADER, *start, *shape, 2, 255, 2, 0, 0, 0)
-    raw_name = name.encode()
-    data = header + raw_name + bytes(mtjb.NAME_BYTES - len(raw_name)) + rest
-    return bytearray(data + struct.pack("<I", binascii.crc32(data) & 0xFFFFFFFF))
+                struct.pack_into("<i", data, at, threshold)
+                at += 4
+            at = words.put(data, at, layer.out_words, layer.out_words, layer.out_channels)
+    struct.pack_into("<I", data, at, binascii.crc32(memoryview(data)[:at]) & 0xFFFFFFFF)
+    return data
 
 
 def image(name, seed):

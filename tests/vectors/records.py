@@ -68,12 +68,8 @@ def random_record(place):
 
 def packed(words, shape):
     """A map's worth of random words, padding 0."""
-    count, run_words, run_bits = shape
-    data = bytearray()
-    for w in range(count):
-        mask = tail_mask(run_bits) if w % run_words == run_words - 1 else 0xFFFFFFFF
-        word = words.next() & mask
-        data += bytes([word >> shift & 255 for shift in (0, 8, 16, 24)])
+    data = bytearray(4 * shape[0])
+    words.put(data, 0, *shape)
     return data
 
 

@@ -1,6 +1,7 @@
 """What the kernels viper and asm_thumb share: all but the inner functions."""
 
 from mtjkit_core.footprint import geometry, job_words, work_words
+
 from mtjkit_device import viper_layers, viper_memory
 
 
