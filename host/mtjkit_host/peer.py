@@ -42,6 +42,8 @@ class Info:
     """(seed, threshold, errors) its weights were written with; None: without errors."""
     model_sha256: bytes
     """Of the model that is there, as it was sent."""
+    kernel: str
+    """The kernel that it has taken; "auto" if it has none yet."""
     chunk: int
     """Data bytes of a frame."""
     credit: int
@@ -67,16 +69,19 @@ class Info:
                 f"the firmware speaks protocol version {body[0]}, this mtjkit speaks "
                 f"{m.VERSION}: put this mtjkit's firmware on the board"
             )
-        (_, flags, _, _, chunk, credit, boot, free, digest, seed, threshold, errors, _, unit,
-         name) = m.INFO.unpack(body)  # fmt: skip
+        (_, flags, kernel, zero, chunk, credit, boot, free, digest, seed, threshold, errors, zeros,
+         unit, name) = m.INFO.unpack(body)  # fmt: skip
         if not 1 <= chunk <= m.CHUNK or 0 < credit < m.MIN_CREDIT:
             raise ProtocolError(f"INFO with chunks of {chunk} and credit of {credit} bytes")
+        if zero or any(zeros) or kernel >= len(m.KERNELS):
+            raise ProtocolError("INFO with reserved fields that are not 0, or an unknown kernel")
         text = name.rstrip(b"\0").decode("ascii", "replace")
         return cls(
             has_model=bool(flags & m.HAS_MODEL),
             mapped=bool(flags & m.MAPPED),
             weights=(seed, threshold, errors) if flags & m.PROGRAMMED else None,
             model_sha256=digest,
+            kernel=m.KERNELS[kernel],
             chunk=chunk,
             credit=credit,
             boot=boot,

@@ -265,7 +265,7 @@ class Session:
             m.CONFIGURED,
             accept=lambda frame: m.CONFIGURED.unpack(frame.body)[0] == number,
         )
-        _, kernel, slots, _, written, wrong = m.CONFIGURED.unpack(answer.body)
-        if not slots or kernel >= len(m.KERNELS):
+        _, kernel, slots, zero, written, wrong = m.CONFIGURED.unpack(answer.body)
+        if not slots or zero or kernel >= len(m.KERNELS):
             raise ProtocolError(f"CONFIGURED with kernel {kernel} and {slots} slots")
         return Programmed(m.KERNELS[kernel], slots, written, wrong, sent)
