@@ -3,6 +3,7 @@
 import sys
 
 from mtjkit_device.viper_kernel import ViperKernel
+from mtjkit_device.viper_memory import write
 from mtjkit_device.viper_pairs import pairs
 
 if sys.maxsize >> 32:
@@ -15,4 +16,4 @@ class Kernel(ViperKernel):
     """See mtjkit_device.engine."""
 
     def __init__(self, model):
-        super().__init__(model, pairs, rows)
+        super().__init__(model, pairs, rows, write)

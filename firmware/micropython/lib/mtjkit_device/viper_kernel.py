@@ -1,4 +1,4 @@
-"""What the kernels viper and asm_thumb share: all but the inner functions."""
+"""What the kernels viper and asm_thumb share: all but the inner loops."""
 
 from mtjkit_core.footprint import geometry, job_words, work_words
 
@@ -6,11 +6,13 @@ from mtjkit_device import viper_layers, viper_memory
 
 
 class ViperKernel:
-    """The engine's kernel interface; `pairs` and `rows` are the inner functions (viper_layers)."""
+    """The engine's kernel interface over the inner functions `pairs`, `rows` (see viper_layers)
+    and `write` (see viper_memory)."""
 
-    def __init__(self, model, pairs, rows):
+    def __init__(self, model, pairs, rows, write):
         self._pairs = pairs
         self._rows = rows
+        self._write = write
         self._data = model.data
         self._layers = [geometry(layer) for layer in model.layers]
         self._work = bytearray(4 * work_words(model))
@@ -32,12 +34,12 @@ class ViperKernel:
 
     def write(self, n, cells, intended, state, rate, counts):
         g = self._layers[n]
-        viper_memory.write(cells, intended, g[19], g[11], g[10], 0, state, rate, counts)
+        self._write(cells, intended, g[19], g[11], g[10], 0, state, rate, counts)
 
     def program(self, n, state, rate, counts):
         g = self._layers[n]
         weights = self._data[g[16] : g[16] + 4 * g[20]]
-        viper_memory.write(weights, weights, g[20], g[14], g[15], 1, state, rate, counts)
+        self._write(weights, weights, g[20], g[14], g[15], 1, state, rate, counts)
 
     def erase(self, cells):
         viper_memory.erase(cells, len(cells) >> 2)
