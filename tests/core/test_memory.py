@@ -85,3 +85,17 @@ def test_the_error_rate_lies_within_binomial_bounds():
             failed += popcount(mask)
         sigma = (64000 * rate * (1 - rate)) ** 0.5
         assert abs(failed - 64000 * rate) < 5 * sigma
+
+
+def test_the_example_of_memory_md():
+    state = [0] * 32
+    for errors, stored, wrong in ((memory.FLIP, 0xEE, 4), (memory.KEEP, 0x4E, 2)):
+        random.seed_streams(state, 0xFEDCBA9876543210, 9999, random.BUFFER, 1)
+        assert state[:4] == [0xFFBA36BF, 0xF8A9C37F, 0x823379AA, 0x954BF839]
+        cells = bytearray(b"\x0f\0\0\0")
+        counts = [0, 0, 0]
+        threshold = memory.threshold_from_rate(0.3)
+        memory.write(cells, b"\x5a\0\0\0", 1, 1, 0xFF, state, threshold, errors, counts)
+        assert cells == bytes([stored, 0, 0, 0])
+        assert counts == [8, 4, wrong]
+        assert state[:4] == [0xEA2DAEDD, 0xC29AEA96, 0x158CD610, 0x78E10F64]
