@@ -49,7 +49,7 @@ def find_micropython() -> str:
 
 
 def start_micropython(
-    line: int, executable: str | None = None, heap: str = HEAP
+    line: int, executable: str | None = None, heap: str = HEAP, script: Path = MAIN
 ) -> subprocess.Popen[bytes]:
     """Start MicroPython with the server on an open line.
 
@@ -57,16 +57,17 @@ def start_micropython(
         line: file descriptor of its standard input and output: a raw pseudo-terminal's end.
         executable: MicroPython; found by find_micropython if None.
         heap: as -X heapsize takes it: "32M", "200K".
+        script: what to run.
 
     Raises:
         ConfigError: MicroPython or the firmware is not there.
     """
     executable = executable or find_micropython()
-    if not MAIN.exists():
-        raise ConfigError(f"the firmware {MAIN} is not there: use a checkout of mtjkit")
+    if not script.exists():
+        raise ConfigError(f"the firmware {script} is not there: use a checkout of mtjkit")
     try:
         return subprocess.Popen(
-            [executable, "-X", f"heapsize={heap}", str(MAIN)],
+            [executable, "-X", f"heapsize={heap}", str(script)],
             stdin=line,
             stdout=line,
             stderr=subprocess.PIPE,

@@ -31,7 +31,7 @@ class Tape:
         self.out = bytearray(100_000)
         self.written = 0
 
-    def read(self, buffer, size):
+    def readinto(self, buffer, size):
         if self.at >= len(self.data):
             micropython.heap_unlock()
             return 0

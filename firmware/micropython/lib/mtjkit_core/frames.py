@@ -96,14 +96,15 @@ class Deframer:
         self._copy = copy
 
     def wanted(self) -> int:
-        """How many bytes COBS promises at least up to the end of the frame: 1 .. 255.
+        """How many bytes are sure to come up to the end of the frame: 1 .. 255.
 
-        A port whose reads block until their buffer is full reads just so many. If bytes were
-        lost it waits for ones that do not come, so the peer sends zeros before it tries again.
+        So many COBS promises, and the shortest frame has 8. A port whose reads block until their
+        buffer is full reads just so many. If bytes were lost it waits for ones that do not come,
+        so the peer sends zeros before it tries again.
         """
         if self._code_at >= MAX_FRAME:
             return 1
-        return self._code_at - self._size + 1
+        return max(self._code_at + 1, OVERHEAD) - self._size
 
     def feed(self, chunk: bytes, start: int, end: int) -> int:
         """Take bytes from chunk[start:end] up to the end of a frame; returns where to go on.

@@ -64,13 +64,15 @@ class Line:
     Attributes:
         credit: bytes that the port can take while nobody reads, 0 if the line has flow control.
         chunk: data bytes of a frame that this line can take.
+        readinto(buffer, size): waits for `size` bytes; 0 at the end of the line.
+        write(buffer, size): sends the first `size` bytes of a buffer.
     """
 
     def __init__(self):
         self.credit = 0 if sys.platform in FLOW_CONTROLLED else UART_CREDIT
         self.chunk = SMALL_CHUNK if self.credit else CHUNK
-        self._in = sys.stdin.buffer
-        self._out = sys.stdout.buffer
+        self.readinto = sys.stdin.buffer.readinto
+        self.write = sys.stdout.buffer.write
 
     def __enter__(self):
         micropython.kbd_intr(-1)
@@ -78,14 +80,3 @@ class Line:
 
     def __exit__(self, *exception):
         micropython.kbd_intr(3)
-
-    def read(self, buffer, size: int) -> int:
-        """Wait for `size` bytes; 0 at the end of the line."""
-        try:
-            return self._in.readinto(buffer, size) or 0
-        except OSError:  # a pseudo-terminal whose other end was closed
-            return 0
-
-    def write(self, buffer, size: int) -> None:
-        """Send the first `size` bytes of a buffer."""
-        self._out.write(buffer, size)

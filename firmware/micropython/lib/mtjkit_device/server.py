@@ -78,15 +78,21 @@ class Server:
         """Answer until STOP comes or the line ends."""
         chunk = bytearray(MAX_FRAME)
         deframer = self._deframer
-        while self._running:
-            size = self._line.read(chunk, deframer.wanted())
-            if not size:
-                return
-            at = 0
-            while at < size:
-                at = deframer.feed(chunk, at, size)
-                if deframer.body_size >= 0:
-                    self._take(deframer.frame, deframer.body_size)
+        readinto = self._line.readinto
+        wanted = deframer.wanted
+        feed = deframer.feed
+        try:
+            while self._running:
+                size = readinto(chunk, wanted())
+                if not size:
+                    return
+                at = 0
+                while at < size:
+                    at = feed(chunk, at, size)
+                    if deframer.body_size >= 0:
+                        self._take(deframer.frame, deframer.body_size)
+        except OSError:  # a pseudo-terminal whose other end was closed
+            pass
 
     def _take(self, frame, size: int) -> None:
         """Answer one frame."""
