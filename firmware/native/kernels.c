@@ -280,19 +280,22 @@ typedef struct {
     int32_t products;
 } window;
 
+/* Copy the inputs of output (y, x) to `words`, and with padding their mask behind them. */
 static void gather(const mtj_layer *l, const uint32_t *cells, int32_t y, int32_t x,
-                   uint32_t *words, uint32_t *mask, window *into) {
-    int32_t run = l->in_words;
+                   uint32_t *words, window *into) {
     int32_t taps = 0;
+    uint32_t *mask = words + l->row_words;
     into->words = words;
     into->mask = mask;
     for (int32_t iy = y - l->padding; iy < y - l->padding + 3; iy++) {
         for (int32_t ix = x - l->padding; ix < x - l->padding + 3; ix++) {
-            int32_t inside = iy >= 0 && iy < l->in_height && ix >= 0 && ix < l->in_width;
-            const uint32_t *from = cells + (iy * l->in_width + ix) * run;
+            int inside = iy >= 0 && iy < l->in_height && ix >= 0 && ix < l->in_width;
+            const uint32_t *from = cells + (iy * l->in_width + ix) * l->in_words;
             taps += inside;
-            for (int32_t k = 0; k < run; k++) {
+            for (int32_t k = 0; k < l->in_words; k++) {
                 *words++ = inside ? from[k] : 0;
+            }
+            for (int32_t k = 0; l->padding && k < l->in_words; k++) {
                 *mask++ = inside ? 0xffffffffu : 0;
             }
         }
@@ -339,6 +342,7 @@ static int is_dense(const mtj_layer *l) {
 static void hidden_map(const mtj_layer *l, const uint8_t *model, const uint32_t *cells,
                        uint32_t *out, uint32_t *scratch) {
     uint32_t corners = l->pool ? 4 : 1;
+    uint32_t size = (uint32_t)l->row_words << l->padding; /* of a window and its mask */
     window windows[4];
     if (is_dense(l)) { /* its one window is the map itself */
         windows[0].words = cells;
@@ -350,9 +354,8 @@ static void hidden_map(const mtj_layer *l, const uint8_t *model, const uint32_t 
     for (int32_t y = 0; y < l->map_height; y++) {
         for (int32_t x = 0; x < l->map_width; x++) {
             for (uint32_t k = 0; k < corners; k++) {
-                uint32_t *words = scratch + 2 * k * l->row_words;
                 gather(l, cells, (y << l->pool) + (int32_t)(k >> 1),
-                       (x << l->pool) + (int32_t)(k & 1), words, words + l->row_words, &windows[k]);
+                       (x << l->pool) + (int32_t)(k & 1), scratch + k * size, &windows[k]);
             }
             hidden_pixel(l, model, windows, windows + corners, out);
             out += l->out_words;
@@ -390,7 +393,7 @@ size_t mtj_scratch_bytes(const mtj_layer *l) {
     if (l->index == 0) {
         return 640 * (size_t)l->row_words; /* 8 groups of 4 taps and 16 sums */
     }
-    return is_dense(l) ? 0 : 4 * 2 * (l->pool ? 4 : 1) * (size_t)l->row_words;
+    return is_dense(l) ? 0 : (size_t)l->row_words << (2 + l->padding + 2 * l->pool);
 }
 
 void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
