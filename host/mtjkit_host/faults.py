@@ -104,6 +104,8 @@ class FaultyPort:
         kills: how often the device was killed.
     """
 
+    backend = "unix"
+
     def __init__(self, rate: float, seed: int = 0, name: str = "MicroPython") -> None:
         self.name = name
         self.faults = (Faults(rate, 2 * seed), Faults(rate, 2 * seed + 1))
@@ -126,7 +128,7 @@ class FaultyPort:
         master, slave = pty.openpty()
         tty.setraw(slave)
         try:
-            self._link = Link.open(os.ttyname(slave), "unix", self.name)
+            self._link = Link.open(os.ttyname(slave), self.backend, self.name)
         except LinkError:
             os.close(master)
             raise

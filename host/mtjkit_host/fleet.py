@@ -22,7 +22,7 @@ from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
 from mtjkit_host.link import Link
-from mtjkit_host.session import Programmed, Session, WriteConfig, check_images
+from mtjkit_host.session import Programmed, Progress, Session, WriteConfig, check_images
 from mtjkit_host.stream import ImageResult
 
 Int8 = NDArray[np.int8]
@@ -36,6 +36,11 @@ class Place(Protocol):
     @property
     def name(self) -> str:
         """What messages call it."""
+        ...
+
+    @property
+    def backend(self) -> str:
+        """Name of the kind of device, for results: serial, unix, ..."""
         ...
 
     def connect(self) -> AbstractContextManager[Link]:
@@ -125,19 +130,20 @@ class _Worker(threading.Thread):
         pool: Pool,
         results: queue.SimpleQueue[ImageResult | _Worker],
         patience: Patience,
+        progress: Progress | None,
     ) -> None:
         super().__init__(name=place.name, daemon=True)
         self.place = place
         self.error: BaseException | None = None
         """Why it gave up."""
         self.programmed: Programmed | None = None
-        self.backend = ""
         self.connections = 0
         self._model = model
         self._config = config
         self._pool = pool
         self._results = results
         self._patience = patience
+        self._progress = progress
         self._link: Link | None = None
         self._stopping = threading.Event()
         self._came = 0  # results of this connection
@@ -176,8 +182,7 @@ class _Worker(threading.Thread):
             if self._stopping.is_set():
                 return
             session = Session(link, self._patience.silent_s, self._patience.hello_s)
-            self.programmed = session.program(self._model, self._config)
-            self.backend = link.backend
+            self.programmed = session.program(self._model, self._config, self._progress)
             while self._pool.wait():
                 for result in session.classify_these(self._pool.items(self._mine)):
                     self._came += 1
@@ -200,6 +205,7 @@ class Fleet:
         model: the bytes of an .mtjb file.
         config: how the devices write their memory.
         patience: when a device counts as gone.
+        progress: called, in a device's thread, with (bytes sent, bytes in all) of the model.
     """
 
     def __init__(
@@ -208,6 +214,7 @@ class Fleet:
         model: bytes,
         config: WriteConfig | None = None,
         patience: Patience | None = None,
+        progress: Progress | None = None,
     ) -> None:
         if not places:
             raise ConfigError("at least one device is needed")
@@ -216,17 +223,13 @@ class Fleet:
         self._model = Model(model)
         self._config = config or WriteConfig()
         self._patience = patience or Patience()
+        self._progress = progress
         self._workers: list[_Worker] = []
 
     @property
     def programmed(self) -> Programmed | None:
         """What programming the model did, on the first device that has it."""
         return next((w.programmed for w in self._workers if w.programmed), None)
-
-    @property
-    def backend(self) -> str:
-        """Name of the kind of device."""
-        return next((w.backend for w in self._workers if w.backend), "")
 
     @property
     def left_out(self) -> dict[str, str]:
@@ -261,8 +264,16 @@ class Fleet:
     def _results(self, pool: Pool) -> Iterator[ImageResult]:
         results: queue.SimpleQueue[ImageResult | _Worker] = queue.SimpleQueue()
         self._workers = [
-            _Worker(place, self._bytes, self._config, pool, results, self._patience)
-            for place in self._places
+            _Worker(
+                place,
+                self._bytes,
+                self._config,
+                pool,
+                results,
+                self._patience,
+                None if n else self._progress,
+            )
+            for n, place in enumerate(self._places)
         ]
         running = len(self._workers)
         try:

@@ -1,8 +1,10 @@
 """A run's results on disk, appended as they arrive: what is there need not be computed again.
 
-One JSON object a line. The first tells what is run; each other is one image's result:
+One JSON object a line. The first tells what is run, the next the kernel that took it and its weight
+bits; each other is one image's result:
 
     {"mtjkit_run": 1, "model_sha256": ..., "images_sha256": ..., "count": ..., "classes": ..., ...}
+    {"kernel": "viper", "w": [written, wrong]}
     {"i": 17, "s": [3, -5, ...], "b": [written, toggled, wrong], "us": 4021}
 
 A line that a dying process left unfinished is cut off when the run goes on.
@@ -21,6 +23,7 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_core.messages import KERNELS
 from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
@@ -57,6 +60,7 @@ class RunFile:
 
     Attributes:
         results: what an earlier part of the run left, by index.
+        kernel, weight_bits: the kernel that began the run, its weight bits written and wrong.
 
     Raises:
         ConfigError: the file cannot be opened, or another run lies in it.
@@ -66,6 +70,8 @@ class RunFile:
     def __init__(self, path: str | Path, head: dict[str, Any]) -> None:
         self.path = Path(path)
         self.results: dict[int, ImageResult] = {}
+        self.kernel = ""
+        self.weight_bits = (0, 0)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "a+b")  # noqa: SIM115
@@ -81,15 +87,17 @@ class RunFile:
         self._file.seek(0)
         good = 0
         for line in _lines(self._file):
-            if good:
+            if not good:
+                _check_head(self.path, line, head)
+            elif not self.kernel:
+                self.kernel, self.weight_bits = _kernel(self.path, line)
+            else:
                 result = _result(self.path, line, head["count"], head["classes"])
                 self.results[result.index] = result
-            else:
-                _check_head(self.path, line, head)
             good += len(line)
         self._file.truncate(good)
         if not good:
-            self._write({**head})
+            self._write(head)
 
     def append(self, result: ImageResult) -> None:
         """Add a result."""
@@ -119,6 +127,11 @@ class RunFile:
         yield from list(self.results.values())
         if missing:
             for result in fleet.classify(images, missing):
+                if not self.kernel and fleet.programmed:
+                    done = fleet.programmed
+                    self.kernel = done.kernel
+                    self.weight_bits = (done.bits_written, done.bits_wrong)
+                    self._write({"kernel": self.kernel, "w": self.weight_bits})
                 self.append(result)
                 yield result
 
@@ -187,6 +200,18 @@ def _check_head(path: Path, line: bytes, head: dict[str, Any]) -> None:
             raise ConfigError(f"{path}: another run lies there (its {key} differs)")
 
 
+def _kernel(path: Path, line: bytes) -> tuple[str, tuple[int, int]]:
+    value = _object(path, line)
+    bits = value.get("w")
+    if value.get("kernel") not in KERNELS or not _whole(bits, 2, 0, 1 << 62):
+        raise _damaged(path, line)
+    return value["kernel"], (value["w"][0], value["w"][1])
+
+
+def _damaged(path: Path, line: bytes) -> FormatError:
+    return FormatError(f"{path}: damaged: {line[:60].decode('ascii', 'replace')!r}")
+
+
 def _result(path: Path, line: bytes, count: int, classes: int) -> ImageResult:
     value = _object(path, line)
     scores, bits = value.get("s"), value.get("b")
@@ -199,7 +224,7 @@ def _result(path: Path, line: bytes, count: int, classes: int) -> ImageResult:
         and _whole(bits, 3, 0, 1 << 62)
     )
     if not good:
-        raise FormatError(f"{path}: damaged: {line[:60].decode('ascii', 'replace')}...")
+        raise _damaged(path, line)
     return ImageResult(index, np.array(scores, np.int32), np.array(bits, np.int64), us)
 
 

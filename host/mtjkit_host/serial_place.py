@@ -21,7 +21,7 @@ class SerialPlace:
     def __init__(self, port: str, backend: str = "serial") -> None:
         self.name = port
         self._port = port
-        self._backend = backend
+        self.backend = backend
         self._serial_number = self._find_serial_number()
 
     def connect(self) -> AbstractContextManager[Link]:
@@ -32,7 +32,7 @@ class SerialPlace:
         """
         if self._serial_number and self._find_serial_number() != self._serial_number:
             self._port = self._find_port()
-        return Link.open(self._port, self._backend, self.name)
+        return Link.open(self._port, self.backend, self.name)
 
     def _find_serial_number(self) -> str | None:
         """The USB serial number of what is plugged in at our port."""

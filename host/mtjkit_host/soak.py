@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import random
 import sys
 import time
@@ -16,6 +15,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.memory import threshold_from_rate
 from mtjkit_core.model import Model
 from mtjkit_export.reader import load
+from mtjkit_export.writer import write_atomically
 from numpy.typing import NDArray
 
 from mtjkit_host.engines import open_twin
@@ -179,14 +179,7 @@ def write_json(result: SoakResult, path: Path) -> None:
     Raises:
         ConfigError: the file cannot be written.
     """
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part.write_text(json.dumps(asdict(result), indent=2) + "\n")
-        os.replace(part, path)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise ConfigError(f"{path}: {error.strerror}") from error
+    write_atomically(path, (json.dumps(asdict(result), indent=2) + "\n").encode())
 
 
 def report(result: SoakResult) -> str:

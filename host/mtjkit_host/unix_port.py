@@ -107,6 +107,8 @@ class UnixPort:
         name: what messages call it.
     """
 
+    backend = "unix"
+
     def __init__(
         self, micropython: str | None = None, heap: str = HEAP, name: str = "MicroPython"
     ) -> None:
@@ -134,7 +136,7 @@ class UnixPort:
         try:
             tty.setraw(slave)
             self._process = start_micropython(master, self._micropython, self._heap)
-            self._link = Link.open(os.ttyname(slave), "unix", self.name)
+            self._link = Link.open(os.ttyname(slave), self.backend, self.name)
         except BaseException:
             self.close()
             raise

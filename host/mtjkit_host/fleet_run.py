@@ -1,0 +1,145 @@
+"""Runs on one device or several that survive a pulled cable, a reset, a killed process.
+
+Every result goes to a run file as it arrives; `resume` goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from mtjkit_core.errors import ConfigError, FormatError
+
+from mtjkit_host.cell import Cell
+from mtjkit_host.fleet import Fleet, Place
+from mtjkit_host.options import RunOptions, parse_options
+from mtjkit_host.result import Result
+from mtjkit_host.run import Job, Outcome, Programmed, collect, prepare
+from mtjkit_host.run_file import RunFile, identity, read_head
+from mtjkit_host.session import WriteConfig
+
+RUNS = Path("build") / "runs"
+
+
+class FleetBackend:
+    """Devices behind a run file: a backend of mtjkit_host.run.
+
+    Args:
+        places: where the devices are; all of one kind.
+        path: the run file.
+    """
+
+    def __init__(self, places: Sequence[Place], path: Path) -> None:
+        self.name = places[0].backend
+        self._places = places
+        self._path = path
+        self._results: Generator[Outcome] | None = None
+        self._first: list[Outcome] = []
+
+    def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
+        """Open the run file, reach the devices, wait for the first result."""
+        o = job.options
+        model = bytes(job.model.data)
+        how = WriteConfig(o.seed, o.threshold, o.weight_threshold, o.error_kind, o.kernel)
+        head = identity(model, job.inputs, len(job.inputs), how)
+        run = RunFile(self._path, {**head, "options": options_to_json(o)})
+        self._results = self._compute(run, Fleet(self._places, model, how, progress=progress), job)
+        self._first = [next(self._results)]
+        return Programmed(run.kernel, run.weight_bits)
+
+    def outcomes(self, job: Job) -> Iterator[Outcome]:
+        """All results, those of the run file first."""
+        yield from self._first
+        if self._results:
+            yield from self._results
+
+    def close(self) -> None:
+        """Let go of the devices and of the run file."""
+        if self._results:
+            self._results.close()
+
+    def _compute(self, run: RunFile, fleet: Fleet, job: Job) -> Generator[Outcome]:
+        with run:
+            for r in run.complete(fleet, job.inputs, len(job.inputs)):
+                yield Outcome(r.index, r.scores, r.counts, r.device_us)
+
+
+def run_fleet(options: RunOptions, places: Sequence[Place], path: Path | None = None) -> Result:
+    """Classify the images on devices of one kind, sharing them out.
+
+    Args:
+        options: what to run.
+        places: where the devices are.
+        path: the run file. If there is one already, the run goes on from it; None for a new file
+            in build/runs.
+
+    Raises:
+        MtjkitError: see mtjkit_host.run.run_twin; or the run file is another run's, or damaged;
+            or no device is left.
+    """
+    job = prepare(options)
+    backend = FleetBackend(places, _new_path(options) if path is None else path)
+    try:
+        return collect(job, backend)
+    finally:
+        backend.close()
+
+
+def resume(path: str | Path, places: Sequence[Place], json: Path | None = None) -> Result:
+    """Go on with a run from its file alone.
+
+    Args:
+        path: the run file.
+        places: where the devices are now; they may be others than before.
+        json: file for the result.
+    """
+    options = options_from_json(Path(path), read_head(path).get("options"))
+    return run_fleet(replace(options, json=json), places, Path(path))
+
+
+def _new_path(options: RunOptions) -> Path:
+    """A run file that is not there yet."""
+    n = 1
+    while (path := RUNS / f"{options.model.stem}-{n}.jsonl").exists():
+        n += 1
+    return path
+
+
+def options_to_json(options: RunOptions) -> dict[str, Any]:
+    """A run's options as JSON values, to be read by options_from_json."""
+    return {
+        "model": str(options.model.absolute()),
+        "data": str(options.data.absolute()),
+        "images": options.images,
+        "ber": options.ber,
+        "pulse_ns": options.given_pulse_ns,
+        "weight_ber": options.weight_ber,
+        "errors": options.errors,
+        "device": asdict(options.cell),
+        "seed": options.seed,
+        "kernel": options.kernel,
+    }
+
+
+def options_from_json(path: Path, value: Any) -> RunOptions:
+    """A run file's options, checked as typed ones are.
+
+    Raises:
+        FormatError: they are damaged.
+    """
+    try:
+        texts = {
+            key: None if value[key] is None else str(value[key])
+            for key in ("model", "data", "images", "ber", "weight_ber", "errors", "seed", "kernel")
+        }
+        pulse = value["pulse_ns"]
+        options = replace(
+            parse_options(**texts),
+            cell=Cell(**value["device"]),
+            given_pulse_ns=None if pulse is None else float(pulse),
+        )
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: its options are damaged: {error}") from error
+    return options
