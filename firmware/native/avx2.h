@@ -37,10 +37,10 @@ static int mtj_has_avx2(void) {
 #define PAD 32 /* a nibble of padding; a nibble n of the map is 2n */
 
 /* Mismatches of a nibble with weights 0 .. 15; the last row is padding's. Row of nibble n: 16n. */
-#define ROW(n)                                                                             \
-    ONES(n ^ 0), ONES(n ^ 1), ONES(n ^ 2), ONES(n ^ 3), ONES(n ^ 4), ONES(n ^ 5),          \
-        ONES(n ^ 6), ONES(n ^ 7), ONES(n ^ 8), ONES(n ^ 9), ONES(n ^ 10), ONES(n ^ 11),    \
-        ONES(n ^ 12), ONES(n ^ 13), ONES(n ^ 14), ONES(n ^ 15)
+#define ROW(n)                                                                                     \
+    ONES(n ^ 0), ONES(n ^ 1), ONES(n ^ 2), ONES(n ^ 3), ONES(n ^ 4), ONES(n ^ 5), ONES(n ^ 6),     \
+        ONES(n ^ 7), ONES(n ^ 8), ONES(n ^ 9), ONES(n ^ 10), ONES(n ^ 11), ONES(n ^ 12),           \
+        ONES(n ^ 13), ONES(n ^ 14), ONES(n ^ 15)
 #define ONES(v) (((v) & 1) + ((v) >> 1 & 1) + ((v) >> 2 & 1) + ((v) >> 3 & 1))
 static const uint8_t mismatch_table[17 * 16] __attribute__((aligned(16))) = {
     ROW(0), ROW(1), ROW(2),  ROW(3),  ROW(4),  ROW(5),  ROW(6),  ROW(7),
@@ -93,7 +93,8 @@ static void avx2_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed)
             int inside = c < l->out_channels;
             limits[c] = clamp16(inside ? (int64_t)thresholds[c] - 1 : 0, INT16_MIN);
             for (size_t tap = 0; tap < 2 * pairs_of(l); tap++) {
-                size_t at = (c >> 4) * pairs_of(l) * 32 + (tap >> 1) * 32 + (c & 15) * 2 + (tap & 1);
+                size_t at =
+                    (c >> 4) * pairs_of(l) * 32 + (tap >> 1) * 32 + (c & 15) * 2 + (tap & 1);
                 to[at] = inside && tap < taps ? weights[c * row + (tap >> 3)] >> (tap & 7) & 1 : 0;
             }
         }
@@ -105,7 +106,8 @@ static void avx2_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed)
     size_t row = 4 * (size_t)l->row_words;
     for (int32_t c = 0; c < channels; c++) {
         for (size_t k = 0; k < row; k++) {
-            to[(c >> 5) * row * 32 + k * 32 + (c & 31)] = c < l->out_channels ? weights[c * row + k] : 0;
+            to[(c >> 5) * row * 32 + k * 32 + (c & 31)] =
+                c < l->out_channels ? weights[c * row + k] : 0;
         }
     }
 }
@@ -117,10 +119,12 @@ static inline size_t frame_pixels(const mtj_layer *l) {
 }
 
 static size_t avx2_scratch_bytes(const mtj_layer *l) {
-    return frame_pixels(l) * (l->index == 0 ? (size_t)l->in_channels : (size_t)8 * l->in_words) + 32;
+    return frame_pixels(l) * (l->index == 0 ? (size_t)l->in_channels : (size_t)8 * l->in_words) +
+           32;
 }
 
-/* Copy rows of `in` bytes a pixel into a frame of `padding` pixels; nibbles: doubled to 2 * `in`. */
+/* Copy rows of `in` bytes a pixel into a frame of `padding` pixels; nibbles: doubled to 2 * `in`.
+ */
 AVX2 static void frame(const mtj_layer *l, const uint8_t *from, size_t pixel, int nibbles,
                        uint8_t *to) {
     size_t border = (pixel << nibbles) * l->padding;
@@ -140,7 +144,8 @@ AVX2 static void frame(const mtj_layer *l, const uint8_t *from, size_t pixel, in
         if (nibbles) {
             for (; bytes; bytes -= 4, from += 4, to += 8) { /* 4 bytes are 8 nibbles */
                 __m128i v = _mm_cvtsi32_si128(*(const int32_t *)from);
-                v = _mm_unpacklo_epi8(_mm_and_si128(v, low), _mm_and_si128(_mm_srli_epi16(v, 4), low));
+                v = _mm_unpacklo_epi8(_mm_and_si128(v, low),
+                                      _mm_and_si128(_mm_srli_epi16(v, 4), low));
                 _mm_storel_epi64((__m128i *)to, _mm_add_epi8(v, v));
             }
         } else {
@@ -203,7 +208,8 @@ AVX2 static void avx2_first_map(const mtj_layer *l, const uint8_t *model, const 
                 int8_t *to = (int8_t *)taps[k];
                 int32_t sum = 0;
                 for (int32_t ky = 0; ky < 3; ky++) {
-                    const int8_t *from = (const int8_t *)scratch + (q.y[k] + ky) * row + q.x[k] * l->in_channels;
+                    const int8_t *from =
+                        (const int8_t *)scratch + (q.y[k] + ky) * row + q.x[k] * l->in_channels;
                     for (int32_t i = 0; i < 3 * l->in_channels; i++) {
                         sum += *to++ = *from++;
                     }
@@ -212,7 +218,8 @@ AVX2 static void avx2_first_map(const mtj_layer *l, const uint8_t *model, const 
                 total[k] = sum;
             }
             for (int32_t block = 0; block < l->out_words; block++) {
-                const __m256i *weights = (const __m256i *)(packed + limits_bytes(l)) + 2 * block * pairs;
+                const __m256i *weights =
+                    (const __m256i *)(packed + limits_bytes(l)) + 2 * block * pairs;
                 const __m256i *limits = (const __m256i *)packed + 2 * block;
                 __m256i sums[4][2];
                 uint32_t bits[4];
@@ -220,10 +227,14 @@ AVX2 static void avx2_first_map(const mtj_layer *l, const uint8_t *model, const 
                     __m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
                     for (size_t p = 0; p < pairs; p++) {
                         __m256i w = _mm256_loadu_si256(weights++);
-                        s0 = _mm256_add_epi16(s0, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[0][p])));
-                        s1 = _mm256_add_epi16(s1, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[1][p])));
-                        s2 = _mm256_add_epi16(s2, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[2][p])));
-                        s3 = _mm256_add_epi16(s3, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[3][p])));
+                        s0 = _mm256_add_epi16(
+                            s0, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[0][p])));
+                        s1 = _mm256_add_epi16(
+                            s1, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[1][p])));
+                        s2 = _mm256_add_epi16(
+                            s2, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[2][p])));
+                        s3 = _mm256_add_epi16(
+                            s3, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[3][p])));
                     }
                     sums[0][half] = s0, sums[1][half] = s1, sums[2][half] = s2, sums[3][half] = s3;
                 }
@@ -236,7 +247,8 @@ AVX2 static void avx2_first_map(const mtj_layer *l, const uint8_t *model, const 
                     }
                     __m256i mask = _mm256_packs_epi16(above[0], above[1]);
                     mask = _mm256_permute4x64_epi64(mask, 0xd8);
-                    bits[k] = ((uint32_t)_mm256_movemask_epi8(mask) ^ inverted[block]) & block_mask(l, block);
+                    bits[k] = ((uint32_t)_mm256_movemask_epi8(mask) ^ inverted[block]) &
+                              block_mask(l, block);
                 }
                 store_quad(l, out, y, x, block, bits);
             }
@@ -282,9 +294,11 @@ AVX2_INLINE void count_mismatches(const uint8_t *const codes[4], size_t rows, si
                 for (int p = 0; p < outputs; p++) {
                     for (int half = 0; half < 2; half++) {
                         const uint8_t *entry = mismatch_table + 8 * (size_t)at[p][2 * k + half];
-                        __m256i row = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)entry));
+                        __m256i row =
+                            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)entry));
                         for (int v = 0; v < vectors; v++) {
-                            bytes[p][v] = _mm256_add_epi8(bytes[p][v], _mm256_shuffle_epi8(row, w[v][half]));
+                            bytes[p][v] =
+                                _mm256_add_epi8(bytes[p][v], _mm256_shuffle_epi8(row, w[v][half]));
                         }
                     }
                 }
@@ -293,8 +307,10 @@ AVX2_INLINE void count_mismatches(const uint8_t *const codes[4], size_t rows, si
             if (!room || (y + 1 == rows && done == row_bytes)) {
                 for (int p = 0; p < outputs; p++) {
                     for (int v = 0; v < vectors; v++) {
-                        sums[p][v][0] = _mm256_add_epi16(sums[p][v][0], _mm256_unpacklo_epi8(bytes[p][v], zero));
-                        sums[p][v][1] = _mm256_add_epi16(sums[p][v][1], _mm256_unpackhi_epi8(bytes[p][v], zero));
+                        sums[p][v][0] = _mm256_add_epi16(sums[p][v][0],
+                                                         _mm256_unpacklo_epi8(bytes[p][v], zero));
+                        sums[p][v][1] = _mm256_add_epi16(sums[p][v][1],
+                                                         _mm256_unpackhi_epi8(bytes[p][v], zero));
                         bytes[p][v] = zero;
                     }
                 }
@@ -331,18 +347,22 @@ AVX2_INLINE void hidden_block(const mtj_layer *l, const uint8_t *model, const ui
             for (int p = 0; p < outputs; p++) {
                 windows[p] = codes + q.y[p] * stride + q.x[p] * nibbles;
             }
-            count_mismatches(windows, l->kernel_height, row_bytes, stride,
-                             weights, step, outputs, vectors, sums);
+            count_mismatches(windows, l->kernel_height, row_bytes, stride, weights, step, outputs,
+                             vectors, sums);
             for (int v = 0; v < vectors; v++) {
                 uint32_t bits[4];
                 for (int p = 0; p < outputs; p++) {
                     int32_t missing = missing_products(l, q.y[p], q.x[p]);
-                    const __m256i *limits = (const __m256i *)packed + 2 * ((missing & 1) * blocks + block + v);
+                    const __m256i *limits =
+                        (const __m256i *)packed + 2 * ((missing & 1) * blocks + block + v);
                     const __m256i extra = _mm256_set1_epi16((int16_t)(missing >> 1));
                     __m256i above = _mm256_packs_epi16(
-                        _mm256_cmpgt_epi16(_mm256_add_epi16(sums[p][v][0], extra), _mm256_loadu_si256(limits)),
-                        _mm256_cmpgt_epi16(_mm256_add_epi16(sums[p][v][1], extra), _mm256_loadu_si256(limits + 1)));
-                    bits[p] = (~(uint32_t)_mm256_movemask_epi8(above) ^ inverted[block + v]) & block_mask(l, block + v);
+                        _mm256_cmpgt_epi16(_mm256_add_epi16(sums[p][v][0], extra),
+                                           _mm256_loadu_si256(limits)),
+                        _mm256_cmpgt_epi16(_mm256_add_epi16(sums[p][v][1], extra),
+                                           _mm256_loadu_si256(limits + 1)));
+                    bits[p] = (~(uint32_t)_mm256_movemask_epi8(above) ^ inverted[block + v]) &
+                              block_mask(l, block + v);
                 }
                 if (outputs == 4) {
                     store_quad(l, out, y, x, block + v, bits);
@@ -385,124 +405,14 @@ AVX2 static void avx2_scores(const mtj_layer *l, const uint8_t *packed, const ui
         __m256i sums[4][2][2];
         count_mismatches(windows, 1, row, 0, packed + limits_bytes(l) + block * row * 32, 0, 1, 1,
                          sums);
-        _mm256_store_si256((__m256i *)differ, _mm256_permute2x128_si256(sums[0][0][0], sums[0][0][1], 0x20));
-        _mm256_store_si256((__m256i *)differ + 1, _mm256_permute2x128_si256(sums[0][0][0], sums[0][0][1], 0x31));
+        _mm256_store_si256((__m256i *)differ,
+                           _mm256_permute2x128_si256(sums[0][0][0], sums[0][0][1], 0x20));
+        _mm256_store_si256((__m256i *)differ + 1,
+                           _mm256_permute2x128_si256(sums[0][0][0], sums[0][0][1], 0x31));
         for (int32_t c = 0; c < 32 && 32 * block + c < l->out_channels; c++) {
             scores[32 * block + c] = l->fan_in - 2 * differ[c];
         }
     }
-}
-
-/* ---- the memory: one vector is the eight streams ---- */
-
-AVX2_INLINE __m256i rotate(__m256i v, int k) {
-    return _mm256_or_si256(_mm256_slli_epi32(v, k), _mm256_srli_epi32(v, 32 - k));
-}
-
-AVX2_INLINE __m256i ones_of(__m256i v) {
-    const __m256i low = _mm256_set1_epi8(15);
-    const __m256i ones = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)mismatch_table));
-    __m256i bytes = _mm256_add_epi8(_mm256_shuffle_epi8(ones, _mm256_and_si256(v, low)),
-                                    _mm256_shuffle_epi8(ones, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
-    return _mm256_sad_epu8(bytes, _mm256_setzero_si256());
-}
-
-AVX2_INLINE uint32_t sum_of(__m256i v) {
-    uint64_t parts[4];
-    _mm256_storeu_si256((__m256i *)parts, v);
-    return (uint32_t)(parts[0] + parts[1] + parts[2] + parts[3]);
-}
-
-AVX2 static void avx2_write(uint32_t *cells, const uint32_t *intended, int fresh, uint32_t words,
-                            uint32_t run_words, uint32_t tail, uint32_t *state,
-                            const mtj_rate *rate, uint32_t counts[3]) {
-    const __m256i zero = _mm256_setzero_si256(), all = _mm256_set1_epi32(-1);
-    __m256i s[4], written_sum = zero, toggled_sum = zero, wrong_sum = zero;
-    uint32_t streams[4][8];
-    uint32_t in_run = run_words;
-    for (int i = 0; i < 32; i++) {
-        streams[i & 3][i >> 2] = state[i];
-    }
-    for (int k = 0; k < 4; k++) {
-        s[k] = _mm256_loadu_si256((const __m256i *)streams[k]);
-    }
-    for (uint32_t w = 0; w < words; w += 8) {
-        uint32_t n = words - w < 8 ? words - w : 8;
-        __m256i lanes = all, failed = zero, old, new;
-        uint32_t partial[8] = {0}, before[8] = {0};
-        if (n < 8) {
-            for (uint32_t i = 0; i < n; i++) {
-                partial[i] = intended[w + i];
-                before[i] = cells[w + i];
-            }
-            new = _mm256_loadu_si256((const __m256i *)partial);
-            old = _mm256_loadu_si256((const __m256i *)before);
-        } else {
-            new = _mm256_loadu_si256((const __m256i *)(intended + w));
-            old = _mm256_loadu_si256((const __m256i *)(cells + w));
-        }
-        if (tail != 0xffffffffu || n < 8) {
-            uint32_t masks[8];
-            for (uint32_t i = 0; i < 8; i++) {
-                masks[i] = i < n ? 0xffffffffu : 0;
-                if (--in_run == 0) {
-                    in_run = run_words;
-                    masks[i] &= tail;
-                }
-            }
-            lanes = _mm256_loadu_si256((const __m256i *)masks);
-        }
-        if (rate->certain) {
-            failed = lanes;
-        } else {
-            /* All streams run on; one whose word is decided has its state put aside, which is
-             * what it goes on from: it stopped drawing. */
-            __m256i alive = lanes, r[4] = {s[0], s[1], s[2], s[3]};
-            for (uint32_t threshold = rate->threshold;
-                 threshold && !_mm256_testz_si256(alive, alive); threshold <<= 1) {
-                const __m256i decided = _mm256_cmpeq_epi32(alive, zero);
-                const __m256i word = _mm256_add_epi32(rotate(_mm256_add_epi32(r[0], r[3]), 7), r[0]);
-                const __m256i x2 = _mm256_xor_si256(r[2], r[0]);
-                const __m256i x3 = _mm256_xor_si256(r[3], r[1]);
-                r[2] = _mm256_xor_si256(x2, _mm256_slli_epi32(r[1], 9));
-                r[1] = _mm256_xor_si256(r[1], x2);
-                r[0] = _mm256_xor_si256(r[0], x3);
-                r[3] = rotate(x3, 11);
-                for (int k = 0; k < 4; k++) {
-                    s[k] = _mm256_blendv_epi8(r[k], s[k], decided);
-                }
-                if (threshold & 0x80000000u) {
-                    failed = _mm256_or_si256(failed, _mm256_andnot_si256(word, alive));
-                    alive = _mm256_and_si256(alive, word);
-                } else {
-                    alive = _mm256_andnot_si256(word, alive);
-                }
-            }
-        }
-        __m256i toggled = _mm256_and_si256(fresh ? new : _mm256_xor_si256(new, old), lanes);
-        __m256i wrong = rate->keep ? _mm256_and_si256(failed, toggled) : failed;
-        written_sum = _mm256_add_epi64(written_sum, ones_of(lanes));
-        toggled_sum = _mm256_add_epi64(toggled_sum, ones_of(toggled));
-        wrong_sum = _mm256_add_epi64(wrong_sum, ones_of(wrong));
-        new = _mm256_xor_si256(new, wrong);
-        if (n < 8) {
-            _mm256_storeu_si256((__m256i *)partial, new);
-            for (uint32_t i = 0; i < n; i++) {
-                cells[w + i] = partial[i];
-            }
-        } else {
-            _mm256_storeu_si256((__m256i *)(cells + w), new);
-        }
-    }
-    for (int k = 0; k < 4; k++) {
-        _mm256_storeu_si256((__m256i *)streams[k], s[k]);
-    }
-    for (int i = 0; i < 32; i++) {
-        state[i] = streams[i & 3][i >> 2];
-    }
-    counts[0] += sum_of(written_sum);
-    counts[1] += sum_of(toggled_sum);
-    counts[2] += sum_of(wrong_sum);
 }
 
 #endif

@@ -9,12 +9,12 @@
 
 #if defined(__x86_64__) && !defined(MTJ_PORTABLE)
 #include "avx2.h"
+#include "avx2_memory.h"
 #else
 #define mtj_has_avx2() 0
 #endif
 
 #define NOINLINE __attribute__((noinline))
-
 
 static inline uint32_t tail_mask(uint32_t bits) { return 0xffffffffu >> (-bits & 31); }
 
@@ -36,20 +36,20 @@ static inline uint32_t sum_bytes(uint32_t v) {
 static inline uint32_t popcount(uint32_t v) { return sum_bytes(byte_counts(v)); }
 
 /* Full adder on 32 lanes: `sum` += a + b, the carry out. */
-#define ADD2(carry, sum, a, b)            \
-    do {                                  \
-        uint32_t a_ = (a), b_ = (b);      \
-        uint32_t half_ = (sum) ^ a_;      \
-        carry = ((sum) & a_) | (half_ & b_); \
-        sum = half_ ^ b_;                 \
+#define ADD2(carry, sum, a, b)                                                                     \
+    do {                                                                                           \
+        uint32_t a_ = (a), b_ = (b);                                                               \
+        uint32_t half_ = (sum) ^ a_;                                                               \
+        carry = ((sum) & a_) | (half_ & b_);                                                       \
+        sum = half_ ^ b_;                                                                          \
     } while (0)
 
 /* Half adder: `sum` += a, the carry out. */
-#define ADD1(carry, sum, a)  \
-    do {                     \
-        uint32_t a_ = (a);   \
-        carry = (sum) & a_;  \
-        sum ^= a_;           \
+#define ADD1(carry, sum, a)                                                                        \
+    do {                                                                                           \
+        uint32_t a_ = (a);                                                                         \
+        carry = (sum) & a_;                                                                        \
+        sum ^= a_;                                                                                 \
     } while (0)
 
 /* Popcount of (x ^ w) over n words; with `mask`, of (x ^ w) & mask. */
@@ -57,13 +57,13 @@ static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, c
                                                             const uint32_t *mask, uint32_t n) {
 #define DIFFER(i) (mask ? (x[i] ^ w[i]) & mask[i] : x[i] ^ w[i])
 #define ADVANCE(k) (n -= (k), x += (k), w += (k), mask = mask ? mask + (k) : mask)
-#define ADD4(carry) /* four words; the carry counts fours */ \
-    do {                                                     \
-        uint32_t t0_, t1_;                                   \
-        ADD2(t0_, ones, DIFFER(0), DIFFER(1));               \
-        ADD2(t1_, ones, DIFFER(2), DIFFER(3));               \
-        ADD2(carry, twos, t0_, t1_);                         \
-        ADVANCE(4);                                          \
+#define ADD4(carry) /* four words; the carry counts fours */                                       \
+    do {                                                                                           \
+        uint32_t t0_, t1_;                                                                         \
+        ADD2(t0_, ones, DIFFER(0), DIFFER(1));                                                     \
+        ADD2(t1_, ones, DIFFER(2), DIFFER(3));                                                     \
+        ADD2(carry, twos, t0_, t1_);                                                               \
+        ADVANCE(4);                                                                                \
     } while (0)
     uint32_t ones = 0, twos = 0, fours = 0, eights = 0, sixteens = 0, total = 0;
     uint32_t carry, f0, f1;
@@ -201,7 +201,7 @@ static NOINLINE void gather_pixels(const mtj_layer *l, const int8_t *image, int3
 
 /* Bits of 32 or fewer channels of two neighbouring outputs, before inversion. */
 static NOINLINE void first_bits(const int32_t *table, uint32_t row_words, const uint32_t *rows,
-                       const int32_t *thresholds, uint32_t channels, uint32_t bits[2]) {
+                                const int32_t *thresholds, uint32_t channels, uint32_t bits[2]) {
     uint32_t left = 0, right = 0;
     for (uint32_t bit = 1; channels; channels--, bit <<= 1) {
         const int32_t *t = table;
@@ -225,8 +225,8 @@ static NOINLINE void first_bits(const int32_t *table, uint32_t row_words, const 
     bits[1] = right;
 }
 
-static void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *image,
-                      uint32_t *out, void *scratch) {
+static void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *image, uint32_t *out,
+                      void *scratch) {
     uint32_t groups = ((uint32_t)l->fan_in + 3) >> 2; /* of four taps */
     uint32_t out_words = l->out_words;
     const uint32_t *rows = (const uint32_t *)(model + l->weights_at);
@@ -281,8 +281,8 @@ typedef struct {
 } window;
 
 /* Copy the inputs of output (y, x) to `words`, and with padding their mask behind them. */
-static void gather(const mtj_layer *l, const uint32_t *cells, int32_t y, int32_t x,
-                   uint32_t *words, window *into) {
+static void gather(const mtj_layer *l, const uint32_t *cells, int32_t y, int32_t x, uint32_t *words,
+                   window *into) {
     int32_t taps = 0;
     uint32_t *mask = words + l->row_words;
     into->words = words;
@@ -473,8 +473,8 @@ static uint32_t draw_failures(uint32_t s[4], uint32_t threshold, uint32_t lanes)
 
 /* Write `words` words in runs. `fresh`: every cell's old value is 0, whatever lies there. */
 static void write_runs(uint32_t *cells, const uint32_t *intended, int fresh, uint32_t words,
-                       uint32_t run_words, uint32_t run_bits, uint32_t *state,
-                       const mtj_rate *rate, uint32_t counts[3]) {
+                       uint32_t run_words, uint32_t run_bits, uint32_t *state, const mtj_rate *rate,
+                       uint32_t counts[3]) {
     uint32_t tail = tail_mask(run_bits), in_run = run_words;
 #ifdef MTJ_AVX2
     if (mtj_has_avx2()) {
@@ -504,7 +504,8 @@ static void write_runs(uint32_t *cells, const uint32_t *intended, int fresh, uin
 
 void mtj_write(const mtj_layer *l, uint32_t *cells, const uint32_t *intended, uint32_t state[32],
                const mtj_rate *rate, uint32_t counts[3]) {
-    write_runs(cells, intended, 0, l->map_words, l->out_words, l->out_channels, state, rate, counts);
+    write_runs(cells, intended, 0, l->map_words, l->out_words, l->out_channels, state, rate,
+               counts);
 }
 
 void mtj_program(const mtj_layer *l, uint8_t *model, uint32_t state[32], const mtj_rate *rate,

@@ -111,8 +111,7 @@ static mp_obj_t erase(mp_obj_t cells) {
 static MP_DEFINE_CONST_FUN_OBJ_1(erase_obj, erase);
 
 mp_obj_t mpy_init(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
-    MP_DYNRUNTIME_INIT_ENTRY
-    (void)n_args, (void)n_kw, (void)args;
+    MP_DYNRUNTIME_INIT_ENTRY(void) n_args, (void)n_kw, (void)args;
     mp_store_global(MP_QSTR_packed_bytes, MP_OBJ_FROM_PTR(&packed_bytes_obj));
     mp_store_global(MP_QSTR_scratch_bytes, MP_OBJ_FROM_PTR(&scratch_bytes_obj));
     mp_store_global(MP_QSTR_pack, MP_OBJ_FROM_PTR(&pack_obj));

@@ -58,8 +58,8 @@ void mtj_write(const mtj_layer *layer, uint32_t *cells, const uint32_t *intended
                uint32_t state[32], const mtj_rate *rate, uint32_t counts[3]);
 
 /* Write a layer's weights in place, over cells that count as all 0. */
-void mtj_program(const mtj_layer *layer, uint8_t *model, uint32_t state[32],
-                 const mtj_rate *rate, uint32_t counts[3]);
+void mtj_program(const mtj_layer *layer, uint8_t *model, uint32_t state[32], const mtj_rate *rate,
+                 uint32_t counts[3]);
 
 /* Images through the whole network, for the host.
  *
@@ -68,9 +68,9 @@ void mtj_program(const mtj_layer *layer, uint8_t *model, uint32_t state[32],
  * scores: n times the classes; counts: n times 3, set. trace: NULL, or room for every stored map
  * of every image.
  */
-void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model,
-             const uint8_t *packed, uint32_t n, const int8_t *images, const uint32_t *indices,
-             const uint32_t key[2], const mtj_rate *rate, const uint32_t half_words[2],
-             uint32_t *work, int32_t *scores, uint32_t *counts, uint32_t *trace);
+void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, const uint8_t *packed,
+             uint32_t n, const int8_t *images, const uint32_t *indices, const uint32_t key[2],
+             const mtj_rate *rate, const uint32_t half_words[2], uint32_t *work, int32_t *scores,
+             uint32_t *counts, uint32_t *trace);
 
 #endif

@@ -1,0 +1,122 @@
+/* Writes of the emulated memory for x86-64 processors with AVX2, part of kernels.c: one vector is
+ * the eight streams, so word w is lane w % 8. */
+#ifndef MTJKIT_AVX2_MEMORY_H
+#define MTJKIT_AVX2_MEMORY_H
+
+#include "avx2.h"
+
+AVX2_INLINE __m256i rotate(__m256i v, int k) {
+    return _mm256_or_si256(_mm256_slli_epi32(v, k), _mm256_srli_epi32(v, 32 - k));
+}
+
+AVX2_INLINE __m256i ones_of(__m256i v) {
+    const __m256i low = _mm256_set1_epi8(15);
+    const __m256i ones =
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)mismatch_table));
+    __m256i bytes =
+        _mm256_add_epi8(_mm256_shuffle_epi8(ones, _mm256_and_si256(v, low)),
+                        _mm256_shuffle_epi8(ones, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
+    return _mm256_sad_epu8(bytes, _mm256_setzero_si256());
+}
+
+AVX2_INLINE uint32_t sum_of(__m256i v) {
+    uint64_t parts[4];
+    _mm256_storeu_si256((__m256i *)parts, v);
+    return (uint32_t)(parts[0] + parts[1] + parts[2] + parts[3]);
+}
+
+/* See write_runs in kernels.c; `tail` is the mask of a run's last word. */
+AVX2 static void avx2_write(uint32_t *cells, const uint32_t *intended, int fresh, uint32_t words,
+                            uint32_t run_words, uint32_t tail, uint32_t *state,
+                            const mtj_rate *rate, uint32_t counts[3]) {
+    const __m256i zero = _mm256_setzero_si256(), all = _mm256_set1_epi32(-1);
+    __m256i s[4], written_sum = zero, toggled_sum = zero, wrong_sum = zero;
+    uint32_t streams[4][8];
+    uint32_t in_run = run_words;
+    for (int i = 0; i < 32; i++) {
+        streams[i & 3][i >> 2] = state[i];
+    }
+    for (int k = 0; k < 4; k++) {
+        s[k] = _mm256_loadu_si256((const __m256i *)streams[k]);
+    }
+    for (uint32_t w = 0; w < words; w += 8) {
+        uint32_t n = words - w < 8 ? words - w : 8;
+        __m256i lanes = all, failed = zero, old, new;
+        uint32_t partial[8] = {0}, before[8] = {0};
+        if (n < 8) {
+            for (uint32_t i = 0; i < n; i++) {
+                partial[i] = intended[w + i];
+                before[i] = cells[w + i];
+            }
+            new = _mm256_loadu_si256((const __m256i *)partial);
+            old = _mm256_loadu_si256((const __m256i *)before);
+        } else {
+            new = _mm256_loadu_si256((const __m256i *)(intended + w));
+            old = _mm256_loadu_si256((const __m256i *)(cells + w));
+        }
+        if (tail != 0xffffffffu || n < 8) {
+            uint32_t masks[8];
+            for (uint32_t i = 0; i < 8; i++) {
+                masks[i] = i < n ? 0xffffffffu : 0;
+                if (--in_run == 0) {
+                    in_run = run_words;
+                    masks[i] &= tail;
+                }
+            }
+            lanes = _mm256_loadu_si256((const __m256i *)masks);
+        }
+        if (rate->certain) {
+            failed = lanes;
+        } else {
+            /* All streams run on; one whose word is decided has its state put aside, which is
+             * what it goes on from: it stopped drawing. */
+            __m256i alive = lanes, r[4] = {s[0], s[1], s[2], s[3]};
+            for (uint32_t threshold = rate->threshold;
+                 threshold && !_mm256_testz_si256(alive, alive); threshold <<= 1) {
+                const __m256i decided = _mm256_cmpeq_epi32(alive, zero);
+                const __m256i word =
+                    _mm256_add_epi32(rotate(_mm256_add_epi32(r[0], r[3]), 7), r[0]);
+                const __m256i x2 = _mm256_xor_si256(r[2], r[0]);
+                const __m256i x3 = _mm256_xor_si256(r[3], r[1]);
+                r[2] = _mm256_xor_si256(x2, _mm256_slli_epi32(r[1], 9));
+                r[1] = _mm256_xor_si256(r[1], x2);
+                r[0] = _mm256_xor_si256(r[0], x3);
+                r[3] = rotate(x3, 11);
+                for (int k = 0; k < 4; k++) {
+                    s[k] = _mm256_blendv_epi8(r[k], s[k], decided);
+                }
+                if (threshold & 0x80000000u) {
+                    failed = _mm256_or_si256(failed, _mm256_andnot_si256(word, alive));
+                    alive = _mm256_and_si256(alive, word);
+                } else {
+                    alive = _mm256_andnot_si256(word, alive);
+                }
+            }
+        }
+        __m256i toggled = _mm256_and_si256(fresh ? new : _mm256_xor_si256(new, old), lanes);
+        __m256i wrong = rate->keep ? _mm256_and_si256(failed, toggled) : failed;
+        written_sum = _mm256_add_epi64(written_sum, ones_of(lanes));
+        toggled_sum = _mm256_add_epi64(toggled_sum, ones_of(toggled));
+        wrong_sum = _mm256_add_epi64(wrong_sum, ones_of(wrong));
+        new = _mm256_xor_si256(new, wrong);
+        if (n < 8) {
+            _mm256_storeu_si256((__m256i *)partial, new);
+            for (uint32_t i = 0; i < n; i++) {
+                cells[w + i] = partial[i];
+            }
+        } else {
+            _mm256_storeu_si256((__m256i *)(cells + w), new);
+        }
+    }
+    for (int k = 0; k < 4; k++) {
+        _mm256_storeu_si256((__m256i *)streams[k], s[k]);
+    }
+    for (int i = 0; i < 32; i++) {
+        state[i] = streams[i & 3][i >> 2];
+    }
+    counts[0] += sum_of(written_sum);
+    counts[1] += sum_of(toggled_sum);
+    counts[2] += sum_of(wrong_sum);
+}
+
+#endif
