@@ -20,7 +20,7 @@ from mtjkit_core.frames import MAX_FRAME, OVERHEAD, Deframer, frames, pack
 
 BAUD = 115200
 _READ_S = 0.2  # how long the reader waits before it looks whether the link was closed
-_WRITE_S = 30.0
+_WRITE_S = 600.0  # a device that computes takes nothing
 _ASK_S = 1.0
 _PROBE_BYTES = 80  # of a device's credit, kept free for a question
 
@@ -50,6 +50,8 @@ class Link:
         """Bytes that may be on their way to the device; 0: the line has flow control."""
         self.frames_bad = 0
         """Frames that came in damaged."""
+        self.heard_at = time.monotonic()
+        """When the last good frame came, a heartbeat or another."""
         self._port = port
         self._seq = 0
         self._sent: list[tuple[int, bytes]] = [(0, b"")] * 256
@@ -190,6 +192,7 @@ class Link:
             while not self._closing:
                 data = self._port.read(self._port.in_waiting or 1)
                 for kind, seq, body in frames(deframer, data):
+                    self.heard_at = time.monotonic()
                     gap = expected >= 0 and seq != expected
                     expected = (seq + 1) & 255
                     if kind == m.ACK.kind and len(body) == m.ACK.size:

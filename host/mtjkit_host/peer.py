@@ -147,7 +147,7 @@ class Peer:
         kinds = [answer.kind for answer in answers]
         seqs: set[int] = set()
         wait_s = FIRST_PROBE_S
-        heard = time.monotonic()
+        started = time.monotonic()
         while True:
             if seqs:
                 self.link.flush()
@@ -157,7 +157,6 @@ class Peer:
                 frame = self.link.receive(left)
                 if frame is None:
                     break
-                heard = time.monotonic()
                 if frame.kind == m.ERROR.kind:
                     error, seq = device_error(frame.body)
                     if seq in seqs:
@@ -166,7 +165,7 @@ class Peer:
                     mine = frame.kind != m.DONE.kind or m.DONE.unpack(frame.body)[0] in seqs
                     if mine and accept(frame):
                         return frame
-            if time.monotonic() - heard > limit:
+            if time.monotonic() - max(started, self.link.heard_at) > limit:
                 raise SilenceError(f"{self.link.name}: the device does not answer")
             wait_s = min(2 * wait_s, LONGEST_PROBE_S)
 

@@ -22,10 +22,10 @@ from mtjkit_core.memory import FLIP, KEEP
 from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
+from mtjkit_host.engines import write_weights
 from mtjkit_host.link import Link
 from mtjkit_host.peer import Peer, SilenceError
 from mtjkit_host.stream import ImageResult, Stream
-from mtjkit_host.twin import corrupt_weights
 
 Int8 = NDArray[np.int8]
 Progress = Callable[[int, int], None]
@@ -241,7 +241,7 @@ class Session:
         config = self._config
         written = wrong = 0
         if config.weights and self._model:
-            model, written, wrong = corrupt_weights(self._model, *config.weights)
+            model, written, wrong = write_weights(self._model, *config.weights)
             self._config = replace(config, weight_threshold=0)
         if self.info.model_sha256 != hashlib.sha256(model).digest():
             raise ConfigError(

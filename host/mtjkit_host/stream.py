@@ -77,7 +77,7 @@ class Stream:
         source = iter(images)
         more = True
         wait_s = FIRST_PROBE_S
-        asked = heard = result_at = time.monotonic()
+        asked = result_at = time.monotonic()
         while True:
             while more and self._free:
                 item = next(source, None)
@@ -86,17 +86,19 @@ class Stream:
                     self._start(*item)
             if not self._pending:
                 return
-            frame = self._link.receive(max(0.0, asked + wait_s - time.monotonic()))
+            until = max(asked, self._link.heard_at) + wait_s
+            frame = self._link.receive(max(0.0, until - time.monotonic()))
             now = time.monotonic()
             if frame is None:
-                if now - heard > self._peer.timeout_s:
+                if now - self._link.heard_at > self._peer.timeout_s:
                     raise SilenceError(f"{self._link.name}: the device does not answer any more")
-                self._link.flush()
-                self._ask(min(self._pending, key=lambda i: self._pending[i].order))
-                wait_s = min(2 * wait_s, LONGEST_PROBE_S)
-                asked = now
+                if now - self._link.heard_at >= wait_s:  # else there was a heartbeat
+                    self._link.flush()
+                    self._ask(min(self._pending, key=lambda i: self._pending[i].order))
+                    wait_s = min(2 * wait_s, LONGEST_PROBE_S)
+                    asked = now
                 continue
-            asked = heard = now
+            asked = now
             wait_s = self._probe_s
             if frame.kind == m.RESULT.kind:
                 result = self._take(frame)

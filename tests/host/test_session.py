@@ -185,3 +185,22 @@ def test_stop_ends_the_server(micropython):
         Session(link).stop()
         with pytest.raises(LinkError):
             Session(link, hello_s=3)
+
+
+def test_a_device_that_computes_for_long_gives_signs_of_life(micropython, monkeypatch):
+    shape = ((28, 28, 3), [(networks.CONV, 1, 0, 48)] * 4 + [(networks.DENSE, 0, 0, 4)])
+    monkeypatch.setitem(networks.NETWORKS, "long", shape)
+    raw, images = small("long", 1)
+    with UnixPort(micropython) as link:
+        session = Session(link, timeout_s=20)
+        session.program(raw, WriteConfig(kernel="python"))
+        beats = []
+        original = link.receive
+
+        def receive(timeout_s):
+            beats.append(link.heard_at)
+            return original(timeout_s)
+
+        link.receive = receive
+        [result] = session.classify(images)
+    assert len(set(beats)) > min(3, result.device_us // 2_000_000)

@@ -31,6 +31,7 @@ except ImportError:  # then the model's own CRC-32 has to do
 
 MAX_SLOTS = 8
 _HEADROOM = 8192  # bytes of heap that slots leave alone
+_BEAT_MS = 1000
 _REPEATS = 64  # a frame this far behind the newest is a late copy
 _RESULT_BYTES = m.RESULT.size
 _IMAGE_AT = BODY_AT + m.IMAGE_DATA.size
@@ -43,6 +44,23 @@ class RefusedError(MtjkitError):
     def __init__(self, code: int, text: str):
         super().__init__(text)
         self.code = code
+
+
+class Beating:
+    """A kernel that calls `beat` at every layer: see mtjkit_device.engine for the interface."""
+
+    def __init__(self, kernel, beat):
+        self._beat = beat
+        self._seed = kernel.seed
+        self.layer_map = kernel.layer_map
+        self.layer_scores = kernel.layer_scores
+        self.write = kernel.write
+        self.program = kernel.program
+        self.erase = kernel.erase
+
+    def seed(self, state, key, image, place):
+        self._beat()
+        self._seed(state, key, image, place)
 
 
 class Server:
@@ -60,6 +78,7 @@ class Server:
         self._expected = 0
         self._greeted = False
         self._running = True
+        self._beat_at = time.ticks_ms()
         self._boot = board.boot_number()
         self._hash = bytes(32)
         self._model = None
@@ -234,6 +253,13 @@ class Server:
                 raise RefusedError(m.BAD_MODEL, str(error))
         self._reply(m.DONE, seq)
 
+    def _beat(self) -> None:
+        """Between two layers: tell the host, every second, that this device is alive."""
+        now = time.ticks_ms()
+        if time.ticks_diff(now, self._beat_at) >= _BEAT_MS:
+            self._beat_at = now
+            self._reply(m.ACK, self._expected)
+
     def _missing(self, index: int, offset: int, size: int) -> None:
         struct.pack_into(m.MISSING.format, self._out, BODY_AT, index, offset, size)
         self._send(m.MISSING, m.MISSING.size)
@@ -275,6 +301,7 @@ class Server:
             if needed > free:
                 raise MemoryError
             self._engine = Engine(self._model, kernel)
+            self._engine._kernel = Beating(self._engine._kernel, self._beat)
             room = (board.free_bytes() - _HEADROOM) // slot_bytes
             for _ in range(min(MAX_SLOTS, max(1, room))):
                 self._slots.append(Slot(size, self._model.classes, self._line.chunk, copy))
@@ -332,6 +359,7 @@ class Server:
 
     def _compute(self, slot) -> None:
         engine = self._engine
+        self._beat_at = time.ticks_ms()
         start = time.ticks_us()
         engine.run(slot.data, slot.index)
         slot.take(time.ticks_diff(time.ticks_us(), start), engine.counts, engine.scores)
