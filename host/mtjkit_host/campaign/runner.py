@@ -203,7 +203,7 @@ def _over(began: float, limit_s: float) -> bool:
 def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
     """A pool of single-threaded processes that are gone when this ends, however it ends."""
     before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))  # what a BLAS reads when it is loaded
+    os.environ.update(dict.fromkeys(_THREADS, "1"))  # what BLAS and torch read on loading
     pool = ProcessPoolExecutor(workers, get_context("spawn"), worker.start)
     try:
         yield pool

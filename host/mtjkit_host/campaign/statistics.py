@@ -33,7 +33,7 @@ class Mean:
 
 
 def t_quantile(freedom: int) -> float:
-    """Return the 97.5 % quantile of Student's t distribution, to 3e-5."""
+    """Return the 97.5 % quantile of Student's t distribution, to 1e-4."""
     if freedom <= len(_T):
         return _T[freedom - 1]
     # Abramowitz and Stegun 26.7.5, two terms.

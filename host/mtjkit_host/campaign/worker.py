@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import signal
 import threading
 import time
 from dataclasses import asdict
@@ -28,16 +29,9 @@ _TRACED = 50
 
 
 def start() -> None:
-    """Make this process a worker: one thread, silent on Ctrl-C, gone when its parent is."""
-    import signal
-
+    """Make this process a worker: silent on Ctrl-C, gone when its parent is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_leave_with_parent, daemon=True).start()
-    try:
-        import torch
-    except ModuleNotFoundError:  # binary nets do without it
-        return
-    torch.set_num_threads(1)
 
 
 def _leave_with_parent() -> None:

@@ -1,0 +1,118 @@
+"""Campaign files: the carried ones, and every way to get one wrong."""
+
+import pytest
+from mtjkit_core.errors import ConfigError
+from mtjkit_host.campaign import Campaign, NetEntry, Rrmse, load_campaign
+from mtjkit_host.campaign.points import points_of
+
+GOOD = """
+rates = [1e-3, 0.1]
+repeats = 2
+images = 20
+errors = ["flip", "keep"]
+[rrmse]
+images = 10
+repeats = 1
+rates = [0.1]
+[[nets]]
+label = "A"
+model = "a"
+[[nets]]
+label = "B"
+model = ["b", "c"]
+paper = "Fxp8"
+"""
+
+
+def test_carried_campaigns_are_good():
+    whole = load_campaign("paper")
+    assert [net.paper for net in whole.nets] == ["Binary", "Binary_x3", "Fxp8", "Fxp16", "Fxp32"]
+    assert (len(whole.rates), whole.repeats, whole.images) == (20, 10, 10000)
+    assert whole.rates[0] == 1e-8
+    assert whole.rates[-1] == 0.5
+    assert whole.rrmse.images == 1000
+    assert load_campaign("reproduce").nets[-1].model == ("binary-paper",)
+    assert load_campaign("quick").images == 500
+
+
+def test_a_file_gives_its_campaign(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    campaign = load_campaign(path)
+    assert campaign == Campaign(
+        name="mine",
+        nets=(NetEntry("A", ("a",)), NetEntry("B", ("b", "c"), "Fxp8")),
+        rates=(1e-3, 0.1),
+        errors=("flip", "keep"),
+        repeats=2,
+        images=20,
+        rrmse=Rrmse(10, 1, (0.1,)),
+    )
+    assert campaign.text == GOOD
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("rates = [1e-3, 0.1]", "rates = [", "not valid TOML"),
+        ("rates = [1e-3, 0.1]", "", "needs"),
+        ("rates = [1e-3, 0.1]", "rates = [0.1, 1e-3]", "ascend"),
+        ("rates = [1e-3, 0.1]", "rates = [0, 0.1]", "above 0"),
+        ("rates = [1e-3, 0.1]", "rates = [0.1, 1.5]", "up to 1"),
+        ("rates = [1e-3, 0.1]", "rates = []", "rates"),
+        ("rates = [1e-3, 0.1]", "rates = ['many']", "numbers"),
+        ("rates = [1e-3, 0.1]", "rates = 0.1", "rates cannot be"),
+        ("repeats = 2", "repeats = 0", "repeats"),
+        ("repeats = 2", "repeats = true", "repeats cannot be"),
+        ("repeats = 2", "repeat = 2", "repeat is unknown"),
+        ("repeats = 2", "seed = -1", "seed"),
+        ("repeats = 2", "name = 'a/b'", "name"),
+        ("repeats = 2", "memories = ['disk']", "memories"),
+        ("repeats = 2", "text = 'x'", "text"),
+        ("images = 20", "images = 'all'", "images cannot be"),
+        ('"keep"]', '"burn"]', "errors are of"),
+        ("images = 10\n", "images = 1\n", "rrmse.images"),
+        ("[rrmse]", "[rrms]", "rrms is unknown"),
+        ('label = "A"', 'label = "B"', "label of its own"),
+        ('label = "A"', "label = 3", "label cannot be"),
+        ('model = "a"', "", "needs"),
+        ("[[nets]]", "[nets]", "TOML"),
+    ],
+)
+def test_wrong_files_end_in_one_line(tmp_path, old, new, message):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD.replace(old, new))
+    with pytest.raises(ConfigError, match=message) as caught:
+        load_campaign(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_name_lists_the_carried_ones():
+    with pytest.raises(ConfigError, match=r"paper, quick, reproduce"):
+        load_campaign("papers")
+
+
+def test_points_have_seeds_of_their_own(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    campaign = load_campaign(path)
+    points = points_of(campaign, {"A": "1", "B": "2"}, {20: "x", 10: "y"})
+    # 2 nets x (1 error-free + 2 memories x 2 kinds x (2 rates x 2 repeats + 1 RRMSE))
+    assert len(points) == 2 * (1 + 2 * 2 * (2 * 2 + 1))
+    assert len({point.id for point in points}) == len({point.seed for point in points}) == 42
+    assert all(0 <= point.seed < 1 << 64 for point in points)
+    repeats = [point.repeat for point in points]
+    assert repeats == sorted(repeats)  # stopped early, a campaign has every curve
+    other = points_of(campaign, {"A": "1", "B": "3"}, {20: "x", 10: "y"})
+    same = {point.id for point in points} & {point.id for point in other}
+    assert same == {point.id for point in points if point.net == "A"}
+    assert [p.id for p in points_of(campaign, {"A": "1"}, {20: "x", 10: "y"})] == [
+        point.id for point in points if point.net == "A"
+    ]
+
+
+def test_a_point_s_seed_is_locked():
+    campaign = Campaign("c", (NetEntry("A", ("a",)),), (0.1,), repeats=1, images=5)
+    points = points_of(campaign, {"A": "0" * 64}, {5: "1" * 64})
+    seeds = ["b9b99bf5808d2223", "34a9d584bb52c5d0", "c9f7cdf5aef41271"]
+    assert [f"{point.seed:016x}" for point in points] == seeds
