@@ -8,7 +8,7 @@ import sys
 
 import micropython
 
-sys.path.extend(sys.argv[1:])
+sys.path.extend(sys.argv[1:])  # none where they are there already
 import networks
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.footprint import ram_bytes

@@ -1,0 +1,62 @@
+"""The engine's tests on an emulated Cortex-M3 and M7: viper on 32 bits, Thumb assembler.
+
+They need QEMU and the firmware that `invoke firmware --board mps2-an385` builds.
+"""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from mtjkit_core.errors import ConfigError
+from mtjkit_host.board_firmware import find_firmware
+from mtjkit_host.emulators import MACHINES, qemu
+
+ROOT = Path(__file__).parents[2]
+LIB = ROOT / "firmware/micropython/lib"
+SCRIPT = """\
+import gc, sys
+sys.path.append("/rom/lib")
+gc.threshold(50000)
+import test_engine
+print(test_engine.kernels())
+test_engine.test_runs_match_the_vectors()
+test_engine.test_programmed_weights_match_the_vectors()
+test_engine.test_writes_leave_the_cells_behind_the_map_alone()
+import no_allocation
+print("done")
+"""
+
+
+def mpremote(*arguments):
+    command = [sys.executable, "-m", "mpremote", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_kernels_match_the_vectors(machine, tmp_path):
+    pytest.importorskip("mpremote")
+    try:
+        firmware = find_firmware(machine)
+        emulator = qemu(machine, firmware, tmp_path / "rom.img")
+    except ConfigError as error:
+        pytest.skip(str(error))
+    lib = tmp_path / "tree" / "lib"
+    for package in ("mtjkit_core", "mtjkit_device"):
+        shutil.copytree(LIB / package, lib / package, ignore=shutil.ignore_patterns("__pycache__"))
+    for path in (ROOT / "tests/vectors").glob("*"):
+        if path.suffix in (".py", ".json"):
+            shutil.copy(path, lib)
+    for name in ("test_engine.py", "no_allocation.py"):
+        shutil.copy(ROOT / "tests/device" / name, lib)
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT)
+    rom = ["--no-mpy", "-o", str(tmp_path / "rom.img"), "build", str(lib.parent)]
+    mpremote("romfs", *rom)
+    with emulator as port:
+        out = mpremote("connect", port, "run", str(script))
+    assert "'asm_thumb', 'viper'" in out
+    assert out.split()[-1] == "done"
