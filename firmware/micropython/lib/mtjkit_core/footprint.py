@@ -5,6 +5,8 @@ Here and not on the device's side, so that the export can print it beforehand.
 
 from array import array
 
+from mtjkit_core.model import CONV
+
 _LIMITS = 32  # words of a job before its limits: see mtjkit_device.viper_layers
 
 
@@ -62,14 +64,28 @@ def job_words(model) -> int:
     return _LIMITS + limits
 
 
+def native_words(model) -> int:
+    """Words of the C kernel's scratch memory: tables of the first layer, or one output's windows.
+    (On x86-64 with AVX2 it also repacks the weights; that is not counted.)"""
+    words = 160 * model.layers[0].row_words
+    for layer in model.layers[1:]:
+        if layer.kind == CONV:
+            words = max(words, layer.row_words << (layer.padding + 2 * layer.pool))
+    return words
+
+
 def ram_bytes(model, kernel: str) -> int:
     """Bytes of heap that mtjkit_device.engine.Engine allocates for a model, without code.
 
     Two halves, the intended output of one layer, scores and streams; but for the kernel `python`
-    the tables of a layer too. Small objects are counted roughly, at 32-bit sizes.
+    also what one layer's inner loops need. Small objects are counted roughly, at 32-bit sizes.
     """
     even, odd = model.half_words
     words = even + odd + max(even, odd) + model.classes + 64
     if kernel != "python":
-        words += work_words(model) + job_words(model) + 32 * len(model.layers)
+        words += 32 * len(model.layers)
+    if kernel == "native":
+        words += native_words(model)
+    elif kernel != "python":
+        words += work_words(model) + job_words(model)
     return 4 * words
