@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import platform
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -94,7 +95,16 @@ def _compiler_missing(architecture: str) -> str | None:
     """What is missing to compile for an architecture; None if nothing is."""
     if architecture == "x64" and platform.machine().lower() not in ("x86_64", "amd64"):
         return "this is no x86-64 machine"
-    for tool in ("make", COMPILERS[architecture]):
+    compiler = COMPILERS[architecture]
+    for tool in ("make", compiler):
         if not shutil.which(tool):
             return f"{tool} is missing"
+    probes = ([compiler, "-E", "-", *flags] for flags in ([], ["--specs=picolibc.specs"]))
+    if not any(_succeeds(probe, "#include <assert.h>\n") for probe in probes):
+        return f"{compiler} has no C library (newlib or picolibc)"
     return None
+
+
+def _succeeds(command: list[str], text: str) -> bool:
+    done = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
+    return done.returncode == 0
