@@ -104,6 +104,24 @@ def run(c: Context, port: str, **options: str | None) -> None:
     _report(run_port(parse_options(**options), port))
 
 
+@run_command(help={"machine": "mps2-an385 (Cortex-M3) or mps2-an500 (Cortex-M7)"})
+def run_qemu(c: Context, machine: str = "mps2-an385", **options: str | None) -> None:
+    """Classify images on an emulated Cortex-M board (QEMU), flashed as a real one is."""
+    from mtjkit_host.board_run import run_qemu as run
+    from mtjkit_host.options import parse_options
+
+    _report(run(parse_options(**options), machine))
+
+
+@run_command()
+def run_pico(c: Context, **options: str | None) -> None:
+    """Classify images on an emulated Raspberry Pi Pico (slow: only a few images)."""
+    from mtjkit_host.board_run import run_pico as run
+    from mtjkit_host.options import parse_options
+
+    _report(run(parse_options(**options)))
+
+
 @command(
     help={
         "net": "binary, binary_x3, fxp8, fxp16 or fxp32, and -paper, -half, -small or -tiny",
@@ -155,9 +173,10 @@ def train(
 @command(
     help={
         "run": "folder of a training run; default build/train/binary-small",
-        "output": "model file to write; default build/NET.mtjb",
-        "name": "name stored in the file; default the net's",
+        "output": "file to write; default build/NET.mtjb or build/NET.tflite",
+        "name": "name stored in an .mtjb file; default the net's",
         "best": "take the epoch with the best test accuracy instead of the last one",
+        "format": "mtjb (default; binary nets) or tflite (the Fxp8 net, int8)",
     }
 )
 def export(
@@ -166,14 +185,12 @@ def export(
     output: str | None = None,
     name: str | None = None,
     best: bool = False,
+    format: str = "mtjb",
 ) -> None:
-    """Fold a trained binary net into a bit-packed model file (needs torch)."""
-    from mtjkit_export.report import summary
+    """Turn a trained net into a deployable file: bit-packed, or TFLite (needs torch)."""
     from mtjkit_host.train.command import export_run
 
-    path, model = export_run(run, output, name, best)
-    print(summary(model))
-    print(f"wrote {path}")
+    print(export_run(run, output, name, best, format))
 
 
 @command(positional=["model"], help={"model": "model file (.mtjb)"})
@@ -183,6 +200,151 @@ def info(c: Context, model: str) -> None:
     from mtjkit_export.report import summary
 
     print(summary(load(model)))
+
+
+@command(
+    help={
+        "port": "serial port: /dev/ttyACM0, a pty, socket://HOST:PORT; auto finds the only board",
+        "model": "model file (.mtjb) that must fit the board; default: the carried one",
+        "kernel": "kernel that the model shall run with; default auto",
+    }
+)
+def flash(c: Context, port: str, model: str | None = None, kernel: str = "auto") -> None:
+    """Put the firmware on a MicroPython board, copying only what changed, and check it."""
+    from mtjkit_export.reader import load
+    from mtjkit_host.flash import flash as run_flash
+    from mtjkit_host.flash import report
+    from mtjkit_host.options import CARRIED_MODEL, KERNELS
+    from mtjkit_host.parse import choice
+
+    choice("--kernel", kernel, KERNELS)
+    done = run_flash(port, bytes(load(model or CARRIED_MODEL).data), kernel)
+    print(report(done))
+
+
+@command(
+    help={
+        "board": "mps2-an385, mps2-an500 or pico: build its MicroPython, for an emulator",
+        "arch": "x64, armv6m, armv7m, ...: build the native kernels for it; default: all possible",
+        "heap": "bytes of the emulated MPS2 board's heap; default 1048576",
+    }
+)
+def firmware(
+    c: Context, board: str | None = None, arch: str | None = None, heap: str | None = None
+) -> None:
+    """Build the native kernels (.mpy), or the firmware of an emulated board, from source."""
+    from mtjkit_host.board_firmware import HEAP_BYTES, build_firmware
+    from mtjkit_host.firmware import build_native, buildable
+    from mtjkit_host.parse import whole
+
+    if board is not None:
+        size = HEAP_BYTES if heap is None else whole("--heap", heap, 65536, 1 << 24)
+        print(build_firmware(board, size))
+        return
+    for architecture in [arch] if arch else buildable():
+        print(build_native(architecture))
+
+
+@command(
+    help={
+        "campaign": "TOML file, or the name of a carried one: paper, reproduce, quick",
+        "data": "folder with CIFAR-10's binary files",
+        "models": "folder where nets are looked for; may be given several times",
+        "output": "folder of results and report; default build/campaigns/NAME",
+        "workers": "processes; default one for each core",
+    },
+    positional=["campaign"],
+    iterable=["models"],
+)
+def campaign(
+    c: Context,
+    campaign: str,
+    data: str,
+    models: list[str],
+    output: str | None = None,
+    workers: str = "0",
+) -> None:
+    """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
+    from mtjkit_host.campaign import print_tables, run_campaign, write_report
+    from mtjkit_host.parse import whole
+
+    result = run_campaign(
+        campaign,
+        data=data,
+        models=models,
+        out=output,
+        workers=whole("--workers", workers, 0, 256),
+    )
+    print_tables(result)
+    print(f"report: {write_report(result)}")
+
+
+@command(
+    help={
+        "quick": "a look in minutes: few images, rates and repeats",
+        "data": "CIFAR-10's binary files; default: the 500 carried test images",
+        "models": "folder where nets are looked for; may be given several times",
+        "output": "folder of results and report; default build/reproduce",
+    },
+    iterable=["models"],
+)
+def reproduce(
+    c: Context,
+    models: list[str],
+    quick: bool = False,
+    data: str | None = None,
+    output: str | None = None,
+) -> None:
+    """Regenerate the paper's Table 1, Figs. 7-10 and Table 2 beside the paper's values."""
+    from mtjkit_host.campaign import print_tables
+    from mtjkit_host.campaign import reproduce as run_reproduce
+
+    done = run_reproduce(quick, data=data, models=models, out=output)
+    print_tables(done.result)
+    print(f"report: {done.report}")
+
+
+@command(
+    help={
+        "images": "how many; default 10000",
+        "rate": "probability that a byte is struck, 0..0.01; default 0.001",
+        "seed": "seed of the faults; default 0",
+        "json": "write the result to this file",
+    }
+)
+def soak(
+    c: Context,
+    images: str = "10000",
+    rate: str = "0.001",
+    seed: str = "0",
+    json: str | None = None,
+) -> None:
+    """Classify over a line that loses and garbles bytes while the device is killed at random."""
+    from mtjkit_host.parse import number, whole
+    from mtjkit_host.soak import report
+    from mtjkit_host.soak import soak as run_soak
+
+    result = run_soak(
+        whole("--images", images, 1, 1 << 30),
+        Path(json) if json else None,
+        number("--rate", rate),
+        seed=whole("--seed", seed, 0, 2**63 - 1),
+    )
+    print(report(result))
+
+
+@command(
+    help={
+        "only": "twin or device; default both",
+        "json": "write the result to this file",
+        "rounds": "how often everything is timed; default 9",
+    }
+)
+def bench(c: Context, only: str | None = None, json: str | None = None, rounds: str = "9") -> None:
+    """Measure speed: what is compared runs interleaved in one run (the twin's needs torch)."""
+    from mtjkit_host.bench.command import run_bench
+
+    print(run_bench(only, json, rounds))
 
 
 @command()

@@ -7,13 +7,18 @@ from typing import Any
 
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
+from mtjkit_export.report import summary
 from mtjkit_export.writer import save
 
 from mtjkit_host import parse
+from mtjkit_host.fixed import FixedNet
 from mtjkit_host.train.config import PRECISIONS, TrainConfig
 from mtjkit_host.train.network import to_network
 from mtjkit_host.train.spec import NetSpec
 from mtjkit_host.train.state import load_net
+
+
+FORMATS = ("mtjb", "tflite")
 
 
 def parse_training(
@@ -58,24 +63,40 @@ def parse_training(
 
 
 def export_run(
-    run: str, output: str | None = None, name: str | None = None, best: bool = False
-) -> tuple[Path, Model]:
-    """Fold a training run's net and write it as a model file.
+    run: str,
+    output: str | None = None,
+    name: str | None = None,
+    best: bool = False,
+    format: str = "mtjb",
+) -> str:
+    """Write a training run's net as a deployable file.
 
     Args:
         run: folder of the run.
-        output: file to write; default build/NET.mtjb.
-        name: stored in the file; default the net's own.
+        output: file to write; default build/NET.mtjb or build/NET.tflite.
+        name: stored in an .mtjb file; default the net's own.
         best: take the epoch with the best test accuracy instead of the last one.
+        format: mtjb (binary nets) or tflite (the Fxp8 net, int8).
 
     Returns:
-        The file and the model in it.
+        What was written, as text.
 
     Raises:
-        ConfigError, FormatError: the run holds no binary net, or the file cannot be written.
+        ConfigError, FormatError: the run holds no net of this format, or the file cannot be
+            written.
     """
+    parse.choice("--format", format, FORMATS)
     net = load_net(Path(run), "best" if best else "last")
+    path = Path(output or f"build/{net.spec.name}.{format}")
+    if format == "tflite":
+        try:
+            from mtjkit_export.tflite import export_tflite
+        except ModuleNotFoundError as error:
+            raise ConfigError(f"{error.name} is missing: pip install -e '.[tflite]'") from None
+
+        data = export_tflite(FixedNet.from_net(net), path)
+        return f"wrote {path}, {len(data):,} bytes"
     if not net.spec.binary:
-        raise ConfigError(f"{net.spec.name} is no binary net: a .mtjb file holds binary nets only")
-    path = Path(output or f"build/{net.spec.name}.mtjb")
-    return path, Model(save(to_network(net, name), path))
+        raise ConfigError(f"{net.spec.name} is no binary net, which is what a .mtjb file holds")
+    model = Model(save(to_network(net, name), path))
+    return f"{summary(model)}\nwrote {path}"
