@@ -116,6 +116,14 @@ def test_weights_that_are_read_only_are_not_written():
     assert "read-only" in refused(made.program, 0, 1 << 31, 0)
 
 
+def test_a_misaligned_model_is_refused():
+    data = networks.build("thin")
+    shifted = memoryview(bytearray(1) + data)[1:]
+    for kernel in kernels():
+        if kernel != "python":
+            assert "multiple of 4" in refused(engine.Engine, Model(shifted), kernel)
+
+
 def test_ram_is_known_beforehand():
     # The buffers alone, for the reference: 4 bytes a word of two halves, a map, scores, streams.
     model = Model(networks.build("pooled"))

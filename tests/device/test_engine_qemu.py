@@ -24,6 +24,7 @@ print(test_engine.kernels())
 test_engine.test_runs_match_the_vectors()
 test_engine.test_programmed_weights_match_the_vectors()
 test_engine.test_writes_leave_the_cells_behind_the_map_alone()
+test_engine.test_a_misaligned_model_is_refused()
 import no_allocation
 print("done")
 """

@@ -1,4 +1,8 @@
-"""The inner loop of hidden layers in Thumb assembler: ARMv6-M instructions, so any Cortex-M."""
+"""The inner loop of hidden layers in Thumb assembler.
+
+ARMv6-M instructions throughout, so that it runs on every Cortex-M: what MicroPython's assembler
+offers beyond them on ARMv7-M (movw, division, clz) would not shorten the loop.
+"""
 
 # ruff: noqa: F821  (registers and instructions)
 

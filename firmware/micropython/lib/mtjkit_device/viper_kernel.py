@@ -1,5 +1,6 @@
 """What the kernels viper and asm_thumb share: all but the inner loops."""
 
+from mtjkit_core.errors import ConfigError
 from mtjkit_core.footprint import geometry, job_words, work_words
 
 from mtjkit_device import viper_layers, viper_memory
@@ -10,6 +11,9 @@ class ViperKernel:
     and `write` (see viper_memory)."""
 
     def __init__(self, model, pairs, rows, write):
+        # A Cortex-M0 faults on words at other addresses.
+        if viper_memory.misaligned(model.data):
+            raise ConfigError("the model does not lie at a multiple of 4: copy it into RAM")
         self._pairs = pairs
         self._rows = rows
         self._write = write

@@ -148,6 +148,12 @@ def write(
 
 
 @micropython.viper
+def misaligned(data: ptr8) -> int:
+    """Bytes that `data` lies beyond a multiple of 4."""
+    return int(data) & 3
+
+
+@micropython.viper
 def erase(cells: ptr32, words: int):
     """Put all cells into the P state (0)."""
     # No cells[w]: MicroPython 1.25 and 1.26 on Arm spoil an index that is kept in a register.
