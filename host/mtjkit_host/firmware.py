@@ -26,17 +26,24 @@ COMPILERS = {
     "armv6m": "arm-none-eabi-gcc",
     "armv7m": "arm-none-eabi-gcc",
     "armv7emsp": "arm-none-eabi-gcc",
-    "armv7emdp": "arm-none-eabi-gcc",
     "xtensawin": "xtensa-esp32-elf-gcc",
     "rv32imc": "riscv64-unknown-elf-gcc",
 }
 """Architectures as MicroPython names them, and the compiler of each."""
+_THUMB = ("armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp")  # one loads those before it too
 
 
 def find_native(architecture: str) -> Path | None:
-    """The native module of an architecture, built from the present sources; None if it is not."""
-    path = _folder(architecture) / MODULE
-    return path if path.is_file() else None
+    """The native module for a board, built from the present sources; None if it is not.
+
+    Args:
+        architecture: of the board's processor, as sys.implementation._mpy names it.
+    """
+    loadable = [architecture]
+    if architecture in _THUMB:
+        loadable = list(reversed(_THUMB[: _THUMB.index(architecture) + 1]))
+    paths = [_folder(name) / MODULE for name in loadable]
+    return next((path for path in paths if path.is_file()), None)
 
 
 def buildable() -> list[str]:
@@ -57,9 +64,9 @@ def build_native(architecture: str) -> Path:
     if architecture not in COMPILERS:
         known = ", ".join(COMPILERS)
         raise ConfigError(f"architecture {architecture!r} is unknown: one of {known}")
-    built = find_native(architecture)
-    if built is not None:
-        return built
+    folder = _folder(architecture)
+    if (folder / MODULE).is_file():
+        return folder / MODULE
     if not SOURCE.is_dir():
         raise ConfigError(
             "native modules are built in a clone of the project: `git clone` it first"
@@ -71,7 +78,6 @@ def build_native(architecture: str) -> Path:
         if importlib.util.find_spec(package) is None:
             raise ConfigError(f"{name} is missing, needed to link {MODULE}: pip install {name}")
     tree = micropython_tree()
-    folder = _folder(architecture)
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Built aside and renamed, so that a half is never found.
     with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as work:

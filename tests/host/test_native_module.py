@@ -27,9 +27,15 @@ def build(architecture):
 
 @pytest.mark.parametrize(
     ("architecture", "code"),
-    [("x64", 2), ("armv6m", 4), ("armv7m", 5), ("armv7emsp", 7), ("armv7emdp", 8),
-     ("xtensawin", 10), ("rv32imc", 11)],
-)  # fmt: skip
+    [
+        ("x64", 2),
+        ("armv6m", 4),
+        ("armv7m", 5),
+        ("armv7emsp", 7),
+        ("xtensawin", 10),
+        ("rv32imc", 11),
+    ],
+)
 def test_it_is_built_for_the_architecture(architecture, code):
     path = build(architecture)
     header = path.read_bytes()[:3]
@@ -44,6 +50,13 @@ def test_a_build_of_other_sources_is_not_found():
     with (firmware.SOURCE / "kernels.c").open("a") as source:
         source.write("/* changed */\n")
     assert firmware.find_native("x64") is None
+
+
+def test_a_thumb_board_takes_what_smaller_cores_run():
+    path = build("armv7m")
+    assert firmware.find_native("armv6m") is None
+    assert firmware.find_native("armv7emdp") == path
+    assert firmware.find_native("xtensawin") is None
 
 
 def test_sources_that_do_not_compile_leave_nothing_behind():
