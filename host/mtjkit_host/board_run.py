@@ -9,7 +9,8 @@ from pathlib import Path
 
 from mtjkit_host import emulators
 from mtjkit_host.board_firmware import HEAP_BYTES, find_firmware
-from mtjkit_host.flash import MODEL_NAME, Progress, flash
+from mtjkit_host.boards import Progress
+from mtjkit_host.flash import MODEL_NAME, flash
 from mtjkit_host.options import RunOptions
 from mtjkit_host.result import Result
 from mtjkit_host.romfs import romfs_image

@@ -19,7 +19,7 @@ from mtjkit_core.frames import MAX_FRAME, pack
 
 from mtjkit_host.link import Link
 
-AGENT = Path(__file__).resolve().parents[2] / "firmware" / "micropython" / "agent.py"
+AGENTS = Path(__file__).resolve().parents[2] / "firmware" / "micropython"
 ARCHITECTURES = (
     "", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "xtensa",
     "xtensawin", "rv32imc",
@@ -28,6 +28,9 @@ _FLOW_CONTROLLED = ("qemu", "rp2")  # an emulator, USB: they take a long chunk a
 _CHUNK, _LONG_CHUNK = 144, 3072  # bytes; 144 are 192 characters
 _ANSWER_S = 60.0  # an emulated Pico is slow
 _PROMPT_S = 6.0
+
+Progress = Callable[[str, int, int], None]
+"""Called with (what, bytes sent, bytes in all)."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,9 @@ class Board:
 
     def __init__(self, port: str, wait_s: float = 20.0) -> None:
         try:
-            from mpremote.transport_serial import SerialTransport
+            from mpremote.transport_serial import (  # type: ignore[import-untyped]
+                SerialTransport,
+            )
         except ImportError:
             raise ConfigError("mpremote is missing: pip install 'mtjkit[board]'") from None
         self.port = port
@@ -102,13 +107,28 @@ class Board:
             raise
         try:
             self._to_prompt(wait_s)
-            if not AGENT.is_file():
-                raise ConfigError("boards are flashed from a clone of the project")
-            self.execute(AGENT.read_text(encoding="utf-8"))
+            self.load("agent")
             self.info = self._describe()
         except BaseException:
             self.close()
             raise
+
+    def load(self, agent: str) -> None:
+        """Send one of firmware/micropython's agents, without its comments.
+
+        Raises:
+            ConfigError: mtjkit was installed without its firmware.
+        """
+        path = AGENTS / f"{agent}.py"
+        if not path.is_file():
+            raise ConfigError("boards are flashed from a clone of the project")
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)) and (
+                ast.get_docstring(node) is not None
+            ):
+                node.body = node.body[1:]
+        self.execute(ast.unparse(tree))
 
     def execute(self, code: str) -> bytes:
         """Run code on the board; returns what it prints.
@@ -128,15 +148,17 @@ class Board:
         with self._translated():
             return ast.literal_eval(printed.strip())
 
-    def send(
-        self, call: str, data: bytes, progress: Callable[[int, int], None] | None = None
-    ) -> None:
+    def digests(self, paths: list[str]) -> list[str]:
+        """SHA-256 of files as hexadecimal; "" where there is none."""
+        return self.execute(f"digests(*{paths!r})").decode().split("\r\n")[: len(paths)]
+
+    def send(self, call: str, contents: dict[str, bytes], progress: Progress | None = None) -> None:
         """Have the agent receive data.
 
         Args:
-            call: the call, with {size} and {chunk} for its last two arguments.
-            data: what it receives.
-            progress: called with (bytes sent, bytes in all).
+            call: the call; {chunk} in it stands for the bytes that are sent at once.
+            contents: what it receives, one after the other, with names for `progress`.
+            progress: called with (name, bytes sent, bytes in all).
 
         Raises:
             LinkError: the board refuses or falls silent.
@@ -144,15 +166,16 @@ class Board:
         chunk = _LONG_CHUNK if self.info.platform in _FLOW_CONTROLLED else _CHUNK
         with self._translated():
             transport = self._transport
-            transport.exec_raw_no_follow(call.format(size=len(data), chunk=chunk))
-            for at in range(0, len(data), chunk):
-                transport.serial.write(base64.b64encode(data[at : at + chunk]))
-                answer = transport.serial.read(1)
-                if answer != b"+":
-                    rest = transport.read_until(1, b"\x04>", timeout=1) if answer else b""
-                    raise LinkError(f"{self.port}: {_last_line(answer + rest)}")
-                if progress:
-                    progress(min(at + chunk, len(data)), len(data))
+            transport.exec_raw_no_follow(call.replace("{chunk}", str(chunk)))
+            for name, data in contents.items():
+                for at in range(0, len(data), chunk):
+                    transport.serial.write(base64.b64encode(data[at : at + chunk]))
+                    answer = transport.serial.read(1)
+                    if answer != b"+":
+                        rest = transport.read_until(1, b"\x04>", timeout=1) if answer else b""
+                        raise LinkError(f"{self.port}: {_last_line(answer + rest)}")
+                    if progress:
+                        progress(name, min(at + chunk, len(data)), len(data))
             _, error = transport.follow(_ANSWER_S)
             if error:
                 raise LinkError(f"{self.port}: {_last_line(error)}")
@@ -183,7 +206,7 @@ class Board:
 
     def _to_prompt(self, wait_s: float) -> None:
         """Enter the raw REPL, whatever runs, and soft-reset there: main.py does not start."""
-        from mpremote.transport import TransportError
+        from mpremote.transport import TransportError  # type: ignore[import-untyped]
 
         serial = self._transport.serial
         serial.timeout = _ANSWER_S

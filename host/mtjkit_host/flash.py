@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import tempfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +17,7 @@ from mtjkit_core.footprint import ram_bytes
 from mtjkit_core.model import Model
 
 from mtjkit_host.board_firmware import mpy_cross
-from mtjkit_host.boards import Board, BoardInfo, resolve_port
+from mtjkit_host.boards import Board, BoardInfo, Progress, resolve_port
 from mtjkit_host.link import Link
 from mtjkit_host.peer import Info
 from mtjkit_host.romfs import romfs_image
@@ -31,9 +30,6 @@ MPY_VERSION = 6
 _LIB = "/lib"
 _BLOCK_BYTES = 4096  # what a small file takes on a board's file system
 _HEADROOM_BYTES = 12 * 1024  # of heap: the server's buffers, and what fragmentation loses
-
-Progress = Callable[[str, int, int], None]
-"""Called with (what, bytes sent, bytes in all)."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +79,7 @@ def flash(
         if mapped and model is not None:
             _write_model(board, model, progress)
         elif model is not None and board.info.mapped_model_bytes >= 0:
-            _write_rom(board, "", b"", progress)  # the server would run that one
+            _write_rom(board, bytes(16), progress)  # the server would run that one
         for path in stale:
             board.execute(f"os.remove({path!r})")
         _write_files(board, {path: files[path] for path in fresh}, progress)
@@ -182,7 +178,7 @@ def _stale(board: Board, files: dict[str, bytes]) -> list[str]:
 
 def _different(board: Board, files: dict[str, bytes]) -> list[str]:
     """Paths whose content on the board is another, or that are not there."""
-    there = board.evaluate(f"digests(*{tuple(files)!r})")
+    there = board.digests(list(files))
     return [
         path
         for (path, data), digest in zip(files.items(), there, strict=True)
@@ -191,13 +187,13 @@ def _different(board: Board, files: dict[str, bytes]) -> list[str]:
 
 
 def _write_files(board: Board, files: dict[str, bytes], progress: Progress | None) -> None:
+    if not files:
+        return
     folders = [_LIB, *(f"{_LIB}/{package}" for package in PACKAGES)]
+    sizes = [(path, len(data)) for path, data in files.items()]
     board.execute(f"make_folders(*{folders!r})")
-    for path, data in files.items():
-        call = f"receive_file({path!r}, {{size}}, {{chunk}})"
-        board.send(call, data, _named(progress, path))
-    if files:
-        _verify(board, files)
+    board.send(f"receive_files({{chunk}}, {sizes!r})", files, progress)
+    _verify(board, files)
 
 
 def _verify(board: Board, files: dict[str, bytes]) -> None:
@@ -208,15 +204,10 @@ def _verify(board: Board, files: dict[str, bytes]) -> None:
 def _write_model(board: Board, model: bytes, progress: Progress | None) -> None:
     there = {f"/rom/{MODEL_NAME}": model}
     if _different(board, there):
-        _write_rom(board, MODEL_NAME, model, progress)
-        board.execute("vfs.mount(vfs.VfsRom(_rom()), '/rom')")
+        _write_rom(board, romfs_image(MODEL_NAME, model), progress)
         _verify(board, there)
 
 
-def _write_rom(board: Board, name: str, data: bytes, progress: Progress | None) -> None:
-    image = romfs_image(name, data) if name else bytes(16)
-    board.send("receive_rom({size}, {chunk})", image, _named(progress, name or "read-only memory"))
-
-
-def _named(progress: Progress | None, what: str) -> Callable[[int, int], None] | None:
-    return (lambda done, size: progress(what, done, size)) if progress else None
+def _write_rom(board: Board, image: bytes, progress: Progress | None) -> None:
+    board.load("agent_rom")
+    board.send(f"receive_rom({{chunk}}, {len(image)})", {MODEL_NAME: image}, progress)

@@ -41,12 +41,13 @@ def micropython_tree() -> Path:
     return fetch_source("micropython", _MARK)
 
 
-def fetch_source(package: str, mark: Path) -> Path:
-    """Fetch and unpack one of Debian's source packages into the cache, once.
+def fetch_source(package: str, mark: Path, kind: str = "deb-src") -> Path:
+    """Fetch and unpack one of Debian's packages of sources into the cache, once.
 
     Args:
-        package: name of the source package.
+        package: its name.
         mark: a file inside the unpacked tree that tells it from a broken one.
+        kind: "deb-src" for a source package, "deb" for a binary package that holds sources.
 
     Raises:
         ConfigError: apt-get is missing, knows no Debian mirror, or fails.
@@ -60,7 +61,7 @@ def fetch_source(package: str, mark: Path) -> Path:
     place.parent.mkdir(parents=True, exist_ok=True)
     # Unpacked aside and renamed, so that a stopped download is never taken for a tree.
     with tempfile.TemporaryDirectory(dir=place.parent) as work:
-        tree = _apt_source(package, Path(work))
+        tree = _fetch(package, Path(work), kind)
         if not (tree / mark).is_file():
             raise ConfigError(f"{package} from Debian {SUITE} lacks {mark}; {_ADVICE}")
         place.mkdir(exist_ok=True)
@@ -70,8 +71,8 @@ def fetch_source(package: str, mark: Path) -> Path:
     return target
 
 
-def source_entry(apt: Path = _APT) -> tuple[str, str]:
-    """A deb-src entry for `SUITE`, made from the first Debian mirror that the machine itself uses.
+def source_entry(kind: str = "deb-src", apt: Path = _APT) -> tuple[str, str]:
+    """An apt entry for `SUITE`, made from the first Debian mirror that the machine itself uses.
 
     Returns:
         (name, text) of the sources file, with the same address, key and options.
@@ -88,13 +89,13 @@ def source_entry(apt: Path = _APT) -> tuple[str, str]:
                 kept = [x for x in lines if not re.match(r"(Types|Suites|Components):", x)]
                 uris = re.search(r"^URIs:\s*(\S+)", "\n".join(lines), re.M)
                 if uris and _is_mirror(uris[1]):
-                    head = ["Types: deb-src", f"Suites: {SUITE}", "Components: main"]
+                    head = [f"Types: {kind}", f"Suites: {SUITE}", "Components: main"]
                     return "mirror.sources", "\n".join([*head, *kept]) + "\n"
         elif path.suffix == ".list":
             for line in text.splitlines():
                 entry = re.match(r"\s*deb\s+(\[[^]]*\]\s+)?(\S+)\s", line)
                 if entry and _is_mirror(entry[2]):
-                    return "mirror.list", f"deb-src {entry[1] or ''}{entry[2]} {SUITE} main\n"
+                    return "mirror.list", f"{kind} {entry[1] or ''}{entry[2]} {SUITE} main\n"
     raise ConfigError(f"apt uses no Debian mirror here: {_ADVICE}")
 
 
@@ -103,24 +104,29 @@ def _is_mirror(uri: str) -> bool:
     return uri.rstrip("/").endswith("/debian") and "security" not in uri
 
 
-def _apt_source(package: str, work: Path) -> Path:
-    """Run apt-get update and source with lists of their own; the machine's stay as they are."""
-    name, text = source_entry()
+def _fetch(package: str, work: Path, kind: str) -> Path:
+    """Run apt-get with lists of its own (the machine's stay as they are); returns the tree."""
+    name, text = source_entry(kind)
+    unpacked = work / "unpacked"
     for folder in ("lists/partial", "cache/archives/partial", "unpacked"):
         (work / folder).mkdir(parents=True)
     (work / name).write_text(text, encoding="utf-8")
     apt = ["apt-get", "-q", "-o", f"Dir::Etc::SourceList={work / name}"]
     apt += ["-o", "Dir::Etc::SourceParts=-", "-o", f"Dir::State::Lists={work / 'lists'}"]
     apt += ["-o", f"Dir::Cache={work / 'cache'}", "-o", "APT::Sandbox::User="]
-    for arguments in (["update"], ["source", package]):
-        done = subprocess.run(
-            [*apt, *arguments], cwd=work / "unpacked", capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            problem = re.search(r"^E: .*", done.stderr, re.M)
-            why = problem[0] if problem else f"apt-get {arguments[0]} failed"
-            raise ConfigError(f"{package} cannot be fetched from Debian ({why}); {_ADVICE}")
-    trees = [p for p in (work / "unpacked").iterdir() if p.is_dir()]
+    _run([*apt, "update"], unpacked, package)
+    _run([*apt, "source" if kind == "deb-src" else "download", package], unpacked, package)
+    for archive in unpacked.glob("*.deb"):
+        _run(["dpkg-deb", "-x", str(archive), archive.stem], unpacked, package)
+    trees = [path for path in unpacked.iterdir() if path.is_dir()]
     if len(trees) != 1:
-        raise ConfigError(f"apt-get source {package} left {len(trees)} trees; {_ADVICE}")
+        raise ConfigError(f"Debian's {package} unpacks to {len(trees)} trees; {_ADVICE}")
     return trees[0]
+
+
+def _run(command: list[str], folder: Path, package: str) -> None:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        problem = re.search(r"^E: .*", done.stderr, re.M)
+        why = problem[0] if problem else f"{command[0]} failed"
+        raise ConfigError(f"{package} cannot be fetched from Debian ({why}); {_ADVICE}")

@@ -1,0 +1,2 @@
+# ruff: noqa: F821 (MicroPython gives a manifest its functions)
+freeze("$(PORT_DIR)/modules")

