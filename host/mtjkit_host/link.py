@@ -127,8 +127,9 @@ class Link:
     def close(self) -> None:
         """Close the port and end the reader."""
         self._closing = True
-        if self._reader is not threading.current_thread():
-            self._reader.join()
+        if self._port.is_open and hasattr(self._port, "cancel_read"):
+            self._port.cancel_read()
+        self._reader.join()
         self._port.close()
 
     def __enter__(self) -> Link:
@@ -145,7 +146,7 @@ class Link:
     def _write(self, data: bytes) -> None:
         try:
             self._port.write(data)
-        except (OSError, TypeError) as error:  # TypeError: pyserial, of a port closed meanwhile
+        except (OSError, TypeError, ValueError) as error:  # pyserial, of a closed port
             raise LinkError(f"{self.name}: {_reason(error)}") from error
 
     def _frame(self, kind: int, body: bytes) -> tuple[int, bytes]:
@@ -201,7 +202,7 @@ class Link:
                     else:
                         self._frames.put(Frame(kind, body, gap))
                 self.frames_bad = deframer.bad
-        except (OSError, TypeError) as error:
+        except (OSError, TypeError, ValueError) as error:
             if not self._closing:
                 self._frames.put(LinkError(f"{self.name}: {_reason(error)}"))
 

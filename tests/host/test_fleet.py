@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import networks
 import numpy as np
@@ -194,3 +197,34 @@ def test_a_run_file_that_cannot_be_opened(tmp_path):
         RunFile(tmp_path, head())
     with pytest.raises(ConfigError, match="No such file"):
         read_head(tmp_path / "none")
+
+
+def test_ctrl_c_ends_all_boards_and_keeps_the_results(micropython, tmp_path):
+    code = (
+        "import sys\n"
+        "from test_fleet import *\n"
+        "places = ports(sys.argv[1], 2)\n"
+        "with RunFile('run.jsonl', head()) as run:\n"
+        "    for n, _ in enumerate(run.complete(Fleet(places, MODEL, CONFIG), IMAGES, COUNT)):\n"
+        "        if n == 20:\n"
+        "            print(*[place.pid for place in places], flush=True)\n"
+        "            import time; time.sleep(60)\n"
+    )
+    folders = [*sys.path, str(Path(__file__).parent)]
+    host = subprocess.Popen(
+        [sys.executable, "-c", code, micropython],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in folders if p)},
+    )
+    pids = [int(pid) for pid in host.stdout.readline().split()]
+    host.send_signal(signal.SIGINT)
+    _, errors = host.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in errors
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    with RunFile(tmp_path / "run.jsonl", head()) as run:
+        assert len(run.results) >= 20
