@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -149,6 +150,16 @@ def find_net(models: Sequence[str], folders: Sequence[Path]) -> Path:
                     return path
     places = ", ".join(os.path.relpath(folder) for folder in folders) or "this folder"
     raise ConfigError(f"no {' or '.join(models)} in {places}; train it, or name its file")
+
+
+def training_note(path: Path) -> str:
+    """Say how far a trainer's run folder has come; nothing for a file."""
+    try:
+        state = json.loads((path / "last.json").read_bytes())
+        done, planned = len(state["history"]), state["config"]["epochs"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
+    return f"{done} epochs of training" + ("" if done >= planned else f", {planned} planned")
 
 
 def load_net(path: Path) -> Simulator:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
+from typing import Any
 
 from mtjkit_host.campaign import paper
 from mtjkit_host.campaign.findings import Finding, findings
@@ -25,6 +26,7 @@ h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.92rem; }
 caption { text-align: left; padding: 0.3rem 0; }
 th, td { border: 1px solid var(--line); padding: 0.25rem 0.6rem; text-align: right; }
+td { white-space: nowrap; }
 th { background: var(--soft); } th:first-child, td:first-child, td.text { text-align: left; }
 figure { margin: 1.5rem 0; } figure img { background: #fff; width: 100%; border-radius: 4px; }
 figcaption, .note { font-size: 0.92rem; }
@@ -105,6 +107,7 @@ def _page(
         *(_figure(name, path) for name, path in figures.items() if name != "figure-10"),
         "<h2>Table 2: acceptable error rates and write energy</h2>",
         _table_2(summary, "feature_maps"),
+        _why(result),
         _paragraph(
             "Acceptable rate: where the mean degradation, made monotone (pool adjacent violators), "
             "reaches the limit, interpolated linearly over log(rate). In brackets its 95 % "
@@ -188,23 +191,50 @@ def _table_1(
         net = result.nets.get(entry.label)
         printed = paper.ACCURACY.get(entry.paper)
         difference = "" if None in (ours, printed) else f"{100 * (ours - printed):+.2f}"  # type: ignore[operator]
-        why = entry.note
-        if net and entry.paper:
-            count, theirs = net["weight_bits"] // net["bits"], paper.weights(entry.paper)
-            size = "the paper's size" if count == theirs else f"{count / theirs:.3g} of the paper's"
-            why = f"{count:,} weights, {size}" + (f"; {why}" if why else "")
+        why = result.missing.get(entry.label, "")
+        if net:
+            size = f"{net['weight_bits'] // net['bits']:,} weights"
+            if entry.paper:
+                size += f", {_of_paper(net, entry.paper)} the paper's"
+            why = "; ".join(text for text in (size, net.get("training"), entry.note) if text)
         rows.append(
             [
                 entry.label,
                 "" if ours is None else f"{100 * ours:.2f}",
                 "" if printed is None else f"{100 * printed:.2f}",
                 difference,
-                result.missing.get(entry.label, why),
+                why,
                 *(texts.get(entry.label, "") for texts in columns.values()),
             ]
         )
     head = ["net", "ours (%)", "paper (%)", "difference", "what differs", *columns]
     return _table(head, rows, f"Error-free, on {result.campaign.images} test images.")
+
+
+def _of_paper(net: Mapping[str, Any], paper_net: str) -> str:
+    """How a net's number of weights compares with the paper's: ``as many as`` or ``1/16 of``."""
+    share = net["weight_bits"] / net["bits"] / paper.weights(paper_net)
+    return "as many as" if share == 1 else f"1/{1 / share:.3g} of"
+
+
+def _why(result: CampaignResult) -> str:
+    """What makes our values differ from the paper's."""
+    papers = {entry.label: entry.paper for entry in result.campaign.nets}
+    other = [
+        label
+        for label, net in result.nets.items()
+        if papers[label] and net["weight_bits"] / net["bits"] != paper.weights(papers[label])
+    ]
+    text = (
+        "Where ours differ: the paper does not list its error rates nor how it found the "
+        "acceptable ones, and its nets are not published, so ours are trained anew."
+    )
+    if other:
+        text += (
+            f" {', '.join(other)}: smaller than the paper's nets, and less accurate to begin with; "
+            "the paper itself expects tolerance to depend on model size (Sect. 5)."
+        )
+    return _paragraph(text)
 
 
 def _table_2(summary: Summary, memory: str) -> str:
@@ -219,16 +249,25 @@ def _table_2(summary: Summary, memory: str) -> str:
             "" if entry.paper is None else f"{100 * entry.paper.rate:.2f}",
             "" if entry.paper is None else f"{entry.paper.energy_pj:.2f}",
             "" if entry.paper is None else f"{entry.paper.saving_percent:.1f}",
+            _agreement(entry),
         ]
         for entry in summary.acceptable
         if entry.memory == memory
     ]
     head = ["net", "an error", "degradation", "acceptable rate (%)", "energy (pJ)", "saving (%)"]
     if memory == "feature_maps":
-        head += ["paper: rate (%)", "energy (pJ)", "saving (%)"]
+        head += ["paper: rate (%)", "energy (pJ)", "saving (%)", "in our interval"]
     else:
         rows = [row[:6] for row in rows]
     return _table(head, rows)
+
+
+def _agreement(entry: Acceptable) -> str:
+    """Whether the paper's rate lies in our interval."""
+    low, high = entry.found.low, entry.found.high
+    if entry.paper is None or low is None or high is None:
+        return ""
+    return "yes" if low <= entry.paper.rate <= high else "no"
 
 
 def interval(entry: Acceptable) -> str:

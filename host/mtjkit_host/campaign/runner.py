@@ -30,7 +30,7 @@ from rich.progress import (
 
 from mtjkit_host import cifar10
 from mtjkit_host.campaign import worker
-from mtjkit_host.campaign.nets import find_net, load_net
+from mtjkit_host.campaign.nets import find_net, load_net, training_note
 from mtjkit_host.campaign.points import Point, points_of
 from mtjkit_host.campaign.results import Record, ResultsFile, of_points, write_json
 from mtjkit_host.campaign.spec import Campaign, load_campaign
@@ -139,6 +139,7 @@ def _find(
             "weight_bits": net.weight_bits,
             "map_bits": net.map_bits,
             "arithmetic": net.arithmetic,
+            "training": training_note(path),
         }
     if not nets:
         raise ConfigError(f"campaign {campaign.name}: none of its nets is there; train one first")
