@@ -20,6 +20,8 @@ those ones; there are nine positions (top, middle, bottom x left, middle, right)
 import micropython
 from micropython import const
 
+_TAPS = const(10)  # free for `limits` too, as `rows` does not run then
+_MASKS = const(19)
 _LIMITS = const(32)  # where the limits start in `job`
 
 
@@ -63,15 +65,22 @@ def first(geometry, image, data, out, work, job, pairs):
                 ix = x - padding
                 while ix < x - padding + 3:
                     at = (iy * in_width + ix) * depth
+                    in_left = 0  # whether this tap of the left window lies in the image
+                    in_right = 0
+                    if iy >= 0 and iy < in_height:
+                        if ix >= 0 and ix < in_width:
+                            in_left = 1
+                        if ix >= -1 and ix + 1 < in_width:
+                            in_right = 1
                     c = 0
                     while c < depth:
                         pair = 0
-                        if iy >= 0 and iy < in_height:
-                            if ix >= 0 and ix < in_width:
-                                pair = (pixels[at + c] ^ 128) - 128
-                            if ix >= -1 and ix + 1 < in_width:
-                                pair += ((pixels[at + depth + c] ^ 128) - 128) << 16
+                        if in_left:
+                            pair = (pixels[at] ^ 128) - 128
+                        if in_right:
+                            pair += ((pixels[at + depth] ^ 128) - 128) << 16
                         taps[k] = pair
+                        at += 1
                         k += 1
                         c += 1
                     ix += 1
@@ -106,6 +115,7 @@ def limits(geometry: ptr32, data: ptr8, job: ptr32):
     in_words = geometry[3]
     padding = geometry[6]
     channels = geometry[10]
+    fan_in = geometry[12]
     row = ptr32(int(data) + geometry[16])
     thresholds = ptr32(int(data) + geometry[17])
     job[0] = geometry[13]
@@ -121,39 +131,62 @@ def limits(geometry: ptr32, data: ptr8, job: ptr32):
     m4 |= m4 << 16
     top = 1
     top <<= 31
+    slots = 9 if padding else 1
+    # Position by position, a mask of the taps outside the image.
+    masks = ptr32(int(job) + 4 * _MASKS)
+    slot = 0
+    while slot < slots:
+        outside = 0
+        if padding != 0:
+            # The position's y and x: 0, 1 or the last.
+            y = slot // 3
+            x = slot - 3 * y
+            if y == 2:
+                y = in_height - 1
+            if x == 2:
+                x = in_width - 1
+            k = 0
+            while k < 9:
+                iy = y + k // 3 - 1
+                ix = x + k % 3 - 1
+                if iy < 0 or iy >= in_height or ix < 0 or ix >= in_width:
+                    outside |= 1 << k
+                k += 1
+        masks[slot] = outside
+        slot += 1
+    taps = ptr32(int(job) + 4 * _TAPS)
     c = 0
     while c < channels:
+        if padding != 0:
+            # The ones of each tap.
+            k = 0
+            while k < 9:
+                ones = 0
+                i = 0
+                while i < in_words:
+                    w = row[i]
+                    w -= (w >> 1) & m1
+                    w = (w & m2) + ((w >> 2) & m2)
+                    w = (w + (w >> 4)) & m4
+                    w += w >> 8
+                    ones += (w + (w >> 16)) & 0xFF
+                    i += 1
+                taps[k] = ones
+                row = ptr32(int(row) + (in_words << 2))
+                k += 1
         threshold = (thresholds[c] ^ top) - top
         slot = 0
-        while slot < (9 if padding else 1):
-            count = geometry[12]
+        while slot < slots:
+            count = fan_in
             extra = 0
-            if padding != 0:
-                y = slot // 3
-                x = slot - 3 * y
-                # The position's y and x: 0, 1 or the last.
-                if y == 2:
-                    y = in_height - 1
-                if x == 2:
-                    x = in_width - 1
-                tap = row
-                k = 0
-                while k < 9:
-                    iy = y + k // 3 - 1
-                    ix = x + k % 3 - 1
-                    if iy < 0 or iy >= in_height or ix < 0 or ix >= in_width:
-                        count -= in_channels
-                        i = 0
-                        while i < in_words:
-                            w = tap[i]
-                            w -= (w >> 1) & m1
-                            w = (w & m2) + ((w >> 2) & m2)
-                            w = (w + (w >> 4)) & m4
-                            w += w >> 8
-                            extra += (w + (w >> 16)) & 0xFF
-                            i += 1
-                    tap = ptr32(int(tap) + (in_words << 2))
-                    k += 1
+            outside = masks[slot]
+            k = 0
+            while outside:
+                if outside & 1:
+                    count -= in_channels
+                    extra += taps[k]
+                outside >>= 1
+                k += 1
             limit = 0
             if threshold <= 0 - count:
                 limit = count + 1
@@ -161,7 +194,6 @@ def limits(geometry: ptr32, data: ptr8, job: ptr32):
                 limit = ((count - threshold) >> 1) + 1
             job[_LIMITS + slot * channels + c] = limit + extra
             slot += 1
-        row = ptr32(int(row) + (geometry[13] << 2))
         c += 1
 
 
@@ -197,13 +229,16 @@ def hidden(geometry, source, data, out, windows, job, rows):
                 while ky < kernel_height:
                     iy = cy + ky - padding
                     at = iy * row_words + first_word
+                    start = 0 - first_word
+                    stop = row_words - first_word
+                    if iy < 0 or iy >= in_height:
+                        stop = 0
                     i = 0
                     while i < span:
-                        k = first_word + i
-                        if iy < 0 or iy >= in_height or k < 0 or k >= row_words:
-                            to[i] = 0
-                        else:
-                            to[i] = cells[at + i]
+                        word = 0
+                        if i >= start and i < stop:
+                            word = cells[at + i]
+                        to[i] = word
                         i += 1
                     to = ptr32(int(to) + (span << 2))
                     ky += 1
