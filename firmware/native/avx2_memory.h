@@ -71,8 +71,11 @@ AVX2 static void avx2_write(uint32_t *cells, const uint32_t *intended, int fresh
             /* All streams run on; one whose word is decided has its state put aside, which is
              * what it goes on from: it stopped drawing. */
             __m256i alive = lanes, r[4] = {s[0], s[1], s[2], s[3]};
-            for (uint32_t threshold = rate->threshold;
-                 threshold && !_mm256_testz_si256(alive, alive); threshold <<= 1) {
+            uint32_t threshold = rate->threshold;
+            /* When the 256 lanes are all decided cannot be predicted, but after 12 digits they are
+             * in 94 of 100 cases: digits too many cost less than mispredicted branches. */
+            for (int digit = 0; threshold && (digit < 12 || !_mm256_testz_si256(alive, alive));
+                 digit++, threshold <<= 1) {
                 const __m256i decided = _mm256_cmpeq_epi32(alive, zero);
                 const __m256i word =
                     _mm256_add_epi32(rotate(_mm256_add_epi32(r[0], r[3]), 7), r[0]);
