@@ -7,21 +7,26 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from mtjkit_core.errors import ConfigError
+
 from mtjkit_host import emulators
 from mtjkit_host.board_firmware import HEAP_BYTES, find_firmware
 from mtjkit_host.boards import Progress
 from mtjkit_host.flash import MODEL_NAME, flash
+from mtjkit_host.link import Link
 from mtjkit_host.options import RunOptions
+from mtjkit_host.pico_firmware import with_romfs
 from mtjkit_host.result import Result
 from mtjkit_host.romfs import romfs_image
-from mtjkit_host.run import prepare, run_port
+from mtjkit_host.run import DeviceBackend, collect, prepare
+
+_SERIAL_BYTES = 32 * 1024  # a longer model takes the emulated Pico's serial line too long
 
 
 def run_qemu(
     options: RunOptions,
     machine: str,
     heap_bytes: int = HEAP_BYTES,
-    count: bool = False,
     progress: Progress | None = None,
 ) -> Result:
     """Classify the images on an MPS2 board in QEMU.
@@ -31,20 +36,15 @@ def run_qemu(
         machine: mps2-an385 (Cortex-M3) or mps2-an500 (Cortex-M7).
         heap_bytes: the heap that the firmware was built with; a model that does not fit it is
             read in place from mapped memory.
-        count: device times count instructions, 1024 ns each.
         progress: told how far the flashing is.
 
     Raises:
         MtjkitError: see run_unix and flash; or the firmware or QEMU is missing.
     """
-    model = bytes(prepare(options).model.data)
-    firmware = find_firmware(machine, heap_bytes)
-    with (
-        _romfs_file(model if len(model) > heap_bytes // 2 else b"") as romfs,
-        emulators.qemu(machine, firmware, romfs, count) as port,
-    ):
-        flash(port, model, options.kernel, progress)
-        return run_port(options, port, machine)
+    if machine not in emulators.MACHINES:
+        known = ", ".join(emulators.MACHINES)
+        raise ConfigError(f"machine {machine!r} is unknown: one of {known}")
+    return _run(options, machine, heap_bytes, progress)
 
 
 def run_pico(options: RunOptions, progress: Progress | None = None) -> Result:
@@ -53,22 +53,60 @@ def run_pico(options: RunOptions, progress: Progress | None = None) -> Result:
     Raises:
         MtjkitError: see run_unix and flash; or the firmware or the emulator is missing.
     """
-    model = bytes(prepare(options).model.data)
-    with emulators.pico(find_firmware("pico")) as port:
-        flash(port, model, options.kernel, progress)
-        return run_port(options, port, "pico")
+    return _run(options, "pico", HEAP_BYTES, progress)
+
+
+def _run(
+    options: RunOptions, name: str, heap_bytes: int, progress: Progress | None = None
+) -> Result:
+    job = prepare(options)
+    writable = options.weight_threshold > 0
+    model = bytes(job.model.data)
+    with prepared_board(
+        name, model, options.kernel, writable, heap_bytes=heap_bytes, progress=progress
+    ) as link:
+        return collect(job, DeviceBackend(link))
 
 
 @contextmanager
-def _romfs_file(model: bytes) -> Iterator[Path | None]:
-    """A file with the mapped memory's content, so that a large model need not go over the line.
+def prepared_board(
+    name: str,
+    model: bytes,
+    kernel: str = "auto",
+    writable: bool = False,
+    count: bool = False,
+    heap_bytes: int = HEAP_BYTES,
+    progress: Progress | None = None,
+) -> Iterator[Link]:
+    """Start an emulated board and flash it; a context that yields a link to its server.
 
-    `flash` finds it there, checks its hash and writes it no second time.
+    A model that is large for the board lies in its mapped memory from the start, where `flash`
+    finds it and checks its hash: over the serial line of an emulator it would take minutes.
+
+    Args:
+        name: mps2-an385, mps2-an500 or pico.
+        model: the bytes of an .mtjb file.
+        kernel: the kernel that it shall run with.
+        writable: its weights will be written with errors.
+        count: device times count instructions, 1024 ns each (MPS2 boards).
+        heap_bytes: the heap that an MPS2 board's firmware was built with.
+        progress: told how far the flashing is.
+
+    Raises:
+        MtjkitError: see flash; or the firmware or the emulator is missing.
     """
-    if not model:
-        yield None
-        return
-    with tempfile.NamedTemporaryFile(suffix=".romfs") as file:
-        file.write(romfs_image(MODEL_NAME, model))
-        file.flush()
-        yield Path(file.name)
+    firmware = find_firmware(name, heap_bytes)
+    pico = name == "pico"
+    mapped = not writable and len(model) > (_SERIAL_BYTES if pico else heap_bytes // 2)
+    with tempfile.TemporaryDirectory() as work:
+        image = romfs_image(MODEL_NAME, model) if mapped else b""
+        if pico:
+            emulator = emulators.pico(with_romfs(firmware, image, Path(work) / "pico.uf2"))
+        else:
+            romfs = Path(work) / "romfs.img"
+            romfs.write_bytes(image)
+            emulator = emulators.qemu(name, firmware, romfs if mapped else None, count)
+        with emulator as port:
+            flash(port, model, kernel, writable, progress)
+            with Link.open(port, name) as link:
+                yield link

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mtjkit_core.errors import ConfigError, LinkError
@@ -18,6 +18,7 @@ from mtjkit_core.model import Model
 
 from mtjkit_host.board_firmware import mpy_cross
 from mtjkit_host.boards import Board, BoardInfo, Progress, resolve_port
+from mtjkit_host.firmware import find_native
 from mtjkit_host.link import Link
 from mtjkit_host.peer import Info
 from mtjkit_host.romfs import romfs_image
@@ -26,9 +27,11 @@ from mtjkit_host.session import Session
 DEVICE = Path(__file__).resolve().parents[2] / "firmware" / "micropython"
 PACKAGES = ("mtjkit_core", "mtjkit_device")
 MODEL_NAME = "model.mtjb"  # in the mapped file system
+_MAPPED = f"/rom/{MODEL_NAME}"
 MPY_VERSION = 6
 _LIB = "/lib"
 _BLOCK_BYTES = 4096  # what a small file takes on a board's file system
+_HELLO_S = 120.0  # an emulated Pico takes a minute to import the server
 _HEADROOM_BYTES = 12 * 1024  # of heap: the server's buffers, and what fragmentation loses
 
 
@@ -51,7 +54,11 @@ class Flashed:
 
 
 def flash(
-    port: str, model: bytes | None = None, kernel: str = "auto", progress: Progress | None = None
+    port: str,
+    model: bytes | None = None,
+    kernel: str = "auto",
+    writable: bool = False,
+    progress: Progress | None = None,
 ) -> Flashed:
     """Make a board ready for `run --port`.
 
@@ -60,6 +67,7 @@ def flash(
         model: the bytes of an .mtjb file that must fit; it goes to mapped read-only memory where
             the board has such memory and too little RAM. None checks for no model.
         kernel: the kernel that the model shall run with.
+        writable: the weights will be written with errors, so that the model must fit the RAM.
         progress: told how far the copying is.
 
     Raises:
@@ -71,31 +79,44 @@ def flash(
     port = resolve_port(port)
     parsed = None if model is None else Model(model)
     with Board(port) as board:
-        files = device_files(board.info)
-        mapped = plan(board.info, parsed, files, kernel)
+        found = board.info
+        files = device_files(found)
+        there = model is not None and _is_mapped(board, model) and not writable
+        if writable:
+            found = replace(found, romfs_bytes=0)
+        mapped = plan(found, parsed, files, kernel, there)
         stale = _stale(board, files)
         fresh = _different(board, files)
-        _check_storage(board.info, [files[path] for path in fresh])
-        if mapped and model is not None:
+        _check_storage(found, [files[path] for path in fresh])
+        if mapped and model is not None and not there:
             _write_model(board, model, progress)
-        elif model is not None and board.info.mapped_model_bytes >= 0:
+        elif not mapped and model is not None and found.mapped_model_bytes >= 0:
             _write_rom(board, bytes(16), progress)  # the server would run that one
         for path in stale:
             board.execute(f"os.remove({path!r})")
         _write_files(board, {path: files[path] for path in fresh}, progress)
         board.restart()
-        found = board.info
     with Link.open(port) as link:
-        info = Session(link, hello_s=30.0).info
+        info = Session(link, hello_s=_HELLO_S).info
     kept = tuple(path for path in files if path not in fresh)
-    return Flashed(found, tuple(fresh), kept, tuple(stale), mapped, info)
+    return Flashed(board.info, tuple(fresh), kept, tuple(stale), mapped, info)
+
+
+def report(done: Flashed) -> str:
+    """What `flash` has done, in two lines."""
+    copied = f"{len(done.copied)} files copied, {len(done.kept)} were there"
+    if done.removed:
+        copied += f", {len(done.removed)} old ones removed"
+    where = "the model lies in mapped memory; " if done.mapped else ""
+    free = f"{done.info.free_bytes:,} bytes of RAM free"
+    return f"{done.board.machine}: {copied}\nready: {where}{free}"
 
 
 def device_files(board: BoardInfo) -> dict[str, bytes]:
     """The files of the device's side, precompiled for a board: path there -> content.
 
     A module that cannot be compiled for this processor (a kernel for another one) is left out;
-    the device then takes another kernel.
+    the device then takes another kernel. The native module is there if it has been built.
 
     Raises:
         ConfigError: the board's MicroPython cannot load what mpy-cross makes.
@@ -113,13 +134,27 @@ def device_files(board: BoardInfo) -> dict[str, bytes]:
                 compiled = _compile(source, package, board.architecture, Path(work) / "a.mpy")
                 if compiled is not None:
                     files[target] = compiled
+    native = find_native(board.architecture)
+    if native is not None:
+        files[f"{_LIB}/{native.name}"] = native.read_bytes()
     return files
 
 
 def plan(
-    board: BoardInfo, model: Model | None, files: dict[str, bytes], kernel: str = "auto"
+    board: BoardInfo,
+    model: Model | None,
+    files: dict[str, bytes],
+    kernel: str = "auto",
+    there: bool = False,
 ) -> bool:
     """Decide where a model goes: True for mapped memory, False for the RAM.
+
+    Args:
+        board: the board.
+        model: the model, or None.
+        files: the firmware, as `device_files` gives it.
+        kernel: the kernel that it shall run with.
+        there: this very model lies in the mapped memory already.
 
     Raises:
         ConfigError: it fits neither, with what is needed and what is free.
@@ -130,7 +165,7 @@ def plan(
     code = sum(len(data) for path, data in files.items() if path.endswith(".mpy"))
     work = ram_bytes(model, kernel) + height * width * channels + code + _HEADROOM_BYTES
     size = len(model.data)
-    if size + work <= board.free_bytes:
+    if size + work <= board.free_bytes and not there:
         return False
     if size + _BLOCK_BYTES <= board.romfs_bytes and work <= board.free_bytes:
         return True
@@ -201,11 +236,15 @@ def _verify(board: Board, files: dict[str, bytes]) -> None:
         raise LinkError(f"{board.port}: {path} did not arrive as it was sent; flash again")
 
 
+def _is_mapped(board: Board, model: bytes) -> bool:
+    """Whether the board's mapped memory holds this very model."""
+    same_size = board.info.mapped_model_bytes == len(model)
+    return same_size and not _different(board, {_MAPPED: model})
+
+
 def _write_model(board: Board, model: bytes, progress: Progress | None) -> None:
-    there = {f"/rom/{MODEL_NAME}": model}
-    if _different(board, there):
-        _write_rom(board, romfs_image(MODEL_NAME, model), progress)
-        _verify(board, there)
+    _write_rom(board, romfs_image(MODEL_NAME, model), progress)
+    _verify(board, {_MAPPED: model})
 
 
 def _write_rom(board: Board, image: bytes, progress: Progress | None) -> None:

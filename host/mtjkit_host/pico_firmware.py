@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import struct
 import sys
 from pathlib import Path
 
@@ -20,6 +21,9 @@ from mtjkit_host.micropython_tree import fetch_source
 _SDK = Path("pico_sdk_init.cmake")
 _USB = Path("src/tusb.h")
 _FLASH_AT = "0x10000000"
+_ROMFS_BYTES = 896 * 1024  # as firmware/boards/pico/mpconfigboard.h has it
+_ROMFS_AT = 0x10000000 + (2048 - 640 - 896) * 1024
+_UF2_PAYLOAD = 256
 _FAMILY = "0xe48bff56"  # of UF2 files for the RP2040
 # Without mbed TLS and what rests on it: file, pattern, replacement.
 _EDITS = (
@@ -63,6 +67,33 @@ def build_pico(tree: Path, folder: Path) -> Path:
     convert += ["-f", _FAMILY, "-o", str(image), str(build / "firmware.bin")]
     run_build(convert, log, "pico")
     return image
+
+
+def with_romfs(firmware: Path, image: bytes, target: Path) -> Path:
+    """The firmware with a mapped file system in it, for an emulator; returns the .uf2 file.
+
+    Args:
+        firmware: what build_pico made.
+        image: the file system; empty for none.
+        target: where to write.
+
+    Raises:
+        ConfigError: the image is larger than the board's place for it.
+    """
+    if len(image) > _ROMFS_BYTES:
+        raise ConfigError(
+            f"the model needs {len(image):,} bytes of the Pico's mapped memory, "
+            f"which has {_ROMFS_BYTES:,}"
+        )
+    blocks = [firmware.read_bytes()]
+    for at in range(0, len(image), _UF2_PAYLOAD):
+        data = image[at : at + _UF2_PAYLOAD].ljust(_UF2_PAYLOAD, b"\xff")
+        number, count = at // _UF2_PAYLOAD, -(-len(image) // _UF2_PAYLOAD)
+        head = (0x0A324655, 0x9E5D5157, 0x2000, _ROMFS_AT + at, _UF2_PAYLOAD, number, count)
+        start = struct.pack("<8I", *head, int(_FAMILY, 16)) + data
+        blocks.append(start.ljust(508, b"\0") + struct.pack("<I", 0x0AB16F30))
+    target.write_bytes(b"".join(blocks))
+    return target
 
 
 def _part(own: Path, mark: Path, package: str, inside: str) -> Path:
