@@ -117,6 +117,7 @@ def test_the_kernel_can_be_named(device):
     for kernel in ("python", "viper"):
         assert device.program(raw, WriteConfig(kernel=kernel)).kernel == kernel
         assert device.run(images[:2]).kernel == kernel
+    assert device.program(raw).kernel != "python"  # auto takes the best again
 
 
 def test_a_kernel_that_does_not_load_is_one_line(device):
