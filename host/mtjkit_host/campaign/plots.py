@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mtjkit_core.errors import ConfigError
 
 from mtjkit_host.campaign import paper
 from mtjkit_host.campaign.results import write_file
@@ -37,7 +38,7 @@ def draw_all(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) 
         Name -> SVG file: ``figure-7`` ... ``figure-10``.
 
     Raises:
-        ConfigError: a file cannot be written.
+        ConfigError: a file cannot be written, or matplotlib is not installed.
     """
     files = {}
 
@@ -60,9 +61,11 @@ def draw_all(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) 
 
 def _figure(columns: int, sharey: bool = True) -> tuple[Any, Any]:
     """A figure with a row of axes over the error rate. No pyplot: nothing global, no window."""
-    from matplotlib.figure import Figure  # slow to import, and only needed here
-    from matplotlib.ticker import FuncFormatter, NullFormatter
-
+    try:
+        from matplotlib.figure import Figure  # slow to import, and only needed here
+        from matplotlib.ticker import FuncFormatter, NullFormatter
+    except ModuleNotFoundError:
+        raise ConfigError("figures need matplotlib: pip install 'mtjkit[train]'") from None
     figure = Figure(figsize=(5 * columns, 4.6), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False, sharey=sharey)[0]
     for ax in axes:

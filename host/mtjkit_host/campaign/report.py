@@ -191,7 +191,7 @@ def _table_1(
         net = result.nets.get(entry.label)
         printed = paper.ACCURACY.get(entry.paper)
         difference = "" if None in (ours, printed) else f"{100 * (ours - printed):+.2f}"  # type: ignore[operator]
-        why = result.missing.get(entry.label, "")
+        why = "missing, see above" if entry.label in result.missing else ""
         if net:
             size = f"{net['weight_bits'] // net['bits']:,} weights"
             if entry.paper:

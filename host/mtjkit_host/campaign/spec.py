@@ -11,6 +11,8 @@ from typing import Any
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.memory import FLIP, KEEP
 
+from mtjkit_host.campaign import paper
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -90,6 +92,9 @@ class Campaign:
             ),
             "at least one net is needed": bool(self.nets),
             "every net needs a label of its own": len(set(labels)) == len(labels),
+            f"a net's paper is one of {', '.join(paper.ACCURACY)}": (
+                all(net.paper in ("", *paper.ACCURACY) for net in self.nets)
+            ),
             f"memories are of {', '.join(MEMORIES)}": _subset(self.memories, MEMORIES),
             f"errors are of {', '.join(ERRORS)}": _subset(self.errors, tuple(ERRORS)),
             "rates must ascend, above 0 and up to 1": _ascending(self.rates) and bool(self.rates),
