@@ -1,7 +1,12 @@
 """What a board runs when it starts: the server on its serial line, until the host says STOP."""
 
-from mtjkit_device.board import Line
-from mtjkit_device.server import Server
+import gc
+
+# Collecting early keeps what stays together, so that a small heap has room for whole maps.
+gc.threshold(8192)
+
+from mtjkit_device.board import Line  # noqa: E402
+from mtjkit_device.server import Server  # noqa: E402
 
 with Line() as line:
     Server(line).serve()
