@@ -35,6 +35,8 @@ from mtjkit_host.train.nets import PIXEL_ZERO
 
 SUMS = ("float64", "exact")
 
+_PART = 4  # images of one float64 convolution
+
 
 class FixedTwin:
     """A fixed-point network on the host.
@@ -235,7 +237,11 @@ class _Layer:
     def _sums(self, x: Tensor, weights: Tensor) -> Tensor:
         if self.g.kind == "dense":
             return linear(x.reshape(len(x), -1), weights)
-        return conv2d(x.permute(0, 3, 1, 2).contiguous(), weights, padding=self.g.padding)
+        maps = x.permute(0, 3, 1, 2).contiguous()
+        # In float64 torch makes a matrix of every window first: small parts stay in the cache.
+        part = len(maps) if x.dtype == torch.float32 else _PART
+        sums = [conv2d(some, weights, padding=self.g.padding) for some in maps.split(part)]
+        return torch.cat(sums)
 
 
 def _halves(codes: Tensor) -> tuple[Tensor, Tensor]:
