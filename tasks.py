@@ -31,6 +31,7 @@ RUN_HELP = {
     "kernel": "auto (default), python, viper, asm_thumb or native",
     "json": "write the result, unrounded, to this file",
 }
+RESUME_HELP = {"resume": "go on with the run of this file (build/runs/...), with its options"}
 
 
 def command(help: dict[str, str] | None = None, **options: Any) -> Callable[..., Any]:
@@ -53,7 +54,7 @@ def command(help: dict[str, str] | None = None, **options: Any) -> Callable[...,
     return decorate
 
 
-def run_command(help: dict[str, str] | None = None) -> Callable[..., Any]:
+def run_command(help: dict[str, str] | None = None, **more: Any) -> Callable[..., Any]:
     """`command` for a run: takes the options of `RUN_HELP` too and hands them on as **options."""
 
     def decorate(body: Callable[..., None]) -> Any:
@@ -63,7 +64,7 @@ def run_command(help: dict[str, str] | None = None) -> Callable[..., Any]:
             inspect.Parameter(name.replace("-", "_"), keyword, default=None) for name in RUN_HELP
         ]
         body.__signature__ = inspect.Signature(own + shared)  # type: ignore[attr-defined]
-        return command(help={**RUN_HELP, **(help or {})})(body)
+        return command(help={**RUN_HELP, **(help or {})}, **more)(body)
 
     return decorate
 
@@ -77,13 +78,17 @@ def _report(result: Any) -> None:
         write_json(result, result.options.json)
 
 
-@run_command()
-def run_unix(c: Context, **options: str | None) -> None:
+@run_command(help={"boards": "how many processes share the images; default 1", **RESUME_HELP})
+def run_unix(
+    c: Context, boards: str = "1", resume: str | None = None, **options: str | None
+) -> None:
     """Classify images on MicroPython's Unix port, over a pseudo-terminal: no board needed."""
-    from mtjkit_host.options import parse_options
-    from mtjkit_host.run import run_unix as run
+    from mtjkit_host.fleet_run import parse_run
+    from mtjkit_host.fleet_run import run_unix as run
+    from mtjkit_host.parse import whole
 
-    _report(run(parse_options(**options)))
+    parsed, path = parse_run(resume, **options)
+    _report(run(parsed, whole("--boards", boards, 1, 64), path))
 
 
 @run_command()
@@ -95,13 +100,20 @@ def twin(c: Context, **options: str | None) -> None:
     _report(run_twin(parse_options(**options)))
 
 
-@run_command(help={"port": "serial port: /dev/ttyACM0, a pty, socket://HOST:PORT"})
-def run(c: Context, port: str, **options: str | None) -> None:
+@run_command(
+    help={
+        "port": "serial port: /dev/ttyACM0, a pty, socket://HOST:PORT; auto finds the only board; "
+        "given several times, the boards share the images",
+        **RESUME_HELP,
+    },
+    iterable=["port"],
+)
+def run(c: Context, port: list[str], resume: str | None = None, **options: str | None) -> None:
     """Classify images on a board that `flash` has prepared."""
-    from mtjkit_host.options import parse_options
-    from mtjkit_host.run import run_port
+    from mtjkit_host.fleet_run import parse_run, run_ports
 
-    _report(run_port(parse_options(**options), port))
+    parsed, path = parse_run(resume, **options)
+    _report(run_ports(parsed, port, path))
 
 
 @run_command(help={"machine": "mps2-an385 (Cortex-M3) or mps2-an500 (Cortex-M7)"})

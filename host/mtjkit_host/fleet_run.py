@@ -1,6 +1,6 @@
 """Runs on one device or several that survive a pulled cable, a reset, a killed process.
 
-Every result goes to a run file as it arrives; `resume` goes on from there.
+Every result goes to a run file as it arrives; the same run on that file goes on from there.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ from typing import Any
 
 from mtjkit_core.errors import ConfigError, FormatError
 
+from mtjkit_host.boards import resolve_port
 from mtjkit_host.cell import Cell
 from mtjkit_host.fleet import Fleet, Place
 from mtjkit_host.options import RunOptions, parse_options
 from mtjkit_host.result import Result
 from mtjkit_host.run import Job, Outcome, Programmed, collect, prepare
 from mtjkit_host.run_file import RunFile, identity, read_head
+from mtjkit_host.serial_place import SerialPlace
 from mtjkit_host.session import WriteConfig
 
 RUNS = Path("build") / "runs"
@@ -87,16 +89,60 @@ def run_fleet(options: RunOptions, places: Sequence[Place], path: Path | None = 
         backend.close()
 
 
-def resume(path: str | Path, places: Sequence[Place], json: Path | None = None) -> Result:
-    """Go on with a run from its file alone.
+def run_unix(options: RunOptions, boards: int = 1, path: Path | None = None) -> Result:
+    """Classify the images on MicroPython's Unix port, over pseudo-terminals.
 
     Args:
-        path: the run file.
-        places: where the devices are now; they may be others than before.
-        json: file for the result.
+        options, path: see run_fleet.
+        boards: how many MicroPython processes share the images.
+
+    Raises:
+        MtjkitError: see run_fleet; or MicroPython is not there.
     """
-    options = options_from_json(Path(path), read_head(path).get("options"))
-    return run_fleet(replace(options, json=json), places, Path(path))
+    from mtjkit_host.unix_port import UnixPort  # pseudo-terminals: not on every platform
+
+    names = ["MicroPython"] if boards == 1 else [f"MicroPython {n + 1}" for n in range(boards)]
+    return run_fleet(options, [UnixPort(name=name) for name in names], path)
+
+
+def run_ports(options: RunOptions, ports: Sequence[str], path: Path | None = None) -> Result:
+    """Classify the images on the boards behind some serial ports.
+
+    Args:
+        options, path: see run_fleet.
+        ports: /dev/ttyACM0, COM3, pseudo-terminals, socket://host:port, or auto for the only one.
+
+    Raises:
+        MtjkitError: see run_fleet; or a port is not there, or busy.
+    """
+    if not ports:
+        raise ConfigError("--port names the board's serial port, or auto")
+    return run_fleet(options, [SerialPlace(resolve_port(port)) for port in ports], path)
+
+
+def parse_run(resume: str | None = None, **texts: str | None) -> tuple[RunOptions, Path | None]:
+    """Check the options of a run as typed, or take them from the run file to go on with.
+
+    Args:
+        resume: a run file, whose options count; only --json may be given beside it.
+        texts: as for mtjkit_host.options.parse_options.
+
+    Returns:
+        The options, and the run file to go on with or None.
+
+    Raises:
+        ConfigError, FormatError: an option is wrong, or the file is not there or damaged.
+    """
+    if resume is None:
+        return parse_options(**texts), None
+    given = [name for name, text in texts.items() if text is not None and name != "json"]
+    if given:
+        raise ConfigError(
+            f"--resume goes on with the run's own options: leave out --{given[0].replace('_', '-')}"
+        )
+    path = Path(resume)
+    options = options_from_json(path, read_head(path).get("options"))
+    return replace(options, json=parse_options(json=texts.get("json")).json), path
 
 
 def _new_path(options: RunOptions) -> Path:

@@ -54,7 +54,8 @@ def compiler() -> list[str] | None:
         if name and shutil.which(name.split()[0]):
             return name.split()
     if importlib.util.find_spec("ziglang"):
-        return [sys.executable, "-m", "ziglang", "cc"]
+        # By default zig compiles for this very processor; the cache may serve another.
+        return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]
     return None
 
 
@@ -159,7 +160,7 @@ class NativeTwin:
 
     def __init__(self, model: Model, threads: int | None = None) -> None:
         self.model = model
-        self.threads = threads or len(os.sched_getaffinity(0))
+        self.threads = threads or _processors()
         self._lib = library()
         self._data = np.frombuffer(model.data, np.uint8)
         self._layers = _geometry(model)
@@ -241,6 +242,13 @@ class NativeTwin:
             ends = np.cumsum([layer.map_words for layer in self.model.layers[:-1]])
             trace.extend(np.split(maps, ends[:-1], axis=1))
         return scores, counts.astype(np.int64)
+
+
+def _processors() -> int:
+    """Processors that this process may use."""
+    if sys.platform == "linux":
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def corrupt_weights(model: Model, seed: int, threshold: int, errors: int) -> tuple[bytes, int, int]:

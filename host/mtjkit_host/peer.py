@@ -52,6 +52,8 @@ class Info:
     """Another number after every start."""
     free_bytes: int
     """Free memory."""
+    used_bytes: int
+    """Memory in use: no image adds to it."""
     unit: bytes
     """The board's own number, zeros if it has none."""
     board: str
@@ -70,7 +72,7 @@ class Info:
                 f"{m.VERSION}: put this mtjkit's firmware on the board"
             )
         (_, flags, kernel, zero, chunk, credit, boot, free, digest, seed, threshold, errors, zeros,
-         unit, name) = m.INFO.unpack(body)  # fmt: skip
+         unit, name, used) = m.INFO.unpack(body)  # fmt: skip
         if not 1 <= chunk <= m.CHUNK or 0 < credit < m.MIN_CREDIT:
             raise ProtocolError(f"INFO with chunks of {chunk} and credit of {credit} bytes")
         if zero or any(zeros) or kernel >= len(m.KERNELS):
@@ -86,6 +88,7 @@ class Info:
             credit=credit,
             boot=boot,
             free_bytes=free,
+            used_bytes=used,
             unit=unit,
             board="".join(c if c.isprintable() else "?" for c in text),
         )

@@ -152,35 +152,6 @@ def run_twin(options: RunOptions) -> Result:
     return collect(prepare(options), TwinBackend())
 
 
-def run_unix(options: RunOptions) -> Result:
-    """Classify the images on MicroPython's Unix port, over a pseudo-terminal.
-
-    Raises:
-        MtjkitError: see run_twin; or MicroPython is not there, or the link fails.
-    """
-    from mtjkit_host.unix_port import UnixPort  # pseudo-terminals: not on every platform
-
-    job = prepare(options)
-    with UnixPort() as link:
-        return collect(job, DeviceBackend(link))
-
-
-def run_port(options: RunOptions, port: str, backend: str = "serial") -> Result:
-    """Classify the images on the device behind a serial port.
-
-    Args:
-        options: what to run.
-        port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port.
-        backend: name of the kind of device, for the result.
-
-    Raises:
-        MtjkitError: see run_twin; or the port is not there, busy, or the link fails.
-    """
-    job = prepare(options)
-    with Link.open(port, backend) as link:
-        return collect(job, DeviceBackend(link))
-
-
 def collect(job: Job, backend: Backend) -> Result:
     """Have a backend classify a job's images, behind a progress bar, and make the result of it."""
     n = len(job.images)

@@ -20,7 +20,7 @@ def test_numbers_are_distinct_and_tell_the_direction():
 
 def test_sizes_are_those_of_the_specification():
     assert [message.size for message in TO_DEVICE] == [5, 30, 40, 4, 0, 9, 5, 0, 0]
-    assert [message.size for message in TO_HOST] == [100, 16, 1, 24, 12, 2, 1, 2]
+    assert [message.size for message in TO_HOST] == [104, 16, 1, 24, 12, 2, 1, 2]
 
 
 def test_data_fit_a_frame():

@@ -160,7 +160,11 @@ def test_ctrl_c_stops_the_device(tmp_path, micropython):
     while _processes(str(own)) and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not _processes(str(own))
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["micropython"]
+    assert not (tmp_path / "out.json").exists()
+    assert not list(tmp_path.rglob("*.part"))
+    [run_file] = (tmp_path / "build" / "runs").iterdir()
+    again = invoke("run-unix", "--resume", run_file, "--ber", "0.1", cwd=tmp_path)
+    refused(again, "--resume", "--ber")
 
 
 def _processes(word):

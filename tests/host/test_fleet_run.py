@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import FormatError
 from mtjkit_host import fleet_run
-from mtjkit_host.fleet_run import options_from_json, options_to_json, resume, run_fleet
+from mtjkit_host.fleet_run import options_from_json, options_to_json, parse_run, run_fleet
 from mtjkit_host.options import parse_options
 from mtjkit_host.run import run_twin
 from mtjkit_host.unix_port import UnixPort
@@ -34,7 +34,9 @@ def test_a_run_that_broke_off_goes_on_with_the_same_hash(micropython, options):
     lines = path.read_bytes().splitlines(keepends=True)
     assert len(lines) == 2 + 30
     path.write_bytes(b"".join(lines[:14]) + lines[14][:20])
-    again = resume(path, [UnixPort(micropython, name="a"), UnixPort(micropython, name="b")])
+    resumed, path = parse_run(str(path))
+    places = [UnixPort(micropython, name="a"), UnixPort(micropython, name="b")]
+    again = run_fleet(resumed, places, path)
     assert sorted(path.read_bytes().splitlines(keepends=True)[2:14]) == sorted(lines[2:14])
     twin = run_twin(options)
     for result in (whole, again):
@@ -42,7 +44,7 @@ def test_a_run_that_broke_off_goes_on_with_the_same_hash(micropython, options):
         assert result.bits == twin.bits
         assert result.weight_bits == twin.weight_bits
         assert (result.backend, result.kernel) == ("unix", "viper")
-    done = resume(path, [UnixPort("/no/such/program")])  # nothing is left to compute
+    done = run_fleet(resumed, [UnixPort("/no/such/program")], path)  # nothing is left to compute
     assert done.scores_sha256 == twin.scores_sha256
 
 

@@ -20,7 +20,9 @@ from mtjkit_host.session import Session
 
 RAW = bytes(networks.build("thin"))
 IMAGES = np.zeros((2, *Model(RAW).input_shape), np.int8)
-INFO = m.INFO.pack(m.VERSION, 0, 0, 0, 238, 0, 0, 0, bytes(32), 0, 0, 0, bytes(3), bytes(8), b"x")
+INFO = m.INFO.pack(
+    m.VERSION, 0, 0, 0, 238, 0, 0, 0, bytes(32), 0, 0, 0, bytes(3), bytes(8), b"x", 0
+)
 
 small = st.integers(0, 3) | st.integers(0, 255)
 answers = st.one_of(

@@ -7,8 +7,9 @@ from mtjkit_core.errors import ConfigError, FormatError, LinkError
 from mtjkit_core.model import Model
 from mtjkit_host import native
 from mtjkit_host.engines import open_twin, write_weights
+from mtjkit_host.fleet_run import run_ports, run_unix
 from mtjkit_host.options import CARRIED_MODEL, parse_options
-from mtjkit_host.run import run_port, run_twin, run_unix
+from mtjkit_host.run import run_twin
 from mtjkit_host.unix_port import find_micropython
 
 OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ
@@ -66,7 +67,7 @@ def test_an_unknown_engine_is_refused():
 
 def test_a_port_that_is_not_there():
     with pytest.raises(LinkError, match="no such port"):
-        run_port(parse_options(images="1"), "/dev/ttyNOWHERE")
+        run_ports(parse_options(images="1"), ["/dev/ttyNOWHERE"])
 
 
 def test_models_that_cannot_be_used(tmp_path):

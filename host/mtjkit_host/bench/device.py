@@ -105,7 +105,7 @@ def _kernels(
         numbers = {
             target.unit: number,
             "write_overhead_percent": max(overheads.values()),
-            "peak_heap_bytes": session.info.used_bytes,
+            "peak_heap_bytes": Session(session.link).info.used_bytes,
         }
         progress(f"{target.name}, {kernel}: {numbers}")
         yield kernel, numbers

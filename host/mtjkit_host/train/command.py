@@ -17,7 +17,6 @@ from mtjkit_host.train.network import to_network
 from mtjkit_host.train.spec import NetSpec
 from mtjkit_host.train.state import load_net
 
-
 FORMATS = ("mtjb", "tflite")
 
 

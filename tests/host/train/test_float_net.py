@@ -6,8 +6,9 @@ from mtjkit_core.memory import threshold_from_rate
 from mtjkit_core.xnor import run_image
 from mtjkit_host import draws
 from mtjkit_host.engines import open_twin
+from mtjkit_host.fleet_run import run_unix
 from mtjkit_host.options import parse_options
-from mtjkit_host.run import prepare, run_unix
+from mtjkit_host.run import prepare
 
 torch = pytest.importorskip("torch")
 

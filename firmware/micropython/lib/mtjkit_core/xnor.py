@@ -116,6 +116,4 @@ def run_image(model, image, seed, index, threshold, errors, counts, trace=None) 
 def write_map(layer, cells, intended, state, threshold, errors, counts) -> None:
     """Write a hidden layer's output into its half of the buffer."""
     tail = tail_mask(layer.out_channels)
-    write(
-        cells, intended, layer.map_words, layer.out_words, tail, state, threshold, errors, counts
-    )
+    write(cells, intended, layer.map_words, layer.out_words, tail, state, threshold, errors, counts)

@@ -5,6 +5,7 @@ frames are decoded and built in place, images and results lie in slots that the 
 host/PROTOCOL.md is the specification.
 """
 
+import gc
 import struct
 import time
 
@@ -156,6 +157,7 @@ class Server:
         body = m.INFO.pack(
             m.VERSION, flags, kernel, 0, self._line.chunk, self._line.credit, self._boot, free,
             work.digest, seed, threshold, errors, bytes(3), board.unit(), board.name(),
+            gc.mem_alloc(),
         )  # fmt: skip
         self._send_body(m.INFO, body)
 
