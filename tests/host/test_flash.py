@@ -11,10 +11,12 @@ import pytest
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
 from mtjkit_host import emulators
+from mtjkit_host.bench.networks import paper_binary, random_images
 from mtjkit_host.board_firmware import find_firmware
-from mtjkit_host.board_run import run_pico, run_qemu
+from mtjkit_host.board_run import prepared_board, run_pico, run_qemu
 from mtjkit_host.boards import Board
-from mtjkit_host.flash import flash
+from mtjkit_host.engines import open_twin
+from mtjkit_host.flash import flash, report
 from mtjkit_host.link import Link
 from mtjkit_host.options import parse_options
 from mtjkit_host.run import run_twin
@@ -53,6 +55,7 @@ def test_a_second_time_nothing_is_copied(port):
     assert "/lib/mtjkit_device/server.mpy" in again.kept
     assert again.board.architecture.startswith("armv7")
     assert again.info.free_bytes > 0
+    assert "0 files copied" in report(again)
 
 
 def test_only_what_changed_is_copied_and_what_shadows_it_removed(port):
@@ -72,26 +75,16 @@ def test_only_what_changed_is_copied_and_what_shadows_it_removed(port):
 def test_a_model_too_large_is_refused_before_anything_is_written(port):
     with Board(port) as board:
         board.execute("os.remove('/main.py')")
-        board.execute("hoard = bytearray(4)")  # a soft reset gives it back
-    model = bytearray(networks.build("to one"))
+    wide = [(networks.CONV, 1, 1, 64), (networks.CONV, 1, 1, 64), (networks.DENSE, 0, 0, 10)]
+    model = networks.NETWORKS | {"huge": ((1024, 1024, 3), wide)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "NETWORKS", model)
+        huge = bytes(networks.build("huge"))
     with pytest.raises(ConfigError, match=r"needs [\d,]+ bytes of RAM .* has [\d,]+ free"):
-        flash(port, _huge(bytes(model)))
+        flash(port, huge)
     with Board(port) as board:
         assert "main.py" not in board.evaluate("listing('/')")
     assert flash(port).copied == ("/main.py",)
-
-
-def _huge(model):
-    """A model whose maps are larger than any board's RAM."""
-    shape = (1024, 1024, 3)
-    networks.NETWORKS["huge"] = (
-        shape,
-        [(networks.CONV, 1, 1, 64), *[(networks.CONV, 1, 1, 64)] * 7, (networks.DENSE, 0, 0, 10)],
-    )
-    try:
-        return bytes(networks.build("huge"))
-    finally:
-        del networks.NETWORKS["huge"]
 
 
 def test_code_that_fails_on_the_board_is_one_line(port):
@@ -122,6 +115,25 @@ def test_a_mapped_model_is_read_in_place_and_gives_way(port):
     assert not other.info.mapped
 
 
+def test_the_papers_network_runs_on_a_small_heap():
+    """1.75 MB of weights, read in place by a board with 256 kB of heap."""
+    heap_bytes = 256 * 1024
+    try:
+        find_firmware("mps2-an385", heap_bytes)
+    except ConfigError as error:
+        pytest.skip(str(error))
+    model = paper_binary()
+    assert len(model.data) > 6 * heap_bytes
+    image = random_images(model, 1)
+    wanted = open_twin(model).run(image, np.arange(1, dtype=np.uint32), 3, 1 << 26)[0]
+    with prepared_board("mps2-an385", bytes(model.data), heap_bytes=heap_bytes) as link:
+        session = Session(link)
+        assert session.info.mapped
+        assert session.info.free_bytes < heap_bytes
+        session.program(bytes(model.data), WriteConfig(seed=3, threshold=1 << 26))
+        np.testing.assert_array_equal(session.run(image).scores, wanted)
+
+
 @pytest.mark.parametrize("machine", MACHINES)
 def test_a_run_on_qemu_is_the_twins(machine):
     emulator(machine)
@@ -149,7 +161,8 @@ def test_a_killed_host_leaves_no_emulator():
         pytest.skip("only Linux ends a process with its parent")
     code = (
         "import time\nfrom mtjkit_host import emulators\n"
-        "from mtjkit_host.board_firmware import find_firmware\n"
+        "from mtjkit_host.bench.networks import paper_binary, random_images
+from mtjkit_host.board_firmware import find_firmware\n"
         "e = emulators.qemu('mps2-an385', find_firmware('mps2-an385'))\n"
         "print(e.open(), e._process.pid, flush=True)\ntime.sleep(60)\n"
     )

@@ -109,7 +109,7 @@ def chain(input_shape, specs) -> list:
         raise FormatError(
             "input of %d channels: 1 to %d are possible" % (channels, MAX_INPUT_CHANNELS)
         )
-    layers = []
+    layers: list[Layer] = []
     shape = input_shape
     for index, (kind, padding, pool, out_channels) in enumerate(specs):
         last = index == len(specs) - 1
