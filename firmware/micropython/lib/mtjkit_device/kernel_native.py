@@ -4,6 +4,8 @@ Importing it fails with ImportError where the module is not installed, and with 
 it was built for another architecture.
 """
 
+from array import array
+
 import mtjkit_native as native
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.footprint import geometry
@@ -24,9 +26,7 @@ class Kernel:
         packed = 0
         scratch = 0
         for layer in model.layers:
-            g = geometry(layer)
-            g.append(layer.index)
-            g.append(-1)
+            g = geometry(layer) + array("i", (layer.index, -1))
             wanted = native.packed_bytes(g)
             if wanted:
                 g[_PACKED_AT] = packed
