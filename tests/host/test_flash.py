@@ -161,8 +161,7 @@ def test_a_killed_host_leaves_no_emulator():
         pytest.skip("only Linux ends a process with its parent")
     code = (
         "import time\nfrom mtjkit_host import emulators\n"
-        "from mtjkit_host.bench.networks import paper_binary, random_images
-from mtjkit_host.board_firmware import find_firmware\n"
+        "from mtjkit_host.board_firmware import find_firmware\n"
         "e = emulators.qemu('mps2-an385', find_firmware('mps2-an385'))\n"
         "print(e.open(), e._process.pid, flush=True)\ntime.sleep(60)\n"
     )

@@ -1,0 +1,39 @@
+"""Freeze mtjkit into a firmware: FROZEN_MANIFEST=<this file>, or include it in your own manifest.
+
+Frozen code takes flash and no RAM. Nothing starts by itself: copy main.py to the board, or import
+mtjkit_device from your own program. Kernels in assembler are for Arm; `thumb=False` leaves them
+out, and the device takes the next best.
+"""
+# ruff: noqa: F821 (MicroPython gives a manifest its functions)
+
+options.defaults(thumb=True)
+
+package("mtjkit_core", base_path="micropython/lib")
+package(
+    "mtjkit_device",
+    files=[
+        "__init__.py",
+        "board.py",
+        "engine.py",
+        "fast.py",
+        "inbox.py",
+        "kernel_native.py",
+        "kernel_python.py",
+        "kernel_viper.py",
+        "server.py",
+        "viper_kernel.py",
+        "viper_layers.py",
+        "viper_memory.py",
+        "viper_pairs.py",
+        "viper_rows32.py",
+        "viper_rows64.py",
+        "workplace.py",
+    ],
+    base_path="micropython/lib",
+)
+if options.thumb:
+    package(
+        "mtjkit_device",
+        files=["kernel_asm_thumb.py", "thumb_memory.py", "thumb_pairs.py", "thumb_rows.py"],
+        base_path="micropython/lib",
+    )
