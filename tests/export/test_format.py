@@ -60,7 +60,7 @@ def layers(*specs, shape=(3, 3, 1)):
     return sealed(head + table + bytes(4))
 
 
-CONV, DENSE = (1, 0, 0, 2), (2, 0, 0, 2)
+CONV, DENSE, WIDE = (1, 0, 0, 2), (2, 0, 0, 2), (1, 1, 0, 16384)
 BROKEN = [
     ("R1", b"", "not an .mtjb model"),
     ("R1", patched(0, b"MTJC"), "not an .mtjb model"),
@@ -86,6 +86,9 @@ BROKEN = [
     ("R10", patched(32, b"a\nb"), "control"),
     ("R10", patched(LABELS_AT, b"\x07"), "control"),
     ("R10", patched(LABELS_AT, b"\xc3\x28"), "not UTF-8"),
+    ("R10", patched(LABELS_AT, b"\xc1\xbf"), "not UTF-8"),  # overlong, which MicroPython decodes
+    ("R10", patched(LABELS_AT, b"\xed\xa0\x80"), "not UTF-8"),  # a surrogate
+    ("R10", patched(32, b"\xf4\x90\x80\x80"), "not UTF-8"),  # beyond Unicode
     ("R10", patched(LABELS_AT + 1, b"\0"), "after its end"),
     ("R11", patched(LABELS_AT, b"no\n\n"), "3 class names for 2"),
     ("R11", patched(LABELS_AT, b"nope"), "1 class names for 2"),
@@ -117,6 +120,9 @@ BROKEN = [
     ("R19", patched(DATA_AT + 1, b"\x02"), "layer 0: weight padding"),
     ("R19", patched(DATA_AT + 20, b"\x04"), "layer 1: weight padding"),
     ("R19", patched(DATA_AT + 19, b"\x80"), "layer 0: inversion mask"),
+    ("R20", encode(TINY)[:8] + b"\1\0\0\x08" + encode(TINY)[12:], "134217728 are the most"),
+    ("R20", layers(WIDE, WIDE, DENSE), "more than 134217728 bytes"),
+    ("R21", layers(WIDE, (1, 1, 0, 1), DENSE, shape=(257, 256, 1)), "more than 1073741824 bits"),
 ]
 
 

@@ -29,6 +29,8 @@ MAX_CHANNELS = 16384
 MAX_INPUT_CHANNELS = 16
 MAX_CLASSES = 1024
 MAX_SUM = 1 << 30  # |S| of any layer stays below: sums and thresholds fit 32 bits
+MAX_FILE_BYTES = 1 << 27  # weight bits and byte offsets fit 32 bits
+MAX_MAP_BITS = 1 << 30  # bits stored for an image, all layers: counts and addresses fit 32 bits
 
 
 class Layer:
@@ -140,6 +142,10 @@ def chain(input_shape, specs) -> list:
             raise FormatError(where + "sums of %d products are too long" % layer.fan_in)
         layers.append(layer)
         shape = layer.map_shape
+    if sum([layer.data_bytes for layer in layers]) > MAX_FILE_BYTES:
+        raise FormatError("the layers need more than %d bytes" % MAX_FILE_BYTES)
+    if sum([layer.map_bits for layer in layers]) > MAX_MAP_BITS:
+        raise FormatError("the maps of one image take more than %d bits" % MAX_MAP_BITS)
     return layers
 
 
@@ -155,9 +161,17 @@ def _text(raw, what: str, separator: str = "") -> str:
         text = str(raw[:end], "utf-8")
     except (UnicodeError, ValueError):
         raise FormatError(what + " is not UTF-8")
+    size = 0
     for c in text:
-        if c != separator and (ord(c) < 32 or 127 <= ord(c) < 160):
+        code = ord(c)
+        if c != separator and (code < 32 or 127 <= code < 160):
             raise FormatError(what + " holds control characters")
+        # MicroPython also decodes surrogates, what is beyond Unicode and overlong sequences.
+        if 0xD800 <= code < 0xE000 or code > 0x10FFFF:
+            raise FormatError(what + " is not UTF-8")
+        size += 1 + (code > 0x7F) + (code > 0x7FF) + (code > 0xFFFF)
+    if size != end:
+        raise FormatError(what + " is not UTF-8")
     return text
 
 
@@ -185,6 +199,8 @@ class Model:
             raise FormatError(
                 "format version %d.%d; this mtjkit reads up to %d.%d" % (major, minor, MAJOR, MINOR)
             )
+        if file_bytes > MAX_FILE_BYTES:
+            raise FormatError("%d bytes: %d are the most" % (file_bytes, MAX_FILE_BYTES))
         if file_bytes != size:
             if size < file_bytes:
                 raise FormatError("truncated: %d of %d bytes are there" % (size, file_bytes))
