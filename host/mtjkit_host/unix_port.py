@@ -16,6 +16,7 @@ from types import TracebackType
 import mtjkit_core
 from mtjkit_core.errors import ConfigError, LinkError
 
+from mtjkit_host.firmware import find_native
 from mtjkit_host.link import Link
 
 LIB = Path(mtjkit_core.__file__).resolve().parents[1]
@@ -65,13 +66,17 @@ def start_micropython(
     executable = executable or find_micropython()
     if not script.exists():
         raise ConfigError(f"the firmware {script} is not there: use a checkout of mtjkit")
+    path = [".frozen", str(LIB)]
+    native = find_native("x64")  # MicroPython passes over one of another architecture
+    if native:
+        path.append(str(native.parent))
     try:
         return subprocess.Popen(
             [executable, "-X", f"heapsize={heap}", str(script)],
             stdin=line,
             stdout=line,
             stderr=subprocess.PIPE,
-            env={**os.environ, "MICROPYPATH": f".frozen:{LIB}"},
+            env={**os.environ, "MICROPYPATH": ":".join(path)},
             start_new_session=True,  # a Ctrl-C at the terminal is the host's alone
         )
     except OSError as error:

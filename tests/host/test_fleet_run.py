@@ -25,7 +25,8 @@ def options(tmp_path, monkeypatch):
     for n, picture in enumerate(pixels):
         Image.fromarray(picture).save(tmp_path / f"{n:02}.png")
     monkeypatch.chdir(tmp_path)
-    return parse_options(model=str(model), data=str(tmp_path), ber="0.05", weight_ber="0.01")
+    given = {"ber": "0.05", "weight_ber": "0.01", "kernel": "viper"}
+    return parse_options(model=str(model), data=str(tmp_path), **given)
 
 
 def test_a_run_that_broke_off_goes_on_with_the_same_hash(micropython, options):
