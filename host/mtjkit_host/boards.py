@@ -209,7 +209,7 @@ class Board:
         from mpremote.transport import TransportError  # type: ignore[import-untyped]
 
         serial = self._transport.serial
-        serial.timeout = _ANSWER_S
+        serial.timeout = _PROMPT_S / 3  # whatever answers, or nothing, is known soon
         until = time.monotonic() + wait_s
         while True:
             try:
@@ -227,6 +227,7 @@ class Board:
                 serial.write(bytes(MAX_FRAME) + hello + pack(m.STOP.kind, 1))
         with self._translated():
             self._transport.enter_raw_repl(soft_reset=True, timeout_overall=wait_s)
+        serial.timeout = _ANSWER_S
 
     def _describe(self) -> BoardInfo:
         told = self.evaluate("describe()")
