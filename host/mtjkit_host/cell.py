@@ -6,19 +6,14 @@ Network Hardware", IEICE Trans. Inf. & Syst., 2024, doi 10.1587/transinf.2023LOP
 
 from __future__ import annotations
 
-import json
 import math
-import sys
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from mtjkit_core.errors import ConfigError
 
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+from mtjkit_host.parse import shown
+from mtjkit_host.settings import parse_table, read_text
 
 REFERENCE_RATE = 1e-8
 """Write-error rate of the conventional, "error-free" write: the paper's 10^-6 percent."""
@@ -39,9 +34,11 @@ class Cell:
         for field in fields(self):
             value = getattr(self, field.name)
             if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise ConfigError(f"cell: {field.name} must be a number, not {value!r}")
+                raise ConfigError(f"cell: {field.name} must be a number, not {shown(value)}")
             if not 1e-9 <= value <= 1e9:
-                raise ConfigError(f"cell: {field.name} must lie between 1e-9 and 1e9, not {value}")
+                raise ConfigError(
+                    f"cell: {field.name} must lie between 1e-9 and 1e9, not {shown(value)}"
+                )
             object.__setattr__(self, field.name, float(value))
 
     def switching_probability(self, pulse_ns: float) -> float:
@@ -79,27 +76,15 @@ def load_cell(path: str | Path) -> Cell:
         ConfigError: the file cannot be read, or holds anything else.
     """
     file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"device file {file}: {error.strerror or error}") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"device file {file}: not a text file") from None
-    try:
-        values: Any = json.loads(text) if file.suffix == ".json" else tomllib.loads(text)
-    except (ValueError, RecursionError) as error:
-        kind = "JSON" if file.suffix == ".json" else "TOML"
-        why = str(error).replace("\n", " ")
-        raise ConfigError(f"device file {file}: not valid {kind} ({why})") from None
+    what = f"device file {file}"
+    values = parse_table(read_text(file, what), what, "JSON" if file.suffix == ".json" else "TOML")
     known = [field.name for field in fields(Cell)]
-    if not isinstance(values, dict) or not values:
-        raise ConfigError(f"device file {file}: sets none of {', '.join(known)}")
+    if not values:
+        raise ConfigError(f"{what}: sets none of {', '.join(known)}")
     for name in values:
         if name not in known:
-            raise ConfigError(
-                f"device file {file}: {name!r} is unknown; it may set {', '.join(known)}"
-            )
+            raise ConfigError(f"{what}: {shown(name)} is unknown; it may set {', '.join(known)}")
     try:
         return Cell(**values)
     except ConfigError as error:
-        raise ConfigError(f"device file {file}: {error}") from None
+        raise ConfigError(f"{what}: {error}") from None

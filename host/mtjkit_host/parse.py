@@ -11,9 +11,15 @@ _WHOLE = re.compile(r"[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
 
 
-def shown(text: str) -> str:
-    """What was typed, quoted and cut to a length that leaves the message one line."""
-    return reprlib.repr(text)
+def shown(value: object, longest: int = 40) -> str:
+    """A value as typed or read, quoted and cut to a length that leaves the message one line."""
+    short = reprlib.Repr()
+    short.maxstring = short.maxother = short.maxlong = longest
+    try:
+        text = short.repr(value)
+    except ValueError:  # Python writes no whole number of more than 4300 digits
+        text = "a number of thousands of digits"
+    return text if len(text) <= 2 * longest else text[: 2 * longest] + "..."
 
 
 def number(option: str, text: str) -> float:

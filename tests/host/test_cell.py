@@ -64,8 +64,11 @@ def test_a_device_file_sets_some_fields_and_leaves_the_rest(tmp_path):
     [
         ("a.toml", "tau_ns = ", "not valid TOML"),
         ("a.json", "{", "not valid JSON"),
-        ("a.json", "[" * 100_000, "not valid JSON"),
-        ("a.json", "[1]", "sets none of"),
+        ("a.json", "[" * 10_000, "not valid JSON"),
+        ("a.json", "[" * 100_000, "longer than 16384 bytes"),
+        ("a.toml", "tau_ns = 0x" + "f" * 5000, "thousands of digits"),
+        ("a.toml", "tau_ns" + ".a" * 1000 + " = 1", "must be a number"),
+        ("a.json", "[1]", "not a table"),
         ("a.toml", "", "sets none of"),
         ("a.toml", "tau = 1", "'tau' is unknown"),
         ("a.toml", "tau_ns = 'long'", "must be a number"),

@@ -146,7 +146,7 @@ def find_net(models: Sequence[str], folders: Sequence[Path]) -> Path:
     for model in models:
         for folder in (Path(), *folders):
             for path in (folder / model, folder / f"{model}.mtjb", folder / f"{model}.safetensors"):
-                if path.is_file() or (path / "last.json").is_file():
+                if os.path.isfile(path) or os.path.isfile(path / "last.json"):
                     return path
     places = ", ".join(os.path.relpath(folder) for folder in folders) or "this folder"
     raise ConfigError(f"no {' or '.join(models)} in {places}; train it, or name its file")
@@ -157,9 +157,9 @@ def training_note(path: Path) -> str:
     try:
         state = json.loads((path / "last.json").read_bytes())
         done, planned = len(state["history"]), state["config"]["epochs"]
-    except (OSError, ValueError, KeyError, TypeError):
+        return f"{done} epochs of training" + ("" if done >= planned else f", {planned:d} planned")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
-    return f"{done} epochs of training" + ("" if done >= planned else f", {planned} planned")
 
 
 def load_net(path: Path) -> Simulator:

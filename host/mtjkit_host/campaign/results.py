@@ -88,8 +88,10 @@ def parse(data: bytes, name: str) -> dict[str, Record]:
     for number, line in enumerate(data.split(b"\n")[:-1], 1):
         try:
             record = json.loads(line)
+            if not isinstance(record["id"], str):
+                raise TypeError
             records[record["id"]] = record
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise FormatError(
                 f"{name}: line {number} is damaged; remove it to compute its point again"
             ) from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import sys
+import os
 from dataclasses import dataclass, field, fields
 from itertools import pairwise
 from pathlib import Path
@@ -12,17 +12,17 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.memory import FLIP, KEEP
 
 from mtjkit_host.campaign import paper
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from mtjkit_host.parse import shown
+from mtjkit_host.settings import parse_table, read_text
 
 MEMORIES = ("weights", "feature_maps")
 """Which memory the errors are in: the weight storage or the feature-map buffer."""
 
 ERRORS = {"flip": FLIP, "keep": KEEP}
 """Name -> what a failed write does: inverts the bit, or leaves the old one."""
+
+MAX_POINTS = 1_000_000
+"""Most points of a campaign: years of work, and still a list that fits the memory."""
 
 CARRIED = Path(__file__).parent
 """Folder of the campaigns that come with the project, ``<name>.toml``."""
@@ -88,7 +88,10 @@ class Campaign:
         rrmse_rates = self.rrmse.rates if self.rrmse else ()
         checks = {
             "name must be a word of letters, digits, - and _": (
-                self.name != "" and self.name.replace("-", "").replace("_", "").isalnum()
+                self.name.replace("-", "").replace("_", "").isalnum() and len(self.name) <= 100
+            ),
+            "title, labels, notes and models are short, without control characters": all(
+                text.isprintable() and len(text) <= 300 for text in self._texts
             ),
             "at least one net is needed": bool(self.nets),
             "every net needs a label of its own": len(set(labels)) == len(labels),
@@ -104,10 +107,25 @@ class Campaign:
             "rrmse.images must be at least 2 and rrmse.repeats at least 1": (
                 self.rrmse is None or (self.rrmse.images >= 2 and self.rrmse.repeats >= 1)
             ),
+            f"{MAX_POINTS:,} points are the most": self._points <= MAX_POINTS,
         }
         for message, good in checks.items():
             if not good:
-                raise ConfigError(f"campaign {self.name or '?'}: {message}")
+                name = self.name if self.name.isprintable() else "?"
+                raise ConfigError(f"campaign {name[:100] or '?'}: {message}")
+
+    @property
+    def _texts(self) -> list[str]:
+        nets = [text for net in self.nets for text in (net.label, net.note, *net.model)]
+        return [self.title, *nets]
+
+    @property
+    def _points(self) -> int:
+        """Points with errors."""
+        runs = len(self.rates) * self.repeats
+        if self.rrmse is not None:
+            runs += len(self.rrmse_rates) * self.rrmse.repeats
+        return len(self.nets) * len(self.memories) * len(self.errors) * runs
 
     @property
     def rrmse_rates(self) -> tuple[float, ...]:
@@ -122,20 +140,13 @@ def load_campaign(path_or_name: str | Path) -> Campaign:
     does not have.
     """
     path = Path(path_or_name)
-    if not path.suffix and not path.exists():
+    if not path.suffix and not os.path.exists(path):
         path = CARRIED / f"{path}.toml"
-    try:
-        text = path.read_text(encoding="utf-8")
-        values = tomllib.loads(text)
-    except FileNotFoundError:
+    if not os.path.exists(path):
         carried = ", ".join(sorted(file.stem for file in CARRIED.glob("*.toml")))
-        raise ConfigError(
-            f"{path_or_name}: no such campaign; name a TOML file or one of {carried}"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: cannot be read ({error})") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path}: not valid TOML ({error})") from error
+        raise ConfigError(f"{path_or_name}: no such campaign; name a TOML file or one of {carried}")
+    text = read_text(path, str(path))
+    values = parse_table(text, str(path))
     nets = values.pop("nets", [])
     if not isinstance(nets, list):
         raise ConfigError(f"{path}: nets are tables, written [[nets]]")
@@ -168,22 +179,32 @@ def _build(kind: Any, values: Any, where: str) -> Any:
     arguments = {}
     for name, value in values.items():
         if name not in known:
-            raise ConfigError(f"{where}: {name} is unknown; it may set {', '.join(known)}")
+            raise ConfigError(f"{where}: {_key(name)} is unknown; it may set {', '.join(known)}")
         expected = _KINDS.get(known[name])
         if expected and (not isinstance(value, expected) or isinstance(value, bool)):
-            raise ConfigError(f"{where}: {name} cannot be {value!r}")
+            raise ConfigError(f"{where}: {name} cannot be {shown(value)}")
         if known[name] == "tuple[float, ...]":
             if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value):
                 raise ConfigError(f"{where}: {name} must be numbers")
-            value = tuple(float(v) for v in value)
+            try:
+                value = tuple(float(v) for v in value)
+            except OverflowError:
+                raise ConfigError(f"{where}: {name} holds a number that is too long") from None
         elif known[name] == "tuple[str, ...]":
-            value = tuple(str(v) for v in value)
+            if not all(isinstance(v, str) for v in value):
+                raise ConfigError(f"{where}: {name} must be strings")
+            value = tuple(value)
         arguments[name] = value
     try:
         return kind(**arguments)
     except TypeError:
         missing = [f.name for f in fields(kind) if f.name not in arguments]
         raise ConfigError(f"{where}: needs {', '.join(missing[:2])}") from None
+
+
+def _key(name: str) -> str:
+    """A key as a message shows it: bare where it is a short word."""
+    return name if name.isidentifier() and len(name) <= 40 else shown(name)
 
 
 def _subset(values: tuple[str, ...], known: tuple[str, ...]) -> bool:

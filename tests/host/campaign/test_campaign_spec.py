@@ -77,6 +77,13 @@ def test_a_file_gives_its_campaign(tmp_path):
         ('label = "A"', "label = 3", "label cannot be"),
         ('model = "a"', "", "needs"),
         ("[[nets]]", "[nets]", "TOML"),
+        ("repeats = 2", "repeats = 200_000", "points are the most"),
+        ("repeats = 2", "title = 0x" + "f" * 5000, "title cannot be"),
+        ("repeats = 2", "title = '" + "x" * 20000 + "'", "longer than"),
+        ("repeats = 2", 'title = "\\u001b[2J"', "control characters"),
+        ("repeats = 2", "seed = " + "[" * 3000, "not valid TOML"),
+        ("rates = [1e-3, 0.1]", "rates = [1" + "0" * 400 + "]", "too long"),
+        ('model = "a"', "model = [1]", "must be strings"),
     ],
 )
 def test_wrong_files_end_in_one_line(tmp_path, old, new, message):

@@ -1,0 +1,57 @@
+"""Small files of settings, which may come from anywhere: bounded, each mistake one short line."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from mtjkit_core.errors import ConfigError
+
+from mtjkit_host.parse import shown
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
+
+MAX_BYTES = 1 << 14
+"""Far more than settings need; a parser's time grows with the square of its input."""
+
+
+def read_text(path: Path, what: str) -> str:
+    """Read a text file of at most `MAX_BYTES`.
+
+    Args:
+        what: what messages call it, with its path.
+
+    Raises:
+        ConfigError: it cannot be read, is too long, or no text.
+    """
+    try:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigError(f"{what}: cannot be read ({error.strerror or error})") from None
+    if len(data) > MAX_BYTES:
+        raise ConfigError(f"{what}: longer than {MAX_BYTES} bytes")
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise ConfigError(f"{what}: not a text file") from None
+
+
+def parse_table(text: str, what: str, kind: str = "TOML") -> dict[str, Any]:
+    """Read the table that a TOML or JSON text is.
+
+    Raises:
+        ConfigError: the text is not valid, or no table.
+    """
+    try:
+        values: Any = json.loads(text) if kind == "JSON" else tomllib.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(f"{what}: not valid {kind} ({shown(str(error), 100)})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{what}: not a table of settings")
+    return values
