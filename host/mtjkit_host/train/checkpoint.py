@@ -18,7 +18,10 @@ from mtjkit_core.errors import ConfigError, FormatError
 from safetensors.torch import load_file, save
 from torch import Tensor
 
+from mtjkit_host.parse import shown
+
 VERSION = 1
+_MAX_RECORD = 1 << 24  # bytes; an epoch takes 200
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -65,10 +68,11 @@ def load_checkpoint(folder: Path, tag: str = "last") -> tuple[dict[str, Tensor],
     """
     path = folder / f"{tag}.json"
     try:
-        state = json.loads(path.read_bytes())
+        with path.open("rb") as file:
+            state = json.loads(file.read(_MAX_RECORD))
     except FileNotFoundError:
         raise ConfigError(f"{folder}: no checkpoint {tag}.json here; train a net first") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not a readable checkpoint ({error})") from error
     if not isinstance(state, dict) or state.get("version") != VERSION:
         raise FormatError(f"{path}: not a checkpoint of version {VERSION}; train the net again")
@@ -78,4 +82,5 @@ def load_checkpoint(folder: Path, tag: str = "last") -> tuple[dict[str, Tensor],
     try:
         return load_file(folder / name), state
     except (OSError, safetensors.SafetensorError) as error:
-        raise FormatError(f"{folder / name}: damaged or missing tensors ({error})") from error
+        what = f"{path}: damaged or missing tensors {shown(name)}"
+        raise FormatError(f"{what} ({shown(str(error), 100)})") from error

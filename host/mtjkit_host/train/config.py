@@ -10,6 +10,7 @@ from typing import Any
 
 from mtjkit_core.errors import ConfigError
 
+from mtjkit_host.parse import shown
 from mtjkit_host.train.spec import NetSpec
 
 PRECISIONS = ("auto", "float32", "bfloat16")
@@ -96,8 +97,9 @@ def spec_from_json(fields: dict[str, Any]) -> NetSpec:
             k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
         }
         return NetSpec(**values)
-    except (TypeError, AttributeError) as error:
-        raise ConfigError(f"the checkpoint does not describe a net we know: {error}") from error
+    except (TypeError, AttributeError, ConfigError) as error:
+        why = shown(str(error), 100)
+        raise ConfigError(f"the checkpoint does not describe a net we know: {why}") from error
 
 
 @dataclass(frozen=True)

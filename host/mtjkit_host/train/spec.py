@@ -24,6 +24,9 @@ NETS: dict[str, tuple[int, int]] = {
 }
 """Net -> (bits of weights and activations, factor on the convolutions' filters)."""
 
+MAX_SIZE = 1 << 16
+"""Most filters or units of a layer, rows of an image."""
+
 WIDTHS: dict[str, int] = {"paper": 1, "half": 2, "small": 4, "tiny": 16}
 """Width -> what the filters and the dense units of the paper's size are divided by."""
 
@@ -51,8 +54,12 @@ class NetSpec:
         """Check the shape; raises ConfigError."""
         if self.bits not in (1, 8, 16, 32):
             raise ConfigError(f"{self.name}: bits must be 1, 8, 16 or 32, not {self.bits}")
-        if not self.conv or min(self.conv + self.dense + (self.classes,)) < 1:
-            raise ConfigError(f"{self.name}: every layer needs at least one filter or unit")
+        sizes = (*self.conv, *self.dense, self.classes, self.side, self.channels)
+        if not self.conv or not all(type(n) is int and 1 <= n <= MAX_SIZE for n in sizes):
+            raise ConfigError(
+                f"{self.name}: needs a convolution, and filters, units, side and channels from 1 "
+                f"to {MAX_SIZE}"
+            )
         if self.side % (1 << len(self.conv) // 2):
             raise ConfigError(
                 f"{self.name}: a side of {self.side} cannot be halved {len(self.conv) // 2} times"
@@ -62,6 +69,18 @@ class NetSpec:
     def binary(self) -> bool:
         """Whether weights and activations are {-1, +1}."""
         return self.bits == 1
+
+    @property
+    def weights(self) -> int:
+        """Weights of all layers."""
+        total, maps, side = 0, self.channels, self.side
+        for index, filters in enumerate(self.conv):
+            total += 9 * maps * filters
+            maps, side = filters, side // (1 + index % 2)
+        units = maps * side * side
+        for out in (*self.dense, self.classes):
+            total, units = total + units * out, out
+        return total
 
     @classmethod
     def named(cls, name: str) -> NetSpec:

@@ -41,7 +41,10 @@ def load_net(run_dir: str | Path, tag: str = "last") -> Net:
     config = state.get("config")
     if not isinstance(config, dict) or not isinstance(config.get("net"), dict):
         raise FormatError(f"{run_dir}: the checkpoint does not say which net it holds")
-    net = build_net(spec_from_json(config["net"]))
+    spec = spec_from_json(config["net"])
+    if spec.weights > sum(tensor.numel() for tensor in tensors.values()):
+        raise FormatError(f"{run_dir}: the checkpoint's tensors are fewer than its net needs")
+    net = build_net(spec)
     _load_tensors(net, tensors, str(run_dir))
     return net.eval()
 

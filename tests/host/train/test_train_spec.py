@@ -54,5 +54,5 @@ def test_impossible_nets_are_refused() -> None:
         NetSpec("odd", 4, (8, 8), ())
     with pytest.raises(ConfigError, match="cannot be halved"):
         NetSpec("odd", 1, (8,) * 4, (), side=6)
-    with pytest.raises(ConfigError, match="at least one filter"):
+    with pytest.raises(ConfigError, match="from 1"):
         NetSpec("odd", 1, (8, 0), ())
