@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_core.model import CONV, DENSE, Layer, chain
+from mtjkit_core.model import CONV, DENSE, MAX_FILE_BYTES, Layer, chain
 from numpy.typing import ArrayLike, NDArray
 
 CIFAR10_CLASSES = (
@@ -127,7 +127,7 @@ class LayerSpec:
             ConfigError: shapes or values are not as described.
         """
         w = _signs(weights, 2)
-        height, width, channels = input_shape or (1, 1, w.shape[1])
+        height, width, channels = _map_shape(input_shape or (1, 1, max(1, w.shape[1])))
         if w.shape[1] != height * width * channels:
             raise ConfigError(
                 f"dense weights {w.shape} do not fit an input of {height} x {width} x {channels}"
@@ -160,9 +160,7 @@ class Network:
     """One for each score; empty for none."""
 
     def __post_init__(self) -> None:
-        shape = self.input_shape
-        if len(shape) != 3 or not all(isinstance(n, (int, np.integer)) for n in shape):
-            raise ConfigError(f"an input shape is (height, width, channels), not {shape}")
+        _map_shape(self.input_shape)
         self.geometry()
 
     def geometry(self) -> list[Layer]:
@@ -192,6 +190,13 @@ class Network:
         return layers
 
 
+def _map_shape(shape: Sequence[int]) -> Sequence[int]:
+    whole = len(shape) == 3 and all(isinstance(n, (int, np.integer)) for n in shape)
+    if not whole or min(shape) < 1:
+        raise ConfigError(f"a map's shape is (height, width, channels), each at least 1: {shape}")
+    return shape
+
+
 def _signs(weights: ArrayLike, ndim: int) -> NDArray[np.int8]:
     w = _numbers(weights, "weights")
     if w.ndim != ndim:
@@ -208,6 +213,8 @@ def _numbers(values: ArrayLike, what: str) -> NDArray[Any]:
         raise ConfigError(f"{what} are not one array: rows of different lengths") from None
     if array.dtype.kind not in "biuf":
         raise ConfigError(f"{what} are numbers, not {array.dtype}")
+    if array.size > 8 * MAX_FILE_BYTES:
+        raise ConfigError(f"{what} are {array.size} numbers: a model file cannot hold so many")
     return array
 
 
