@@ -95,6 +95,10 @@ class RunFile:
                 result = _result(self.path, line, head["count"], head["classes"])
                 self.results[result.index] = result
             good += len(line)
+        if not good:
+            self._file.seek(0)
+            if not _line(head).startswith(self._file.read(_LONGEST_LINE)):
+                raise FormatError(f"{self.path}: no run file, or damaged")
         self._file.truncate(good)
         if not good:
             self._write(head)
@@ -112,7 +116,7 @@ class RunFile:
         )
 
     def _write(self, what: dict[str, Any]) -> None:
-        self._file.write(json.dumps(what, separators=(",", ":")).encode() + b"\n")
+        self._file.write(_line(what))
         self._file.flush()
 
     def complete(self, fleet: Fleet, images: NDArray[np.int8], count: int) -> Iterator[ImageResult]:
@@ -169,6 +173,10 @@ def read_head(path: str | Path) -> dict[str, Any]:
     if head.get("mtjkit_run") != VERSION:
         raise FormatError(f"{path}: no run file of version {VERSION}")
     return head
+
+
+def _line(what: dict[str, Any]) -> bytes:
+    return json.dumps(what, separators=(",", ":")).encode() + b"\n"
 
 
 def _lines(file: Any) -> Iterator[bytes]:
