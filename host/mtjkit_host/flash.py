@@ -126,7 +126,7 @@ def device_files(board: BoardInfo) -> dict[str, bytes]:
             f"the board's MicroPython loads .mpy version {board.mpy_version or 'none'}, "
             f"mtjkit needs {MPY_VERSION}: put MicroPython 1.23 or newer on it"
         )
-    files = {"/main.py": (DEVICE / "main.py").read_bytes()}
+    files = {}
     with tempfile.TemporaryDirectory() as work:
         for package in PACKAGES:
             for source in sorted((DEVICE / "lib" / package).glob("*.py")):
@@ -137,6 +137,8 @@ def device_files(board: BoardInfo) -> dict[str, bytes]:
     native = find_native(board.architecture)
     if native is not None:
         files[f"{_LIB}/{native.name}"] = native.read_bytes()
+    # The last one: nothing starts by itself before all is there.
+    files["/main.py"] = (DEVICE / "main.py").read_bytes()
     return files
 
 

