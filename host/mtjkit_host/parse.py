@@ -15,10 +15,7 @@ def shown(value: object, longest: int = 40) -> str:
     """A value as typed or read, quoted and cut to a length that leaves the message one line."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = longest
-    try:
-        text = short.repr(value)
-    except ValueError:  # Python writes no whole number of more than 4300 digits
-        text = "a number of thousands of digits"
+    text = short.repr(value)
     return text if len(text) <= 2 * longest else text[: 2 * longest] + "..."
 
 

@@ -17,7 +17,10 @@ else:
     import tomli as tomllib  # type: ignore[import-not-found, unused-ignore]
 
 MAX_BYTES = 1 << 14
-"""Far more than settings need; a parser's time grows with the square of its input."""
+"""Of a file: far more than settings need."""
+
+MAX_LINE = 1000
+"""Characters of a line of TOML: a dotted key takes time and memory by the square of its length."""
 
 
 def read_text(path: Path, what: str) -> str:
@@ -48,6 +51,8 @@ def parse_table(text: str, what: str, kind: str = "TOML") -> dict[str, Any]:
     Raises:
         ConfigError: the text is not valid, or no table.
     """
+    if kind == "TOML" and max(map(len, text.split("\n"))) > MAX_LINE:
+        raise ConfigError(f"{what}: a line is longer than {MAX_LINE} characters")
     try:
         values: Any = json.loads(text) if kind == "JSON" else tomllib.loads(text)
     except (ValueError, RecursionError) as error:

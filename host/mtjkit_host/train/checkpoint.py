@@ -21,7 +21,7 @@ from torch import Tensor
 from mtjkit_host.parse import shown
 
 VERSION = 1
-_MAX_RECORD = 1 << 24  # bytes; an epoch takes 200
+_MAX_RECORD = 1 << 22  # bytes; an epoch takes 200
 
 
 def write_atomic(path: Path, data: bytes) -> None:
