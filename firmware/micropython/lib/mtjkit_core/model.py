@@ -162,16 +162,18 @@ def _text(raw, what: str, separator: str = "") -> str:
     except (UnicodeError, ValueError):
         raise FormatError(what + " is not UTF-8")
     size = 0
+    control = False
     for c in text:
         code = ord(c)
-        if c != separator and (code < 32 or 127 <= code < 160):
-            raise FormatError(what + " holds control characters")
+        control = control or (c != separator and (code < 32 or 127 <= code < 160))
         # MicroPython also decodes surrogates, what is beyond Unicode and overlong sequences.
         if 0xD800 <= code < 0xE000 or code > 0x10FFFF:
             raise FormatError(what + " is not UTF-8")
         size += 1 + (code > 0x7F) + (code > 0x7FF) + (code > 0xFFFF)
     if size != end:
         raise FormatError(what + " is not UTF-8")
+    if control:
+        raise FormatError(what + " holds control characters")
     return text
 
 
