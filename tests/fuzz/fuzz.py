@@ -1,0 +1,85 @@
+"""Coverage-guided fuzzing: `python tests/fuzz/fuzz.py TARGET --seconds 60` (needs atheris).
+
+It stops at the first input that ends in anything but one of the project's errors, takes more than
+10 s, or more memory than --rss-mb, and keeps that input in build/fuzz/TARGET. With `--both N` it
+needs no atheris: N seeded mutations go through CPython and MicroPython, which must say the same.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from random import Random
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("host", "export", "firmware/micropython/lib", "tests/vectors", "tests/fuzz")
+sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
+
+
+def guided(name: str, seconds: int, rss_mb: int, count: int) -> None:
+    """Fuzz one target; ends the process, with status 0 if nothing was found."""
+    try:
+        import atheris
+    except ImportError:
+        sys.exit("fuzz: atheris is missing: pip install atheris (Linux, x86-64)")
+    with atheris.instrument_imports(
+        include=["mtjkit_core", "mtjkit_export", "mtjkit_host", "both", "arrays", "tomllib", "json"]
+    ):
+        import targets
+    import inputs
+
+    folder = ROOT / "build" / "fuzz" / name
+    corpus = folder / "corpus"
+    corpus.mkdir(parents=True, exist_ok=True)
+    for number, seed in enumerate(inputs.seeds(name)):
+        (corpus / f"seed-{number}").write_bytes(seed)
+
+    def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+        """atheris's own mutation; of models, mostly with the size and checksum set right."""
+        changed = atheris.Mutate(data, max_size)
+        return inputs.sealed(changed) if seed % 8 else changed
+
+    more: dict[str, Any] = {"custom_mutator": mutate} if name.startswith("model") else {}
+    options = [
+        f"-max_total_time={seconds}",
+        f"-runs={count}",
+        f"-rss_limit_mb={rss_mb}",
+        "-timeout=10",
+        "-max_len=16384",
+        "-print_final_stats=1",
+        f"-artifact_prefix={folder}/",
+        str(corpus),
+    ]
+    atheris.Setup([sys.argv[0], *options], lambda data: targets.attempt(name, data), **more)
+    atheris.Fuzz()
+
+
+def both_ways(name: str, count: int) -> None:
+    """Compare CPython and MicroPython on seeded mutations of one target."""
+    import inputs
+    from port import compare
+
+    corpus = [(name, inputs.mutated(name, Random(f"{name} {n}"))) for n in range(count)]
+    taken = compare(corpus)
+    print(f"{name}: {count} inputs, {taken} taken, CPython and MicroPython say the same of all")
+
+
+def main() -> None:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
+    parser.add_argument("target", help="see tests/fuzz/README.md")
+    parser.add_argument("--seconds", type=int, default=60, help="how long; default 60")
+    parser.add_argument("--rss-mb", type=int, default=1024, help="memory limit; default 1024")
+    parser.add_argument("--inputs", type=int, default=-1, metavar="N", help="no more than N")
+    parser.add_argument("--both", type=int, metavar="N", help="N inputs against MicroPython")
+    given = parser.parse_args()
+    if given.both is None:
+        guided(given.target, given.seconds, given.rss_mb, given.inputs)
+    else:
+        both_ways(given.target, given.both)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,242 @@
+"""Inputs: good ones of every target, hostile ones made by hand, and mutations of both by a seed."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from functools import cache
+from random import Random
+
+import networks
+from mtjkit_core import frames
+from mtjkit_core import messages as m
+from mtjkit_core import model as mtjb
+from mtjkit_core.errors import FormatError
+from mtjkit_host.campaign.spec import CARRIED
+
+CONV, DENSE = mtjb.CONV, mtjb.DENSE
+EDGES = (0, 1, 2, 3, 31, 32, 33, 127, 128, 254, 255)
+EDGES_16 = (0, 1, 2, 3, 16, 17, 32, 33, 1024, 1025, 16384, 16385, 0x7FFF, 0x8000, 0xFFFF)
+EDGES_32 = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 27, 1 << 30)
+LITERALS = (
+    "0", "-1", "1e999", "-0.0", "nan", "NaN", "inf", "-Infinity", "true", "null", '""', "[]", "{}",
+    "1e-9", "18446744073709551616", "1" + "0" * 400, "1" * 900, "1" * 5000, "0x" + "f" * 900,
+    '"\\u0000"', '"\\ud800"', '"\\u001b[2J"', '"a\\nb"', '"' + "x" * 5000 + '"', "[" * 900,
+    "[" * 3000, "[" * 200 + "]" * 200, "a" + ".a" * 400 + " = 1", '{"a": 1}', "{a = 1}", "[1, [2, {}]]",
+    "2020-01-01", "1_0", "'x'",
+)  # fmt: skip
+SEQUENCES = tuple(
+    bytes.fromhex(text) for text in ("c3a9", "eda080", "c1bf", "f4908080", "e080af", "9f")
+)
+"""UTF-8, and what is not."""
+TOKEN = re.compile(rb'"[^"\n]*"|[\w.+-]+|[^\s\w]')
+
+
+def sealed(data: bytes | bytearray) -> bytes:
+    """A model's bytes with the right size and checksum, as far as there is room for them."""
+    data = bytearray(data)
+    if len(data) >= 16:
+        struct.pack_into("<I", data, 8, len(data))
+        struct.pack_into("<I", data, len(data) - 4, zlib.crc32(data[:-4]))
+    return bytes(data)
+
+
+def absurd(shape: tuple[int, ...], specs: list[tuple[int, ...]], body: int = 0) -> bytes:
+    """A model with a right size and checksum and `body` bytes of zeros as its layers."""
+    head = struct.pack(mtjb.HEADER, b"MTJB", 1, 0, len(specs), 0, 0, *shape, 1, 0, 1, 0, 0, 0)
+    table = b"".join(struct.pack(mtjb.LAYER, k, pad, pool, 0, n, 0) for k, pad, pool, n in specs)
+    return sealed(head + bytes(32) + table + bytes(body + 4))
+
+
+def lying(frame: bytes) -> Iterator[bytes]:
+    """A frame whose code bytes promise other lengths than it has."""
+    for code in EDGES:
+        yield bytes([code]) + frame[1:]
+        yield bytes([code]) + frame[1:] * 2
+    yield b"\xff" * 254 + b"\0"
+    yield b"\xff" * 600 + b"\0"
+    for size in (0, 1, 3, 5, 6, 7, 249, 252):  # CRC and stuffing right, bodies too short or long
+        raw = bytes([m.QUERY.kind, 0]) + b"\x01" * size
+        raw += struct.pack("<I", zlib.crc32(raw))
+        for cut in (len(raw), len(raw) - 3):
+            part = raw[:cut].split(b"\0")
+            yield b"".join(bytes([len(p) + 1 & 255]) + p for p in part) + b"\0"
+
+
+WIDE = (CONV, 1, 0, 16384)
+HOSTILE_MODELS = {
+    "layers do not fit together: dense, then a convolution": absurd(
+        (4, 4, 1), [(CONV, 1, 0, 2), (DENSE, 0, 0, 2), (CONV, 0, 0, 2), (DENSE, 0, 0, 2)], 500
+    ),
+    "layers do not fit together: a map shrinks below a kernel": absurd(
+        (4, 4, 1), [(CONV, 0, 0, 2)] * 3 + [(DENSE, 0, 0, 2)], 500
+    ),
+    "layers do not fit together: half a pixel": absurd(
+        (6, 5, 1), [(CONV, 1, 1, 2), (DENSE, 0, 0, 2)], 500
+    ),
+    "layers do not fit together: the body is the next network's": absurd(
+        (4, 4, 1), [(CONV, 1, 0, 2), (DENSE, 0, 0, 2)], 500
+    ),
+    "2**34 bits in one map": absurd((1024, 1024, 1), [WIDE, (CONV, 1, 0, 1), (DENSE, 0, 0, 1)]),
+    "1.1e9 bits of maps in 63 layers": absurd(
+        (1024, 1024, 1), [(CONV, 1, 0, 17)] * 63 + [(DENSE, 0, 0, 1)], 99999
+    ),
+    "2**31 weights": absurd((3, 3, 1), [WIDE, WIDE, (DENSE, 0, 0, 1)]),
+    "2**38 weights": absurd((9, 9, 16), [WIDE] * 63 + [(DENSE, 0, 0, 1024)]),
+    "a sum of 2**34 products": absurd((1024, 1024, 1), [WIDE, (DENSE, 0, 0, 1)]),
+    "every geometry field at its most": absurd(
+        (65535, 65535, 65535), [(255, 255, 255, 65535)] * 255, 65535
+    ),
+    "4 GB, it says": sealed(absurd((3, 3, 1), [WIDE, (DENSE, 0, 0, 1)]))[:8]
+    + b"\xff\xff\xff\xff" + bytes(116),
+    "a size that wraps to the right one": sealed(
+        absurd((1024, 1024, 16), [WIDE, WIDE, WIDE, (DENSE, 0, 0, 1024)], 16384)
+    ),
+    "valid and absurd: 1.05e9 map bits and 2e10 products in a file of 10 kB": absurd(
+        (1024, 1024, 1), [(CONV, 1, 0, 1000), *[(CONV, 1, 1, 1)] * 10, (DENSE, 0, 0, 1)],
+        1000 * 8 + 128 + 9 * 128 + 8 + 9 * (9 * 4 + 8) + 4,
+    ),
+    "valid and absurd: 64 layers, one bit each": absurd(
+        (3, 3, 1), [(CONV, 0, 0, 1), *[(DENSE, 0, 0, 1)] * 63], 63 * 12 + 4
+    ),
+    "valid and absurd: a score for each of 1024 classes, from one pixel": absurd(
+        (1, 1, 1), [(CONV, 1, 0, 1), (DENSE, 0, 0, 1024)], 12 + 4096
+    ),
+}  # fmt: skip
+
+
+def _text(*lines: object) -> bytes:
+    return b"".join(json.dumps(line).encode() + b"\n" for line in lines)
+
+
+@cache
+def seeds(name: str) -> tuple[bytes, ...]:
+    """Good inputs of a target, the hand-made hostile ones behind them."""
+    if name in ("model", "model-file"):
+        good = [bytes(networks.build(net)) for net in networks.NETWORKS]
+        named = bytearray(64 + 12) + networks.build("thin")[64:]
+        named[:64] = networks.build("thin")[:64]
+        named[24:26] = b"\x0c\x00"
+        named[64:76] = "caf\u00e9\u20ac\U0001f600".encode()
+        return (*good, sealed(named), *HOSTILE_MODELS.values())
+    if name == "frames":
+        stream = frames.pack(1, 0, b"\x01\0\0\xff") + frames.pack(7, 9, bytes(248))
+        stream += b"".join(frames.pack(k, k, bytes(one.size)) for k, one in _messages().items())
+        good = [bytes([step]) + stream for step in (0, 6, 63, 255)]
+        lies = [b"\x0f" + lie + stream[:12] for lie in lying(frames.pack(7, 9, b"\0" * 5))]
+        return (*good, *lies, b"\x00" + b"\xff" * 2000, b"\xff" + bytes(2000))
+    if name == "messages":
+        sizes = {k: one.size for k, one in _messages().items()}
+        return tuple(
+            bytes([k]) + bytes([k & 127]) * max(0, size + more)
+            for k, size in sizes.items()
+            for more in (0, 1, -1, 99, 248)
+        )
+    if name == "arrays":
+        return (b"", b"\1" * 99, *(Random(n).randbytes(60) for n in range(40)))
+    if name == "campaign":
+        return tuple(path.read_bytes() for path in sorted(CARRIED.glob("*.toml")))
+    if name == "cell-toml":
+        return (b"tau_ns = 14.8\ncurrent_ua = 150\nvoltage_v = 1.08\n", b"tau_ns = 1\n")
+    if name == "cell-json":
+        return (b'{"tau_ns": 14.8, "current_ua": 150, "voltage_v": 1.08}', b'{"tau_ns": 1}')
+    if name == "run-file":
+        from targets import RUN_HEAD
+
+        options = {"model": "m", "data": "d", "images": 3, "ber": 0.1, "weight_ber": 0.0}
+        options |= {"errors": "flip", "seed": 7, "kernel": "viper", "pulse_ns": None}
+        head = RUN_HEAD | {"options": options | {"device": {"tau_ns": 14.8}}}
+        lines = [{"i": i, "s": [3, -5], "b": [9, 2, 1], "us": 40} for i in range(3)]
+        return (_text(head, {"kernel": "viper", "w": [10, 2]}, *lines), _text(head), b"no newline")
+    if name == "results":
+        return (_text({"id": "a" * 64, "correct": 3, "n": 5}, {"id": "b", "rrmse": [0.5]}),)
+    from tensors import checkpoint_seed, fixed_seed
+
+    return checkpoint_seed() if name == "checkpoint" else fixed_seed()
+
+
+def _messages() -> dict[int, m.Message]:
+    from both import MESSAGES
+
+    return MESSAGES
+
+
+def built(rng: Random) -> bytes:
+    """A model with a right checksum and any geometry, complete where that is possible and small."""
+    shape = tuple(rng.choice((1, 2, 3, 4, 5, 16, 17, 64, 1024, 0)) for _ in range(3))
+    outs = (1, 2, 31, 32, 33, 64, 65, 1024, 16384, 0, 65535)
+    kinds = [CONV] * rng.randint(1, 5) + [DENSE] * rng.choice((1, 1, 2, 9, 60))
+    if rng.random() < 0.2:
+        rng.shuffle(kinds)
+    specs = []
+    for kind in kinds:
+        padding, pool = (rng.choice((0, 1)), rng.choice((0, 0, 1))) if kind == CONV else (0, 0)
+        specs.append((kind, padding, pool, outs[min(rng.randrange(11), rng.randrange(11))]))
+    try:
+        layers = mtjb.chain(shape, specs)
+    except FormatError:
+        return absurd(shape, specs, rng.choice((0, 4, 400)))
+    size = sum(layer.data_bytes for layer in layers)
+    return absurd(shape, specs, size if size < 1 << 16 else 400)
+
+
+def mutated(name: str, rng: Random) -> bytes:
+    """A seed of a target, changed in one to four places; often sealed again where that applies."""
+    if name in ("model", "model-file") and rng.random() < 0.3:
+        return built(rng)
+    data = bytearray(rng.choice(seeds(name)))
+    for _ in range(rng.randint(1, 4)):
+        data = _words(data, rng) if rng.random() < _TEXT.get(name, 0) else _bytes(data, rng)
+    if name in ("model", "model-file") and rng.random() < 0.9:
+        return sealed(data)
+    return bytes(data)
+
+
+_TEXT = {"campaign": 0.8, "cell-toml": 0.8, "cell-json": 0.8, "run-file": 0.8, "results": 0.8,
+         "checkpoint": 0.5, "fixed": 0.5}  # fmt: skip
+"""How often a target's inputs are changed by the word instead of by the byte."""
+
+
+def _bytes(data: bytearray, rng: Random) -> bytearray:
+    """Change bytes, the first 128 more often than others: there the headers are."""
+    if not data:
+        return bytearray(rng.randbytes(rng.randint(0, 80)))
+    at = rng.randrange(min(len(data), 128) if rng.random() < 0.7 else len(data))
+    kind = rng.randrange(8)
+    if kind == 0:
+        data[at] ^= 1 << rng.randrange(8)
+    elif kind == 1:
+        data[at] = rng.choice(EDGES)
+    elif kind in (2, 3):
+        at &= ~1
+        data[at : at + 2] = struct.pack("<H", rng.choice(EDGES_16))
+    elif kind == 4:
+        at &= ~3
+        data[at : at + 4] = struct.pack("<I", rng.choice(EDGES_32))
+    elif kind == 5:
+        del data[at : at + rng.choice((1, 4, 8, 64, len(data)))]
+    elif kind == 6:
+        size = rng.choice((1, 4, 8, 64))
+        data[at:at] = data[at : at + size] if rng.random() < 0.5 else rng.randbytes(size)
+    else:
+        data[at : at + 6] = rng.choice(SEQUENCES)
+    return data
+
+
+def _words(data: bytearray, rng: Random) -> bytearray:
+    """Replace, repeat or leave out a word of a text."""
+    words = list(TOKEN.finditer(bytes(data[:8192])))
+    if not words:
+        return _bytes(data, rng)
+    start, end = rng.choice(words).span()
+    kind = rng.randrange(4)
+    if kind == 0:
+        data[start:end] = rng.choice(words).group()
+    elif kind == 1:
+        data[start:start] = data[start:end] + b" "
+    else:
+        data[start:end] = rng.choice(LITERALS).encode()
+    return data

@@ -1,0 +1,134 @@
+"""Everything on the host that reads what may come from anywhere, as functions of any bytes."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import both
+from arrays import build_network
+from mtjkit_core.errors import MtjkitError
+from mtjkit_export import reader
+from mtjkit_host.campaign import results, spec
+from mtjkit_host.cell import load_cell
+from mtjkit_host.fleet_run import options_from_json
+from mtjkit_host.run_file import RunFile, read_head
+
+_MEMORY = Path("/dev/shm")  # quicker than a disk, where it is there
+_TEMPORARY = tempfile.TemporaryDirectory(
+    prefix="mtjkit-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None
+)
+FOLDER = Path(_TEMPORARY.name)
+RUN_HEAD = {"mtjkit_run": 1, "count": 3, "classes": 2}
+LONGEST_MESSAGE = 1000
+"""Characters: an error is one line that a terminal can show."""
+
+
+def _file(name: str, data: bytes) -> Path:
+    path = FOLDER / name
+    path.write_bytes(data)
+    return path
+
+
+def model_file(data: bytes) -> None:
+    """The host's reader of model files."""
+    reader.load(_file("net.mtjb", data))
+
+
+def campaign(data: bytes) -> None:
+    """A campaign's TOML."""
+    spec.load_campaign(_file("mine.toml", data))
+
+
+def cell_toml(data: bytes) -> None:
+    """A device file in TOML."""
+    load_cell(_file("cell.toml", data))
+
+
+def cell_json(data: bytes) -> None:
+    """A device file in JSON."""
+    load_cell(_file("cell.json", data))
+
+
+def run_file(data: bytes) -> None:
+    """A run file: its head, its options, its results. What is refused is left as it was."""
+    path = _file("run.jsonl", data)
+    with contextlib.suppress(MtjkitError):
+        options_from_json(path, read_head(path).get("options"))
+    try:
+        with RunFile(path, RUN_HEAD) as run:
+            assert all(0 <= i < 3 and len(r.scores) == 2 for i, r in run.results.items())
+        whole = path.read_bytes()
+        assert data.startswith(whole) or whole.startswith(data)  # only a torn line is cut off
+    except MtjkitError:
+        assert path.read_bytes() == data
+        raise
+
+
+def campaign_results(data: bytes) -> None:
+    """A campaign's results."""
+    results.parse(data, "results.jsonl")
+
+
+def checkpoint(data: bytes) -> None:
+    """A trainer's checkpoint: the JSON record up to the first zero, then the tensor file."""
+    from mtjkit_host.campaign.nets import training_note
+    from mtjkit_host.train.state import load_net
+
+    record, _, tensors = data.partition(b"\0")
+    _file("last.json", record)
+    _file("t.safetensors", tensors)
+    training_note(FOLDER)
+    load_net(FOLDER)
+
+
+def fixed_net(data: bytes) -> None:
+    """A fixed-point net."""
+    from mtjkit_host.fixed import FixedNet
+
+    FixedNet.load(_file("fixed.safetensors", data))
+
+
+TARGETS: dict[str, Callable[[bytes], object]] = {
+    **dict(both.TARGETS),
+    "model-file": model_file,
+    "arrays": build_network,
+    "campaign": campaign,
+    "cell-toml": cell_toml,
+    "cell-json": cell_json,
+    "run-file": run_file,
+    "results": campaign_results,
+    "checkpoint": checkpoint,
+    "fixed": fixed_net,
+}
+
+_MIB = 1 << 20
+BOUNDS = {
+    "model": _MIB // 16,
+    "frames": _MIB // 64,
+    "messages": _MIB // 64,
+    "model-file": 2 * _MIB,
+    "arrays": 4 * _MIB,
+    "campaign": 2 * _MIB,
+    "cell-toml": 2 * _MIB,
+    "cell-json": 2 * _MIB,
+    "run-file": 2 * _MIB,
+    "results": _MIB,
+    "checkpoint": 6 * _MIB,
+    "fixed": _MIB,
+}
+"""Bytes that Python may allocate for an input, beside twice the input's own size."""
+
+
+def attempt(name: str, data: bytes) -> bool:
+    """Feed one input; True if it was taken. Anything but one of our errors passes through."""
+    try:
+        TARGETS[name](data)
+    except MtjkitError as error:
+        text = str(error)
+        assert text.isprintable(), text[:2000]
+        assert 0 < len(text) <= LONGEST_MESSAGE, text[:2000]
+        return False
+    return True

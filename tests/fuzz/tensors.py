@@ -1,0 +1,39 @@
+"""Good checkpoints and fixed-point nets, small ones, as the trainer writes them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import torch
+from mtjkit_host.fixed import FixedNet
+from mtjkit_host.train.nets import build_net
+from mtjkit_host.train.spec import NetSpec
+from safetensors.torch import save
+
+
+def _spec(bits: int) -> NetSpec:
+    return NetSpec("mini", bits, conv=(2, 2), dense=(3,), classes=2, side=4, channels=1)
+
+
+def checkpoint_seed() -> tuple[bytes, ...]:
+    """A record and, after a zero, its tensors; one with other types of tensors."""
+    tensors = {f"net.{k}": v.contiguous() for k, v in build_net(_spec(1)).state_dict().items()}
+    record = {
+        "version": 1,
+        "tensors": "t.safetensors",
+        "epoch": 2,
+        "config": {"epochs": 3, "net": dataclasses.asdict(_spec(1))},
+        "history": [{"epoch": 1, "lr": 0.1}],
+    }
+    head = json.dumps(record).encode() + b"\0"
+    kinds = {f"t{n}": torch.zeros(3).to(kind) for n, kind in enumerate(_KINDS)}
+    return head + save(tensors), head + save({**tensors, **kinds}), head
+
+
+_KINDS = (torch.bfloat16, torch.float64, torch.bool, torch.int8, torch.float8_e4m3fn)
+
+
+def fixed_seed() -> tuple[bytes, ...]:
+    """Two nets of 8 and 32 bits."""
+    return tuple(FixedNet.from_net(build_net(_spec(bits)).eval()).encode() for bits in (8, 32))

@@ -1,0 +1,193 @@
+"""Any bytes end in one of the project's errors, in bounded memory and time, on both Pythons."""
+
+import contextlib
+import importlib.util
+import json
+import subprocess
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+from random import Random
+
+import both
+import inputs
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from mtjkit_core.errors import ConfigError, MtjkitError
+from mtjkit_core.model import Model
+from mtjkit_export import LayerSpec, Network, encode
+from mtjkit_host.unix_port import find_micropython
+from targets import BOUNDS, TARGETS, attempt
+
+MUTATIONS = 150  # of each target, besides its seeds
+SECONDS = 5.0  # for one input, on a busy machine; most take a millisecond
+
+TORCH = ("checkpoint", "fixed")
+
+
+def corpus(name, count=MUTATIONS):
+    if name in TORCH:
+        pytest.importorskip("torch", reason="the trainer's files need torch and safetensors")
+    return [
+        *inputs.seeds(name),
+        *(inputs.mutated(name, Random(f"{name} {n}")) for n in range(count)),
+    ]
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_corpus_ends_in_named_errors_within_memory_and_time(name):
+    attempt(name, corpus(name)[0])  # what is imported and compiled once is not counted
+    tracemalloc.start()
+    try:
+        for data in corpus(name):
+            before = tracemalloc.get_traced_memory()[0]
+            tracemalloc.reset_peak()
+            start = time.monotonic()
+            attempt(name, data)
+            assert time.monotonic() - start < SECONDS, data.hex()
+            taken = tracemalloc.get_traced_memory()[1] - before
+            assert taken <= BOUNDS[name] + 2 * len(data), (taken, data.hex())
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("name", inputs.HOSTILE_MODELS)
+def test_absurd_models(name):
+    data = inputs.HOSTILE_MODELS[name]
+    assert attempt("model", data) == name.startswith("valid")
+    assert attempt("model-file", data) == name.startswith("valid")
+
+
+def test_the_seeds_reach_what_they_are_for():
+    for name in TARGETS:
+        if name not in TORCH:
+            assert any(attempt(name, data) for data in corpus(name, 0)), name
+
+
+def test_a_frame_that_lies_about_its_length_is_dropped():
+    for lie in inputs.lying(inputs.frames.pack(7, 9, b"\0" * 5)):
+        deframer = inputs.frames.Deframer()
+        after = inputs.frames.pack(1, 2, b"after")
+        found = list(inputs.frames.frames(deframer, lie + b"\0" + after))
+        assert found[-1] == (1, 2, b"after")
+        assert len(found) == 1 or all(len(body) <= 252 for _, _, body in found)
+
+
+def test_cpython_and_micropython_say_the_same():
+    try:
+        find_micropython()
+    except ConfigError as error:
+        pytest.skip(str(error))
+    from port import compare
+
+    pairs = [(name, data) for name, _ in both.TARGETS for data in corpus(name, 400)]
+    pairs += [("model", named(text)) for text in utf8_edges()]
+    assert 0 < compare(pairs) < len(pairs)
+
+
+def utf8_edges():
+    """Every first byte with continuations at the ends of what is allowed after some."""
+    ends = (0x7F, 0x80, 0x8F, 0x90, 0x9F, 0xA0, 0xBF, 0xC0)
+    for first in range(1, 256):
+        for second in ends:
+            yield bytes([first, second, 0x80, 0xBF])[
+                : 1 + (first > 127) + (first > 0xDF) + (first > 0xEF)
+            ]
+
+
+def named(text):
+    """A small model of this name."""
+    data = bytearray(inputs.seeds("model")[4])
+    data[32:64] = text.ljust(32, b"\0")
+    return inputs.sealed(data)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("atheris") is None,
+    reason="atheris is not installed: the coverage-guided part is left out",
+)
+@pytest.mark.parametrize("name", ["model"])
+def test_guided(name):
+    script = Path(__file__).with_name("fuzz.py")
+    command = [sys.executable, str(script), name, "--seconds", "60", "--inputs", "500"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stderr[-3000:]
+
+
+# What hypothesis thinks of, beyond the mutations.
+
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["i", "s", "b", "us", "kernel", "w", "tau_ns", "options", "a"])
+            | st.text(max_size=4),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@pytest.mark.parametrize("name", [name for name in TARGETS if name not in TORCH])
+def test_any_bytes(name):
+    @given(st.binary(max_size=300))
+    @settings(max_examples=60, deadline=None)
+    def check(data):
+        attempt(name, data)
+
+    check()
+
+
+@given(st.sampled_from(["cell-json", "run-file", "results"]), st.lists(values, max_size=3))
+@settings(max_examples=60, deadline=None)
+def test_any_json(name, lines):
+    attempt(name, b"".join(json.dumps(line).encode() + b"\n" for line in lines))
+
+
+@given(st.dictionaries(st.text(max_size=5) | st.sampled_from(["rates", "nets", "tau_ns"]), values))
+@settings(max_examples=60, deadline=None)
+def test_any_toml(table):
+    text = "".join(f"{json.dumps(key)} = {json.dumps(value)}\n" for key, value in table.items())
+    data = text.encode(errors="surrogatepass")
+    attempt("campaign", data)
+    attempt("cell-toml", data)
+
+
+@given(st.data())
+@settings(max_examples=150, deadline=None)
+def test_a_model_with_a_right_checksum_is_read_or_refused(data):
+    rng = data.draw(st.randoms(use_true_random=False))
+    raw = inputs.built(rng)
+    if attempt("model", raw):
+        model = Model(raw)
+        assert encodes_no_more_than_its_bytes(model, raw)
+
+
+def encodes_no_more_than_its_bytes(model, raw):
+    """Every weight that the geometry promises lies in the file."""
+    return 0 < model.weight_bits <= 8 * len(raw) and model.layers[-1].weights_at < len(raw)
+
+
+shapes = arrays.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=4)
+anything = arrays.arrays(arrays.scalar_dtypes() | arrays.unicode_string_dtypes(), shapes)
+signs = arrays.arrays(np.int8, shapes, elements=st.sampled_from([-1, 1]))
+
+
+@given(anything | signs, anything, anything, st.integers(-1, 2), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_any_arrays(weights, thresholds, inverted, padding, pool):
+    for make in (
+        lambda: LayerSpec.conv(weights, thresholds, inverted, padding=padding, pool=pool),
+        lambda: LayerSpec.dense(weights, thresholds, inverted),
+        lambda: LayerSpec.dense(weights, input_shape=weights.shape),
+    ):
+        with contextlib.suppress(MtjkitError):
+            layer = make()
+            encode(Network("any", [layer, layer], (4, 4, 3), class_names=()))
