@@ -173,7 +173,7 @@ class Board:
                     answer = transport.serial.read(1)
                     if answer != b"+":
                         rest = transport.read_until(1, b"\x04>", timeout=1) if answer else b""
-                        raise LinkError(f"{self.port}: {_last_line(answer + rest)}")
+                        raise LinkError(f"{self.port}: {_last_line((answer + rest).rstrip(b'>'))}")
                     if progress:
                         progress(name, min(at + chunk, len(data)), len(data))
             _, error = transport.follow(_ANSWER_S)
