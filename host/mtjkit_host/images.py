@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from mtjkit_host import cifar10
 
 PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg")
+
+_FREE_PIXELS = 1 << 22  # whatever the file's length: no more than 50 MB while it is scaled
+_PIXELS_PER_BYTE = 1000  # deflate cannot compress more; a camera's JPEG has less than 50
 
 
 @dataclass(frozen=True)
@@ -118,8 +122,12 @@ def load_photo(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     height, width, channels = shape
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of odd EXIF data, which only turn the picture
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("PNG", "JPEG")) as file:
+            # From memory: a chunk that lies about its length gets no more than there is.
+            data = path.read_bytes()
+            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as file:
+                _check_size(path, file.width * file.height, len(data))
                 photo: Image.Image = ImageOps.exif_transpose(file)
                 if photo.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip
                     photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
@@ -136,6 +144,12 @@ def load_photo(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     except (ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError) as error:
         raise FormatError(f"{path}: damaged picture ({error})") from None
     return np.asarray(photo, np.uint8).reshape(shape)
+
+
+def _check_size(path: Path, pixels: int, size: int) -> None:
+    """Refuse, before it takes memory, a picture that its file is too short for."""
+    if pixels > max(_FREE_PIXELS, _PIXELS_PER_BYTE * size):
+        raise FormatError(f"{path}: damaged picture ({pixels} pixels in too few bytes)")
 
 
 def _shape(shape: tuple[int, ...]) -> str:
