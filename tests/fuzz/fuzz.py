@@ -2,7 +2,8 @@
 
 It stops at the first input that ends in anything but one of the project's errors, takes more than
 10 s, or more memory than --rss-mb, and keeps that input in build/fuzz/TARGET. With `--both N` it
-needs no atheris: N seeded mutations go through CPython and MicroPython, which must say the same.
+needs no atheris: N seeded mutations, and what guided runs have found, go through CPython and
+MicroPython, which must say the same.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from random import Random
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
+FOUND = ROOT / "build" / "fuzz"
 FOLDERS = ("host", "export", "firmware/micropython/lib", "tests/vectors", "tests/fuzz")
 sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
@@ -30,7 +32,7 @@ def guided(name: str, seconds: int, rss_mb: int, count: int) -> None:
         import targets
     import inputs
 
-    folder = ROOT / "build" / "fuzz" / name
+    folder = FOUND / name
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
     for number, seed in enumerate(inputs.seeds(name)):
@@ -47,7 +49,7 @@ def guided(name: str, seconds: int, rss_mb: int, count: int) -> None:
         f"-runs={count}",
         f"-rss_limit_mb={rss_mb}",
         "-timeout=10",
-        "-max_len=16384",
+        f"-max_len={2048 if name in ('frames', 'messages') else 16384}",
         "-print_final_stats=1",
         f"-artifact_prefix={folder}/",
         str(corpus),
@@ -62,8 +64,11 @@ def both_ways(name: str, count: int) -> None:
     from port import compare
 
     corpus = [(name, inputs.mutated(name, Random(f"{name} {n}"))) for n in range(count)]
+    corpus += [(name, path.read_bytes()) for path in sorted((FOUND / name / "corpus").glob("*"))]
     taken = compare(corpus)
-    print(f"{name}: {count} inputs, {taken} taken, CPython and MicroPython say the same of all")
+    print(
+        f"{name}: {len(corpus)} inputs, {taken} taken, CPython and MicroPython say the same of all"
+    )
 
 
 def main() -> None:

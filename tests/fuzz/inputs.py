@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import struct
@@ -16,6 +17,7 @@ from mtjkit_core import messages as m
 from mtjkit_core import model as mtjb
 from mtjkit_core.errors import FormatError
 from mtjkit_host.campaign.spec import CARRIED
+from PIL import Image, PngImagePlugin
 
 CONV, DENSE = mtjb.CONV, mtjb.DENSE
 EDGES = (0, 1, 2, 3, 31, 32, 33, 127, 128, 254, 255)
@@ -25,8 +27,8 @@ LITERALS = (
     "0", "-1", "1e999", "-0.0", "nan", "NaN", "inf", "-Infinity", "true", "null", '""', "[]", "{}",
     "1e-9", "18446744073709551616", "1" + "0" * 400, "1" * 900, "1" * 5000, "0x" + "f" * 900,
     '"\\u0000"', '"\\ud800"', '"\\u001b[2J"', '"a\\nb"', '"' + "x" * 5000 + '"', "[" * 900,
-    "[" * 3000, "[" * 200 + "]" * 200, "a" + ".a" * 400 + " = 1", '{"a": 1}', "{a = 1}", "[1, [2, {}]]",
-    "2020-01-01", "1_0", "'x'",
+    "[" * 3000, "[" * 200 + "]" * 200, "a" + ".a" * 400 + " = 1", '{"a": 1}', "{a = 1}",
+    "[1, [2, {}]]", "2020-01-01", "1_0", "'x'",
 )  # fmt: skip
 SEQUENCES = tuple(
     bytes.fromhex(text) for text in ("c3a9", "eda080", "c1bf", "f4908080", "e080af", "9f")
@@ -153,9 +155,37 @@ def seeds(name: str) -> tuple[bytes, ...]:
         return (_text(head, {"kernel": "viper", "w": [10, 2]}, *lines), _text(head), b"no newline")
     if name == "results":
         return (_text({"id": "a" * 64, "correct": 3, "n": 5}, {"id": "b", "rrmse": [0.5]}),)
+    if name == "cifar10":
+        return (bytes(3073), bytes([9]) + bytes(3072), bytes(6146))
+    if name == "photo":
+        return _photos()
     from tensors import checkpoint_seed, fixed_seed
 
     return checkpoint_seed() if name == "checkpoint" else fixed_seed()
+
+
+def _photos() -> tuple[bytes, ...]:
+    """Small pictures of several kinds, with what else such files hold."""
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by 90 degrees
+    more = PngImagePlugin.PngInfo()
+    more.add_text("a", "b" * 20, zip=True)
+    more.add_itxt("c", "d", "en", "e")
+    found = []
+    for mode, kind, options in (
+        ("RGB", "PNG", {"pnginfo": more, "exif": exif}),
+        ("I;16", "PNG", {}),
+        ("P", "PNG", {"transparency": 0}),
+        ("RGBA", "PNG", {"icc_profile": bytes(130)}),
+        ("1", "PNG", {}),
+        ("RGB", "JPEG", {"exif": exif, "comment": b"x"}),
+        ("L", "JPEG", {"progressive": True}),
+        ("CMYK", "JPEG", {"icc_profile": bytes(130)}),
+    ):
+        out = io.BytesIO()
+        Image.new(mode, (9, 5), 1).save(out, kind, **options)
+        found.append(out.getvalue())
+    return tuple(found)
 
 
 def _messages() -> dict[int, m.Message]:

@@ -11,9 +11,11 @@ import both
 from arrays import build_network
 from mtjkit_core.errors import MtjkitError
 from mtjkit_export import reader
+from mtjkit_host import cifar10
 from mtjkit_host.campaign import results, spec
 from mtjkit_host.cell import load_cell
 from mtjkit_host.fleet_run import options_from_json
+from mtjkit_host.images import load_photo
 from mtjkit_host.run_file import RunFile, read_head
 
 _MEMORY = Path("/dev/shm")  # quicker than a disk, where it is there
@@ -72,6 +74,16 @@ def campaign_results(data: bytes) -> None:
     results.parse(data, "results.jsonl")
 
 
+def photo(data: bytes) -> None:
+    """A photograph, PNG or JPEG."""
+    load_photo(_file("photo.png", data), (4, 4, 3))
+
+
+def cifar10_file(data: bytes) -> None:
+    """A file in CIFAR-10's binary layout."""
+    cifar10.load_test(_file("test_batch.bin", data))
+
+
 def checkpoint(data: bytes) -> None:
     """A trainer's checkpoint: the JSON record up to the first zero, then the tensor file."""
     from mtjkit_host.campaign.nets import training_note
@@ -100,6 +112,8 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "cell-json": cell_json,
     "run-file": run_file,
     "results": campaign_results,
+    "photo": photo,
+    "cifar10": cifar10_file,
     "checkpoint": checkpoint,
     "fixed": fixed_net,
 }
@@ -116,10 +130,12 @@ BOUNDS = {
     "cell-json": 2 * _MIB,
     "run-file": 2 * _MIB,
     "results": _MIB,
+    "photo": 2 * _MIB,
+    "cifar10": _MIB,
     "checkpoint": 6 * _MIB,
     "fixed": _MIB,
 }
-"""Bytes that Python may allocate for an input, beside twice the input's own size."""
+"""Bytes that Python and numpy may allocate for an input, beside twice the input's own size."""
 
 
 def attempt(name: str, data: bytes) -> bool:

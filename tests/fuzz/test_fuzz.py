@@ -20,7 +20,8 @@ from hypothesis.extra import numpy as arrays
 from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_export import LayerSpec, Network, encode
-from mtjkit_host.unix_port import find_micropython
+from mtjkit_host.session import Session, WriteConfig
+from mtjkit_host.unix_port import UnixPort, find_micropython
 from targets import BOUNDS, TARGETS, attempt
 
 MUTATIONS = 150  # of each target, besides its seeds
@@ -60,6 +61,17 @@ def test_absurd_models(name):
     data = inputs.HOSTILE_MODELS[name]
     assert attempt("model", data) == name.startswith("valid")
     assert attempt("model-file", data) == name.startswith("valid")
+
+
+def test_a_device_refuses_a_model_that_its_memory_is_too_small_for():
+    try:
+        port = UnixPort()
+    except ConfigError as error:
+        pytest.skip(str(error))
+    name = next(name for name in inputs.HOSTILE_MODELS if "1.05e9 map bits" in name)
+    how = WriteConfig(0, 0, 0, 0, "auto")
+    with port as link, pytest.raises(ConfigError, match=r"needs 26950\d{4} bytes of memory"):
+        Session(link).program(inputs.HOSTILE_MODELS[name], how)
 
 
 def test_the_seeds_reach_what_they_are_for():
@@ -181,7 +193,7 @@ signs = arrays.arrays(np.int8, shapes, elements=st.sampled_from([-1, 1]))
 
 
 @given(anything | signs, anything, anything, st.integers(-1, 2), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 def test_any_arrays(weights, thresholds, inverted, padding, pool):
     for make in (
         lambda: LayerSpec.conv(weights, thresholds, inverted, padding=padding, pool=pool),
