@@ -78,7 +78,7 @@ def main():
     ax.set_ylabel("CIFAR-10 test accuracy, %")
     ax.set_xlim(0, 47)
     ax.spines[["top", "right"]].set_visible(False)
-    ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(0.98, 0.16))
+    ax.legend(frameon=False, loc="lower right", bbox_to_anchor=(0.93, 0.16))
     args.output.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(args.output, metadata={"Date": None} if args.output.suffix == ".svg" else None)
     print(f"wrote {args.output}")

@@ -40,6 +40,8 @@ class Target:
     """The network."""
     rounds: int
     """How often an image is timed; once where instructions or cycles are counted."""
+    kernels: tuple[str, ...] = KERNELS
+    """The kernels to measure."""
 
 
 TARGETS = (
@@ -47,7 +49,7 @@ TARGETS = (
     # QEMU's clock advances 1024 ns with every instruction, the Pico's 125 cycles a microsecond.
     Target("mps2-an385", "instructions_per_32_macs", 1 / 1.024, True, cnv, 1),
     Target("mps2-an500", "instructions_per_32_macs", 1 / 1.024, True, cnv, 1),
-    Target("pico", "cycles_per_32_macs", 125.0, True, cnv, 1),
+    Target("pico", "cycles_per_32_macs", 125.0, True, cnv, 1, ("native",)),  # minutes an image
 )
 
 
@@ -77,7 +79,7 @@ def _kernels(
     target: Target, model: Model, session: Session, progress: Callable[[str], None]
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     image = random_images(model, 1)
-    for kernel in KERNELS:
+    for kernel in target.kernels:
         config = WriteConfig(kernel=kernel)
 
         def device_us(rate: float, config: WriteConfig = config) -> float:
