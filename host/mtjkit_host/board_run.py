@@ -8,17 +8,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
+from mtjkit_export.reader import load
 
 from mtjkit_host import emulators
 from mtjkit_host.board_firmware import HEAP_BYTES, find_firmware
 from mtjkit_host.boards import Progress
 from mtjkit_host.flash import MODEL_NAME, flash
+from mtjkit_host.fleet_run import run_fleet
 from mtjkit_host.link import Link
 from mtjkit_host.options import RunOptions
 from mtjkit_host.pico_firmware import with_romfs
 from mtjkit_host.result import Result
 from mtjkit_host.romfs import romfs_image
-from mtjkit_host.run import DeviceBackend, collect, prepare
+from mtjkit_host.serial_place import SerialPlace
 
 _SERIAL_BYTES = 32 * 1024  # a longer model takes the emulated Pico's serial line too long
 
@@ -56,20 +58,27 @@ def run_pico(options: RunOptions, progress: Progress | None = None) -> Result:
     return _run(options, "pico", HEAP_BYTES, progress)
 
 
-def _run(
-    options: RunOptions, name: str, heap_bytes: int, progress: Progress | None = None
-) -> Result:
-    job = prepare(options)
+def _run(options: RunOptions, name: str, heap_bytes: int, progress: Progress | None) -> Result:
+    model = bytes(load(options.model).data)
     writable = options.weight_threshold > 0
-    model = bytes(job.model.data)
-    with prepared_board(
-        name, model, options.kernel, writable, heap_bytes=heap_bytes, progress=progress
-    ) as link:
-        return collect(job, DeviceBackend(link))
+    with flashed_board(name, model, options.kernel, writable, False, heap_bytes, progress) as port:
+        return run_fleet(options, [SerialPlace(port, name)])
 
 
 @contextmanager
 def prepared_board(
+    name: str, model: bytes, count: bool = False, heap_bytes: int = HEAP_BYTES
+) -> Iterator[Link]:
+    """`flashed_board`, with a link to its server."""
+    with (
+        flashed_board(name, model, count=count, heap_bytes=heap_bytes) as port,
+        Link.open(port, name) as link,
+    ):
+        yield link
+
+
+@contextmanager
+def flashed_board(
     name: str,
     model: bytes,
     kernel: str = "auto",
@@ -77,8 +86,8 @@ def prepared_board(
     count: bool = False,
     heap_bytes: int = HEAP_BYTES,
     progress: Progress | None = None,
-) -> Iterator[Link]:
-    """Start an emulated board and flash it; a context that yields a link to its server.
+) -> Iterator[str]:
+    """Start an emulated board and flash it; a context that yields its serial port.
 
     A model that is large for the board lies in its mapped memory from the start, where `flash`
     finds it and checks its hash: over the serial line of an emulator it would take minutes.
@@ -108,5 +117,4 @@ def prepared_board(
             emulator = emulators.qemu(name, firmware, romfs if mapped else None, count)
         with emulator as port:
             flash(port, model, kernel, writable, progress)
-            with Link.open(port, name) as link:
-                yield link
+            yield port
