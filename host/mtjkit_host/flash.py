@@ -18,7 +18,7 @@ from mtjkit_core.model import Model
 
 from mtjkit_host.board_firmware import mpy_cross
 from mtjkit_host.boards import Board, BoardInfo, Progress, resolve_port
-from mtjkit_host.firmware import find_native
+from mtjkit_host.firmware import MODULE, find_native
 from mtjkit_host.link import Link
 from mtjkit_host.peer import Info
 from mtjkit_host.romfs import romfs_image
@@ -210,6 +210,9 @@ def _stale(board: Board, files: dict[str, bytes]) -> list[str]:
         folder = f"{_LIB}/{package}"
         names = board.evaluate(f"listing({folder!r})")
         found += [f"{folder}/{name}" for name in names if f"{folder}/{name}" not in files]
+    native = f"{_LIB}/{MODULE}"  # of other sources it would not fit the rest
+    if native not in files and MODULE in board.evaluate(f"listing({_LIB!r})"):
+        found.append(native)
     return sorted(found)
 
 

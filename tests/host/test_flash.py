@@ -1,9 +1,12 @@
 """Flashing and running on emulated boards, through their serial ports."""
 
 import os
+import re
+import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import networks
 import numpy as np
@@ -155,6 +158,44 @@ def _same(device, twin, backend):
         assert ours[name] == theirs[name], name
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="QEMU's pseudo-terminals")
+def test_a_pseudo_terminal_is_a_port_too():
+    emulator("mps2-an385")
+    firmware = str(find_firmware("mps2-an385"))
+    command = ["qemu-system-arm", "-machine", "mps2-an385", "-display", "none", "-monitor", "none"]
+    with subprocess.Popen(
+        [*command, "-serial", "pty", "-kernel", firmware], stdout=subprocess.PIPE, text=True
+    ) as qemu:
+        try:
+            path = re.search(r"/dev/pts/\d+", qemu.stdout.readline())[0]
+            assert flash(path).info.board.startswith("mps2-an385")
+            with Link.open(path), pytest.raises(LinkError, match=f"^{path}: the port is busy"):
+                flash(path)
+        finally:
+            qemu.kill()
+
+
+@pytest.mark.parametrize("after_s", [0.2, 4])
+def test_ctrl_c_ends_host_and_emulator(after_s):
+    """While the board is flashed, and while it runs."""
+    emulator("mps2-an385")
+    code = (
+        "from mtjkit_host.board_run import run_qemu\n"
+        "from mtjkit_host.options import parse_options\n"
+        "print('started', flush=True)\nrun_qemu(parse_options(), 'mps2-an385')\n"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    host = subprocess.Popen([sys.executable, "-c", code], **pipes)
+    host.stdout.readline()
+    time.sleep(after_s)
+    children = _children(host.pid)
+    host.send_signal(signal.SIGINT)
+    _, messages = host.communicate(timeout=20)
+    assert messages.strip().endswith("KeyboardInterrupt")
+    for pid in children:
+        _ended(pid)
+
+
 def test_a_killed_host_leaves_no_emulator():
     emulator("mps2-an385")
     if not sys.platform.startswith("linux"):
@@ -170,10 +211,23 @@ def test_a_killed_host_leaves_no_emulator():
     os.kill(pid, 0)
     host.kill()
     host.wait()
+    _ended(pid)
+
+
+def _children(pid):
+    """Processes that a process has started (Linux; elsewhere none are found)."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+    return [int(one) for one in found.stdout.split()]
+
+
+def _ended(pid):
+    """Wait for the end of a process; fail if it goes on."""
     for _ in range(100):
         try:
-            os.kill(pid, 0)
-        except ProcessLookupError:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return
+        if state == "Z":  # ended; nobody has asked how
             return
         time.sleep(0.05)
-    pytest.fail("QEMU still runs")
+    pytest.fail(f"process {pid} still runs")
