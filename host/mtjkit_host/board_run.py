@@ -13,6 +13,7 @@ from mtjkit_export.reader import load
 from mtjkit_host import emulators
 from mtjkit_host.board_firmware import HEAP_BYTES, find_firmware
 from mtjkit_host.boards import Progress
+from mtjkit_host.engines import write_weights
 from mtjkit_host.flash import MODEL_NAME, flash
 from mtjkit_host.fleet_run import run_fleet
 from mtjkit_host.link import Link
@@ -59,9 +60,10 @@ def run_pico(options: RunOptions, progress: Progress | None = None) -> Result:
 
 
 def _run(options: RunOptions, name: str, heap_bytes: int, progress: Progress | None) -> Result:
-    model = bytes(load(options.model).data)
-    writable = options.weight_threshold > 0
-    with flashed_board(name, model, options.kernel, writable, False, heap_bytes, progress) as port:
+    o = options
+    # Mapped weights are written here, with their errors; those in RAM by the device itself.
+    written = write_weights(load(o.model), o.seed, o.weight_threshold, o.error_kind)[0]
+    with flashed_board(name, written, o.kernel, False, heap_bytes, progress) as port:
         return run_fleet(options, [SerialPlace(port, name)])
 
 
@@ -82,7 +84,6 @@ def flashed_board(
     name: str,
     model: bytes,
     kernel: str = "auto",
-    writable: bool = False,
     count: bool = False,
     heap_bytes: int = HEAP_BYTES,
     progress: Progress | None = None,
@@ -96,7 +97,6 @@ def flashed_board(
         name: mps2-an385, mps2-an500 or pico.
         model: the bytes of an .mtjb file.
         kernel: the kernel that it shall run with.
-        writable: its weights will be written with errors.
         count: device times count instructions, 1024 ns each (MPS2 boards).
         heap_bytes: the heap that an MPS2 board's firmware was built with.
         progress: told how far the flashing is.
@@ -106,7 +106,7 @@ def flashed_board(
     """
     firmware = find_firmware(name, heap_bytes)
     pico = name == "pico"
-    mapped = not writable and len(model) > (_SERIAL_BYTES if pico else heap_bytes // 2)
+    mapped = len(model) > (_SERIAL_BYTES if pico else heap_bytes // 2)
     with tempfile.TemporaryDirectory() as work:
         image = romfs_image(MODEL_NAME, model) if mapped else b""
         if pico:
@@ -116,5 +116,5 @@ def flashed_board(
             romfs.write_bytes(image)
             emulator = emulators.qemu(name, firmware, romfs if mapped else None, count)
         with emulator as port:
-            flash(port, model, kernel, writable, progress)
+            flash(port, model, kernel, progress)
             yield port

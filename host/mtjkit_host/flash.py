@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from mtjkit_core.errors import ConfigError, LinkError
@@ -57,7 +57,6 @@ def flash(
     port: str,
     model: bytes | None = None,
     kernel: str = "auto",
-    writable: bool = False,
     progress: Progress | None = None,
 ) -> Flashed:
     """Make a board ready for `run --port`.
@@ -65,9 +64,9 @@ def flash(
     Args:
         port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port, or auto.
         model: the bytes of an .mtjb file that must fit; it goes to mapped read-only memory where
-            the board has such memory and too little RAM. None checks for no model.
+            the board has such memory and too little RAM, and then must have its weights' errors
+            already (mtjkit_host.engines.write_weights). None checks for no model.
         kernel: the kernel that the model shall run with.
-        writable: the weights will be written with errors, so that the model must fit the RAM.
         progress: told how far the copying is.
 
     Raises:
@@ -81,9 +80,7 @@ def flash(
     with Board(port) as board:
         found = board.info
         files = device_files(found)
-        there = model is not None and _is_mapped(board, model) and not writable
-        if writable:
-            found = replace(found, romfs_bytes=0)
+        there = model is not None and _is_mapped(board, model)
         mapped = plan(found, parsed, files, kernel, there)
         stale = _stale(board, files)
         fresh = _different(board, files)
@@ -99,7 +96,7 @@ def flash(
     with Link.open(port) as link:
         info = Session(link, hello_s=_HELLO_S).info
     kept = tuple(path for path in files if path not in fresh)
-    return Flashed(board.info, tuple(fresh), kept, tuple(stale), mapped, info)
+    return Flashed(found, tuple(fresh), kept, tuple(stale), mapped, info)
 
 
 def report(done: Flashed) -> str:

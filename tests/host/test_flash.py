@@ -146,7 +146,7 @@ def test_a_run_on_qemu_is_the_twins(machine):
 
 def test_a_run_on_the_pico_is_the_twins():
     emulator("pico")
-    options = parse_options(images="1")
+    options = parse_options(images="1", weight_ber="0.01", seed="1")
     _same(run_pico(options), run_twin(options), "pico")
 
 
