@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -32,6 +33,7 @@ def guided(name: str, seconds: int, rss_mb: int, count: int) -> None:
         import targets
     import inputs
 
+    _check(name, targets.TARGETS)
     folder = FOUND / name
     corpus = folder / "corpus"
     corpus.mkdir(parents=True, exist_ok=True)
@@ -49,7 +51,7 @@ def guided(name: str, seconds: int, rss_mb: int, count: int) -> None:
         f"-runs={count}",
         f"-rss_limit_mb={rss_mb}",
         "-timeout=10",
-        f"-max_len={2048 if name in ('frames', 'messages') else 16384}",
+        f"-max_len={600 if name in ('frames', 'messages') else 16384}",
         "-print_final_stats=1",
         f"-artifact_prefix={folder}/",
         str(corpus),
@@ -61,14 +63,20 @@ def guided(name: str, seconds: int, rss_mb: int, count: int) -> None:
 def both_ways(name: str, count: int) -> None:
     """Compare CPython and MicroPython on seeded mutations of one target."""
     import inputs
-    from port import compare
+    from port import NUMBERS, compare
 
+    _check(name, NUMBERS)
     corpus = [(name, inputs.mutated(name, Random(f"{name} {n}"))) for n in range(count)]
     corpus += [(name, path.read_bytes()) for path in sorted((FOUND / name / "corpus").glob("*"))]
     taken = compare(corpus)
     print(
         f"{name}: {len(corpus)} inputs, {taken} taken, CPython and MicroPython say the same of all"
     )
+
+
+def _check(name: str, known: Iterable[str]) -> None:
+    if name not in known:
+        sys.exit(f"fuzz: no target {name}: one of {', '.join(known)}")
 
 
 def main() -> None:

@@ -122,7 +122,7 @@ def seeds(name: str) -> tuple[bytes, ...]:
         named = bytearray(64 + 12) + networks.build("thin")[64:]
         named[:64] = networks.build("thin")[:64]
         named[24:26] = b"\x0c\x00"
-        named[64:76] = "caf\u00e9\u20ac\U0001f600".encode()
+        named[64:76] = "K\u00e4se\u20ac\U0001f600".encode()
         return (*good, sealed(named), *HOSTILE_MODELS.values())
     if name == "frames":
         stream = frames.pack(1, 0, b"\x01\0\0\xff") + frames.pack(7, 9, bytes(248))
