@@ -21,7 +21,7 @@ from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_export import LayerSpec, Network, encode
 from mtjkit_host.session import Session, WriteConfig
-from mtjkit_host.unix_port import UnixPort, find_micropython
+from mtjkit_host.unix_port import UnixPort
 from targets import BOUNDS, TARGETS, attempt
 
 MUTATIONS = 150  # of each target, besides its seeds
@@ -63,14 +63,13 @@ def test_absurd_models(name):
     assert attempt("model-file", data) == name.startswith("valid")
 
 
-def test_a_device_refuses_a_model_that_its_memory_is_too_small_for():
-    try:
-        port = UnixPort()
-    except ConfigError as error:
-        pytest.skip(str(error))
+def test_a_device_refuses_a_model_that_its_memory_is_too_small_for(micropython):
     name = next(name for name in inputs.HOSTILE_MODELS if "1.05e9 map bits" in name)
     how = WriteConfig(0, 0, 0, 0, "auto")
-    with port as link, pytest.raises(ConfigError, match=r"needs 26950\d{4} bytes of memory"):
+    with (
+        UnixPort(micropython) as link,
+        pytest.raises(ConfigError, match=r"needs 26950\d{4} bytes of memory"),
+    ):
         Session(link).program(inputs.HOSTILE_MODELS[name], how)
 
 
@@ -89,11 +88,8 @@ def test_a_frame_that_lies_about_its_length_is_dropped():
         assert len(found) == 1 or all(len(body) <= 252 for _, _, body in found)
 
 
+@pytest.mark.usefixtures("micropython")
 def test_cpython_and_micropython_say_the_same():
-    try:
-        find_micropython()
-    except ConfigError as error:
-        pytest.skip(str(error))
     from port import compare
 
     pairs = [(name, data) for name, _ in both.TARGETS for data in corpus(name, 400)]
