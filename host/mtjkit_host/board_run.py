@@ -12,7 +12,6 @@ from mtjkit_export.reader import load
 
 from mtjkit_host import emulators
 from mtjkit_host.board_firmware import HEAP_BYTES, find_firmware
-from mtjkit_host.boards import Progress
 from mtjkit_host.engines import write_weights
 from mtjkit_host.flash import MODEL_NAME, flash
 from mtjkit_host.fleet_run import run_fleet
@@ -26,12 +25,7 @@ from mtjkit_host.serial_place import SerialPlace
 _SERIAL_BYTES = 32 * 1024  # a longer model takes the emulated Pico's serial line too long
 
 
-def run_qemu(
-    options: RunOptions,
-    machine: str,
-    heap_bytes: int = HEAP_BYTES,
-    progress: Progress | None = None,
-) -> Result:
+def run_qemu(options: RunOptions, machine: str, heap_bytes: int = HEAP_BYTES) -> Result:
     """Classify the images on an MPS2 board in QEMU.
 
     Args:
@@ -39,7 +33,6 @@ def run_qemu(
         machine: mps2-an385 (Cortex-M3) or mps2-an500 (Cortex-M7).
         heap_bytes: the heap that the firmware was built with; a model that does not fit it is
             read in place from mapped memory.
-        progress: told how far the flashing is.
 
     Raises:
         MtjkitError: see run_unix and flash; or the firmware or QEMU is missing.
@@ -47,23 +40,23 @@ def run_qemu(
     if machine not in emulators.MACHINES:
         known = ", ".join(emulators.MACHINES)
         raise ConfigError(f"machine {machine!r} is unknown: one of {known}")
-    return _run(options, machine, heap_bytes, progress)
+    return _run(options, machine, heap_bytes)
 
 
-def run_pico(options: RunOptions, progress: Progress | None = None) -> Result:
+def run_pico(options: RunOptions) -> Result:
     """Classify the images on an emulated Raspberry Pi Pico: at 0.03 of its speed, so only a few.
 
     Raises:
         MtjkitError: see run_unix and flash; or the firmware or the emulator is missing.
     """
-    return _run(options, "pico", HEAP_BYTES, progress)
+    return _run(options, "pico", HEAP_BYTES)
 
 
-def _run(options: RunOptions, name: str, heap_bytes: int, progress: Progress | None) -> Result:
+def _run(options: RunOptions, name: str, heap_bytes: int) -> Result:
     o = options
     # Mapped weights are written here, with their errors; those in RAM by the device itself.
     written = write_weights(load(o.model), o.seed, o.weight_threshold, o.error_kind)[0]
-    with flashed_board(name, written, o.kernel, False, heap_bytes, progress) as port:
+    with flashed_board(name, written, o.kernel, heap_bytes=heap_bytes) as port:
         return run_fleet(options, [SerialPlace(port, name)])
 
 
@@ -86,7 +79,6 @@ def flashed_board(
     kernel: str = "auto",
     count: bool = False,
     heap_bytes: int = HEAP_BYTES,
-    progress: Progress | None = None,
 ) -> Iterator[str]:
     """Start an emulated board and flash it; a context that yields its serial port.
 
@@ -99,7 +91,6 @@ def flashed_board(
         kernel: the kernel that it shall run with.
         count: device times count instructions, 1024 ns each (MPS2 boards).
         heap_bytes: the heap that an MPS2 board's firmware was built with.
-        progress: told how far the flashing is.
 
     Raises:
         MtjkitError: see flash; or the firmware or the emulator is missing.
@@ -116,5 +107,5 @@ def flashed_board(
             romfs.write_bytes(image)
             emulator = emulators.qemu(name, firmware, romfs if mapped else None, count)
         with emulator as port:
-            flash(port, model, kernel, progress)
+            flash(port, model, kernel)
             yield port

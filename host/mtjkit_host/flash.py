@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
+import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import rich.console
+import rich.progress
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.footprint import ram_bytes
 from mtjkit_core.model import Model
@@ -53,13 +58,8 @@ class Flashed:
     """What the board's server says of itself."""
 
 
-def flash(
-    port: str,
-    model: bytes | None = None,
-    kernel: str = "auto",
-    progress: Progress | None = None,
-) -> Flashed:
-    """Make a board ready for `run --port`.
+def flash(port: str, model: bytes | None = None, kernel: str = "auto") -> Flashed:
+    """Make a board ready for `run --port`; on a terminal, a bar shows how far it is.
 
     Args:
         port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port, or auto.
@@ -67,7 +67,6 @@ def flash(
             the board has such memory and too little RAM, and then must have its weights' errors
             already (mtjkit_host.engines.write_weights). None checks for no model.
         kernel: the kernel that the model shall run with.
-        progress: told how far the copying is.
 
     Raises:
         ConfigError: the board cannot take it (with the numbers), or something to flash with is
@@ -77,24 +76,25 @@ def flash(
     """
     port = resolve_port(port)
     parsed = None if model is None else Model(model)
-    with Board(port) as board:
-        found = board.info
-        files = device_files(found)
-        there = model is not None and _is_mapped(board, model)
-        mapped = plan(found, parsed, files, kernel, there)
-        stale = _stale(board, files)
-        fresh = _different(board, files)
-        _check_storage(found, [files[path] for path in fresh])
-        if mapped and model is not None and not there:
-            _write_model(board, model, progress)
-        elif not mapped and model is not None and found.mapped_model_bytes >= 0:
-            _write_rom(board, bytes(16), progress)  # the server would run that one
-        for path in stale:
-            board.execute(f"os.remove({path!r})")
-        _write_files(board, {path: files[path] for path in fresh}, progress)
-        board.restart()
-    with Link.open(port) as link:
-        info = Session(link, hello_s=_HELLO_S).info
+    with _bar(port) as progress:
+        with Board(port) as board:
+            found = board.info
+            files = device_files(found)
+            there = model is not None and _is_mapped(board, model)
+            mapped = plan(found, parsed, files, kernel, there)
+            stale = _stale(board, files)
+            fresh = _different(board, files)
+            _check_storage(found, [files[path] for path in fresh])
+            if mapped and model is not None and not there:
+                _write_model(board, model, progress)
+            elif not mapped and model is not None and found.mapped_model_bytes >= 0:
+                _write_rom(board, bytes(16), progress)  # the server would run that one
+            for path in stale:
+                board.execute(f"os.remove({path!r})")
+            _write_files(board, {path: files[path] for path in fresh}, progress)
+            board.restart()
+        with Link.open(port) as link:
+            info = Session(link, hello_s=_HELLO_S).info
     kept = tuple(path for path in files if path not in fresh)
     return Flashed(found, tuple(fresh), kept, tuple(stale), mapped, info)
 
@@ -107,6 +107,22 @@ def report(done: Flashed) -> str:
     where = "the model lies in mapped memory; " if done.mapped else ""
     free = f"{done.info.free_bytes:,} bytes of RAM free"
     return f"{done.board.machine}: {copied}\nready: {where}{free}"
+
+
+@contextmanager
+def _bar(port: str) -> Iterator[Progress]:
+    """A bar on stderr, on a terminal only."""
+    with rich.progress.Progress(
+        rich.progress.TextColumn("{task.description}", markup=False),
+        rich.progress.BarColumn(),
+        console=rich.console.Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    ) as bar:
+        task = bar.add_task(f"{port}: looking at the board", total=None)
+        yield lambda what, done, size: bar.update(
+            task, description=f"{port}: {what}", completed=done, total=size
+        )
 
 
 def device_files(board: BoardInfo) -> dict[str, bytes]:
@@ -223,7 +239,7 @@ def _different(board: Board, files: dict[str, bytes]) -> list[str]:
     ]
 
 
-def _write_files(board: Board, files: dict[str, bytes], progress: Progress | None) -> None:
+def _write_files(board: Board, files: dict[str, bytes], progress: Progress) -> None:
     if not files:
         return
     folders = [_LIB, *(f"{_LIB}/{package}" for package in PACKAGES)]
@@ -244,11 +260,11 @@ def _is_mapped(board: Board, model: bytes) -> bool:
     return same_size and not _different(board, {_MAPPED: model})
 
 
-def _write_model(board: Board, model: bytes, progress: Progress | None) -> None:
+def _write_model(board: Board, model: bytes, progress: Progress) -> None:
     _write_rom(board, romfs_image(MODEL_NAME, model), progress)
     _verify(board, {_MAPPED: model})
 
 
-def _write_rom(board: Board, image: bytes, progress: Progress | None) -> None:
+def _write_rom(board: Board, image: bytes, progress: Progress) -> None:
     board.load("agent_rom")
     board.send(f"receive_rom({{chunk}}, {len(image)})", {MODEL_NAME: image}, progress)
