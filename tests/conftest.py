@@ -1,6 +1,6 @@
-"""Tests read the vectors through the two small modules that also run on MicroPython."""
+"""For all tests: Ctrl-C works in what they start, even where a background shell has it ignored."""
 
-import sys
-from pathlib import Path
+import signal
 
-sys.path.insert(0, str(Path(__file__).parent / "vectors"))
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -153,7 +153,10 @@ def test_ctrl_c_stops_the_device(tmp_path, micropython):
         time.sleep(2)
         assert process.poll() is None
         os.killpg(process.pid, signal.SIGINT)
-        _, stderr = process.communicate(timeout=30)
+        try:
+            _, stderr = process.communicate(timeout=30)
+        finally:
+            process.kill()
     assert "Traceback" not in stderr
     assert process.returncode != 0
     deadline = time.monotonic() + 10
