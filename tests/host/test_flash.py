@@ -190,7 +190,10 @@ def test_ctrl_c_ends_host_and_emulator(after_s):
     time.sleep(after_s)
     children = _children(host.pid)
     host.send_signal(signal.SIGINT)
-    _, messages = host.communicate(timeout=20)
+    try:
+        _, messages = host.communicate(timeout=20)
+    finally:
+        host.kill()
     assert messages.strip().endswith("KeyboardInterrupt")
     for pid in children:
         _ended(pid)
