@@ -26,10 +26,8 @@ from rich.text import Text
 
 from mtjkit_host.engines import open_twin, write_weights
 from mtjkit_host.images import ImageSet, load_images, to_input
-from mtjkit_host.link import Link
 from mtjkit_host.options import RunOptions
 from mtjkit_host.result import Result
-from mtjkit_host.session import Session, WriteConfig
 
 _BATCH = 250  # images that the twin takes between two steps of the progress bar
 
@@ -121,26 +119,6 @@ class TwinBackend:
             us = (time.perf_counter() - began) * 1e6 / len(some)
             for k, index in enumerate(indices.tolist()):
                 yield Outcome(index, scores[k], bits[k], us)
-
-
-class DeviceBackend:
-    """A device behind an open link."""
-
-    def __init__(self, link: Link) -> None:
-        self.name = link.backend
-        self._session = Session(link)
-
-    def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
-        """Send the model, unless the device has it."""
-        o = job.options
-        how = WriteConfig(o.seed, o.threshold, o.weight_threshold, o.error_kind, o.kernel)
-        done = self._session.program(bytes(job.model.data), how, progress)
-        return Programmed(done.kernel, (done.bits_written, done.bits_wrong))
-
-    def outcomes(self, job: Job) -> Iterator[Outcome]:
-        """Classify the images as the device takes them."""
-        for result in self._session.classify(job.inputs):
-            yield Outcome(result.index, result.scores, result.counts, result.device_us)
 
 
 def run_twin(options: RunOptions) -> Result:
