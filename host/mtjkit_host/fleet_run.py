@@ -146,11 +146,18 @@ def parse_run(resume: str | None = None, **texts: str | None) -> tuple[RunOption
 
 
 def _new_path(options: RunOptions) -> Path:
-    """A run file that is not there yet."""
+    """A new, empty run file: made here, so that no other run takes the same name."""
     n = 1
-    while (path := RUNS / f"{options.model.stem}-{n}.jsonl").exists():
-        n += 1
-    return path
+    while True:
+        path = RUNS / f"{options.model.stem}-{n}.jsonl"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(exist_ok=False)
+            return path
+        except FileExistsError:
+            n += 1
+        except OSError as error:
+            raise ConfigError(f"cannot write {path}: {error.strerror or error}") from None
 
 
 def options_to_json(options: RunOptions) -> dict[str, Any]:

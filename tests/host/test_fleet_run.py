@@ -83,3 +83,8 @@ def test_damaged_options(tmp_path, changes):
 def test_no_options(tmp_path, value):
     with pytest.raises(FormatError, match="its options are damaged"):
         options_from_json(tmp_path, value)
+
+
+def test_runs_that_begin_together_have_files_of_their_own(options):
+    names = [fleet_run._new_path(options).name for _ in range(3)]
+    assert names == ["small-1.jsonl", "small-2.jsonl", "small-3.jsonl"]
