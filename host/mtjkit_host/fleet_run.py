@@ -148,16 +148,22 @@ def parse_run(resume: str | None = None, **texts: str | None) -> tuple[RunOption
 def _new_path(options: RunOptions) -> Path:
     """A new, empty run file: made here, so that no other run takes the same name."""
     n = 1
-    while True:
-        path = RUNS / f"{options.model.stem}-{n}.jsonl"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(exist_ok=False)
-            return path
-        except FileExistsError:
+    try:
+        RUNS.mkdir(parents=True, exist_ok=True)
+        while (path := RUNS / f"{options.model.stem}-{n}.jsonl").exists() or not _made(path):
             n += 1
-        except OSError as error:
-            raise ConfigError(f"cannot write {path}: {error.strerror or error}") from None
+    except OSError as error:
+        raise ConfigError(f"cannot write run files in {RUNS}: {error.strerror or error}") from None
+    return path
+
+
+def _made(path: Path) -> bool:
+    """Make an empty file; False if another process was faster."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
 
 
 def options_to_json(options: RunOptions) -> dict[str, Any]:
