@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -192,7 +191,3 @@ def report(result: SoakResult) -> str:
         f"kills {result.kills}, the device reached {result.connections} times\n"
         f"{result.images_per_s:.1f} images/s under these faults ({result.seconds:.1f} s)"
     )
-
-
-if __name__ == "__main__":
-    print(report(soak(int(sys.argv[1]))))
