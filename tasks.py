@@ -71,7 +71,7 @@ def run_command(help: dict[str, str] | None = None, **more: Any) -> Callable[...
 
 def _report(result: Any) -> None:
     """Print a run's table and write its JSON."""
-    from mtjkit_host.result import print_result, write_json
+    from mtjkit_host.runs.result import print_result, write_json
 
     print_result(result)
     if result.options.json is not None:
@@ -83,9 +83,9 @@ def run_unix(
     c: Context, boards: str = "1", resume: str | None = None, **options: str | None
 ) -> None:
     """Classify images on MicroPython's Unix port, over a pseudo-terminal: no board needed."""
-    from mtjkit_host.fleet_run import parse_run
-    from mtjkit_host.fleet_run import run_unix as run
     from mtjkit_host.parse import whole
+    from mtjkit_host.runs.fleet_run import parse_run
+    from mtjkit_host.runs.fleet_run import run_unix as run
 
     parsed, path = parse_run(resume, **options)
     _report(run(parsed, whole("--boards", boards, 1, 64), path))
@@ -94,8 +94,8 @@ def run_unix(
 @run_command()
 def twin(c: Context, **options: str | None) -> None:
     """Compute on the host alone what run-unix gives, to the bit."""
-    from mtjkit_host.options import parse_options
-    from mtjkit_host.run import run_twin
+    from mtjkit_host.runs.options import parse_options
+    from mtjkit_host.runs.run import run_twin
 
     _report(run_twin(parse_options(**options)))
 
@@ -110,7 +110,7 @@ def twin(c: Context, **options: str | None) -> None:
 )
 def run(c: Context, port: list[str], resume: str | None = None, **options: str | None) -> None:
     """Classify images on a board that `flash` has prepared."""
-    from mtjkit_host.fleet_run import parse_run, run_ports
+    from mtjkit_host.runs.fleet_run import parse_run, run_ports
 
     parsed, path = parse_run(resume, **options)
     _report(run_ports(parsed, port, path))
@@ -119,8 +119,8 @@ def run(c: Context, port: list[str], resume: str | None = None, **options: str |
 @run_command(help={"machine": "mps2-an385 (Cortex-M3) or mps2-an500 (Cortex-M7)"})
 def run_qemu(c: Context, machine: str = "mps2-an385", **options: str | None) -> None:
     """Classify images on an emulated Cortex-M board (QEMU), flashed as a real one is."""
-    from mtjkit_host.board_run import run_qemu as run
-    from mtjkit_host.options import parse_options
+    from mtjkit_host.boards.run import run_qemu as run
+    from mtjkit_host.runs.options import parse_options
 
     _report(run(parse_options(**options), machine))
 
@@ -128,8 +128,8 @@ def run_qemu(c: Context, machine: str = "mps2-an385", **options: str | None) -> 
 @run_command()
 def run_pico(c: Context, **options: str | None) -> None:
     """Classify images on an emulated Raspberry Pi Pico (slow: only a few images)."""
-    from mtjkit_host.board_run import run_pico as run
-    from mtjkit_host.options import parse_options
+    from mtjkit_host.boards.run import run_pico as run
+    from mtjkit_host.runs.options import parse_options
 
     _report(run(parse_options(**options)))
 
@@ -224,10 +224,10 @@ def info(c: Context, model: str) -> None:
 def flash(c: Context, port: str, model: str | None = None, kernel: str = "auto") -> None:
     """Put the firmware on a MicroPython board, copying only what changed, and check it."""
     from mtjkit_export.reader import load
-    from mtjkit_host.flash import flash as run_flash
-    from mtjkit_host.flash import report
-    from mtjkit_host.options import CARRIED_MODEL, KERNELS
+    from mtjkit_host.boards.flash import flash as run_flash
+    from mtjkit_host.boards.flash import report
     from mtjkit_host.parse import choice
+    from mtjkit_host.runs.options import CARRIED_MODEL, KERNELS
 
     choice("--kernel", kernel, KERNELS)
     done = run_flash(port, bytes(load(model or CARRIED_MODEL).data), kernel)
@@ -245,8 +245,8 @@ def firmware(
     c: Context, board: str | None = None, arch: str | None = None, heap: str | None = None
 ) -> None:
     """Build the native kernels (.mpy), or the firmware of an emulated board, from source."""
-    from mtjkit_host.board_firmware import HEAP_BYTES, build_firmware
-    from mtjkit_host.firmware import build_native, buildable
+    from mtjkit_host.boards.firmware import HEAP_BYTES, build_firmware
+    from mtjkit_host.boards.native_module import build_native, buildable
     from mtjkit_host.parse import whole
 
     if board is not None:
@@ -332,9 +332,9 @@ def soak(
     json: str | None = None,
 ) -> None:
     """Classify over a line that loses and garbles bytes while the device is killed at random."""
+    from mtjkit_host.link.soak import report
+    from mtjkit_host.link.soak import soak as run_soak
     from mtjkit_host.parse import number, whole
-    from mtjkit_host.soak import report
-    from mtjkit_host.soak import soak as run_soak
 
     result = run_soak(
         whole("--images", images, 1, 1 << 30),

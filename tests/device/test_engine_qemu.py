@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_host.board_firmware import find_firmware
-from mtjkit_host.emulators import MACHINES, qemu
+from mtjkit_host.boards.emulators import MACHINES, qemu
+from mtjkit_host.boards.firmware import find_firmware
 
 ROOT = Path(__file__).parents[2]
 LIB = ROOT / "firmware/micropython/lib"

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_host.firmware import build_native
+from mtjkit_host.boards.native_module import build_native
 
 ROOT = Path(__file__).parents[2]
 LIB = ROOT / "firmware" / "micropython" / "lib"

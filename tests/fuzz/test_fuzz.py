@@ -20,8 +20,8 @@ from hypothesis.extra import numpy as arrays
 from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_export import LayerSpec, Network, encode
-from mtjkit_host.session import Session, WriteConfig
-from mtjkit_host.unix_port import UnixPort
+from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.unix_port import UnixPort
 from targets import BOUNDS, TARGETS, attempt
 
 MUTATIONS = 150  # of each target, besides its seeds

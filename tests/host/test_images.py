@@ -11,7 +11,7 @@ from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.model import Model
 from mtjkit_export import LayerSpec, Network, PixelRule, encode
 from mtjkit_host.images import load_images, load_photo, to_input
-from mtjkit_host.options import CARRIED_IMAGES, CARRIED_MODEL
+from mtjkit_host.runs.options import CARRIED_IMAGES, CARRIED_MODEL
 from PIL import Image
 
 CIFAR_MODEL = Model(CARRIED_MODEL.read_bytes())

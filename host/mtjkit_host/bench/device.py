@@ -17,8 +17,8 @@ from mtjkit_core.memory import threshold_from_rate
 from mtjkit_core.model import Model
 
 from mtjkit_host.bench.networks import cnv, paper_binary, random_images
-from mtjkit_host.link import Link
-from mtjkit_host.session import Session, WriteConfig
+from mtjkit_host.link.link import Link
+from mtjkit_host.link.session import Session, WriteConfig
 
 KERNELS = ("viper", "asm_thumb", "native")  # `python` would take minutes an image
 RATES = (1e-8, 1e-4, 0.024, 0.3, 0.5)
@@ -118,12 +118,12 @@ def _kernels(
 @contextmanager
 def _device(target: Target, model: Model) -> Iterator[Link]:
     if target.name == "unix":
-        from mtjkit_host.unix_port import UnixPort
+        from mtjkit_host.link.unix_port import UnixPort
 
         with UnixPort() as link:
             yield link
     else:
-        from mtjkit_host.board_run import prepared_board
+        from mtjkit_host.boards.run import prepared_board
 
         with prepared_board(target.name, bytes(model.data), count=True) as link:
             yield link

@@ -11,7 +11,7 @@ import numpy as np
 from mtjkit_core.memory import threshold_from_rate
 
 from mtjkit_host.bench.networks import paper_binary, random_images
-from mtjkit_host.engines import open_twin
+from mtjkit_host.twin.engines import open_twin
 
 BATCH = 250
 RATES = (1e-8, 1e-6, 1e-4, 1e-3, 0.024, 0.1, 0.3, 0.5)

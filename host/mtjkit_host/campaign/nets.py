@@ -17,10 +17,10 @@ from mtjkit_core.model import Model
 from mtjkit_export.reader import load
 from mtjkit_export.writer import encode
 
-from mtjkit_host import native
-from mtjkit_host.engines import AnyTwin, write_weights
 from mtjkit_host.images import to_input
-from mtjkit_host.twin import Twin
+from mtjkit_host.twin import native
+from mtjkit_host.twin.engines import AnyTwin, write_weights
+from mtjkit_host.twin.twin import Twin
 
 Maps = list[npt.NDArray[Any]]
 """Stored maps of the hidden layers, (n, elements) integers each; any scale and offset."""

@@ -36,7 +36,7 @@ class FloatNet(nn.Module):
         Args:
             images: float32 (n, channels, height, width), the pixel rule already applied.
             failures: for each hidden layer the packed bits that a write inverts, (n, map_words)
-                as from mtjkit_host.draws.failures; None for no errors.
+                as from mtjkit_host.twin.draws.failures; None for no errors.
         """
         x = images
         for layer, weights in zip(self.layers, self.weights, strict=True):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from mtjkit_core.memory import threshold_from_rate
 from mtjkit_core.xnor import run_image
-from mtjkit_host import draws
-from mtjkit_host.engines import open_twin
-from mtjkit_host.fleet_run import run_unix
-from mtjkit_host.options import parse_options
-from mtjkit_host.run import prepare
+from mtjkit_host.runs.fleet_run import run_unix
+from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.run import prepare
+from mtjkit_host.twin import draws
+from mtjkit_host.twin.engines import open_twin
 
 torch = pytest.importorskip("torch")
 

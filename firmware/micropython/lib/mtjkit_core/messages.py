@@ -87,7 +87,7 @@ PING = Message(0x08, "PING", "")
 STOP = Message(0x09, "STOP", "")
 
 # Device to host
-INFO = Message(0x81, "INFO", "BBBBHHII32sQQB3s8s24sI")  # see Info in mtjkit_host.session
+INFO = Message(0x81, "INFO", "BBBBHHII32sQQB3s8s24sI")  # see Info in mtjkit_host.link.session
 CONFIGURED = Message(0x82, "CONFIGURED", "IBBHII")  # run, kernel, slots, 0, weight bits: all, wrong
 DONE = Message(0x83, "DONE", "B")  # sequence number of the request
 RESULT = Message(0x84, "RESULT", "IHHIIII", True)  # index, first, classes, us, bits; int32 scores

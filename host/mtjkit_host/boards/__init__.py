@@ -1,0 +1,1 @@
+"""MicroPython boards, real and emulated: firmware built, flashed and run."""

@@ -1,0 +1,116 @@
+"""The native module mtjkit_native.mpy, built from firmware/native for one architecture or all.
+
+A build lies in a folder named after its sources' checksum, so a stale one is never taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from mtjkit_core.errors import ConfigError
+
+from mtjkit_host.boards.firmware import BUILD, run_build
+from mtjkit_host.boards.micropython_tree import micropython_tree
+
+SOURCE = Path(__file__).resolve().parents[3] / "firmware" / "native"
+MODULE = "mtjkit_native.mpy"
+COMPILERS = {
+    "x64": "gcc",
+    "armv6m": "arm-none-eabi-gcc",
+    "armv7m": "arm-none-eabi-gcc",
+    "armv7emsp": "arm-none-eabi-gcc",
+    "xtensawin": "xtensa-esp32-elf-gcc",
+    "rv32imc": "riscv64-unknown-elf-gcc",
+}
+"""Architectures as MicroPython names them, and the compiler of each."""
+_THUMB = ("armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp")  # one loads those before it too
+
+
+def find_native(architecture: str) -> Path | None:
+    """The native module for a board, built from the present sources; None if it is not.
+
+    Args:
+        architecture: of the board's processor, as sys.implementation._mpy names it.
+    """
+    loadable = [architecture]
+    if architecture in _THUMB:
+        loadable = list(reversed(_THUMB[: _THUMB.index(architecture) + 1]))
+    paths = [_folder(name) / MODULE for name in loadable]
+    return next((path for path in paths if path.is_file()), None)
+
+
+def buildable() -> list[str]:
+    """The architectures whose compiler is here."""
+    return [name for name in COMPILERS if _compiler_missing(name) is None]
+
+
+def build_native(architecture: str) -> Path:
+    """Build the native module of an architecture, unless the present sources' is there.
+
+    Args:
+        architecture: one of COMPILERS.
+
+    Raises:
+        ConfigError: the architecture is unknown, a tool or MicroPython's sources are missing, or
+            the build fails.
+    """
+    if architecture not in COMPILERS:
+        known = ", ".join(COMPILERS)
+        raise ConfigError(f"architecture {architecture!r} is unknown: one of {known}")
+    folder = _folder(architecture)
+    if (folder / MODULE).is_file():
+        return folder / MODULE
+    if not SOURCE.is_dir():
+        raise ConfigError(
+            "native modules are built in a clone of the project: `git clone` it first"
+        )
+    missing = _compiler_missing(architecture)
+    if missing is not None:
+        raise ConfigError(f"{missing}, needed to build {MODULE} for {architecture}")
+    for package, name in (("elftools", "pyelftools"), ("ar", "ar")):
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(f"{name} is missing, needed to link {MODULE}: pip install {name}")
+    tree = micropython_tree()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    # Built aside and renamed, so that a half is never found.
+    with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as work:
+        command = ["make", "-C", work, "-f", str(SOURCE / "Makefile"), f"ARCH={architecture}"]
+        command += [f"MPY_DIR={tree}", f"PYTHON={sys.executable}"]
+        run_build(command, folder.with_name(f"{architecture}.log"), architecture)
+        if not folder.exists():
+            Path(work).rename(folder)
+    return folder / MODULE
+
+
+def _folder(architecture: str) -> Path:
+    key = hashlib.sha256()
+    for path in sorted(SOURCE.iterdir()):
+        if path.is_file():
+            key.update(path.read_bytes())
+    return BUILD / "native" / f"{architecture}-{key.hexdigest()[:12]}"
+
+
+def _compiler_missing(architecture: str) -> str | None:
+    """What is missing to compile for an architecture; None if nothing is."""
+    if architecture == "x64" and platform.machine().lower() not in ("x86_64", "amd64"):
+        return "this is no x86-64 machine"
+    compiler = COMPILERS[architecture]
+    for tool in ("make", compiler):
+        if not shutil.which(tool):
+            return f"{tool} is missing"
+    probes = ([compiler, "-E", "-", *flags] for flags in ([], ["--specs=picolibc.specs"]))
+    if not any(_succeeds(probe, "#include <assert.h>\n") for probe in probes):
+        return f"{compiler} has no C library (newlib or picolibc)"
+    return None
+
+
+def _succeeds(command: list[str], text: str) -> bool:
+    done = subprocess.run(command, input=text, text=True, capture_output=True, check=False)
+    return done.returncode == 0

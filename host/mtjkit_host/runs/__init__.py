@@ -1,0 +1,1 @@
+"""Runs: from options to results, on any backend, kept in run files."""

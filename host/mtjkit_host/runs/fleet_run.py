@@ -1,0 +1,204 @@
+"""Runs on one device or several that survive a pulled cable, a reset, a killed process.
+
+Every result goes to a run file as it arrives; the same run on that file goes on from there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from mtjkit_core.errors import ConfigError, FormatError
+
+from mtjkit_host.boards.board import resolve_port
+from mtjkit_host.cell import Cell
+from mtjkit_host.link.fleet import Fleet, Place
+from mtjkit_host.link.serial_place import SerialPlace
+from mtjkit_host.link.session import WriteConfig
+from mtjkit_host.runs.options import RunOptions, parse_options
+from mtjkit_host.runs.result import Result
+from mtjkit_host.runs.run import Job, Outcome, Programmed, collect, prepare
+from mtjkit_host.runs.run_file import RunFile, identity, read_head
+
+RUNS = Path("build") / "runs"
+
+
+class FleetBackend:
+    """Devices behind a run file: a backend of mtjkit_host.runs.run.
+
+    Args:
+        places: where the devices are; all of one kind.
+        path: the run file.
+    """
+
+    def __init__(self, places: Sequence[Place], path: Path) -> None:
+        self.name = places[0].backend
+        self._places = places
+        self._path = path
+        self._results: Generator[Outcome] | None = None
+        self._first: list[Outcome] = []
+
+    def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
+        """Open the run file, reach the devices, wait for the first result."""
+        o = job.options
+        model = bytes(job.model.data)
+        how = WriteConfig(o.seed, o.threshold, o.weight_threshold, o.error_kind, o.kernel)
+        head = identity(model, job.inputs, len(job.inputs), how)
+        run = RunFile(self._path, {**head, "options": options_to_json(o)})
+        self._results = self._compute(run, Fleet(self._places, model, how, progress=progress), job)
+        self._first = [next(self._results)]
+        return Programmed(run.kernel, run.weight_bits)
+
+    def outcomes(self, job: Job) -> Iterator[Outcome]:
+        """All results, those of the run file first."""
+        yield from self._first
+        if self._results:
+            yield from self._results
+
+    def close(self) -> None:
+        """Let go of the devices and of the run file."""
+        if self._results:
+            self._results.close()
+
+    def _compute(self, run: RunFile, fleet: Fleet, job: Job) -> Generator[Outcome]:
+        with run:
+            for r in run.complete(fleet, job.inputs, len(job.inputs)):
+                yield Outcome(r.index, r.scores, r.counts, r.device_us)
+
+
+def run_fleet(options: RunOptions, places: Sequence[Place], path: Path | None = None) -> Result:
+    """Classify the images on devices of one kind, sharing them out.
+
+    Args:
+        options: what to run.
+        places: where the devices are.
+        path: the run file. If there is one already, the run goes on from it; None for a new file
+            in build/runs.
+
+    Raises:
+        MtjkitError: see mtjkit_host.runs.run; or the run file is another run's, or damaged;
+            or no device is left.
+    """
+    job = prepare(options)
+    backend = FleetBackend(places, _new_path(options) if path is None else path)
+    try:
+        return collect(job, backend)
+    finally:
+        backend.close()
+
+
+def run_unix(options: RunOptions, boards: int = 1, path: Path | None = None) -> Result:
+    """Classify the images on MicroPython's Unix port, over pseudo-terminals.
+
+    Args:
+        options, path: see run_fleet.
+        boards: how many MicroPython processes share the images.
+
+    Raises:
+        MtjkitError: see run_fleet; or MicroPython is not there.
+    """
+    from mtjkit_host.link.unix_port import UnixPort  # pseudo-terminals: not on every platform
+
+    names = ["MicroPython"] if boards == 1 else [f"MicroPython {n + 1}" for n in range(boards)]
+    return run_fleet(options, [UnixPort(name=name) for name in names], path)
+
+
+def run_ports(options: RunOptions, ports: Sequence[str], path: Path | None = None) -> Result:
+    """Classify the images on the boards behind some serial ports.
+
+    Args:
+        options, path: see run_fleet.
+        ports: /dev/ttyACM0, COM3, pseudo-terminals, socket://host:port, or auto for the only one.
+
+    Raises:
+        MtjkitError: see run_fleet; or a port is not there, or busy.
+    """
+    if not ports:
+        raise ConfigError("--port names the board's serial port, or auto")
+    return run_fleet(options, [SerialPlace(resolve_port(port)) for port in ports], path)
+
+
+def parse_run(resume: str | None = None, **texts: str | None) -> tuple[RunOptions, Path | None]:
+    """Check the options of a run as typed, or take them from the run file to go on with.
+
+    Args:
+        resume: a run file, whose options count; only --json may be given beside it.
+        texts: as for mtjkit_host.runs.options.parse_options.
+
+    Returns:
+        The options, and the run file to go on with or None.
+
+    Raises:
+        ConfigError, FormatError: an option is wrong, or the file is not there or damaged.
+    """
+    if resume is None:
+        return parse_options(**texts), None
+    given = [name for name, text in texts.items() if text is not None and name != "json"]
+    if given:
+        raise ConfigError(
+            f"--resume goes on with the run's own options: leave out --{given[0].replace('_', '-')}"
+        )
+    path = Path(resume)
+    options = options_from_json(path, read_head(path).get("options"))
+    return replace(options, json=parse_options(json=texts.get("json")).json), path
+
+
+def _new_path(options: RunOptions) -> Path:
+    """A new, empty run file: made here, so that no other run takes the same name."""
+    n = 1
+    try:
+        RUNS.mkdir(parents=True, exist_ok=True)
+        while (path := RUNS / f"{options.model.stem}-{n}.jsonl").exists() or not _made(path):
+            n += 1
+    except OSError as error:
+        raise ConfigError(f"cannot write run files in {RUNS}: {error.strerror or error}") from None
+    return path
+
+
+def _made(path: Path) -> bool:
+    """Make an empty file; False if another process was faster."""
+    try:
+        path.touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+def options_to_json(options: RunOptions) -> dict[str, Any]:
+    """A run's options as JSON values, to be read by options_from_json."""
+    return {
+        "model": str(options.model.absolute()),
+        "data": str(options.data.absolute()),
+        "images": options.images,
+        "ber": options.ber,
+        "pulse_ns": options.given_pulse_ns,
+        "weight_ber": options.weight_ber,
+        "errors": options.errors,
+        "device": asdict(options.cell),
+        "seed": options.seed,
+        "kernel": options.kernel,
+    }
+
+
+def options_from_json(path: Path, value: Any) -> RunOptions:
+    """A run file's options, checked as typed ones are.
+
+    Raises:
+        FormatError: they are damaged.
+    """
+    try:
+        texts = {
+            key: None if value[key] is None else str(value[key])
+            for key in ("model", "data", "images", "ber", "weight_ber", "errors", "seed", "kernel")
+        }
+        pulse = value["pulse_ns"]
+        options = replace(
+            parse_options(**texts),
+            cell=Cell(**value["device"]),
+            given_pulse_ns=None if pulse is None else float(pulse),
+        )
+    except (ConfigError, KeyError, TypeError, ValueError) as error:
+        raise FormatError(f"{path}: its options are damaged: {error}") from error
+    return options

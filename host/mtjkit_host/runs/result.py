@@ -1,0 +1,220 @@
+"""What a run found: as JSON for programs, as a short table for people."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mtjkit_core.model import Model
+from mtjkit_export.writer import write_atomically
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mtjkit_host.images import ImageSet
+from mtjkit_host.runs.options import RunOptions
+
+
+@dataclass(frozen=True)
+class Result:
+    """One run of a model over images, and what follows from it."""
+
+    backend: str
+    """unix, twin, serial, mps2-an385, mps2-an500 or pico."""
+    kernel: str
+    """The kernel that ran."""
+    options: RunOptions
+    """What was asked for."""
+    model: Model
+    """The model as its file has it, without weight errors."""
+    images: ImageSet
+    """What was classified."""
+    scores: NDArray[np.int32]
+    """(n, classes), in image order."""
+    error_free_scores: NDArray[np.int32]
+    """(n, classes), from the twin without any error."""
+    bits: tuple[int, int, int]
+    """Feature-map bits written, toggled, wrong, over all images and without padding."""
+    weight_bits: tuple[int, int]
+    """Weight bits written and wrong."""
+    seconds: float
+    """Wall time of the images."""
+    device_us_per_image: float
+    """Mean time in the engine that ran, microseconds an image."""
+
+    @cached_property
+    def predictions(self) -> NDArray[np.intp]:
+        """Class of each image, (n,)."""
+        return best(self.scores)
+
+    @cached_property
+    def error_free_predictions(self) -> NDArray[np.intp]:
+        """The same of the error-free scores."""
+        return best(self.error_free_scores)
+
+    @property
+    def correct(self) -> int | None:
+        """Images classified as labelled; None without labels."""
+        return _hits(self.predictions, self.images.labels)
+
+    @property
+    def error_free_correct(self) -> int | None:
+        """Images that the error-free twin classifies as labelled; None without labels."""
+        return _hits(self.error_free_predictions, self.images.labels)
+
+    @property
+    def scores_sha256(self) -> str:
+        """Hash of the scores, (n, classes) int32 little-endian in image order."""
+        return hashlib.sha256(self.scores.astype("<i4").tobytes()).hexdigest()
+
+    @property
+    def energy_per_bit_pj(self) -> float | None:
+        """Modelled energy of writing one feature-map bit; None where no pulse is long enough."""
+        pulse = self.options.pulse_ns
+        return None if pulse is None else self.options.cell.write_energy_pj(pulse)
+
+    @property
+    def saving_percent(self) -> float | None:
+        """Modelled energy saved against writing at the reference rate of 1e-8."""
+        pulse = self.options.pulse_ns
+        return None if pulse is None else self.options.cell.saving_percent(pulse)
+
+    def as_json(self) -> dict[str, Any]:
+        """The result unrounded, as JSON values.
+
+        null stands for what does not exist: the pulse width and its energy at an error rate of
+        0 (no pulse is long enough), and the accuracy of images without labels.
+        """
+        o, n = self.options, len(self.images)
+        per_bit = self.energy_per_bit_pj
+        written, toggled, wrong = self.bits
+        return {
+            "backend": self.backend,
+            "kernel": self.kernel,
+            "model": {
+                "name": self.model.name,
+                "sha256": hashlib.sha256(self.model.data).hexdigest(),
+                "weight_bits": self.model.weight_bits,
+                "macs": self.model.macs,
+            },
+            "device": asdict(o.cell),
+            "images": n,
+            "correct": self.correct,
+            "accuracy": _share(self.correct, n),
+            "error_free_accuracy": _share(self.error_free_correct, n),
+            "seed": o.seed,
+            "errors": o.errors,
+            "buffer": {"ber": o.ber, "pulse_ns": o.pulse_ns},
+            "weights": {
+                "ber": o.weight_ber,
+                "pulse_ns": o.weight_pulse_ns,
+                "bits_written": self.weight_bits[0],
+                "bits_wrong": self.weight_bits[1],
+            },
+            "bits": {"written": written, "toggled": toggled, "wrong": wrong},
+            "energy": {
+                "per_bit_pj": per_bit,
+                "total_pj": None if per_bit is None else per_bit * written,
+                "reference_per_bit_pj": o.cell.reference_energy_pj,
+                "saving_percent": self.saving_percent,
+            },
+            "scores_sha256": self.scores_sha256,
+            "seconds": self.seconds,
+            "device_us_per_image": self.device_us_per_image,
+        }
+
+
+def write_json(result: Result, path: str | Path) -> None:
+    """Write a result as a JSON file, whole or not at all.
+
+    Raises:
+        ConfigError: the file cannot be written there.
+    """
+    text = json.dumps(result.as_json(), indent=2, allow_nan=False) + "\n"
+    write_atomically(path, text.encode())
+
+
+def best(scores: NDArray[np.int32]) -> NDArray[np.intp]:
+    """Prediction for each image: the highest score, the lowest class on a tie."""
+    classes: NDArray[np.intp] = scores.argmax(axis=1)
+    return classes
+
+
+def wilson(hits: int, n: int) -> tuple[float, float]:
+    """95 % interval of a share of `hits` in `n` (Wilson 1927), which stays within 0..1."""
+    z = 1.959963984540054
+    middle = (hits + z * z / 2) / (n + z * z)
+    spread = z / (n + z * z) * math.sqrt(hits * (n - hits) / n + z * z / 4)
+    return (middle - spread if hits else 0.0), (middle + spread if hits < n else 1.0)
+
+
+def print_result(result: Result, console: Console | None = None) -> None:
+    """Print the result: a table, after one of the predictions where images have no labels."""
+    console = console or Console()
+    if result.images.labels is None:
+        console.print(_predictions(result))
+    console.print(_summary(result))
+
+
+def _summary(result: Result) -> Table:
+    o, n = result.options, len(result.images)
+    table = Table(show_header=False, title=_plain(f"{result.model.name} on {result.backend}"))
+    table.add_column(style="bold")
+    table.add_column()
+    table.add_row("images", f"{n}, {n / result.seconds:.1f} images/s, kernel {result.kernel}")
+    if result.correct is not None and result.error_free_correct is not None:
+        table.add_row("accuracy", _accuracy(result.correct, n))
+        table.add_row("error-free accuracy (twin)", _accuracy(result.error_free_correct, n))
+    else:
+        same = int((result.predictions == result.error_free_predictions).sum())
+        table.add_row("same class as error-free (twin)", f"{same} of {n}")
+    table.add_row("feature maps", f"write-error rate {100 * o.ber:.4g} %, errors {o.errors}")
+    per_bit, saving = result.energy_per_bit_pj, result.saving_percent
+    pulse, energy, saved = "unlimited (rate 0)", "unlimited", "none"
+    if o.pulse_ns is not None and per_bit is not None and saving is not None:
+        pulse = f"{o.pulse_ns:.1f} ns"
+        energy = f"{per_bit:.2f} pJ/bit, {per_bit * result.bits[0] / n * 1e-3:.1f} nJ/image"
+        saved = f"{saving:.1f} %"
+    table.add_row("pulse width", pulse)
+    table.add_row("write energy, modelled", energy)
+    table.add_row("saving", f"{saved} against {o.cell.reference_energy_pj:.2f} pJ/bit (rate 1e-8)")
+    table.add_row("bits written / toggled / wrong", " / ".join(f"{b:,}" for b in result.bits))
+    if o.weight_ber:
+        written, wrong = result.weight_bits
+        table.add_row("weights", f"rate {100 * o.weight_ber:.4g} %, {wrong:,} of {written:,} wrong")
+    return table
+
+
+def _predictions(result: Result) -> Table:
+    table = Table("photograph", "class", "without errors", title="predictions")
+    names = result.model.class_names or [str(c) for c in range(result.model.classes)]
+    for name, got, clean in zip(
+        result.images.names, result.predictions, result.error_free_predictions, strict=True
+    ):
+        table.add_row(_plain(name), _plain(names[got]), _plain(names[clean]))
+    return table
+
+
+def _plain(name: str) -> Text:
+    """A name from outside as text: no markup, and no control character reaches the terminal."""
+    return Text("".join(c if c.isprintable() else "?" for c in name))
+
+
+def _accuracy(hits: int, n: int) -> str:
+    low, high = wilson(hits, n)
+    return f"{100 * hits / n:.2f} % ({hits} of {n}; 95 %: {100 * low:.1f} to {100 * high:.1f})"
+
+
+def _hits(predictions: NDArray[np.intp], labels: NDArray[np.int64] | None) -> int | None:
+    return None if labels is None else int((predictions == labels).sum())
+
+
+def _share(hits: int | None, n: int) -> float | None:
+    return None if hits is None else hits / n

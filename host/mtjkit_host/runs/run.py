@@ -1,0 +1,196 @@
+"""One run from options to result, the same for every backend that classifies images."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from mtjkit_core.model import Model
+from mtjkit_export.reader import load
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from mtjkit_host.images import ImageSet, load_images, to_input
+from mtjkit_host.runs.options import RunOptions
+from mtjkit_host.runs.result import Result
+from mtjkit_host.twin.engines import open_twin, write_weights
+
+_BATCH = 250  # images that the twin takes between two steps of the progress bar
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run, with its files read and checked."""
+
+    options: RunOptions
+    """What was asked for."""
+    model: Model
+    """The model as its file has it."""
+    images: ImageSet
+    """The images and their labels."""
+    inputs: NDArray[np.int8]
+    """(n, height, width, channels), as the device takes them."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a backend found for one image."""
+
+    index: int
+    """Index of the image in the data."""
+    scores: NDArray[np.int32]
+    """(classes,)."""
+    bits: NDArray[np.int64]
+    """(3,): feature-map bits written, toggled, wrong."""
+    device_us: float
+    """Time in the engine, microseconds."""
+
+
+@dataclass(frozen=True)
+class Programmed:
+    """What a backend says once it has the model."""
+
+    kernel: str
+    """The kernel that it runs."""
+    weight_bits: tuple[int, int]
+    """Weight bits written and wrong."""
+
+
+class Backend(Protocol):
+    """Something that classifies a job's images: the twin, or a session with a device."""
+
+    name: str
+    """unix, twin, serial, mps2-an385, mps2-an500 or pico."""
+
+    def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
+        """Take the model, its weight errors included; reports (bytes sent, bytes in all)."""
+        ...
+
+    def outcomes(self, job: Job) -> Iterator[Outcome]:
+        """Classify every image once, in any order."""
+        ...
+
+
+def prepare(options: RunOptions) -> Job:
+    """Read the model and the images.
+
+    Raises:
+        ConfigError, FormatError: one of them cannot be used.
+    """
+    model = load(options.model)
+    images = load_images(options.data, model, options.images)
+    return Job(options, model, images, to_input(model, images.pixels))
+
+
+class TwinBackend:
+    """The host's own arithmetic."""
+
+    name = "twin"
+
+    def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
+        """Write the weights, with their errors."""
+        o = job.options
+        data, written, wrong = write_weights(job.model, o.seed, o.weight_threshold, o.error_kind)
+        self._twin = open_twin(Model(data, check_crc=False))
+        return Programmed(self._twin.kernel, (written, wrong))
+
+    def outcomes(self, job: Job) -> Iterator[Outcome]:
+        """Classify the images in order."""
+        o = job.options
+        for at in range(0, len(job.inputs), _BATCH):
+            some = job.inputs[at : at + _BATCH]
+            indices = np.arange(at, at + len(some), dtype=np.uint32)
+            began = time.perf_counter()
+            scores, bits = self._twin.run(some, indices, o.seed, o.threshold, o.error_kind)
+            us = (time.perf_counter() - began) * 1e6 / len(some)
+            for k, index in enumerate(indices.tolist()):
+                yield Outcome(index, scores[k], bits[k], us)
+
+
+def run_twin(options: RunOptions) -> Result:
+    """Classify the images on the host alone.
+
+    Raises:
+        ConfigError, FormatError: the options, the model or the images cannot be used.
+    """
+    return collect(prepare(options), TwinBackend())
+
+
+def collect(job: Job, backend: Backend) -> Result:
+    """Have a backend classify a job's images, behind a progress bar, and make the result of it."""
+    n = len(job.images)
+    scores = np.zeros((n, job.model.classes), np.int32)
+    bits = np.zeros((n, 3), np.int64)
+    us = np.zeros(n)
+    with _progress() as progress:
+        task = progress.add_task("model", total=len(job.model.data))
+        programmed = backend.program(
+            job, lambda sent, size: progress.update(task, completed=sent, total=size)
+        )
+        progress.remove_task(task)
+        task = progress.add_task(backend.name, total=n)
+        began = time.perf_counter()
+        for outcome in backend.outcomes(job):
+            scores[outcome.index] = outcome.scores
+            bits[outcome.index] = outcome.bits
+            us[outcome.index] = outcome.device_us
+            progress.advance(task)
+        seconds = time.perf_counter() - began
+    written, toggled, wrong = bits.sum(axis=0).tolist()
+    return Result(
+        backend=backend.name,
+        kernel=programmed.kernel,
+        options=job.options,
+        model=job.model,
+        images=job.images,
+        scores=scores,
+        error_free_scores=_error_free_scores(job, backend, scores),
+        bits=(written, toggled, wrong),
+        weight_bits=programmed.weight_bits,
+        seconds=seconds,
+        device_us_per_image=float(us.mean()),
+    )
+
+
+def _error_free_scores(job: Job, backend: Backend, scores: NDArray[np.int32]) -> NDArray[np.int32]:
+    """Scores of the twin without errors; `scores` are the run's."""
+    o = job.options
+    if isinstance(backend, TwinBackend) and o.threshold == o.weight_threshold == 0:
+        return scores
+    return open_twin(job.model).run(job.inputs, np.arange(len(job.inputs), dtype=np.uint32))[0]
+
+
+class _Speed(ProgressColumn):
+    """Images, or bytes of the model, per second."""
+
+    def render(self, task: Task) -> Text:
+        unit = "B" if task.description == "model" else "images"
+        return Text(f"{task.speed:.1f} {unit}/s" if task.speed else "")
+
+
+def _progress() -> Progress:
+    """A bar on stderr, on a terminal only: results go to stdout, and logs stay readable."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        _Speed(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+        disable=not sys.stderr.isatty(),
+        transient=True,
+    )

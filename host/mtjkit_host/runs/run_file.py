@@ -1,0 +1,245 @@
+"""A run's results on disk, appended as they arrive: what is there need not be computed again.
+
+One JSON object a line. The first tells what is run, the next the kernel that took it and its weight
+bits; each other is one image's result:
+
+    {"mtjkit_run": 1, "model_sha256": ..., "images_sha256": ..., "count": ..., "classes": ..., ...}
+    {"kernel": "viper", "w": [written, wrong]}
+    {"i": 17, "s": [3, -5, ...], "b": [written, toggled, wrong], "us": 4021}
+
+A line that a dying process left unfinished is cut off when the run goes on.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_core.messages import KERNELS
+from mtjkit_core.model import Model
+from numpy.typing import NDArray
+
+from mtjkit_host.link.fleet import Fleet
+from mtjkit_host.link.session import WriteConfig
+from mtjkit_host.link.stream import ImageResult
+
+VERSION = 1
+_LONGEST_LINE = 1 << 20  # bytes; 1024 scores take far less
+
+
+def identity(
+    model: bytes, images: NDArray[np.int8], count: int, config: WriteConfig
+) -> dict[str, Any]:
+    """What makes two runs the same: model, images, how many, how the memory is written."""
+    how = asdict(config)
+    del how["kernel"]  # all kernels give the same bits
+    return {
+        "mtjkit_run": VERSION,
+        "model_sha256": hashlib.sha256(model).hexdigest(),
+        "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
+        "count": count,
+        "classes": Model(model).classes,
+        **how,
+    }
+
+
+class RunFile:
+    """The results of one run; a context. Results are on disk when `append` returns.
+
+    Args:
+        path: the file. It is made if it is not there.
+        head: what `identity` says, and whatever else the caller wants to find again.
+
+    Attributes:
+        results: what an earlier part of the run left, by index.
+        kernel, weight_bits: the kernel that began the run, its weight bits written and wrong.
+
+    Raises:
+        ConfigError: the file cannot be opened, or another run lies in it.
+        FormatError: it is no run file, or damaged.
+    """
+
+    def __init__(self, path: str | Path, head: dict[str, Any]) -> None:
+        self.path = Path(path)
+        self.results: dict[int, ImageResult] = {}
+        self.kernel = ""
+        self.weight_bits = (0, 0)
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = open(self.path, "a+b")  # noqa: SIM115
+        except OSError as error:
+            raise ConfigError(f"{path}: {error.strerror}") from error
+        try:
+            self._resume(head)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _resume(self, head: dict[str, Any]) -> None:
+        self._file.seek(0)
+        good = 0
+        for line in _lines(self._file):
+            if not good:
+                _check_head(self.path, line, head)
+            elif not self.kernel:
+                self.kernel, self.weight_bits = _kernel(self.path, line)
+            else:
+                result = _result(self.path, line, head["count"], head["classes"])
+                self.results[result.index] = result
+            good += len(line)
+        if not good:
+            self._file.seek(0)
+            if not _line(head).startswith(self._file.read(_LONGEST_LINE)):
+                raise FormatError(f"{self.path}: no run file, or damaged")
+        self._file.truncate(good)
+        if not good:
+            self._write(head)
+
+    def append(self, result: ImageResult) -> None:
+        """Add a result."""
+        self.results[result.index] = result
+        self._write(
+            {
+                "i": result.index,
+                "s": result.scores.tolist(),
+                "b": result.counts.tolist(),
+                "us": result.device_us,
+            }
+        )
+
+    def _write(self, what: dict[str, Any]) -> None:
+        self._file.write(_line(what))
+        self._file.flush()
+
+    def complete(self, fleet: Fleet, images: NDArray[np.int8], count: int) -> Iterator[ImageResult]:
+        """Yield all results of the run: those that are there, then the others as they come.
+
+        Args:
+            fleet: computes what is missing.
+            images: int8 (N, height, width, channels); index i is image i mod N.
+            count: indices 0 .. count - 1 make the run.
+        """
+        missing = [i for i in range(count) if i not in self.results]
+        yield from list(self.results.values())
+        if missing:
+            for result in fleet.classify(images, missing):
+                if not self.kernel and fleet.programmed:
+                    done = fleet.programmed
+                    self.kernel = done.kernel
+                    self.weight_bits = (done.bits_written, done.bits_wrong)
+                    self._write({"kernel": self.kernel, "w": self.weight_bits})
+                self.append(result)
+                yield result
+
+    def close(self) -> None:
+        """Make sure that the results survive a power cut, and close the file."""
+        if not self._file.closed:
+            os.fsync(self._file.fileno())
+            self._file.close()
+
+    def __enter__(self) -> RunFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def read_head(path: str | Path) -> dict[str, Any]:
+    """The first line of a run file: what was run.
+
+    Raises:
+        ConfigError: the file cannot be read.
+        FormatError: it is no run file.
+    """
+    try:
+        with open(path, "rb") as file:
+            line = next(_lines(file), b"")
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror}") from error
+    head = _object(Path(path), line)
+    if head.get("mtjkit_run") != VERSION:
+        raise FormatError(f"{path}: no run file of version {VERSION}")
+    return head
+
+
+def _line(what: dict[str, Any]) -> bytes:
+    return json.dumps(what, separators=(",", ":")).encode() + b"\n"
+
+
+def _lines(file: Any) -> Iterator[bytes]:
+    """The complete lines from where the file stands."""
+    while line := file.readline(_LONGEST_LINE):
+        if not line.endswith(b"\n"):
+            if len(line) == _LONGEST_LINE:
+                raise FormatError(f"{file.name}: no run file: a line is too long")
+            return
+        yield line
+
+
+def _object(path: Path, line: bytes) -> dict[str, Any]:
+    try:
+        value = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise FormatError(f"{path}: no run file, or damaged") from error
+    if not isinstance(value, dict):
+        raise FormatError(f"{path}: no run file, or damaged")
+    return value
+
+
+def _check_head(path: Path, line: bytes, head: dict[str, Any]) -> None:
+    there = _object(path, line)
+    if there.get("mtjkit_run") != VERSION:
+        raise FormatError(f"{path}: no run file of version {VERSION}")
+    for key in head:
+        if there.get(key) != head[key]:
+            raise ConfigError(f"{path}: another run lies there (its {key} differs)")
+
+
+def _kernel(path: Path, line: bytes) -> tuple[str, tuple[int, int]]:
+    value = _object(path, line)
+    bits = value.get("w")
+    if value.get("kernel") not in KERNELS or not _whole(bits, 2, 0, 1 << 62):
+        raise _damaged(path, line)
+    return value["kernel"], (value["w"][0], value["w"][1])
+
+
+def _damaged(path: Path, line: bytes) -> FormatError:
+    return FormatError(f"{path}: damaged: {line[:60].decode('ascii', 'replace')!r}")
+
+
+def _result(path: Path, line: bytes, count: int, classes: int) -> ImageResult:
+    value = _object(path, line)
+    scores, bits = value.get("s"), value.get("b")
+    index: Any = value.get("i")
+    us: Any = value.get("us")
+    good = (
+        _whole([index], 1, 0, count - 1)
+        and _whole([us], 1, 0, 1 << 62)
+        and _whole(scores, classes, -(1 << 31), (1 << 31) - 1)
+        and _whole(bits, 3, 0, 1 << 62)
+    )
+    if not good:
+        raise _damaged(path, line)
+    return ImageResult(index, np.array(scores, np.int32), np.array(bits, np.int64), us)
+
+
+def _whole(values: Any, count: int, low: int, high: int) -> bool:
+    """True for a list of `count` whole numbers from `low` to `high`."""
+    return (
+        isinstance(values, list)
+        and len(values) == count
+        and all(type(v) is int and low <= v <= high for v in values)
+    )

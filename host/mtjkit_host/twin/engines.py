@@ -1,0 +1,61 @@
+"""The twin's two engines behind one interface: compiled C where it is to be had, else numpy."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import Model
+from numpy.typing import NDArray
+
+from mtjkit_host.twin import native, twin
+
+ENGINES = ("auto", "native", "numpy")
+
+
+class AnyTwin(Protocol):
+    """What mtjkit_host.twin.twin.Twin and mtjkit_host.twin.native.NativeTwin both are."""
+
+    kernel: str
+    model: Model
+
+    def run(
+        self,
+        images: NDArray[np.int8],
+        indices: NDArray[np.uint32],
+        seed: int = ...,
+        threshold: int = ...,
+        errors: int = ...,
+        trace: list[NDArray[np.uint32]] | None = ...,
+    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """Classify images through the memory; see mtjkit_host.twin.twin.Twin.run."""
+        ...
+
+
+def open_twin(model: Model, engine: str = "auto") -> AnyTwin:
+    """A model's twin.
+
+    Args:
+        model: mtjkit_core.model.Model.
+        engine: native (needs a C compiler, or a library built earlier), numpy, or auto: the first
+            that works here. They give the same bits.
+
+    Raises:
+        ConfigError: the engine is unknown, or cannot run here.
+    """
+    return native.NativeTwin(model) if _use_native(engine) else twin.Twin(model)
+
+
+def write_weights(
+    model: Model, seed: int, threshold: int, errors: int, engine: str = "auto"
+) -> tuple[bytes, int, int]:
+    """Write a model's weights into MTJ cells once: see mtjkit_host.twin.twin.corrupt_weights."""
+    write = native.corrupt_weights if _use_native(engine) else twin.corrupt_weights
+    return write(model, seed, threshold, errors)
+
+
+def _use_native(engine: str) -> bool:
+    if engine not in ENGINES:
+        raise ConfigError(f"engine {engine!r} is unknown: {', '.join(ENGINES)}")
+    return engine == "native" or (engine == "auto" and native.available())

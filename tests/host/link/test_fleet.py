@@ -1,0 +1,233 @@
+"""Several devices, devices that die, runs that go on: the results are always the same."""
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import networks
+import numpy as np
+import pytest
+from mtjkit_core.errors import ConfigError, FormatError, LinkError
+from mtjkit_core.model import Model
+from mtjkit_host.link.fleet import Fleet, Patience
+from mtjkit_host.link.serial_place import SerialPlace
+from mtjkit_host.link.session import WriteConfig
+from mtjkit_host.link.unix_port import UnixPort
+from mtjkit_host.runs.run_file import RunFile, identity, read_head
+from mtjkit_host.twin.twin import Twin
+
+COUNT = 300
+CONFIG = WriteConfig(seed=9, threshold=100_000_000)
+MODEL = bytes(networks.build("pooled"))
+IMAGES = np.random.default_rng(2).integers(-128, 128, (40, *Model(MODEL).input_shape), np.int8)
+
+
+@pytest.fixture(scope="module")
+def expected():
+    indices = np.arange(COUNT, dtype=np.uint32)
+    return Twin(Model(MODEL)).run(IMAGES[indices % 40], indices, CONFIG.seed, CONFIG.threshold)[0]
+
+
+def collect(results):
+    scores = {}
+    for result in results:
+        assert result.index not in scores
+        scores[result.index] = result.scores
+    return scores
+
+
+def same(scores, expected):
+    return sorted(scores) == list(range(COUNT)) and all(
+        (scores[i] == expected[i]).all() for i in range(COUNT)
+    )
+
+
+def ports(micropython, count):
+    return [UnixPort(micropython, name=f"board {i}") for i in range(count)]
+
+
+@pytest.mark.parametrize("boards", [1, 3])
+def test_any_number_of_boards_gives_the_same(micropython, expected, boards):
+    fleet = Fleet(ports(micropython, boards), MODEL, CONFIG)
+    assert same(collect(fleet.classify(IMAGES, range(COUNT))), expected)
+    assert fleet.connections == boards
+    assert fleet.programmed is not None
+    assert fleet.left_out == {}
+
+
+def test_a_killed_device_is_started_again_and_nothing_is_lost(micropython, expected):
+    [port] = ports(micropython, 1)
+    fleet = Fleet([port], MODEL, CONFIG)
+    scores = {}
+    for result in fleet.classify(IMAGES, range(COUNT)):
+        scores[result.index] = result.scores
+        if len(scores) in (50, 120):
+            os.killpg(port.pid, signal.SIGKILL)
+    assert same(scores, expected)
+    assert fleet.connections == 3
+
+
+class Mortal(UnixPort):
+    """A board that nobody starts again."""
+
+    starts = 0
+
+    def open(self):
+        self.starts += 1
+        if self.starts > 1:
+            raise LinkError(f"{self.name}: unplugged")
+        return super().open()
+
+
+def test_a_board_that_stays_away_is_left_out_and_its_images_are_redone(micropython, expected):
+    mortal = Mortal(micropython, name="mortal")
+    slow = replace(CONFIG, kernel="python")  # both boards are at work when one dies
+    fleet = Fleet([*ports(micropython, 1), mortal], MODEL, slow, Patience(away_s=0.3))
+    scores = {}
+    killed = False
+    for result in fleet.classify(IMAGES, range(COUNT)):
+        scores[result.index] = result.scores
+        if not killed and all(worker.programmed for worker in fleet._workers):
+            killed = True
+            os.killpg(mortal.pid, signal.SIGKILL)
+    assert killed
+    assert same(scores, expected)
+
+
+def test_when_the_last_board_stays_away_its_error_is_told(micropython):
+    mortal = Mortal(micropython, name="mortal")
+    fleet = Fleet([mortal], MODEL, CONFIG, Patience(away_s=0.2))
+    results = fleet.classify(IMAGES, range(COUNT))
+    next(results)
+    os.killpg(mortal.pid, signal.SIGKILL)
+    with pytest.raises(LinkError, match="unplugged"):
+        list(results)
+    assert fleet.left_out == {"mortal": "mortal: unplugged"}
+
+
+def test_a_port_that_was_never_there_is_an_error_at_once(micropython):
+    fleet = Fleet([SerialPlace("/dev/ttyNONE"), *ports(micropython, 1)], MODEL)
+    with pytest.raises(LinkError, match="/dev/ttyNONE: there is no such port"):
+        list(fleet.classify(IMAGES, range(COUNT)))
+
+
+def test_what_a_device_cannot_run_is_an_error(micropython):
+    fleet = Fleet(ports(micropython, 2), MODEL, WriteConfig(kernel="asm_thumb"))
+    with pytest.raises(ConfigError, match="asm_thumb"):
+        list(fleet.classify(IMAGES, range(COUNT)))
+
+
+def test_leaving_early_ends_the_processes(micropython):
+    places = ports(micropython, 2)
+    results = Fleet(places, MODEL, CONFIG).classify(IMAGES, range(COUNT))
+    next(results)
+    results.close()
+    for place in places:
+        with pytest.raises(LinkError, match="not running"):
+            _ = place.pid
+
+
+def head():
+    return identity(MODEL, IMAGES, COUNT, CONFIG)
+
+
+def test_a_run_goes_on_where_it_stopped(micropython, expected, tmp_path):
+    path = tmp_path / "build" / "run.jsonl"
+    with RunFile(path, head()) as run:
+        results = run.complete(Fleet(ports(micropython, 1), MODEL, CONFIG), IMAGES, COUNT)
+        for _ in range(100):
+            next(results)
+        results.close()
+    with open(path, "ab") as file:
+        file.write(b'{"i":299,"s":[1,2')  # a line that a killed process left
+    with RunFile(path, head()) as run:
+        assert len(run.results) == 100
+        before = set(run.results)
+        fleet = Fleet(ports(micropython, 2), MODEL, CONFIG)
+        computed = []
+        original = fleet.classify
+        fleet.classify = lambda images, indices: original(images, indices, computed.append)
+        assert same(collect(run.complete(fleet, IMAGES, COUNT)), expected)
+        assert not before & set(computed)
+    with RunFile(path, head()) as run:  # complete: no device is needed any more
+        assert same(
+            collect(run.complete(Fleet([Mortal("/no/such")], MODEL), IMAGES, COUNT)), expected
+        )
+    assert read_head(path)["model_sha256"] == head()["model_sha256"]
+
+
+@pytest.mark.parametrize("key", ["seed", "threshold", "count", "model_sha256", "images_sha256"])
+def test_another_run_is_not_mixed_in(tmp_path, key):
+    path = tmp_path / "run.jsonl"
+    RunFile(path, head()).close()
+    with pytest.raises(ConfigError, match=f"another run lies there \\(its {key} differs\\)"):
+        RunFile(path, {**head(), key: 1})
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"[]",
+        b"{}",
+        b"\xff\xfe",
+        b'{"i":300,"s":[1,2,3,4,5],"b":[1,2,3],"us":1}',
+        b'{"i":-1,"s":[1,2,3,4,5],"b":[1,2,3],"us":1}',
+        b'{"i":true,"s":[1,2,3,4,5],"b":[1,2,3],"us":1}',
+        b'{"i":1,"s":[1,2,3,4],"b":[1,2,3],"us":1}',
+        b'{"i":1,"s":[1,2,3,4,1e99],"b":[1,2,3],"us":1}',
+        b'{"i":1,"s":[1,2,3,4,5],"b":[1,2],"us":1}',
+        b"[" * 100_000,
+        b"x" * (2 << 20),
+    ],
+)
+def test_damage_is_a_named_error(tmp_path, line):
+    path = tmp_path / "run.jsonl"
+    RunFile(path, head()).close()
+    with open(path, "ab") as file:
+        file.write(line + b"\n")
+    with pytest.raises(FormatError, match=r"run\.jsonl: "):
+        RunFile(path, head())
+    path.write_bytes(line + b"\n")
+    with pytest.raises(FormatError, match=r"run\.jsonl: "):
+        read_head(path)
+
+
+def test_a_run_file_that_cannot_be_opened(tmp_path):
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        RunFile(tmp_path, head())
+    with pytest.raises(ConfigError, match="No such file"):
+        read_head(tmp_path / "none")
+
+
+def test_ctrl_c_ends_all_boards_and_keeps_the_results(micropython, tmp_path):
+    code = (
+        "import sys\n"
+        "from test_fleet import *\n"
+        "places = ports(sys.argv[1], 2)\n"
+        "with RunFile('run.jsonl', head()) as run:\n"
+        "    for n, _ in enumerate(run.complete(Fleet(places, MODEL, CONFIG), IMAGES, COUNT)):\n"
+        "        if n == 20:\n"
+        "            print(*[place.pid for place in places], flush=True)\n"
+        "            import time; time.sleep(60)\n"
+    )
+    folders = [*sys.path, str(Path(__file__).parent)]
+    host = subprocess.Popen(
+        [sys.executable, "-c", code, micropython],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in folders if p)},
+    )
+    pids = [int(pid) for pid in host.stdout.readline().split()]
+    host.send_signal(signal.SIGINT)
+    _, errors = host.communicate(timeout=20)
+    assert b"KeyboardInterrupt" in errors
+    assert len(pids) == 2
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+    with RunFile(tmp_path / "run.jsonl", head()) as run:
+        assert len(run.results) >= 20

@@ -1,0 +1,141 @@
+"""Links over real pseudo-terminals and sockets."""
+
+import os
+import pty
+import socket
+import threading
+import tty
+
+import pytest
+import serial
+from mtjkit_core import messages as m
+from mtjkit_core.errors import LinkError
+from mtjkit_core.frames import Deframer, frames, pack
+from mtjkit_host.link.link import Link
+
+
+@pytest.fixture
+def line():
+    """A raw pseudo-terminal: (the device's end, the host's path)."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    yield master, os.ttyname(slave)
+    os.close(slave)
+    os.close(master)
+
+
+def read_frames(master: int, count: int) -> list[tuple[int, int, bytes]]:
+    deframer = Deframer()
+    out: list[tuple[int, int, bytes]] = []
+    while len(out) < count:
+        out.extend(frames(deframer, os.read(master, 4096)))
+    return out
+
+
+def test_frames_cross_both_ways_whatever_their_bytes(line):
+    master, path = line
+    with Link.open(path) as link:
+        bodies = [bytes(range(i, i + 200, 1)) for i in range(56)]
+        assert link.send(m.MODEL_DATA.kind, *bodies[:3]) == [0, 1, 2]
+        assert read_frames(master, 3) == [(m.MODEL_DATA.kind, i, bodies[i]) for i in range(3)]
+        os.write(master, b"".join(pack(0x81, i, body) for i, body in enumerate(bodies[:5])))
+        for body in bodies[:5]:
+            frame = link.receive(1)
+            assert frame is not None
+            assert frame.body == body
+            assert not frame.gap
+
+
+def test_a_gap_in_the_numbers_is_told(line):
+    master, path = line
+    with Link.open(path) as link:
+        os.write(master, pack(0x81, 250) + pack(0x81, 251) + pack(0x81, 253))
+        assert [link.receive(1).gap for _ in range(3)] == [False, False, True]
+
+
+def test_what_was_sent_can_be_looked_up(line):
+    _, path = line
+    with Link.open(path) as link:
+        for i in range(300):
+            link.send(m.QUERY.kind, bytes([i & 255]))
+        assert link.sent(42, 2) == [(m.QUERY.kind, b"\x2a"), (m.QUERY.kind, b"\x2b")]
+
+
+def test_nothing_comes(line):
+    with Link.open(line[1]) as link:
+        assert link.receive(0.01) is None
+
+
+def test_the_other_end_goes_away():
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    with Link.open(os.ttyname(slave)) as link:
+        os.close(slave)
+        os.close(master)
+        with pytest.raises(LinkError, match="the connection is gone"):
+            link.receive(2)
+        with pytest.raises(LinkError):
+            link.receive(2)
+
+
+def test_a_port_that_is_not_there():
+    with pytest.raises(LinkError, match=r"^/dev/ttyNONE: there is no such port$"):
+        Link.open("/dev/ttyNONE")
+
+
+def test_a_port_that_makes_no_sense():
+    with pytest.raises(LinkError, match="nonsense://"):
+        Link.open("nonsense://x")
+
+
+def test_a_busy_port(line):
+    with Link.open(line[1]), pytest.raises(LinkError, match="busy"):
+        Link.open(line[1])
+
+
+def test_a_socket():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        link = Link.open(f"socket://127.0.0.1:{server.getsockname()[1]}")
+        peer, _ = server.accept()
+        with link, peer:
+            link.send(m.PING.kind, b"")
+            assert peer.recv(100) == pack(m.PING.kind, 0)
+            peer.sendall(pack(m.DONE.kind, 0, b"\0"))
+            assert link.receive(1).kind == m.DONE.kind
+
+
+def test_nobody_listens_on_a_socket():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    with pytest.raises(LinkError):
+        Link.open(f"socket://127.0.0.1:{port}")
+
+
+def test_credit_is_never_exceeded(line):
+    """A device that reads nothing for a while, with 256 bytes of buffer."""
+    master, path = line
+    with Link.open(path) as link:
+        link.credit = 256
+        body = bytes(100)
+        sender = threading.Thread(target=lambda: link.send(m.IMAGE_DATA.kind, *[body] * 6))
+        sender.start()
+        seen = 0
+        while seen < 6:
+            [(_, seq, _)] = read_frames(master, 1)
+            seen += 1
+            sender.join(0.05)  # time to send more than it may
+            import fcntl
+            import struct
+            import termios
+
+            waiting = struct.unpack("i", fcntl.ioctl(master, termios.FIONREAD, bytes(4)))[0]
+            assert waiting <= 256 - 80
+            os.write(master, pack(m.ACK.kind, seen, bytes([seq + 1])))
+        sender.join(2)
+        assert not sender.is_alive()
+
+
+def test_exclusive_access_is_given_back(line):
+    with Link.open(line[1]):
+        pass
+    serial.Serial(line[1], exclusive=True).close()

@@ -1,0 +1,104 @@
+"""The bytes of every message are locked, and PROTOCOL.md says what the code does."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+from mtjkit_core import messages as m
+from mtjkit_core.errors import ProtocolError
+from mtjkit_core.frames import Deframer, frames, pack
+from mtjkit_host.link.peer import Info, device_error
+
+ROOT = Path(__file__).parents[3]
+RECORDS = json.loads((ROOT / "tests" / "vectors" / "link.json").read_text())
+PAGE = (ROOT / "host" / "PROTOCOL.md").read_text()
+MESSAGES = {message.name: message for message in vars(m).values() if isinstance(message, m.Message)}
+
+
+def body_of(record):
+    values = [bytes.fromhex(v) if isinstance(v, str) else v for v in record["fields"]]
+    return MESSAGES[record["message"]].pack(*values, data=bytes.fromhex(record["data"]))
+
+
+def test_every_message_is_locked():
+    assert {record["message"] for record in RECORDS} == set(MESSAGES)
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: record["message"])
+def test_locked_bytes(record):
+    message = MESSAGES[record["message"]]
+    assert record["kind"] == message.kind
+    body = body_of(record)
+    frame = bytes.fromhex(record["frame"])
+    assert pack(message.kind, record["seq"], body) == frame
+    assert list(frames(Deframer(), frame)) == [(message.kind, record["seq"], body)]
+    fields = [v.hex() if isinstance(v, bytes) else v for v in message.unpack(body)]
+    assert fields == record["fields"] + [record["data"]] * message.tail
+
+
+def test_the_annotated_frame_is_a_locked_one():
+    [dump] = re.findall(r"^    ((?:[0-9a-f]{2} )+00)$", PAGE, re.M)
+    assert bytes.fromhex(dump).hex() in [record["frame"] for record in RECORDS]
+    parts = re.findall(r"^\| `([0-9a-f ]+)` \|[^|]*\| (?!u8|u16)", PAGE, re.M)
+    assert " ".join(parts[: parts.index("00") + 1]) == dump
+
+
+def test_the_page_names_every_message_by_its_number():
+    rows = re.findall(r"^\| ([0-9a-f]{2}) \| ([A-Z_]+) \|", PAGE, re.M)
+    assert {name: int(kind, 16) for kind, name in rows} == {
+        name: message.kind for name, message in MESSAGES.items()
+    }
+
+
+@pytest.mark.parametrize("name", ["CONFIGURE", "INFO", "RESULT"])
+def test_the_pages_tables_have_the_messages_sizes(name):
+    table = PAGE.split(f"### {name}\n")[1].split("\n\n")[0]
+    rows = re.findall(r"^\| (\d+) \| (\d+|4 k) \|", table, re.M)
+    at = 0
+    for offset, size in rows:
+        assert int(offset) == at
+        at += int(size) if size != "4 k" else 0
+    assert at == MESSAGES[name].size
+
+
+def info_body(**changes):
+    [record] = [record for record in RECORDS if record["message"] == "INFO"]
+    body = bytearray(body_of(record))
+    for at, value in changes.items():
+        body[int(at[3:])] = value
+    return bytes(body)
+
+
+def test_info():
+    info = Info.from_body(info_body())
+    assert info.board == "Raspberry Pi Pico"
+    assert info.has_model
+    assert not info.mapped
+    assert info.weights == (9, 1, 0)
+    assert (info.kernel, info.chunk, info.credit) == ("viper", 238, 0)
+
+
+def test_a_terminal_is_not_harmed_by_what_a_board_calls_itself():
+    assert Info.from_body(info_body(at_76=0x1B, at_77=0xFF)).board == "?\ufffdspberry Pi Pico"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"at_3": 1}, {"at_65": 1}, {"at_2": 9}, {"at_4": 0}, {"at_4": 239}, {"at_6": 1}]
+)
+def test_info_that_makes_no_sense(changes):
+    with pytest.raises(ProtocolError, match=r"^INFO"):
+        Info.from_body(info_body(**changes))
+
+
+@pytest.mark.parametrize("body", [b"", b"\x01", bytes(300)])
+def test_info_of_a_wrong_length(body):
+    with pytest.raises(ProtocolError):
+        Info.from_body(body)
+
+
+def test_what_a_device_says_is_shown_as_one_printable_line():
+    error, seq = device_error(bytes([m.UNUSABLE, 9]) + b"two\nlines\x1b[2J \xff")
+    assert seq == 9
+    assert str(error) == "the device says: two?lines?[2J \ufffd"
+    assert isinstance(device_error(bytes([99, 0]) + b"?")[0], ProtocolError)

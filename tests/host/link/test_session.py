@@ -1,0 +1,207 @@
+"""Sessions with MicroPython's Unix port: the reference's scores through a real line."""
+
+import hashlib
+
+import networks
+import numpy as np
+import pytest
+from mtjkit_core import messages as m
+from mtjkit_core.errors import ConfigError, FormatError, LinkError, ProtocolError
+from mtjkit_core.memory import CERTAIN, FLIP, KEEP, threshold_from_rate
+from mtjkit_core.model import Model
+from mtjkit_core.xnor import run_image
+from mtjkit_host.link import peer
+from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.unix_port import UnixPort
+from mtjkit_host.twin.twin import Twin, corrupt_weights
+
+RATE = threshold_from_rate(0.024)
+
+
+@pytest.fixture(scope="module")
+def device(micropython):
+    with UnixPort(micropython) as link:
+        yield Session(link, timeout_s=20)
+
+
+def small(name, count=20):
+    """A model file and int8 images for it."""
+    raw = bytes(networks.build(name))
+    shape = (count, *Model(raw).input_shape)
+    return raw, np.random.default_rng(7).integers(-128, 128, shape, np.int8)
+
+
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_scores_and_counts_are_the_references(device, name):
+    raw, images = small(name, 3)
+    config = WriteConfig(seed=1 << 63 | 5, threshold=RATE, errors=KEEP)
+    device.program(raw, config)
+    result = device.run(images, first_index=11)
+    counts = [0, 0, 0]
+    for k, image in enumerate(images):
+        scores = run_image(Model(raw), image.tobytes(), config.seed, 11 + k, RATE, KEEP, counts)
+        assert result.scores[k].tolist() == scores
+    assert result.counts.tolist() == counts
+    assert result.backend == "unix"
+    assert (result.device_us > 0).all()
+
+
+def test_the_highest_index_and_a_rate_of_one(device):
+    raw, images = small("padded", 1)
+    device.program(raw, WriteConfig(threshold=CERTAIN))
+    result = device.run(images, first_index=m.MAX_INDEX)
+    expected, counts = Twin(Model(raw)).run(images, np.array([m.MAX_INDEX], np.uint32), 0, CERTAIN)
+    assert (result.scores == expected).all()
+    assert (result.counts == counts.sum(0)).all()
+
+
+def test_weights_are_written_once_with_errors(device):
+    raw, images = small("pooled")
+    config = WriteConfig(seed=3, weight_threshold=RATE, errors=FLIP)
+    done = device.program(raw, config)
+    wrong, written, bits_wrong = corrupt_weights(Model(raw), 3, RATE, FLIP)
+    assert (done.bits_written, done.bits_wrong) == (written, bits_wrong)
+    expected, _ = Twin(Model(wrong)).run(images, np.arange(20, dtype=np.uint32))
+    assert (device.run(images).scores == expected).all()
+    assert not device.program(raw, config).sent
+    again = device.program(raw, WriteConfig(seed=3, weight_threshold=RATE, threshold=1))
+    assert not again.sent
+    assert (again.bits_written, again.bits_wrong) == (written, bits_wrong)
+    assert device.program(raw, WriteConfig(seed=4, weight_threshold=RATE)).sent
+    assert device.program(raw, WriteConfig()).sent
+
+
+def test_a_model_that_is_there_is_not_sent_again(device):
+    raw, _ = small("plain")
+    sent = []
+    assert device.program(raw, progress=lambda done, size: sent.append((done, size))).sent
+    assert sent[-1] == (len(raw), len(raw))
+    assert not device.program(raw, WriteConfig(threshold=5)).sent
+    assert device.info.model_sha256 == hashlib.sha256(raw).digest()
+
+
+def test_other_images_under_the_same_indices_are_computed_anew(device):
+    raw, images = small("plain")
+    device.program(raw)
+    twin = Twin(Model(raw))
+    for some in (images[:8], images[8:16]):
+        expected, _ = twin.run(some, np.arange(8, dtype=np.uint32))
+        assert (device.run(some).scores == expected).all()
+
+
+def test_a_run_left_in_the_middle_does_not_disturb_the_next(device):
+    raw, images = small("plain")
+    device.program(raw)
+    next(iter(device.classify(images)))
+    expected, _ = Twin(Model(raw)).run(images[::-1], np.arange(20, dtype=np.uint32))
+    assert (device.run(images[::-1]).scores == expected).all()
+
+
+def test_a_thousand_classes_come_in_parts(device, monkeypatch):
+    shape = ((4, 4, 1), [(networks.CONV, 1, 0, 8), (networks.DENSE, 0, 0, 1000)])
+    monkeypatch.setitem(networks.NETWORKS, "many", shape)
+    raw, images = small("many", 10)
+    device.program(raw)
+    expected, _ = Twin(Model(raw)).run(images, np.arange(10, dtype=np.uint32))
+    assert (device.run(images).scores == expected).all()
+
+
+def test_no_images(device):
+    raw, images = small("plain")
+    device.program(raw)
+    assert device.run(images[:0]).scores.shape == (0, 10)
+
+
+def test_the_kernel_can_be_named(device):
+    raw, images = small("thin")
+    for kernel in ("python", "viper"):
+        assert device.program(raw, WriteConfig(kernel=kernel)).kernel == kernel
+        assert device.run(images[:2]).kernel == kernel
+    assert device.program(raw).kernel != "python"  # auto takes the best again
+
+
+def test_a_kernel_that_does_not_load_is_one_line(device):
+    with pytest.raises(ConfigError, match=r"^the device says: kernel asm_thumb .*$"):
+        device.program(small("thin")[0], WriteConfig(kernel="asm_thumb"))
+
+
+def test_images_of_another_shape(device):
+    raw, images = small("plain")
+    device.program(raw)
+    for wrong in (images[:, 1:], images[0], images.astype(np.int32)):
+        with pytest.raises(ConfigError):
+            device.classify(wrong)
+    with pytest.raises(ConfigError):
+        device.classify(images, first_index=-1)
+
+
+def test_a_damaged_model_is_not_sent(device):
+    raw = networks.build("plain")
+    raw[100] ^= 1
+    with pytest.raises(FormatError, match="checksum"):
+        device.program(bytes(raw))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [{"seed": -1}, {"seed": 1 << 64}, {"threshold": CERTAIN + 1}, {"errors": 2}, {"kernel": "x"}],
+)
+def test_a_configuration_out_of_range(config):
+    with pytest.raises(ConfigError):
+        WriteConfig(**config)
+
+
+def test_programming_comes_first(micropython):
+    with UnixPort(micropython) as link:
+        session = Session(link)
+        with pytest.raises(ConfigError, match="program"):
+            session.classify(small("plain")[1])
+
+
+def test_a_model_too_large_for_the_device_names_both_numbers(micropython, monkeypatch):
+    shape = ((32, 32, 3), [(networks.CONV, 0, 0, 64), (networks.DENSE, 0, 0, 64)])
+    monkeypatch.setitem(networks.NETWORKS, "large", shape)
+    raw, _ = small("large", 1)
+    with UnixPort(micropython, heap="400K") as link:
+        session = Session(link)
+        with pytest.raises(
+            ConfigError,
+            match=r"^the device says: the model needs \d+ bytes of memory, \d+ are free$",
+        ):
+            session.program(raw)
+        raw, images = small("plain")
+        session.program(raw)  # a smaller one still fits
+        session.run(images)
+
+
+def test_another_protocol_version(device, monkeypatch):
+    monkeypatch.setattr(peer.m, "VERSION", 2)
+    with pytest.raises(ProtocolError, match="the firmware speaks protocol version 1, this mtjkit"):
+        device.program(small("plain")[0])
+
+
+def test_stop_ends_the_server(micropython):
+    port = UnixPort(micropython)
+    with port as link:
+        Session(link).stop()
+        with pytest.raises(LinkError):
+            Session(link, hello_s=3)
+
+
+def test_a_device_that_computes_for_long_gives_signs_of_life(micropython, monkeypatch):
+    shape = ((20, 20, 3), [(networks.CONV, 1, 0, 48)] * 4 + [(networks.DENSE, 0, 0, 4)])
+    monkeypatch.setitem(networks.NETWORKS, "long", shape)
+    raw, images = small("long", 1)
+    with UnixPort(micropython) as link:
+        session = Session(link, timeout_s=20)
+        session.program(raw, WriteConfig(kernel="python"))
+        beats = []
+        original = link.receive
+
+        def receive(timeout_s):
+            beats.append(link.heard_at)
+            return original(timeout_s)
+
+        link.receive = receive
+        [result] = session.classify(images)
+    assert len(set(beats)) > min(3, result.device_us // 2_000_000)

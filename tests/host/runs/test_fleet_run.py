@@ -1,0 +1,90 @@
+"""Whole runs that break off and go on: the same result as the unbroken one."""
+
+import json
+
+import numpy as np
+import pytest
+from mtjkit_core.errors import FormatError
+from mtjkit_host.link.unix_port import UnixPort
+from mtjkit_host.runs import fleet_run
+from mtjkit_host.runs.fleet_run import options_from_json, options_to_json, parse_run, run_fleet
+from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.run import run_twin
+
+
+@pytest.fixture
+def options(tmp_path, monkeypatch):
+    """A small model and 30 pictures for it."""
+    import networks
+    from PIL import Image
+
+    model = tmp_path / "small.mtjb"
+    model.write_bytes(networks.build("pooled"))
+    height, width, _ = networks.NETWORKS["pooled"][0]
+    pixels = np.random.default_rng(4).integers(0, 256, (30, height, width, 3), np.uint8)
+    for n, picture in enumerate(pixels):
+        Image.fromarray(picture).save(tmp_path / f"{n:02}.png")
+    monkeypatch.chdir(tmp_path)
+    given = {"ber": "0.05", "weight_ber": "0.01", "kernel": "viper"}
+    return parse_options(model=str(model), data=str(tmp_path), **given)
+
+
+def test_a_run_that_broke_off_goes_on_with_the_same_hash(micropython, options):
+    path = fleet_run.RUNS / "small-1.jsonl"
+    whole = run_fleet(options, [UnixPort(micropython)])
+    lines = path.read_bytes().splitlines(keepends=True)
+    assert len(lines) == 2 + 30
+    path.write_bytes(b"".join(lines[:14]) + lines[14][:20])
+    resumed, path = parse_run(str(path))
+    places = [UnixPort(micropython, name="a"), UnixPort(micropython, name="b")]
+    again = run_fleet(resumed, places, path)
+    assert sorted(path.read_bytes().splitlines(keepends=True)[2:14]) == sorted(lines[2:14])
+    twin = run_twin(options)
+    for result in (whole, again):
+        assert result.scores_sha256 == twin.scores_sha256
+        assert result.bits == twin.bits
+        assert result.weight_bits == twin.weight_bits
+        assert (result.backend, result.kernel) == ("unix", "viper")
+    done = run_fleet(resumed, [UnixPort("/no/such/program")], path)  # nothing is left to compute
+    assert done.scores_sha256 == twin.scores_sha256
+
+
+def test_every_run_has_a_file_of_its_own(micropython, options):
+    for _ in range(2):
+        run_fleet(options, [UnixPort(micropython)])
+    assert sorted(p.name for p in fleet_run.RUNS.iterdir()) == ["small-1.jsonl", "small-2.jsonl"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"pulse_ns": "40"},
+        {"images": "7", "seed": "18446744073709551615", "errors": "keep", "kernel": "viper"},
+    ],
+)
+def test_options_come_back(tmp_path, changes):
+    options = parse_options(**changes)
+    text = json.dumps(options_to_json(options))
+    assert options_from_json(tmp_path, json.loads(text)) == options
+
+
+@pytest.mark.parametrize(
+    "changes", [{"seed": -1}, {"ber": 2}, {"model": 3.5, "images": "x"}, {"device": {"tau_ns": 0}},
+                {"device": {"x": 1}}, {"device": None}, {"pulse_ns": []}]
+)  # fmt: skip
+def test_damaged_options(tmp_path, changes):
+    value = {**options_to_json(parse_options()), **changes}
+    with pytest.raises(FormatError, match="its options are damaged"):
+        options_from_json(tmp_path, value)
+
+
+@pytest.mark.parametrize("value", [None, 1, [], {}])
+def test_no_options(tmp_path, value):
+    with pytest.raises(FormatError, match="its options are damaged"):
+        options_from_json(tmp_path, value)
+
+
+def test_runs_that_begin_together_have_files_of_their_own(options):
+    names = [fleet_run._new_path(options).name for _ in range(3)]
+    assert names == ["small-1.jsonl", "small-2.jsonl", "small-3.jsonl"]

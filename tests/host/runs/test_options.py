@@ -1,0 +1,76 @@
+"""Options arrive as strings: right ones become values, wrong ones one line that names them."""
+
+import pytest
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.memory import CERTAIN, KEEP
+from mtjkit_host.cell import Cell
+from mtjkit_host.runs.options import CARRIED_IMAGES, CARRIED_MODEL, RunOptions, parse_options
+
+
+def test_no_option_means_the_carried_run():
+    options = parse_options()
+    assert options == RunOptions()
+    assert (options.model, options.data, options.images) == (CARRIED_MODEL, CARRIED_IMAGES, None)
+    assert (options.ber, options.weight_ber, options.seed) == (0.024, 0.0, 0)
+    assert options.threshold == 103_079_215  # round(0.024 * 2**32)
+    assert f"{options.pulse_ns:.1f}" == "55.2"
+    assert options.weight_pulse_ns is None
+
+
+def test_every_option(tmp_path):
+    cell = tmp_path / "cell.toml"
+    cell.write_text("tau_ns = 10\n")
+    options = parse_options(
+        model="a.mtjb",
+        data="photos",
+        images="12",
+        ber="1",
+        weight_ber="1e-3",
+        errors="keep",
+        device=str(cell),
+        seed=str(2**64 - 1),
+        kernel="viper",
+        json=str(tmp_path / "out.json"),
+    )
+    assert options.images == 12
+    assert (options.threshold, options.pulse_ns) == (CERTAIN, 0.0)
+    assert options.weight_pulse_ns == Cell(tau_ns=10).pulse_width_ns(1e-3)
+    assert (options.error_kind, options.seed, options.kernel) == (KEEP, 2**64 - 1, "viper")
+
+
+def test_a_pulse_width_gives_the_rate_and_stays_as_given():
+    options = parse_options(pulse_ns="100")
+    assert options.pulse_ns == 100.0
+    assert options.ber == Cell().error_rate(100.0)
+    endless = parse_options(pulse_ns="1e9")  # an error rate below the smallest double
+    assert (endless.ber, endless.pulse_ns, endless.threshold) == (0.0, 1e9, 0)
+
+
+def test_rate_0_has_no_pulse_width():
+    options = parse_options(ber="-0")
+    assert (str(options.ber), options.pulse_ns, options.threshold) == ("0.0", None, 0)
+
+
+BAD = [
+    ({"ber": "0.1", "pulse_ns": "50"}, "--ber and --pulse-ns"),
+    *[({"ber": text}, "--ber") for text in ("-0.1", "1.1", "a lot", "nan", "inf", "", "1_0", "٣")],
+    *[({"weight_ber": text}, "--weight-ber") for text in ("-1e-9", "2", "nan", "0x1")],
+    *[({"pulse_ns": text}, "--pulse-ns") for text in ("0", "-5", "inf", "1e10", "long", "5 ns")],
+    *[({"images": text}, "--images") for text in ("0", "-1", "1.5", "many", "", "9" * 5000)],
+    *[({"seed": text}, "--seed") for text in ("-1", str(2**64), "0x10", "1 ", "seed")],
+    *[({"errors": text}, "--errors") for text in ("Flip", "", "drop")],
+    *[({"kernel": text}, "--kernel") for text in ("fast", "numpy", "")],
+    ({"model": ""}, "--model"),
+    ({"data": "a\0b"}, "--data"),
+    ({"json": ""}, "--json"),
+    ({"json": "."}, "--json"),
+    ({"device": "/nowhere/cell.toml"}, "device file"),
+]
+
+
+@pytest.mark.parametrize(("given", "named"), BAD)
+def test_a_bad_option_ends_in_one_line_that_names_it(given, named):
+    with pytest.raises(ConfigError, match=named) as caught:
+        parse_options(**given)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300

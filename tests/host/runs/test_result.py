@@ -1,0 +1,139 @@
+"""The result: every JSON field, unrounded; the table; what exists and what is null."""
+
+import hashlib
+import io
+import json
+
+import numpy as np
+import pytest
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.memory import CERTAIN
+from mtjkit_core.model import Model
+from mtjkit_core.xnor import run_image
+from mtjkit_host.cell import Cell
+from mtjkit_host.images import load_images, to_input
+from mtjkit_host.runs.options import CARRIED_IMAGES, CARRIED_MODEL, parse_options
+from mtjkit_host.runs.result import best, print_result, wilson, write_json
+from mtjkit_host.runs.run import run_twin
+from PIL import Image
+from rich.console import Console
+
+FIELDS = (  # in order; nested names after the dot
+    "backend kernel model.name model.sha256 model.weight_bits model.macs device.tau_ns "
+    "device.current_ua device.voltage_v images correct accuracy error_free_accuracy seed errors "
+    "buffer.ber buffer.pulse_ns weights.ber weights.pulse_ns weights.bits_written "
+    "weights.bits_wrong bits.written bits.toggled bits.wrong energy.per_bit_pj energy.total_pj "
+    "energy.reference_per_bit_pj energy.saving_percent scores_sha256 seconds device_us_per_image"
+)
+
+
+def flat(values, prefix=""):
+    """Names of all leaves, in order."""
+    for name, value in values.items():
+        if isinstance(value, dict):
+            yield from flat(value, f"{prefix}{name}.")
+        else:
+            yield prefix + name
+
+
+def table(result):
+    """What print_result prints, as plain text."""
+    console = Console(file=io.StringIO(), width=100)
+    print_result(result, console)
+    return console.file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def run():
+    return run_twin(parse_options(images="12", seed="7", weight_ber="0.001", errors="keep"))
+
+
+def test_every_field_is_there_in_order_and_consistent(run):
+    values = run.as_json()
+    assert " ".join(flat(values)) == FIELDS
+    cell = Cell()
+    assert values["device"] == {"tau_ns": 14.8, "current_ua": 150.0, "voltage_v": 1.08}
+    assert values["model"]["sha256"] == hashlib.sha256(CARRIED_MODEL.read_bytes()).hexdigest()
+    assert (values["images"], values["seed"], values["errors"]) == (12, 7, "keep")
+    assert values["accuracy"] == values["correct"] / 12
+    assert values["bits"]["written"] == 12 * run.model.map_bits
+    assert values["buffer"] == {"ber": 0.024, "pulse_ns": cell.pulse_width_ns(0.024)}
+    per_bit = cell.write_energy_pj(cell.pulse_width_ns(0.024))
+    assert values["energy"]["per_bit_pj"] == per_bit
+    assert values["energy"]["total_pj"] == per_bit * 12 * run.model.map_bits
+    assert values["weights"]["bits_written"] == run.model.weight_bits
+    assert 0 < values["weights"]["bits_wrong"] < 0.001 * run.model.weight_bits
+    raw = b"".join(int(s).to_bytes(4, "little", signed=True) for s in run.scores.ravel())
+    assert values["scores_sha256"] == hashlib.sha256(raw).hexdigest()
+
+
+def test_the_run_is_the_reference_network():
+    result = run_twin(parse_options(images="1", seed="5"))
+    model = Model(CARRIED_MODEL.read_bytes())
+    inputs = to_input(model, load_images(CARRIED_IMAGES, model, 1).pixels)
+    counts = [0, 0, 0]
+    expected = run_image(model, inputs.tobytes(), 5, 0, result.options.threshold, 0, counts)
+    assert result.scores.tolist() == [expected]
+    assert list(result.bits) == counts
+
+
+def test_rate_0_has_no_pulse_and_no_energy_but_rate_1_has():
+    without = run_twin(parse_options(images="2", ber="0")).as_json()
+    assert without["buffer"] == {"ber": 0.0, "pulse_ns": None}
+    assert without["energy"]["per_bit_pj"] is None
+    assert without["energy"]["saving_percent"] is None
+    assert without["bits"]["wrong"] == 0
+    assert without["accuracy"] == without["error_free_accuracy"]
+    certain = run_twin(parse_options(images="2", ber="1"))
+    values = certain.as_json()
+    assert certain.options.threshold == CERTAIN
+    assert values["buffer"] == {"ber": 1.0, "pulse_ns": 0.0}
+    assert (values["energy"]["total_pj"], values["energy"]["saving_percent"]) == (0.0, 100.0)
+    assert values["bits"]["wrong"] == values["bits"]["written"]
+
+
+def test_the_table_says_it_shortly(run):
+    text = table(run)
+    for part in (
+        "95 %",
+        "error-free accuracy (twin)",
+        "55.2 ns",
+        "8.94 pJ/bit",
+        "79.8 %",
+        "modelled",
+    ):
+        assert part in text
+    assert "unlimited" in table(run_twin(parse_options(images="1", ber="0")))
+
+
+def test_photographs_get_a_table_of_classes_and_no_accuracy(tmp_path):
+    Image.new("RGB", (50, 50), "green").save(tmp_path / "[b]leaf\x1b.png")
+    result = run_twin(parse_options(data=str(tmp_path)))
+    values = result.as_json()
+    assert (values["correct"], values["accuracy"], values["error_free_accuracy"]) == (None,) * 3
+    text = table(result)
+    assert "[b]leaf?.png" in text
+    assert result.model.class_names[result.predictions[0]] in text
+    assert "same class as error-free" in text
+
+
+def test_json_is_written_whole_or_not_at_all(run, tmp_path):
+    path = tmp_path / "new" / "out.json"
+    write_json(run, path)
+    assert json.loads(path.read_text()) == run.as_json()
+    assert [p.name for p in path.parent.iterdir()] == ["out.json"]
+    with pytest.raises(ConfigError, match="cannot write"):
+        write_json(run, path / "below" / "a" / "file.json")
+
+
+def test_the_prediction_is_the_lowest_class_of_a_tie():
+    assert best(np.array([[1, 5, 5], [-2, -2, -9], [0, 0, 0]], np.int32)).tolist() == [1, 0, 0]
+
+
+def test_wilson_interval():
+    # Newcombe, Statistics in Medicine 17, 857 (1998), table I, method 3.
+    for hits, n, low, high in ((81, 263, "0.2553", "0.3662"), (15, 148, "0.0624", "0.1605")):
+        assert tuple(f"{x:.4f}" for x in wilson(hits, n)) == (low, high)
+    assert wilson(0, 20)[0] == 0
+    assert f"{wilson(0, 20)[1]:.4f}" == "0.1611"
+    assert wilson(29, 29)[1] == 1

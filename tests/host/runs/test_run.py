@@ -1,0 +1,91 @@
+"""Whole runs: every backend gives the twin's result, and both engines of the twin are one."""
+
+import networks
+import numpy as np
+import pytest
+from mtjkit_core.errors import ConfigError, FormatError, LinkError
+from mtjkit_core.model import Model
+from mtjkit_host.link.unix_port import find_micropython
+from mtjkit_host.runs.fleet_run import run_ports, run_unix
+from mtjkit_host.runs.options import CARRIED_MODEL, parse_options
+from mtjkit_host.runs.run import run_twin
+from mtjkit_host.twin import native
+from mtjkit_host.twin.engines import open_twin, write_weights
+
+OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ
+
+
+def has_micropython():
+    try:
+        find_micropython()
+    except ConfigError:
+        return False
+    return True
+
+
+def shared(result):
+    """The JSON that every backend gives alike."""
+    return {name: value for name, value in result.as_json().items() if name not in OWN}
+
+
+@pytest.mark.skipif(not has_micropython(), reason="MicroPython's Unix port is not there")
+@pytest.mark.parametrize(
+    "given",
+    [
+        {},
+        {"errors": "keep", "weight_ber": "0.01", "seed": str(2**64 - 1)},
+        {"pulse_ns": "30", "seed": "1"},
+        {"ber": "1", "weight_ber": "1"},
+        {"ber": "0"},
+    ],
+)
+def test_micropython_gives_the_twins_result(given):
+    options = parse_options(images="5", **given)
+    device = run_unix(options)
+    assert device.backend == "unix"
+    assert device.kernel != "numpy"
+    assert shared(device) == shared(run_twin(options))
+
+
+def test_both_engines_of_the_twin_are_one():
+    if not native.available():
+        pytest.skip("no C compiler")
+    model = Model(networks.build("pooled"))
+    images = np.frombuffer(networks.image("pooled", 3), np.int8).reshape(1, *model.input_shape)
+    index = np.array([9], np.uint32)
+    runs = [open_twin(model, one).run(images, index, 4, 1 << 28) for one in ("numpy", "native")]
+    assert (runs[0][0] == runs[1][0]).all()
+    assert (runs[0][1] == runs[1][1]).all()
+    weights = [write_weights(model, 4, 1 << 28, 0, one) for one in ("numpy", "native")]
+    assert weights[0] == weights[1]
+
+
+def test_an_unknown_engine_is_refused():
+    with pytest.raises(ConfigError, match="abacus"):
+        open_twin(Model(networks.build("thin")), "abacus")
+
+
+def test_a_port_that_is_not_there():
+    with pytest.raises(LinkError, match="no such port"):
+        run_ports(parse_options(images="1"), ["/dev/ttyNOWHERE"])
+
+
+def test_models_that_cannot_be_used(tmp_path):
+    good = CARRIED_MODEL.read_bytes()
+    flipped = bytearray(good)
+    flipped[5000] ^= 4
+    for name, data, why in (
+        ("cut.mtjb", good[:-9], "truncated"),
+        ("flipped.mtjb", flipped, "checksum"),
+        ("foreign.mtjb", b"\x7fELF" + good, "not an .mtjb model"),
+        ("empty.mtjb", b"", "not an .mtjb model"),
+    ):
+        (tmp_path / name).write_bytes(data)
+        with pytest.raises(FormatError, match=why) as caught:
+            run_twin(parse_options(model=str(tmp_path / name)))
+        assert name in str(caught.value)
+    for missing in (tmp_path / "none.mtjb", tmp_path):
+        with pytest.raises(ConfigError, match="model"):
+            run_twin(parse_options(model=str(missing)))
+    with pytest.raises(FormatError, match="not an"):
+        run_twin(parse_options(model="/dev/zero"))  # endless
