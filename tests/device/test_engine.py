@@ -86,6 +86,17 @@ def test_writes_leave_the_cells_behind_the_map_alone():
         assert bytes(half[4 * words :]) == b"\xa5" * (len(half) - 4 * words), kernel
 
 
+def test_every_layer_is_told():
+    beats = []
+    model = Model(networks.build("thin"))
+    made = engine.Engine(model, "auto", lambda: beats.append(1))
+    made.configure(1, 0, 0)
+    made.run(networks.image("thin", 1), 0)
+    assert len(beats) == len(model.layers) - 1
+    made.program(1, 0, 0)
+    assert len(beats) == 2 * len(model.layers) - 1
+
+
 def refused(function, *arguments):
     try:
         function(*arguments)

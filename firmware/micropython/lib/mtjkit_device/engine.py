@@ -54,6 +54,8 @@ class Engine:
     Args:
         model: mtjkit_core.model.Model; `program` needs its data writable.
         kernel: auto, python, viper, asm_thumb or native.
+        beat: called without arguments at every layer, so that a caller can show that it is alive;
+            what it allocates, `run` allocates.
 
     Attributes:
         kernel: name of the kernel taken.
@@ -64,9 +66,10 @@ class Engine:
         ConfigError: the kernel cannot run here.
     """
 
-    def __init__(self, model, kernel="auto"):
+    def __init__(self, model, kernel="auto", beat=None):
         kind, self.kernel = load_kernel(kernel)
         self.model = model
+        self._beat = beat
         even, odd = model.half_words
         self._halves = (bytearray(4 * even), bytearray(4 * odd))
         self._intended = bytearray(4 * max(even, odd))
@@ -119,6 +122,8 @@ class Engine:
             raise ConfigError("the model is mapped read-only: let the host program its weights")
         written = wrong = 0
         for layer in self.model.layers:
+            if self._beat:
+                self._beat()
             place = place_word(WEIGHTS, layer.index, 0)
             self._kernel.seed(self._state, self._key, 0, place)
             self._clear_counts()
@@ -136,6 +141,7 @@ class Engine:
         """
         kernel = self._kernel
         halves = self._halves
+        beat = self._beat
         self._clear_counts()
         kernel.erase(halves[0])
         kernel.erase(halves[1])
@@ -144,6 +150,8 @@ class Engine:
         last = len(self.model.layers) - 1
         while n < last:
             kernel.layer_map(n, source, self._intended)
+            if beat:
+                beat()
             kernel.seed(self._state, self._key, index, place_word(BUFFER, n, 0))
             source = halves[n & 1]
             kernel.write(n, source, self._intended, self._state, self._rate, self.counts)

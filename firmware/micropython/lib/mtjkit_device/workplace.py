@@ -35,23 +35,6 @@ def too_large(needed: int, free: int) -> RefusedError:
     )
 
 
-class Beating:
-    """A kernel that calls `beat` at every layer: see mtjkit_device.engine for the interface."""
-
-    def __init__(self, kernel, beat):
-        self._beat = beat
-        self._seed = kernel.seed
-        self.layer_map = kernel.layer_map
-        self.layer_scores = kernel.layer_scores
-        self.write = kernel.write
-        self.program = kernel.program
-        self.erase = kernel.erase
-
-    def seed(self, state, key, image, place):
-        self._beat()
-        self._seed(state, key, image, place)
-
-
 class Workplace:
     """A model on its way or there, and what was made for it.
 
@@ -170,8 +153,7 @@ class Workplace:
         try:
             if needed > free:
                 raise MemoryError
-            self.engine = Engine(self.model, kernel)
-            self.engine._kernel = Beating(self.engine._kernel, self._beat)
+            self.engine = Engine(self.model, kernel, self._beat)
             room = (board.free_bytes() - _HEADROOM) // slot_bytes
             for _ in range(min(MAX_SLOTS, max(1, room))):
                 self.slots.append(Slot(size, self.model.classes, self._chunk, self._copy))
