@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import random
 import time
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from mtjkit_export.reader import load
 from mtjkit_export.writer import write_atomically
 from numpy.typing import NDArray
 
+from mtjkit_host.bar import bar
 from mtjkit_host.images import load_images, to_input
 from mtjkit_host.link.faults import FaultyPort
 from mtjkit_host.link.fleet import Fleet, Patience
@@ -72,7 +72,6 @@ def soak(
     rate: float = RATE,
     kills: int | None = None,
     seed: int = 0,
-    progress: Callable[[int, int], None] | None = None,
 ) -> SoakResult:
     """Classify the carried images again and again, under new indices, and compare with the twin.
 
@@ -82,7 +81,6 @@ def soak(
         rate: probability that a byte is struck, each way, 0 .. 0.01.
         kills: how often the device is killed; None for one in 500 images, at least one.
         seed: of faults and kills, and of the memory.
-        progress: called with (results so far, images).
 
     Raises:
         ConfigError: an argument is out of range.
@@ -99,7 +97,7 @@ def soak(
     model = load(CARRIED_MODEL)
     inputs = to_input(model, load_images(CARRIED_IMAGES, model).pixels)
     config = WriteConfig(seed=seed, threshold=threshold_from_rate(0.024))
-    result = soak_these(model, inputs, config, images, rate, kills, seed, progress)
+    result = soak_these(model, inputs, config, images, rate, kills, seed)
     if json_path is not None:
         write_json(result, json_path)
     return result
@@ -113,9 +111,8 @@ def soak_these(
     rate: float,
     kills: int,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
 ) -> SoakResult:
-    """The same for any model and int8 inputs (N, height, width, channels)."""
+    """The same for any model and int8 inputs (N, height, width, channels), behind a bar."""
     generator = random.Random(seed)
     kill_at = set(generator.sample(range(images), kills))  # while these are on their way
     port = FaultyPort(rate, seed)
@@ -129,11 +126,12 @@ def soak_these(
             port.kill(keep_line=generator.random() < 0.5)
 
     began = time.perf_counter()
-    for result in fleet.classify(inputs, range(images), taken):
-        duplicated += result.index in results
-        results[result.index] = result
-        if progress:
-            progress(len(results), images)
+    with bar() as progress:
+        task = progress.add_task("soak", total=images, unit="images")
+        for result in fleet.classify(inputs, range(images), taken):
+            duplicated += result.index in results
+            results[result.index] = result
+            progress.update(task, completed=len(results))
     seconds = time.perf_counter() - began
     both = {k: sum(f.counts[k] for f in port.faults) for k in port.faults[0].counts}
     return SoakResult(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -12,18 +11,8 @@ import numpy as np
 from mtjkit_core.model import Model
 from mtjkit_export.reader import load
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    ProgressColumn,
-    Task,
-    TextColumn,
-    TimeRemainingColumn,
-)
-from rich.text import Text
 
+from mtjkit_host.bar import bar
 from mtjkit_host.images import ImageSet, load_images, to_input
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.result import Result
@@ -136,13 +125,13 @@ def collect(job: Job, backend: Backend) -> Result:
     scores = np.zeros((n, job.model.classes), np.int32)
     bits = np.zeros((n, 3), np.int64)
     us = np.zeros(n)
-    with _progress() as progress:
-        task = progress.add_task("model", total=len(job.model.data))
+    with bar() as progress:
+        task = progress.add_task("model", total=len(job.model.data), unit="B")
         programmed = backend.program(
             job, lambda sent, size: progress.update(task, completed=sent, total=size)
         )
         progress.remove_task(task)
-        task = progress.add_task(backend.name, total=n)
+        task = progress.add_task(backend.name, total=n, unit="images")
         began = time.perf_counter()
         for outcome in backend.outcomes(job):
             scores[outcome.index] = outcome.scores
@@ -172,25 +161,3 @@ def _error_free_scores(job: Job, backend: Backend, scores: NDArray[np.int32]) ->
     if isinstance(backend, TwinBackend) and o.threshold == o.weight_threshold == 0:
         return scores
     return open_twin(job.model).run(job.inputs, np.arange(len(job.inputs), dtype=np.uint32))[0]
-
-
-class _Speed(ProgressColumn):
-    """Images, or bytes of the model, per second."""
-
-    def render(self, task: Task) -> Text:
-        unit = "B" if task.description == "model" else "images"
-        return Text(f"{task.speed:.1f} {unit}/s" if task.speed else "")
-
-
-def _progress() -> Progress:
-    """A bar on stderr, on a terminal only: results go to stdout, and logs stay readable."""
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
