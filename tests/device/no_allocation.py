@@ -11,9 +11,8 @@ import micropython
 sys.path.extend(sys.argv[1:])  # none where they are there already
 import networks
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.footprint import ram_bytes
 from mtjkit_core.model import Model
-from mtjkit_device.engine import KERNELS, Engine
+from mtjkit_device.engine import KERNELS, Engine, ram_bytes
 
 SEED = 0xFEDCBA9876543210
 

@@ -135,6 +135,20 @@ def test_a_misaligned_model_is_refused():
             assert "multiple of 4" in refused(engine.Engine, Model(shifted), kernel)
 
 
+def test_the_memory_of_the_kernels_in_c_is_known_beforehand():
+    if "native" not in kernels():
+        return
+    import mtjkit_native
+    from mtjkit_device import kernel_native
+
+    for record in records.load("networks"):
+        model = Model(networks.build(record["name"]))
+        layers = [kernel_native.as_c(layer) for layer in model.layers]
+        packed = sum((mtjkit_native.packed_bytes(g) + 63) & ~63 for g in layers)
+        scratch = max(mtjkit_native.scratch_bytes(g) for g in layers)
+        assert footprint.native_bytes(model, packed > 0) == packed + scratch, record["name"]
+
+
 def test_ram_is_known_beforehand():
     # The buffers alone, for the reference: 4 bytes a word of two halves, a map, scores, streams.
     model = Model(networks.build("pooled"))

@@ -55,6 +55,12 @@ def test_auto_takes_it_and_it_matches_the_vectors():
     assert "test_programmed_weights_match_the_vectors" in out
 
 
+def test_images_allocate_nothing_and_the_memory_is_known_beforehand():
+    vectors = ROOT / "tests" / "vectors"
+    out = micropython(build("x64"), "tests/device/no_allocation.py", LIB, vectors)
+    assert out.split() == ["native", "viper"]
+
+
 def test_a_module_for_another_processor_is_named_and_not_taken():
     folder = build("armv7m")
     code = f"""

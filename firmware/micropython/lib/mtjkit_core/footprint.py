@@ -5,9 +5,8 @@ Here and not on the device's side, so that the export can print it beforehand.
 
 from array import array
 
-from mtjkit_core.model import CONV
-
 _LIMITS = 32  # words of a job before its limits: see mtjkit_device.viper_layers
+_LONGEST_ROW = 32767  # products of a hidden sum that the AVX2 kernels count: INT16_MAX
 
 
 def geometry(layer) -> array:
@@ -64,28 +63,60 @@ def job_words(model) -> int:
     return _LIMITS + limits
 
 
-def native_words(model) -> int:
-    """Words of the C kernel's scratch memory: tables of the first layer, or one output's windows.
-    (On x86-64 with AVX2 it also repacks the weights; that is not counted.)"""
-    words = 160 * model.layers[0].row_words
-    for layer in model.layers[1:]:
-        if layer.kind == CONV:
-            words = max(words, layer.row_words << (layer.padding + 2 * layer.pool))
-    return words
+def native_bytes(model, avx2: bool) -> int:
+    """Bytes that the C kernels take: scratch memory, and with AVX2 the weights once more, repacked.
+
+    Portable: tables of the first layer, or one output's windows and masks (of a layer with a
+    single output, which is read in place, nothing). With AVX2: a layer's
+    input with its padding, an int8 or a nibble in each byte; mtj_packed_bytes and
+    mtj_scratch_bytes in firmware/native are the definition.
+    """
+    packed = scratch = 0
+    for layer in model.layers:
+        first = layer.index == 0
+        if avx2 and (first or layer.fan_in <= _LONGEST_ROW):
+            row = (layer.fan_in + 1) // 2 * 64 if first else layer.row_words * 128
+            packed += (layer.out_words * (128 + row) + 63) & ~63
+            height = layer.in_height + 2 * layer.padding
+            width = layer.in_width + 2 * layer.padding
+            depth = layer.in_channels if first else 8 * layer.in_words
+            scratch = max(scratch, height * width * depth + 32)
+        elif first:
+            scratch = max(scratch, 640 * layer.row_words)
+        elif layer.padding or layer.map_height * layer.map_width << layer.pool > 1:
+            scratch = max(scratch, 4 * layer.row_words << (layer.padding + 2 * layer.pool))
+    return packed + scratch
 
 
-def ram_bytes(model, kernel: str) -> int:
+def ram_bytes(model, kernel: str, avx2: bool = False) -> int:
     """Bytes of heap that mtjkit_device.engine.Engine allocates for a model, without code.
 
     Two halves, the intended output of one layer, scores and streams; but for the kernel `python`
     also what one layer's inner loops need. Small objects are counted roughly, at 32-bit sizes.
+
+    Args:
+        model: mtjkit_core.model.Model.
+        kernel: python, viper, asm_thumb or native; auto counts as viper.
+        avx2: the kernel `native` finds AVX2.
     """
     even, odd = model.half_words
-    words = even + odd + max(even, odd) + model.classes + 64
+    size = 4 * (even + odd + max(even, odd) + model.classes + 64)
     if kernel != "python":
-        words += 32 * len(model.layers)
+        size += 128 * len(model.layers)
     if kernel == "native":
-        words += native_words(model)
+        size += native_bytes(model, avx2)
     elif kernel != "python":
-        words += work_words(model) + job_words(model)
-    return 4 * words
+        size += 4 * (work_words(model) + job_words(model))
+    return size
+
+
+def slot_bytes(model, chunk: int) -> int:
+    """Bytes of heap of one image on its way, which comes in chunks, with its result.
+
+    Args:
+        model: mtjkit_core.model.Model.
+        chunk: bytes of a chunk.
+    """
+    height, width, channels = model.input_shape
+    size = height * width * channels
+    return size + size // chunk + 4 * model.classes + 256

@@ -21,8 +21,8 @@ Kernel() allocates.
 
 from array import array
 
+from mtjkit_core import footprint
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.footprint import ram_bytes  # noqa: F401  (part of this module's interface)
 from mtjkit_core.memory import CERTAIN, FLIP, KEEP
 from mtjkit_core.random import BUFFER, WEIGHTS, place_word
 
@@ -46,6 +46,16 @@ def load_kernel(name: str):
         except (ImportError, SyntaxError, ValueError) as error:
             reason = str(error)
     raise ConfigError("kernel %s does not load here (%s): try --kernel auto" % (name, reason))
+
+
+def ram_bytes(model, kernel: str) -> int:
+    """Bytes of heap that Engine(model, kernel) will allocate here; the kernel's code is loaded.
+
+    Raises:
+        ConfigError: the kernel cannot run here.
+    """
+    kind, name = load_kernel(kernel)
+    return footprint.ram_bytes(model, name, name == "native" and kind.repacks(model))
 
 
 class Engine:

@@ -13,6 +13,11 @@ from mtjkit_core.footprint import geometry
 _PACKED_AT = 22  # the last number of mtj_layer
 
 
+def as_c(layer):
+    """Layer as mtj_layer: array('i')."""
+    return geometry(layer) + array("i", (layer.index, -1))
+
+
 class Kernel:
     """See mtjkit_device.engine.
 
@@ -26,7 +31,7 @@ class Kernel:
         packed = 0
         scratch = 0
         for layer in model.layers:
-            g = geometry(layer) + array("i", (layer.index, -1))
+            g = as_c(layer)
             wanted = native.packed_bytes(g)
             if wanted:
                 g[_PACKED_AT] = packed
@@ -40,6 +45,11 @@ class Kernel:
                 native.pack(g, self._data, self._packed)
         except ValueError:
             raise ConfigError("the model does not lie at a multiple of 4: copy it into RAM")
+
+    @staticmethod
+    def repacks(model) -> bool:
+        """Whether this processor has the weights repacked, which takes memory."""
+        return native.packed_bytes(as_c(model.layers[0])) > 0
 
     def layer_map(self, n, source, out):
         native.layer_map(self._layers[n], self._data, self._packed, source, out, self._scratch)

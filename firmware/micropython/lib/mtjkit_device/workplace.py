@@ -4,11 +4,11 @@ import gc
 
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
-from mtjkit_core.footprint import ram_bytes
+from mtjkit_core.footprint import slot_bytes
 from mtjkit_core.model import Model
 
 from mtjkit_device import board
-from mtjkit_device.engine import Engine
+from mtjkit_device.engine import Engine, ram_bytes
 from mtjkit_device.inbox import Inbox, Slot
 
 try:
@@ -147,14 +147,18 @@ class Workplace:
         self._forget_engine()
         height, width, channels = self.model.input_shape
         size = height * width * channels
-        slot_bytes = size + 4 * self.model.classes + size // self._chunk + 256
-        needed = ram_bytes(self.model, kernel) + slot_bytes
+        one_slot = slot_bytes(self.model, self._chunk)
+        try:
+            needed = ram_bytes(self.model, kernel) + one_slot  # which loads the kernel's code
+        except MemoryError:
+            text = "the code of kernel %s does not fit the memory: %d bytes are free"
+            raise RefusedError(m.TOO_LARGE, text % (kernel, board.free_bytes()))
         free = board.free_bytes()
         try:
             if needed > free:
                 raise MemoryError
             self.engine = Engine(self.model, kernel, self._beat)
-            room = (board.free_bytes() - _HEADROOM) // slot_bytes
+            room = (board.free_bytes() - _HEADROOM) // one_slot
             for _ in range(min(MAX_SLOTS, max(1, room))):
                 self.slots.append(Slot(size, self.model.classes, self._chunk, self._copy))
         except MemoryError:
