@@ -127,6 +127,21 @@ def test_padding_bits_are_0():
     refused(sealed(mask), "inversion mask padding")
 
 
+def test_the_padding_of_every_run_is_checked():
+    data = networks.build("to one")  # runs of 1 to 10 words
+    for layer in Model(data).layers:
+        for word in range(layer.run_words - 1, layer.weight_words, layer.run_words):
+            at = layer.weights_at + 4 * word + 3
+            data[at] ^= 0x80
+            refused_here = layer.run_bits & 31 != 0
+            try:
+                Model(data, check_crc=False)
+                assert not refused_here
+            except FormatError:
+                assert refused_here
+            data[at] ^= 0x80
+
+
 def test_a_bad_checksum_can_be_let_pass():
     data = networks.build("plain")
     data[-1] ^= 1

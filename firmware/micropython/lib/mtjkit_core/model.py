@@ -32,6 +32,8 @@ MAX_SUM = 1 << 30  # |S| of any layer stays below: sums and thresholds fit 32 bi
 MAX_FILE_BYTES = 1 << 27  # weight bits and byte offsets fit 32 bits
 MAX_MAP_BITS = 1 << 30  # bits stored for an image, all layers: counts and addresses fit 32 bits
 
+_CHECKED_BYTES = 512  # of weights, whose padding is checked at once
+
 
 class Layer:
     """One layer: what the file says of it, and what follows from that.
@@ -253,9 +255,14 @@ class Model:
     def _check_padding(self, layer: Layer) -> None:
         spare = ~tail_mask(layer.run_bits) & 0xFFFFFFFF
         if spare:
-            base = layer.weights_at >> 2
-            for w in range(layer.run_words - 1, layer.weight_words, layer.run_words):
-                if load_word(self.data, base + w) & spare:
+            # Many runs at once, as one long number: a file may have millions.
+            run = 4 * layer.run_words
+            runs = max(1, _CHECKED_BYTES // run)
+            padding = int.from_bytes((bytes(run - 4) + struct.pack("<I", spare)) * runs, "little")
+            end = layer.weights_at + 4 * layer.weight_words
+            for at in range(layer.weights_at, end, run * runs):
+                part = self.data[at : min(at + run * runs, end)]
+                if int.from_bytes(part, "little") & padding:
                     raise FormatError("layer %d: weight padding is not 0" % layer.index)
         if not layer.last:
             spare = ~tail_mask(layer.out_channels) & 0xFFFFFFFF
