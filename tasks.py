@@ -245,16 +245,25 @@ def firmware(
     c: Context, board: str | None = None, arch: str | None = None, heap: str | None = None
 ) -> None:
     """Build the native kernels (.mpy), or the firmware of an emulated board, from source."""
-    from mtjkit_host.boards.firmware import HEAP_BYTES, build_firmware
-    from mtjkit_host.boards.native_module import build_native, buildable
+    from mtjkit_core.errors import ConfigError
+    from mtjkit_host.boards.firmware import HEAP_BYTES, HEAP_RANGE, build_firmware
+    from mtjkit_host.boards.native_module import build_native, build_natives
     from mtjkit_host.parse import whole
 
+    if board is not None and arch is not None:
+        raise ConfigError("--board builds a board's MicroPython, --arch native kernels: give one")
+    if board is None and heap is not None:
+        raise ConfigError("--heap is that of a --board")
     if board is not None:
-        size = HEAP_BYTES if heap is None else whole("--heap", heap, 65536, 1 << 24)
+        size = HEAP_BYTES if heap is None else whole("--heap", heap, *HEAP_RANGE)
         print(build_firmware(board, size))
-        return
-    for architecture in [arch] if arch else buildable():
-        print(build_native(architecture))
+    elif arch is not None:
+        print(build_native(arch))
+    else:
+        paths, left_out = build_natives()
+        print(*paths, sep="\n")
+        for line in left_out:
+            print(line, file=sys.stderr)
 
 
 @command(

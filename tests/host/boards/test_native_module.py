@@ -75,6 +75,8 @@ def test_an_unknown_architecture_is_refused():
 
 def test_a_missing_compiler_is_named(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert native_module.buildable() == []
-    with pytest.raises(ConfigError, match="make is missing, needed to build"):
+    with pytest.raises(ConfigError, match=r"no native .*make is missing \(Debian: .* gcc make\)"):
+        native_module.build_natives()
+    missing = r"make is missing \(Debian: .* gcc-arm-none-eabi .*\), needed to build"
+    with pytest.raises(ConfigError, match=missing):
         native_module.build_native("armv7m")
