@@ -32,6 +32,7 @@ from mtjkit_host.boards.micropython_tree import cache_dir
 SOURCE = Path(__file__).resolve().parents[3] / "firmware" / "native"
 FLAGS = ("-std=c99", "-O3", "-shared", "-fPIC")
 
+_WORK_BYTES = 2 << 30  # of all threads: a model of 128 MB in maps gets fewer of them
 Int8 = NDArray[np.int8]
 Words = NDArray[np.uint32]
 
@@ -150,7 +151,7 @@ class NativeTwin:
 
     Args:
         model: mtjkit_core.model.Model; its weights are read once, here.
-        threads: images are spread over so many threads; default all processors.
+        threads: images are spread over at most so many threads; default all processors.
 
     Raises:
         ConfigError: the compiled kernels are not to be had here (see `library`).
@@ -194,6 +195,7 @@ class NativeTwin:
             images: int8 (n, height, width, channels), the pixel rule already applied.
             indices: index of each image in the data, (n,).
             seed: 0 <= seed < 2**64.
+        self.threads = max(1, min(threads or _processors(), _WORK_BYTES // (4 * self._work_words)))
             threshold: feature-map error rate, mtjkit_core.memory.threshold_from_rate.
             errors: mtjkit_core.memory.FLIP or KEEP.
             trace: None, or a list that receives each hidden layer's stored map,
