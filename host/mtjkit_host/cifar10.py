@@ -34,6 +34,7 @@ SIDE = 32
 CHANNELS = 3
 RECORD_BYTES = 1 + SIDE * SIDE * CHANNELS
 
+_MOST_BYTES = 1 << 30
 _FOLDER = "cifar-10-batches-bin"
 _TRAIN_FILES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 _TEST_FILES = ("test_batch.bin",)
@@ -122,6 +123,8 @@ def _resolve(path: Path, names: tuple[str, ...]) -> list[Path]:
 
 def _read(file: Path) -> tuple[Images, Labels]:
     try:
+        if file.stat().st_size > _MOST_BYTES:
+            raise FormatError(f"{file}: far larger than CIFAR-10's files (30,730,000 bytes)")
         data = file.read_bytes()
     except FileNotFoundError:
         raise ConfigError(f"{file}: missing; unpack cifar-10-binary.tar.gz again") from None

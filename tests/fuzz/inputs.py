@@ -101,6 +101,10 @@ HOSTILE_MODELS = {
         (1024, 1024, 1), [(CONV, 1, 0, 1000), *[(CONV, 1, 1, 1)] * 10, (DENSE, 0, 0, 1)],
         1000 * 8 + 128 + 9 * 128 + 8 + 9 * (9 * 4 + 8) + 4,
     ),
+    "valid and absurd: 1.5e12 products in a file of 193 kB": absurd(
+        (1024, 1024, 1), [(CONV, 1, 0, 400)] * 2 + [(CONV, 1, 1, 1)] * 10 + [(DENSE, 0, 0, 1)],
+        4 * 813 + 4 * (400 * 118 + 13) + 4 * 119 + 9 * 44 + 4,
+    ),
     "valid and absurd: 64 layers, one bit each": absurd(
         (3, 3, 1), [(CONV, 0, 0, 1), *[(DENSE, 0, 0, 1)] * 63], 63 * 12 + 4
     ),

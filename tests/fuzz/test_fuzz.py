@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import json
+import os
 import subprocess
 import sys
 import time
@@ -22,6 +23,7 @@ from mtjkit_core.model import Model
 from mtjkit_export import LayerSpec, Network, encode
 from mtjkit_host.link.session import Session, WriteConfig
 from mtjkit_host.link.unix_port import UnixPort
+from mtjkit_host.twin import native
 from targets import BOUNDS, TARGETS, attempt
 
 MUTATIONS = 150  # of each target, besides its seeds
@@ -71,6 +73,45 @@ def test_a_device_refuses_a_model_that_its_memory_is_too_small_for(micropython):
         pytest.raises(ConfigError, match=r"needs 26950\d{4} bytes of memory"),
     ):
         Session(link).program(inputs.HOSTILE_MODELS[name], how)
+
+
+ABSURD = [
+    (name, engine)
+    for name in inputs.HOSTILE_MODELS
+    for engine in ("native", "numpy")
+    if name.startswith("valid")
+    and not ("e9 map bits" in name and engine == "native")  # which computes it, in 10 s
+]
+
+
+@pytest.mark.parametrize(("name", "engine"), ABSURD)
+def test_the_host_computes_an_absurd_model_or_says_what_it_lacks(name, engine):
+    """In a process of its own with 3 GB of address space: no MemoryError, and no hours."""
+    if engine == "native" and not native.available():
+        pytest.skip("no C compiler")
+    code = (
+        "import resource, sys\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (3 << 30, 3 << 30))\n"
+        "import numpy as np\n"
+        "from mtjkit_core.errors import ConfigError\n"
+        "from mtjkit_core.model import Model\n"
+        "from mtjkit_host.twin.engines import open_twin\n"
+        "model = Model(sys.stdin.buffer.read())\n"
+        "images = np.zeros((1, *model.input_shape), np.int8)\n"
+        "try:\n"
+        "    open_twin(model, sys.argv[1]).run(images, np.zeros(1, np.uint32), 0, 1 << 27)\n"
+        "except ConfigError as error:\n"
+        "    print(error)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, engine],
+        input=inputs.HOSTILE_MODELS[name],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        capture_output=True,
+    )
+    assert done.returncode == 0, done.stderr.decode()
+    too_large = "e9 map bits" in name or "e12 products" in name
+    assert (b"the host computes up to" in done.stdout) == too_large
 
 
 def test_the_seeds_reach_what_they_are_for():

@@ -85,6 +85,14 @@ def test_encode_rejects_other_shapes() -> None:
         cifar10.encode(images, labels + 10)
 
 
+def test_an_absurdly_large_file_is_not_read(tmp_path: Path) -> None:
+    file = tmp_path / "test_batch.bin"
+    with file.open("wb") as stream:
+        stream.truncate(cifar10.RECORD_BYTES << 24)  # 51 GB, none of them on the disk
+    with pytest.raises(FormatError, match="far larger than CIFAR-10"):
+        cifar10.load_test(file)
+
+
 @pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
 def test_official_files() -> None:
     images, labels = cifar10.load_test(os.environ["MTJKIT_DATA"])

@@ -28,6 +28,8 @@ from mtjkit_host.twin.engines import open_twin
 RATE = 1e-3
 """Probability that a byte is struck, each way."""
 IMAGES_PER_KILL = 500
+MAX_IMAGES = 1_000_000
+"""All results are kept, to be compared at the end."""
 
 _BATCH = 500  # images that the twin takes at once
 _PATIENCE = Patience(silent_s=20.0, hello_s=20.0, away_s=120.0)
@@ -68,7 +70,6 @@ class SoakResult:
 
 def soak(
     images: int = 10_000,
-    json_path: Path | None = None,
     rate: float = RATE,
     kills: int | None = None,
     seed: int = 0,
@@ -76,8 +77,7 @@ def soak(
     """Classify the carried images again and again, under new indices, and compare with the twin.
 
     Args:
-        images: how many, 1 .. 2**30.
-        json_path: file for the result.
+        images: how many, 1 .. MAX_IMAGES.
         rate: probability that a byte is struck, each way, 0 .. 0.01.
         kills: how often the device is killed; None for one in 500 images, at least one.
         seed: of faults and kills, and of the memory.
@@ -86,8 +86,8 @@ def soak(
         ConfigError: an argument is out of range.
         LinkError: the device could not be reached any more.
     """
-    if not 1 <= images <= 1 << 30:
-        raise ConfigError(f"soak takes 1 to 2**30 images, not {images}")
+    if not 1 <= images <= MAX_IMAGES:
+        raise ConfigError(f"soak takes 1 to {MAX_IMAGES} images, not {images}")
     if not 0 <= rate <= 0.01:
         raise ConfigError(f"the byte-fault rate lies between 0 and 0.01, not {rate}")
     if kills is None:
@@ -97,10 +97,7 @@ def soak(
     model = load(CARRIED_MODEL)
     inputs = to_input(model, load_images(CARRIED_IMAGES, model).pixels)
     config = WriteConfig(seed=seed, threshold=threshold_from_rate(0.024))
-    result = soak_these(model, inputs, config, images, rate, kills, seed)
-    if json_path is not None:
-        write_json(result, json_path)
-    return result
+    return soak_these(model, inputs, config, images, rate, kills, seed)
 
 
 def soak_these(

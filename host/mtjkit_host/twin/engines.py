@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from mtjkit_host.twin import native, twin
 
 ENGINES = ("auto", "native", "numpy")
+MAX_MACS = {"native": 10**11, "numpy": 10**10}
+"""Multiply-accumulates of one image, some seconds: 160 and 16 times those of the paper's Binary. A
+file of kilobytes may ask for 10**13, which is hours."""
 
 
 class AnyTwin(Protocol):
@@ -42,9 +45,16 @@ def open_twin(model: Model, engine: str = "auto") -> AnyTwin:
             that works here. They give the same bits.
 
     Raises:
-        ConfigError: the engine is unknown, or cannot run here.
+        ConfigError: the engine is unknown, cannot run here, or the model is too large for it.
     """
-    return native.NativeTwin(model) if _use_native(engine) else twin.Twin(model)
+    use_native = _use_native(engine)
+    most = MAX_MACS["native" if use_native else "numpy"]
+    if model.macs > most:
+        raise ConfigError(
+            f"model {model.name!r} takes {model.macs:.1e} multiply-accumulates an image; the host "
+            f"computes up to {most:.0e}"
+        )
+    return native.NativeTwin(model) if use_native else twin.Twin(model)
 
 
 def write_weights(

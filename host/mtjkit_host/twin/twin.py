@@ -25,6 +25,9 @@ Float = NDArray[Any]
 
 _PATCH_BYTES = 32 << 20  # of one block's patch matrix: near the cache, and bounded
 _IMAGES = 256  # drawn together; the patch matrix has blocks of its own
+_MAP_BYTES = 1 << 28  # of all images drawn together, and as much for each step of the memory
+MAX_BYTES = 4 << 30
+"""Memory that a model may take here, weights and one image's patch matrix, as floats."""
 
 
 class Twin:
@@ -34,13 +37,23 @@ class Twin:
         model: mtjkit_core.model.Model.
 
     Raises:
-        ConfigError: a sum of the model does not fit a double exactly (never for real networks).
+        ConfigError: the model takes more than MAX_BYTES, or a sum of it does not fit a double
+            exactly (never for real networks).
     """
 
     kernel = "numpy"
 
     def __init__(self, model: Model) -> None:
         self.model = model
+        needed = sum(g.fan_in * g.out_channels for g in model.layers) + max(
+            g.out_height * g.out_width * (g.fan_in + 2 * g.out_channels) for g in model.layers
+        )
+        if 4 * needed > MAX_BYTES:
+            raise ConfigError(
+                f"model {model.name!r} takes {4 * needed / 1e9:.1f} GB of memory in numpy; "
+                f"{MAX_BYTES / 1e9:.1f} GB are the most. With a C compiler the twin takes far less"
+            )
+        self._together = max(1, min(_IMAGES, _MAP_BYTES // (4 * max(model.half_words))))
         self._layers = [_Layer(model, layer) for layer in model.layers]
 
     def run(
@@ -76,8 +89,8 @@ class Twin:
             )
         scores = np.empty((len(images), self.model.classes), np.int32)
         counts = np.empty((len(images), 3), np.int64)
-        for at in range(0, len(images), _IMAGES):
-            some = slice(at, at + _IMAGES)
+        for at in range(0, len(images), self._together):
+            some = slice(at, at + self._together)
             scores[some], counts[some] = self._run(
                 images[some], indices[some].astype(np.uint32), seed, threshold, errors, trace
             )
