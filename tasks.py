@@ -341,13 +341,12 @@ def soak(
     json: str | None = None,
 ) -> None:
     """Classify over a line that loses and garbles bytes while the device is killed at random."""
-    from mtjkit_host.link.soak import report
+    from mtjkit_host.link.soak import MAX_IMAGES, report, write_json
     from mtjkit_host.link.soak import soak as run_soak
     from mtjkit_host.parse import number, whole
 
     result = run_soak(
-        whole("--images", images, 1, 1 << 30),
-        Path(json) if json else None,
+        whole("--images", images, 1, MAX_IMAGES),
         number("--rate", rate),
         seed=whole("--seed", seed, 0, 2**63 - 1),
     )
@@ -363,6 +362,8 @@ def soak(
 )
 def bench(c: Context, only: str | None = None, json: str | None = None, rounds: str = "9") -> None:
     """Measure speed: what is compared runs interleaved in one run (the twin's needs torch)."""
+    if output is not None:
+        write_json(result, output)
     from mtjkit_host.bench.command import run_bench
 
     print(run_bench(only, json, rounds))
