@@ -46,6 +46,9 @@ def command(help: dict[str, str] | None = None, **options: Any) -> Callable[...,
                 body(*args, **kwargs)
             except MtjkitError as error:
                 raise Exit(f"{body.__name__.replace('_', '-')}: {error}", code=2) from None
+            except MemoryError:
+                name = body.__name__.replace("_", "-")
+                raise Exit(f"{name}: this needs more memory than there is", code=2) from None
             except KeyboardInterrupt:
                 raise Exit(f"{body.__name__.replace('_', '-')}: interrupted", code=130) from None
 
@@ -223,11 +226,8 @@ def info(c: Context, model: str) -> None:
 )
 def flash(c: Context, port: str, model: str | None = None, kernel: str = "auto") -> None:
     """Put the firmware on a MicroPython board, copying only what changed, and check it."""
-    from mtjkit_export.reader import load
-    from mtjkit_host.boards.flash import flash as run_flash
-    from mtjkit_host.boards.flash import report
-    from mtjkit_host.parse import choice
-    from mtjkit_host.runs.options import CARRIED_MODEL, KERNELS
+    from mtjkit_host.boards.flash import flash_for, report
+    from mtjkit_host.runs.options import parse_options
 
     choice("--kernel", kernel, KERNELS)
     done = run_flash(port, bytes(load(model or CARRIED_MODEL).data), kernel)
@@ -344,13 +344,17 @@ def soak(
     from mtjkit_host.link.soak import MAX_IMAGES, report, write_json
     from mtjkit_host.link.soak import soak as run_soak
     from mtjkit_host.parse import number, whole
+    from mtjkit_host.runs.options import parse_options
 
+    output = parse_options(json=json).json
     result = run_soak(
         whole("--images", images, 1, MAX_IMAGES),
         number("--rate", rate),
         seed=whole("--seed", seed, 0, 2**63 - 1),
     )
     print(report(result))
+    if output is not None:
+        write_json(result, output)
 
 
 @command(
@@ -362,8 +366,6 @@ def soak(
 )
 def bench(c: Context, only: str | None = None, json: str | None = None, rounds: str = "9") -> None:
     """Measure speed: what is compared runs interleaved in one run (the twin's needs torch)."""
-    if output is not None:
-        write_json(result, output)
     from mtjkit_host.bench.command import run_bench
 
     print(run_bench(only, json, rounds))
