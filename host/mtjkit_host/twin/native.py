@@ -161,7 +161,6 @@ class NativeTwin:
 
     def __init__(self, model: Model, threads: int | None = None) -> None:
         self.model = model
-        self.threads = threads or _processors()
         self._lib = library()
         self._data = np.frombuffer(model.data, np.uint8)
         self._layers = _geometry(model)
@@ -178,6 +177,7 @@ class NativeTwin:
         self._half_words = np.array(model.half_words, np.uint32)
         scratch = max(self._lib.mtj_scratch_bytes(ctypes.byref(one)) for one in self._layers)
         self._work_words = sum(model.half_words) + max(model.half_words) + -(-scratch // 4)
+        self.threads = max(1, min(threads or _processors(), _WORK_BYTES // (4 * self._work_words)))
         self._map_words = sum(layer.map_words for layer in model.layers)
 
     def run(
@@ -195,7 +195,6 @@ class NativeTwin:
             images: int8 (n, height, width, channels), the pixel rule already applied.
             indices: index of each image in the data, (n,).
             seed: 0 <= seed < 2**64.
-        self.threads = max(1, min(threads or _processors(), _WORK_BYTES // (4 * self._work_words)))
             threshold: feature-map error rate, mtjkit_core.memory.threshold_from_rate.
             errors: mtjkit_core.memory.FLIP or KEEP.
             trace: None, or a list that receives each hidden layer's stored map,
