@@ -222,16 +222,28 @@ def info(c: Context, model: str) -> None:
         "port": "serial port: /dev/ttyACM0, a pty, socket://HOST:PORT; auto finds the only board",
         "model": "model file (.mtjb) that must fit the board; default: the carried one",
         "kernel": "kernel that the model shall run with; default auto",
+        "weight-ber": "write-error rate of the weights, where they lie in mapped memory: the run's",
+        "errors": "flip (default) or keep: the run's",
+        "seed": "seed of the weights' errors: the run's; default 0",
     }
 )
-def flash(c: Context, port: str, model: str | None = None, kernel: str = "auto") -> None:
+def flash(
+    c: Context,
+    port: str,
+    model: str | None = None,
+    kernel: str | None = None,
+    weight_ber: str | None = None,
+    errors: str | None = None,
+    seed: str | None = None,
+) -> None:
     """Put the firmware on a MicroPython board, copying only what changed, and check it."""
     from mtjkit_host.boards.flash import flash_for, report
     from mtjkit_host.runs.options import parse_options
 
-    choice("--kernel", kernel, KERNELS)
-    done = run_flash(port, bytes(load(model or CARRIED_MODEL).data), kernel)
-    print(report(done))
+    options = parse_options(
+        model=model, kernel=kernel, weight_ber=weight_ber, errors=errors, seed=seed
+    )
+    print(report(flash_for(options, port)))
 
 
 @command(

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import rich.console
@@ -20,6 +20,7 @@ import rich.progress
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.footprint import ram_bytes
 from mtjkit_core.model import Model
+from mtjkit_export.reader import load
 
 from mtjkit_host.boards.board import Board, BoardInfo, Progress, resolve_port
 from mtjkit_host.boards.firmware import mpy_cross
@@ -28,6 +29,8 @@ from mtjkit_host.boards.romfs import romfs_image
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.peer import Info
 from mtjkit_host.link.session import Session
+from mtjkit_host.runs.options import RunOptions
+from mtjkit_host.twin.engines import write_weights
 
 DEVICE = Path(__file__).resolve().parents[3] / "firmware" / "micropython"
 PACKAGES = ("mtjkit_core", "mtjkit_device")
@@ -56,6 +59,27 @@ class Flashed:
     """The model lies in the board's mapped memory; if not, a run sends it to the RAM."""
     info: Info
     """What the board's server says of itself."""
+    weight_bits: tuple[int, int] = (0, 0)
+    """Weight bits written with errors into the mapped memory, and how many of them are wrong."""
+
+
+def flash_for(options: RunOptions, port: str) -> Flashed:
+    """`flash` with the model of a run, so that `run` with the same options finds what it needs.
+
+    A board cannot write weights that it maps read-only: the host writes them here, with their
+    errors. Those that go to the RAM are written by the board itself, when it runs.
+
+    Args:
+        options: the run's; model, kernel, weight errors and seed count.
+        port: as for `flash`.
+
+    Raises:
+        MtjkitError: see `flash`.
+    """
+    o = options
+    model, *bits = write_weights(load(o.model), o.seed, o.weight_threshold, o.error_kind)
+    done = flash(port, model, o.kernel)
+    return replace(done, weight_bits=(bits[0], bits[1])) if done.mapped and o.weight_ber else done
 
 
 def flash(port: str, model: bytes | None = None, kernel: str = "auto") -> Flashed:
@@ -65,7 +89,7 @@ def flash(port: str, model: bytes | None = None, kernel: str = "auto") -> Flashe
         port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port, or auto.
         model: the bytes of an .mtjb file that must fit; it goes to mapped read-only memory where
             the board has such memory and too little RAM, and then must have its weights' errors
-            already (mtjkit_host.twin.engines.write_weights). None checks for no model.
+            already, as `flash_for` gives it. None checks for no model.
         kernel: the kernel that the model shall run with.
 
     Raises:
@@ -105,6 +129,8 @@ def report(done: Flashed) -> str:
     if done.removed:
         copied += f", {len(done.removed)} old ones removed"
     where = "the model lies in mapped memory; " if done.mapped else ""
+    if done.weight_bits[0]:
+        where += "{1:,} of its {0:,} weight bits are wrong; ".format(*done.weight_bits)
     free = f"{done.info.free_bytes:,} bytes of RAM free"
     return f"{done.board.machine}: {copied}\nready: {where}{free}"
 

@@ -245,8 +245,8 @@ class Session:
             self._config = replace(config, weight_threshold=0)
         if self.info.model_sha256 != hashlib.sha256(model).digest():
             raise ConfigError(
-                f"{self.link.name}: another model lies in this board's mapped memory: flash the "
-                "one to run, written with its weight errors if it has any"
+                f"{self.link.name}: another model, or other weight errors, are in this board's "
+                "mapped memory: flash it with the run's --model, --weight-ber, --errors and --seed"
             )
         done = self._configure(sent=False)
         return replace(done, bits_written=written, bits_wrong=wrong) if written else done

