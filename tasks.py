@@ -229,7 +229,7 @@ def info(c: Context, model: str) -> None:
 )
 def flash(
     c: Context,
-    port: str,
+    port: str = "",
     model: str | None = None,
     kernel: str | None = None,
     weight_ber: str | None = None,

@@ -63,8 +63,11 @@ def resolve_port(port: str) -> str:
     """The port itself, or for "auto" the only board that is plugged in.
 
     Raises:
+        ConfigError: no port is named.
         LinkError: "auto" finds no board, or several.
     """
+    if not port:
+        raise ConfigError("--port names the board's serial port, or auto")
     if port != "auto":
         return port
     from serial.tools.list_ports import comports
@@ -219,7 +222,8 @@ class Board:
             except TransportError:
                 if time.monotonic() > until:
                     raise LinkError(
-                        f"{self.port}: no MicroPython prompt; is a board with MicroPython there?"
+                        f"{self.port}: no MicroPython prompt; is a board with MicroPython there, "
+                        "and no other program at its port?"
                     ) from None
             with self._translated():
                 # Zeros end whatever frame a server believes to be receiving.

@@ -36,7 +36,7 @@ DEVICE = Path(__file__).resolve().parents[3] / "firmware" / "micropython"
 PACKAGES = ("mtjkit_core", "mtjkit_device")
 MODEL_NAME = "model.mtjb"  # in the mapped file system
 _MAPPED = f"/rom/{MODEL_NAME}"
-MPY_VERSION = 6
+MPY_VERSION = (6, 3)  # what mpy-cross makes and MicroPython 1.23 and later load
 _LIB = "/lib"
 _BLOCK_BYTES = 4096  # what a small file takes on a board's file system
 _HELLO_S = 120.0  # an emulated Pico takes a minute to import the server
@@ -160,10 +160,12 @@ def device_files(board: BoardInfo) -> dict[str, bytes]:
     Raises:
         ConfigError: the board's MicroPython cannot load what mpy-cross makes.
     """
-    if board.mpy_version != MPY_VERSION:
+    version = (board.mpy_version, board.mpy_sub_version)
+    if version != MPY_VERSION:
+        loads, needed = ("{}.{}".format(*v) if v[0] else "none" for v in (version, MPY_VERSION))
         raise ConfigError(
-            f"the board's MicroPython loads .mpy version {board.mpy_version or 'none'}, "
-            f"mtjkit needs {MPY_VERSION}: put MicroPython 1.23 or newer on it"
+            f"the board's MicroPython loads .mpy version {loads}, "
+            f"mtjkit needs {needed}: put MicroPython 1.23 or newer on it"
         )
     files = {}
     with tempfile.TemporaryDirectory() as work:

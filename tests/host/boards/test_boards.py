@@ -50,6 +50,8 @@ def test_auto_takes_the_only_board(monkeypatch):
 def test_auto_with_no_board_or_several(monkeypatch):
     plug_in(monkeypatch)
     with pytest.raises(LinkError, match="no board is plugged in"):
+    with pytest.raises(ConfigError, match="--port names"):
+        resolve_port("")
         resolve_port("auto")
     plug_in(monkeypatch, "/dev/ttyACM1", "/dev/ttyACM0")
     with pytest.raises(LinkError, match=r"several .*\(/dev/ttyACM0, /dev/ttyACM1\).*--port"):
@@ -91,9 +93,11 @@ def test_the_firmware_is_compiled_for_the_board():
     assert "/lib/mtjkit_device/kernel_python.mpy" in plain
 
 
-def test_a_micropython_that_is_too_old():
-    with pytest.raises(ConfigError, match=r"loads \.mpy version 5.*MicroPython 1\.23"):
-        device_files(changed(PICO, mpy_version=5))
+@pytest.mark.parametrize(("version", "shown"), [((0, 0), "none"), ((5, 0), "5.0"), ((6, 2), "6.2")])
+def test_a_micropython_that_is_too_old(version, shown):
+    old = changed(PICO, mpy_version=version[0], mpy_sub_version=version[1])
+    with pytest.raises(ConfigError, match=rf"loads \.mpy version {shown}, .*MicroPython 1\.23"):
+        device_files(old)
 
 
 def test_where_a_model_goes():
