@@ -28,7 +28,7 @@ def describe():
         "machine": getattr(sys.implementation, "_machine", sys.platform),
         "platform": sys.platform,
         "mpy": getattr(sys.implementation, "_mpy", 0),
-        "free": gc.mem_free(),
+        "heap": gc.mem_free() + gc.mem_alloc(),
         "storage": storage,
         "romfs": len(memoryview(_rom())) if _rom() is not None else 0,
         "mapped": _size("/rom/model.mtjb"),

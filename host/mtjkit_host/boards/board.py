@@ -47,8 +47,8 @@ class BoardInfo:
     """Version of native code in them."""
     architecture: str
     """What mpy-cross calls its processor; "" for bytecode only."""
-    free_bytes: int
-    """Free heap, with nothing but MicroPython in it."""
+    heap_bytes: int
+    """Its heap, MicroPython's own share included."""
     storage_bytes: int
     """Size of its file system; 0 without one."""
     storage_free_bytes: int
@@ -243,7 +243,7 @@ class Board:
             mpy_version=mpy & 0xFF,
             mpy_sub_version=mpy >> 8 & 3,
             architecture=ARCHITECTURES[code] if code < len(ARCHITECTURES) else "",
-            free_bytes=told["free"],
+            heap_bytes=told["heap"],
             storage_bytes=told["storage"][0],
             storage_free_bytes=told["storage"][1],
             romfs_bytes=told["romfs"],

@@ -18,8 +18,8 @@ from pathlib import Path
 import rich.console
 import rich.progress
 from mtjkit_core.errors import ConfigError, LinkError
-from mtjkit_core.footprint import ram_bytes
 from mtjkit_core.model import Model
+from mtjkit_export.heap import device_of, heap_needed
 from mtjkit_export.reader import load
 
 from mtjkit_host.boards.board import Board, BoardInfo, Progress, resolve_port
@@ -40,7 +40,6 @@ MPY_VERSION = (6, 3)  # what mpy-cross makes and MicroPython 1.23 and later load
 _LIB = "/lib"
 _BLOCK_BYTES = 4096  # what a small file takes on a board's file system
 _HELLO_S = 120.0  # an emulated Pico takes a minute to import the server
-_HEADROOM_BYTES = 12 * 1024  # of heap: the server's buffers, and what fragmentation loses
 
 
 @dataclass(frozen=True)
@@ -204,19 +203,28 @@ def plan(
     """
     if model is None:
         return False
-    height, width, channels = model.input_shape
-    code = sum(len(data) for path, data in files.items() if path.endswith(".mpy"))
-    work = ram_bytes(model, kernel) + height * width * channels + code + _HEADROOM_BYTES
+    device = device_of(board.architecture)
+    taken = _best_kernel(files) if kernel == "auto" else kernel
+    in_ram = heap_needed(model, device, taken)
     size = len(model.data)
-    if size + work <= board.free_bytes and not there:
+    if in_ram <= board.heap_bytes and not there:
         return False
-    if size + _BLOCK_BYTES <= board.romfs_bytes and work <= board.free_bytes:
+    in_place = heap_needed(model, device, taken, mapped=True)
+    if size + _BLOCK_BYTES <= board.romfs_bytes and in_place <= board.heap_bytes:
         return True
-    needed = f"{model.name} needs {size + work:,} bytes of RAM ({size:,} of them for its weights)"
-    free = f"the board has {board.free_bytes:,} free"
+    needed = f"{model.name} needs a heap of {in_ram:,} bytes ({size:,} of them for its weights)"
+    there_is = f"the board has {board.heap_bytes:,}"
     if board.romfs_bytes:
-        free += f", and {board.romfs_bytes:,} of mapped memory for weights"
-    raise ConfigError(f"{needed}; {free}")
+        there_is += f", and {board.romfs_bytes:,} of mapped memory for weights"
+    raise ConfigError(f"{needed}; {there_is}")
+
+
+def _best_kernel(files: dict[str, bytes]) -> str:
+    """The kernel that a board with these files takes by itself."""
+    if f"{_LIB}/{MODULE}" in files:
+        return "native"
+    names = ("asm_thumb", "viper")
+    return next((n for n in names if f"{_LIB}/mtjkit_device/kernel_{n}.mpy" in files), "python")
 
 
 def _compile(source: Path, package: str, architecture: str, target: Path) -> bytes | None:

@@ -9,6 +9,7 @@ import pytest
 import serial.tools.list_ports
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
+from mtjkit_export.heap import device_of, heap_needed
 from mtjkit_host.boards import emulators
 from mtjkit_host.boards import firmware as board_firmware
 from mtjkit_host.boards.board import Board, BoardInfo, resolve_port
@@ -23,7 +24,7 @@ PICO = BoardInfo(
     mpy_version=6,
     mpy_sub_version=3,
     architecture="armv6m",
-    free_bytes=200_000,
+    heap_bytes=200_000,
     storage_bytes=1 << 20,
     storage_free_bytes=1 << 20,
     romfs_bytes=0,
@@ -49,9 +50,9 @@ def test_auto_takes_the_only_board(monkeypatch):
 
 def test_auto_with_no_board_or_several(monkeypatch):
     plug_in(monkeypatch)
-    with pytest.raises(LinkError, match="no board is plugged in"):
     with pytest.raises(ConfigError, match="--port names"):
         resolve_port("")
+    with pytest.raises(LinkError, match="no board is plugged in"):
         resolve_port("auto")
     plug_in(monkeypatch, "/dev/ttyACM1", "/dev/ttyACM0")
     with pytest.raises(LinkError, match=r"several .*\(/dev/ttyACM0, /dev/ttyACM1\).*--port"):
@@ -105,18 +106,33 @@ def test_where_a_model_goes():
     files = {"/main.py": bytes(999), "/lib/a.mpy": bytes(20_000)}
     assert not plan(PICO, None, files)
     assert not plan(PICO, model, files)
-    small = changed(PICO, free_bytes=30_000)
+    needed = heap_needed(model, device_of("armv6m"), "python")
+    assert not plan(changed(PICO, heap_bytes=needed), model, files)
     with pytest.raises(ConfigError) as caught:
-        plan(small, model, files)
-    needed, weights, free = re.findall(r"[\d,]{4,}", str(caught.value))
-    assert int(needed.replace(",", "")) > 30_000
-    assert int(weights.replace(",", "")) == len(model.data)
-    assert free == "30,000"
+        plan(changed(PICO, heap_bytes=needed - 1), model, files)
+    numbers = [int(text.replace(",", "")) for text in re.findall(r"[\d,]{4,}", str(caught.value))]
+    assert numbers == [needed, len(model.data), needed - 1]
+
+
+def test_the_kernel_that_the_board_takes_counts():
+    model = Model(networks.build("padded"))
+    files = {f"/lib/mtjkit_device/kernel_{name}.mpy": b"" for name in ("viper", "python")}
+    shares = device_of("armv6m")
+    for kernel in ("viper", "asm_thumb", "native"):
+        if kernel == "native":
+            files["/lib/mtjkit_native.mpy"] = b""
+        else:
+            files[f"/lib/mtjkit_device/kernel_{kernel}.mpy"] = b""
+        needed = heap_needed(model, shares, kernel)
+        assert not plan(changed(PICO, heap_bytes=needed), model, files)
+        with pytest.raises(ConfigError, match=f"{needed:,}"):
+            plan(changed(PICO, heap_bytes=needed - 1), model, files)
 
 
 def test_a_large_model_goes_to_mapped_memory():
     model = Model(networks.build("to one"))
-    board = changed(PICO, free_bytes=len(model.data) + 13_000, romfs_bytes=1 << 20)
+    needed = heap_needed(model, device_of("armv6m"), "python", mapped=True)
+    board = changed(PICO, heap_bytes=needed, romfs_bytes=1 << 20)
     assert plan(board, model, {})
     with pytest.raises(ConfigError, match="of mapped memory for weights"):
         plan(changed(board, romfs_bytes=len(model.data)), model, {})

@@ -5,6 +5,8 @@ Here and not on the device's side, so that the export can print it beforehand.
 
 from array import array
 
+MAX_IMAGES = 8  # on their way to a device at the same time, where its heap has room for them
+
 _LIMITS = 32  # words of a job before its limits: see mtjkit_device.viper_layers
 _LONGEST_ROW = 32767  # products of a hidden sum that the AVX2 kernels count: INT16_MAX
 

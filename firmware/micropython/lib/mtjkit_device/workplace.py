@@ -2,13 +2,13 @@
 
 import gc
 
+from mtjkit_core import footprint
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
-from mtjkit_core.footprint import slot_bytes
 from mtjkit_core.model import Model
 
 from mtjkit_device import board
-from mtjkit_device.engine import Engine, ram_bytes
+from mtjkit_device.engine import Engine, load_kernel, ram_bytes
 from mtjkit_device.inbox import Inbox, Slot
 
 try:
@@ -16,7 +16,6 @@ try:
 except ImportError:  # then the model's own CRC-32 has to do
     sha256 = None
 
-MAX_SLOTS = 8
 _HEADROOM = 8192  # bytes of heap that slots leave alone
 
 
@@ -147,19 +146,27 @@ class Workplace:
         self._forget_engine()
         height, width, channels = self.model.input_shape
         size = height * width * channels
-        one_slot = slot_bytes(self.model, self._chunk)
+        one_slot = footprint.slot_bytes(self.model, self._chunk)
+        gc.collect()
         try:
-            needed = ram_bytes(self.model, kernel) + one_slot  # which loads the kernel's code
+            # The code must not break up the memory that the engine needs in large pieces.
+            piece = bytearray(footprint.ram_bytes(self.model, kernel) + one_slot)
+            load_kernel(kernel)
+            piece = None
         except MemoryError:
-            text = "the code of kernel %s does not fit the memory: %d bytes are free"
+            piece = None
+            text = "the buffers and the code of kernel %s do not fit the memory: %d bytes are free"
             raise RefusedError(m.TOO_LARGE, text % (kernel, board.free_bytes()))
+        needed = ram_bytes(self.model, kernel) + one_slot
         free = board.free_bytes()
         try:
             if needed > free:
                 raise MemoryError
             self.engine = Engine(self.model, kernel, self._beat)
-            room = (board.free_bytes() - _HEADROOM) // one_slot
-            for _ in range(min(MAX_SLOTS, max(1, room))):
+            while not self.slots or (
+                len(self.slots) < footprint.MAX_IMAGES
+                and board.free_bytes() >= one_slot + _HEADROOM
+            ):
                 self.slots.append(Slot(size, self.model.classes, self._chunk, self._copy))
         except MemoryError:
             self._forget_engine()

@@ -1,0 +1,135 @@
+"""Measures what mtjkit_export.heap carries: the heap that the firmware's code takes on a device.
+
+    python tests/device/heap_shares.py unix|mps2-an385|mps2-an500|pico [KERNEL ...]
+
+It prints for each kernel the bytes in use that no formula counts, for a model without layers
+(`code`) and for every layer (`layer`); and how many more the device must have free for a moment
+while it loads the code (`loading`). Emulated boards need their firmware, and minutes.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+from mtjkit_core.errors import MtjkitError
+from mtjkit_core.footprint import slot_bytes
+from mtjkit_core.messages import CHUNK
+from mtjkit_core.model import Model
+from mtjkit_export import LayerSpec, Network, encode
+from mtjkit_export.heap import counted_bytes
+from mtjkit_host.boards.board import Board
+from mtjkit_host.boards.run import flashed_board
+from mtjkit_host.link.link import Link
+from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.unix_port import UnixPort
+
+KERNELS = ("native", "asm_thumb", "viper", "python")
+HELLO_S = 600.0  # an emulated Pico takes minutes to import the server on a busy machine
+STEP = 1024  # bytes at which the search for the smallest heap stops
+
+
+def deep(dense: int) -> Model:
+    """A small network of one convolution and `dense` layers of 32 units."""
+    layers = [LayerSpec.conv(np.ones((32, 3, 3, 3), int), np.zeros(32), padding=1, pool=True)]
+    inputs, shape = 16 * 32, (4, 4, 32)
+    for _ in range(dense):
+        ones = np.ones((32, inputs), int)
+        layers.append(LayerSpec.dense(ones, np.zeros(32), input_shape=shape))
+        inputs, shape = 32, None
+    layers.append(LayerSpec.dense(np.ones((10, inputs), int)))
+    return Model(encode(Network("deep", layers, input_shape=(8, 8, 3))))
+
+
+class UnixDevice:
+    """MicroPython's Unix port with a heap of 1 MB."""
+
+    @contextmanager
+    def server(self, taken: int = 0) -> Iterator[Link]:
+        """A new server, `taken` bytes of its heap being in use for something else."""
+        with UnixPort(heap=str((1 << 20) - taken)) as link:
+            yield link
+
+
+class BoardDevice:
+    """A flashed board at a port."""
+
+    def __init__(self, port: str) -> None:
+        self.port = port
+
+    @contextmanager
+    def server(self, taken: int = 0) -> Iterator[Link]:
+        """A new server, `taken` bytes of its heap being in use for something else."""
+        with Board(self.port) as board:
+            board.execute(f"f = open('/boot.py', 'w'); f.write('taken = bytearray({taken})')")
+            board.execute("f.close()")
+            board.restart()
+        with Link.open(self.port) as link:
+            yield link
+
+
+Device = UnixDevice | BoardDevice
+
+
+@contextmanager
+def device(target: str, model: bytes) -> Iterator[Device]:
+    """The target, prepared for models up to this one."""
+    with nullcontext() if target == "unix" else flashed_board(target, model) as port:
+        yield BoardDevice(port) if port else UnixDevice()
+
+
+def measure(link: Link, model: Model, kernel: str) -> tuple[int, int, bool, int]:
+    """(bytes in use, images that may be on their way, the model is mapped, bytes free)."""
+    session = Session(link, hello_s=HELLO_S)
+    done = session.program(bytes(model.data), WriteConfig(kernel=kernel))
+    info = Session(link, hello_s=HELLO_S).info
+    return info.used_bytes, done.slots, info.mapped, info.free_bytes
+
+
+def uncounted(link: Link, model: Model, kernel: str, avx2: bool) -> int:
+    """Bytes in use that no formula counts."""
+    used, slots, mapped, _ = measure(link, model, kernel)
+    return used - counted_bytes(model, kernel, slots, mapped, avx2)
+
+
+def loading(place: Device, model: Model, kernel: str) -> int:
+    """Bytes that the smallest heap which the model runs with has beyond what one image needs."""
+
+    def beyond(link: Link) -> int:
+        _, slots, _, free = measure(link, model, kernel)
+        return free + (slots - 1) * slot_bytes(model, CHUNK)
+
+    with place.server() as link:
+        most = beyond(link)
+    low, high, found = most - 65536, most, most
+    while high - low > STEP:
+        middle = (low + high) // 2
+        try:
+            with place.server(middle) as link:
+                low, found = middle, beyond(link)
+        except MtjkitError:
+            high = middle
+    return found
+
+
+def main(target: str, *kernels: str) -> None:
+    shallow, layered = deep(1), deep(11)
+    with device(target, bytes(shallow.data)) as place:
+        for kernel in kernels or KERNELS:
+            try:
+                with place.server() as link:
+                    few = uncounted(link, shallow, kernel, target == "unix")
+                    many = uncounted(link, layered, kernel, target == "unix")
+            except MtjkitError as error:
+                print(target, kernel, "left out:", error, flush=True)
+                continue
+            layer = (many - few) / 10
+            print(target, kernel, f"code {few - 3 * layer:.0f} layer {layer:.0f}", flush=True)
+            if target != "pico":  # a quarter of an hour
+                print(target, kernel, "loading", loading(place, shallow, kernel), flush=True)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
