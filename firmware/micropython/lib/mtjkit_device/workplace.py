@@ -34,6 +34,11 @@ def too_large(needed: int, free: int) -> RefusedError:
     )
 
 
+def _load(kernel: str, piece: bytearray) -> None:
+    """Load a kernel's code; meanwhile `piece` keeps memory in one piece for what comes then."""
+    load_kernel(kernel)
+
+
 class Workplace:
     """A model on its way or there, and what was made for it.
 
@@ -149,12 +154,8 @@ class Workplace:
         one_slot = footprint.slot_bytes(self.model, self._chunk)
         gc.collect()
         try:
-            # The code must not break up the memory that the engine needs in large pieces.
-            piece = bytearray(footprint.ram_bytes(self.model, kernel) + one_slot)
-            load_kernel(kernel)
-            piece = None
+            _load(kernel, bytearray(footprint.ram_bytes(self.model, kernel) + one_slot))
         except MemoryError:
-            piece = None
             text = "the buffers and the code of kernel %s do not fit the memory: %d bytes are free"
             raise RefusedError(m.TOO_LARGE, text % (kernel, board.free_bytes()))
         needed = ram_bytes(self.model, kernel) + one_slot
