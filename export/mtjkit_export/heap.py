@@ -45,7 +45,7 @@ class Device:
 
 DEVICES = {
     "x64": Device(
-        "Unix port, x86-64",
+        "Unix port, x86-64 with AVX2",
         {
             "native": Share(62_100, 530, 12_300),
             "viper": Share(64_600, 530, 26_400),

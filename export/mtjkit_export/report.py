@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mtjkit_core.footprint import ram_bytes
+from mtjkit_core.footprint import MAX_IMAGES, ram_bytes
 from mtjkit_core.model import CONV, Layer, Model
+
+from mtjkit_export.heap import DEVICES, heap_in_use, heap_needed
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Cost:
     file_bytes: int
     """Size of the model file; the RAM that it takes unless the device maps it from flash."""
     ram_bytes: int
-    """RAM that inference takes beside the model: buffer memory, one layer's output, tables."""
+    """RAM that inference takes beside model and code: buffers, one layer's output, tables."""
     weight_bits: int
     macs: int
     written_bits: int
@@ -54,9 +56,9 @@ def cost(model: Model, kernel: str = "viper") -> Cost:
     )
 
 
-def summary(model: Model, kernel: str = "viper") -> str:
-    """The same as a plain text table, with what it means for a device's memory."""
-    total = cost(model, kernel)
+def summary(model: Model) -> str:
+    """The same as a plain text table, and the heap that devices need for the model."""
+    total = cost(model)
     rows: list[tuple[str, ...]] = [
         ("layer", "", "output", "weight bits", "bytes", "MACs", "bits written")
     ]
@@ -66,19 +68,44 @@ def summary(model: Model, kernel: str = "viper") -> str:
     data = sum(one.file_bytes for one in total.layers)
     counts = (total.weight_bits, data, total.macs, total.written_bits)
     rows.append(("all", "", "", *(f"{n:,}" for n in counts)))
-    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
-    lines = [f"{model.name}: {_input(model)}, {model.classes} classes"]
-    for row in rows:
-        words = [cell.ljust(width) for cell, width in zip(row[:3], widths[:3], strict=True)]
-        numbers = [cell.rjust(width) for cell, width in zip(row[3:], widths[3:], strict=True)]
-        lines.append("  ".join(words + numbers))
-    both = total.file_bytes + total.ram_bytes
-    lines += [
-        f"file                {total.file_bytes:>9,} bytes",
-        f"RAM, model mapped   {total.ram_bytes:>9,} bytes (kernel {kernel}, without its code)",
-        f"RAM, model in RAM   {both:>9,} bytes",
+    lines = [f"{model.name}: {_input(model)}, {model.classes} classes", *_aligned(rows, 3)]
+    return "\n".join([*lines, f"file {total.file_bytes:,} bytes", "", *_heaps(model)])
+
+
+def _heaps(model: Model) -> list[str]:
+    """Lines of a table: the heap on each kind of device, by kernel."""
+    head = ("heap, in bytes", "kernel", "needed", "peak", "mapped: needed", "peak")
+    rows: list[tuple[str, ...]] = [head]
+    for device in DEVICES.values():
+        for kernel in device.shares:
+            if kernel == "python":  # minutes an image
+                continue
+            numbers = []
+            for mapped in (False, True):
+                if mapped and not device.maps:
+                    numbers += ["", ""]
+                else:
+                    needed = heap_needed(model, device, kernel, mapped)
+                    numbers += [f"{needed:,}", f"{heap_in_use(model, device, kernel, mapped):,}"]
+            rows.append((device.name, kernel, *numbers))
+    return [
+        *_aligned(rows, 2),
+        "needed: the smallest heap that does; peak: in use, in a heap with room for "
+        f"{MAX_IMAGES} images on",
+        "their way; both with MicroPython and all code. mapped: the weights are read in flash.",
     ]
-    return "\n".join(lines)
+
+
+def _aligned(rows: list[tuple[str, ...]], words: int) -> list[str]:
+    """Lines of a table whose first columns, `words` of them, are aligned left."""
+    widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    lines = []
+    for row in rows:
+        cells = list(zip(row, widths, strict=True))
+        left = [cell.ljust(width) for cell, width in cells[:words]]
+        right = [cell.rjust(width) for cell, width in cells[words:]]
+        lines.append("  ".join(left + right).rstrip())
+    return lines
 
 
 def _layer_cost(layer: Layer) -> LayerCost:
