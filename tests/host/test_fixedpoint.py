@@ -1,4 +1,4 @@
-"""Fixed point: masks and the binomial law, sums and Python's integers, nets and torch."""
+"""Fixed point: writes and the memory's definition, sums and Python's integers, nets and torch."""
 
 import json
 from functools import cache
@@ -10,17 +10,23 @@ pytest.importorskip("torch", reason="needs the extra train")
 
 import safetensors.numpy
 import torch
+from mtjkit_core import memory as core
+from mtjkit_core.bits import tail_mask
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.memory import CERTAIN, FLIP, KEEP, threshold_from_rate
-from mtjkit_core.random import BUFFER
-from mtjkit_host.fixed import FixedNet, FixedTwin
-from mtjkit_host.fixed.memory import BLOCK, error_masks, generator, ones, write
-from mtjkit_host.fixed.twin import _Layer
+from mtjkit_core.random import BUFFER, WEIGHTS, seed_streams
+from mtjkit_host.fixed import FixedNet, FixedTwin, memory, native
+from mtjkit_host.fixed.native import NativeLayer
+from mtjkit_host.fixed.twin import ENGINES, TorchLayer
 from mtjkit_host.train import NetSpec, build_net, predict
-from mtjkit_host.train.lower import FixedLayer
+from mtjkit_host.train.lower import FixedLayer, FoldedNorm
+from mtjkit_host.twin import draws
 
 BITS = (8, 16, 32)
-IMAGES = np.random.default_rng(5).integers(0, 256, (BLOCK + 10, 8, 8, 3), np.uint8)
+TOGETHER = 50  # images that the twin computes together
+IMAGES = np.random.default_rng(5).integers(0, 256, (TOGETHER + 10, 8, 8, 3), np.uint8)
+
+compiled = pytest.mark.skipif(not native.available(), reason="no C compiler")
 
 
 @cache
@@ -42,49 +48,86 @@ def net(request):
     return settled_net(request.param)
 
 
-@pytest.mark.parametrize("bits", BITS)
-@pytest.mark.parametrize("rate", [1e-8, 1e-3, 0.024, 0.0799, 0.0801, 0.15, 0.3, 0.5, 0.9])
-def test_masks_follow_the_binomial_law(bits, rate):
-    # N = 2**21 bits: the count's sigma is sqrt(N p (1 - p)); 5 sigma fail once in 1.7 million.
-    words = (1 << 21) // bits
-    masks = error_masks(generator(7, 0, 1, 2), words, bits, threshold_from_rate(rate))
-    assert masks.shape == (words,)
-    assert masks.dtype.itemsize * 8 == bits
-    n, p = words * bits, threshold_from_rate(rate) / CERTAIN
-    assert abs(ones(masks) - n * p) <= 5 * (n * p * (1 - p)) ** 0.5 + 1
-    if rate >= 1e-3:  # every bit of a word alike, and neighbours independent
-        per_bit = [ones(masks >> np.array(k, masks.dtype) & 1) for k in range(bits)]
-        assert np.allclose(per_bit, words * p, atol=5 * (words * p * (1 - p)) ** 0.5)
-        pairs = ones(masks & (masks >> np.array(1, masks.dtype)))
-        m = words * (bits - 1)
-        assert abs(pairs - m * p * p) <= 6 * (m * p * p) ** 0.5
+def ones(words):
+    return int(np.bitwise_count(words).sum(dtype=np.int64))
+
+
+@pytest.mark.parametrize("write", [memory.write, pytest.param(native.write, marks=compiled)])
+@pytest.mark.parametrize("errors", [FLIP, KEEP])
+@pytest.mark.parametrize("place", [BUFFER, WEIGHTS])
+@pytest.mark.parametrize("threshold", [0, 43, threshold_from_rate(0.024), 1 << 31, CERTAIN])
+def test_writes_are_those_of_the_memory_s_definition(write, errors, place, threshold):
+    rng, seed, first, layer, bits = np.random.default_rng(1), 0xFEDCBA9876543210, 9999, 3, 8 * 77
+    old, new = (memory.pack(rng.integers(-128, 128, (3, 77)).astype(np.int8)) for _ in range(2))
+    expected, state, total = [], [0] * 32, [0, 0, 0]
+    for row in range(3):
+        cells = bytearray(old[row].tobytes())
+        seed_streams(state, seed, first + row, place, layer)
+        run = (len(old[row]), len(old[row]), tail_mask(bits))
+        core.write(cells, new[row].tobytes(), *run, state, threshold, errors, total)
+        expected.append(np.frombuffer(cells, "<u4"))
+    half = np.full((3, 30), 7, np.uint32)  # the cells are a part of a half
+    half[:, : old.shape[1]] = old
+    cells = half[:, : old.shape[1]]
+    counts = write(cells, new, bits, seed, first, place, layer, threshold, errors)
+    assert np.array_equal(cells, expected)
+    assert counts.tolist() == total
+    assert total[0] == 3 * bits
+    assert (half[:, old.shape[1] :] == 7).all()
 
 
 @pytest.mark.parametrize("bits", BITS)
-def test_no_error_and_certain_error(bits):
-    assert not error_masks(generator(0, 0, 0, 0), 77, bits, 0).any()
-    assert ones(error_masks(generator(0, 0, 0, 0), 77, bits, CERTAIN)) == 77 * bits
+def test_codes_lie_one_after_the_other(bits):
+    codes = np.arange(-3, 4).astype(f"<i{bits // 8}").reshape(1, 7)
+    words = memory.pack(codes)
+    assert words.shape == (1, -(-7 * bits // 32))
+    whole = int.from_bytes(words.tobytes(), "little")
+    found = [whole >> bits * i & (1 << bits) - 1 for i in range(8)]
+    assert found == [code & (1 << bits) - 1 for code in (*range(-3, 4), 0)][: len(found)]
+    assert np.array_equal(memory.unpack(words, 7, bits), codes)
 
 
-def test_the_same_place_gives_the_same_errors():
-    draws = [error_masks(generator(*p), 500, 32, 1 << 30) for p in ((1, 0, 2, 3), (1, 0, 2, 3))]
-    assert np.array_equal(*draws)
-    for other in ((2, 0, 2, 3), (1, 1, 2, 3), (1, 0, 3, 3), (1, 0, 2, 4), (1 << 32, 0, 2, 3)):
-        assert not np.array_equal(draws[0], error_masks(generator(*other), 500, 32, 1 << 30))
+def make_layer(rng, kind, shape, bits, input_bits, pool=1):
+    """A layer with codes of the whole range, every kind of scale, and sums that saturate."""
+    one = 1 << (bits - 1)
+    codes = rng.integers(-one, one, shape).astype(np.int32)
+    codes[0], codes[1] = -one, one - 1
+    out = shape[0]
+    gamma = rng.normal(0, 1, out)
+    gamma[1::4] = 0
+    std = rng.uniform(0.3, 3, out) * np.prod(shape[1:]) ** 0.5
+    norm = FoldedNorm(gamma, rng.normal(0, 0.3, out), rng.normal(0, 1, out), std)
+    return FixedLayer(kind, bits, input_bits, codes, norm, int(kind == "conv"), pool)
 
 
-def test_a_write_flips_or_keeps():
-    old, new = np.array([0b0101, -1], np.int8), np.array([0b0011, 0], np.int8)
-    masks = np.array([0b0111, 0b1], np.uint8)
-    cells = old.copy()
-    assert write(cells, new, masks, FLIP) == (2 + 8, 3 + 1)
-    assert cells.tolist() == [0b0100, 1]
-    cells = old.copy()
-    assert write(cells, new, masks, KEEP) == (2 + 8, 2 + 1)  # bit 0 of the first did not change
-    assert cells.tolist() == [0b0101, 1]
-    cells = old.copy()
-    write(cells, new, np.full(2, 255, np.uint8), KEEP)
-    assert cells.tolist() == old.tolist()
+LEVELS = ("plain C", "AVX2", "AVX-512 VNNI")
+
+
+@compiled
+@pytest.mark.parametrize("level", range(3), ids=LEVELS)
+@pytest.mark.parametrize(("bits", "input_bits"), [(8, 8), (16, 8), (16, 16), (32, 8), (32, 32)])
+def test_compiled_layers_are_those_of_torch(bits, input_bits, level):
+    if level > native.library().fx_level():
+        pytest.skip(f"this processor has no {LEVELS[level]}")
+    rng = np.random.default_rng(bits + input_bits)
+    shapes = [  # odd numbers of channels and columns; sums longer than an int32 holds
+        ("conv", (5, 3, 3, 3), 2, (9, 7, 3)),
+        ("conv", (33, 64, 3, 3), 1, (3, 9, 64)),
+        ("conv", (4, 345, 3, 3), 2, (2, 3, 345)),
+        ("dense", (17, 1101), 1, (1101,)),
+        ("dense", (2, 9 * 4), 1, (3, 3, 4)),
+    ]
+    one = 1 << (input_bits - 1)
+    for kind, shape, pool, size in shapes:
+        layer = make_layer(rng, kind, shape, bits, input_bits, pool)
+        inputs = rng.integers(-one, one, (11, *size)).astype(f"<i{input_bits // 8}")
+        inputs[0], inputs[1] = -one, one - 1
+        expected, found = TorchLayer(layer), NativeLayer(layer, level)
+        codes = expected.codes(inputs)
+        assert len(np.unique(codes)) > 9
+        assert np.array_equal(found.codes(inputs), codes)
+        assert found.codes(inputs).dtype == codes.dtype
+        assert np.array_equal(found.values(inputs), expected.values(inputs))
 
 
 def test_error_free_is_the_trained_net(net):
@@ -92,17 +135,14 @@ def test_error_free_is_the_trained_net(net):
     twin = FixedTwin(FixedNet.from_net(net))
     scores, counts = twin.run(IMAGES)
     if net.spec.bits < 32:
-        assert twin.exact
-        assert twin.sum_error == 0
         assert np.array_equal(scores, expected)
-    else:  # torch's own float64 sums round too: a code may differ by one step of 2**-31
-        assert not twin.exact
-        assert 0 < twin.sum_error < 0.5
+    else:  # the net's own float64 sums are rounded: a code may differ by one step of 2**-31
         assert np.abs(scores - expected).max() < 1e-7
     assert counts.tolist()[::2] == [len(IMAGES) * twin.net.map_bits, 0]
 
 
-def test_exact_sums_of_32_bits_are_python_s():
+@pytest.mark.parametrize("kind", [TorchLayer, pytest.param(NativeLayer, marks=compiled)])
+def test_sums_of_32_bits_are_python_s(kind):
     rng = np.random.default_rng(3)
     low, high = -(1 << 31), 1 << 31
     codes = rng.integers(low, high, (5, 4, 3, 3)).astype(np.int32)
@@ -114,36 +154,33 @@ def test_exact_sums_of_32_bits_are_python_s():
     inputs = rng.integers(low, high, (2, 3, 3, 4)).astype(np.int32)
     inputs[0] = low
     for layer in layers:
-        exact, rounded = _Layer(layer, "exact"), _Layer(layer, "float64")
-        assert (exact.method, rounded.method) == ("halves", "rounded")
-        found = exact.values(torch.from_numpy(inputs)).numpy()
-        close = rounded.values(torch.from_numpy(inputs)).numpy()
+        found = kind(layer).values(inputs)
         for n in range(2):
             x = inputs[n].astype(object)
             for o in range(5):
                 w = codes[o].astype(object)
                 if layer.kind == "conv":  # the middle output's window is the whole input
-                    total = int((x.transpose(2, 0, 1) * w).sum())
-                    got, near = found[n, o, 1, 1], close[n, o, 1, 1]
+                    total, got = int((x.transpose(2, 0, 1) * w).sum()), found[n, 1, 1, o]
                 else:
-                    total = int((x.reshape(-1) * w.reshape(-1)).sum())
-                    got, near = found[n, o], close[n, o]
+                    total, got = int((x.reshape(-1) * w.reshape(-1)).sum()), found[n, o]
                 assert got == float(total) / 2**62  # Python rounds the exact integer once
-                assert abs(near - got) * 2**31 <= rounded.sum_error
 
 
-def test_float64_sums_stay_within_their_bound_of_the_exact_ones():
-    net = FixedNet.from_net(settled_net(32))
-    traces = []
-    for sums in ("float64", "exact"):
-        trace = []
-        FixedTwin(net, sums).run(IMAGES[:BLOCK], trace=trace)
-        traces.append(trace[0])
-    assert FixedTwin(net, "exact").exact
-    for a, b in zip(*traces, strict=True):
-        # One layer's code differs by one step at most; the next layers carry it on.
-        assert np.abs(a.astype(np.int64) - b).max() <= 4
-    assert np.abs(traces[0][0].astype(np.int64) - traces[1][0]).max() == 0  # its sums are exact
+@compiled
+@pytest.mark.parametrize("errors", [FLIP, KEEP])
+def test_both_engines_give_the_same_bits(net, errors):
+    fixed = FixedNet.from_net(net)
+    place = (1 << 40, 1 << 27, errors)
+    results = []
+    for engine in ENGINES[1:]:
+        twin, trace = FixedTwin(fixed, engine), []
+        assert twin.engine == engine
+        scores, counts = twin.run(IMAGES, 3, *place, trace=trace)
+        faulty, *bits = twin.corrupted(*place)
+        results.append((scores, counts, *(m for maps in trace for m in maps), bits))
+        results[-1] += (faulty.run(IMAGES)[0],)
+    for one, other in zip(*results, strict=True):
+        assert np.array_equal(one, other)
 
 
 @pytest.mark.parametrize("threshold", [threshold_from_rate(0.024), 1 << 30, CERTAIN])
@@ -155,9 +192,13 @@ def test_torch_with_the_same_masks_gives_the_same_scores(net, threshold):
     def flip(index, out):
         shape = out.permute(0, 2, 3, 1).shape if out.ndim == 4 else out.shape
         codes = (out.permute(0, 2, 3, 1) if out.ndim == 4 else out).double() * one
-        codes = codes.reshape(-1).numpy().astype(signed)
-        masks = error_masks(generator(seed, BUFFER, index, 0), codes.size, bits, threshold)
-        stored = torch.from_numpy((codes ^ masks.view(signed)).astype(np.float64) / one)
+        codes = codes.reshape(len(codes), -1).numpy().astype(signed)
+        words = memory.pack(codes)
+        lanes = draws.lane_masks(words.shape[1], codes.shape[1] * bits)
+        images = np.arange(len(codes), dtype=np.uint32)
+        failed = draws.failures(seed, images, index, threshold, lanes)
+        wrong = memory.unpack(words ^ failed, codes.shape[1], bits)
+        stored = torch.from_numpy(wrong.astype(np.float64) / one)
         stored = stored.to(out.dtype).reshape(shape)
         return stored.permute(0, 3, 1, 2) if out.ndim == 4 else stored
 
@@ -165,11 +206,11 @@ def test_torch_with_the_same_masks_gives_the_same_scores(net, threshold):
         block.register_forward_hook(lambda module, inputs, out, index=index: flip(index, out))
         for index, block in enumerate(net.blocks)
     ]
-    expected = predict(net, IMAGES[:BLOCK]).double().numpy()
+    expected = predict(net, IMAGES[:TOGETHER]).double().numpy()
     for hook in hooks:
         hook.remove()
     twin = FixedTwin(FixedNet.from_net(net))
-    scores, counts = twin.run(IMAGES[:BLOCK], 0, seed, threshold)
+    scores, counts = twin.run(IMAGES[:TOGETHER], 0, seed, threshold)
     assert np.allclose(scores, expected, rtol=0, atol=0 if bits < 32 else 1e-7)
     n, p = counts[0], threshold / CERTAIN
     assert abs(counts[2] - n * p) <= 5 * (n * p * (1 - p)) ** 0.5
@@ -206,7 +247,7 @@ def test_a_result_does_not_depend_on_how_images_are_shared_out(net, errors):
     whole, counts = twin.run(IMAGES, 0, 9, 1 << 28, errors)
     parts = [
         twin.run(IMAGES[a:b], a, 9, 1 << 28, errors)
-        for a, b in ((0, 7), (7, 7), (7, BLOCK + 3), (BLOCK + 3, len(IMAGES)))
+        for a, b in ((0, 7), (7, 7), (7, TOGETHER + 3), (TOGETHER + 3, len(IMAGES)))
     ]
     assert np.array_equal(whole, np.concatenate([scores for scores, _ in parts]))
     assert counts.tolist() == sum(bits for _, bits in parts).tolist()
@@ -261,5 +302,5 @@ def test_layers_that_do_not_fit_are_refused():
         fixed.with_codes([codes[0] + 200, *codes[1:]])
     with pytest.raises(ConfigError, match="uint8"):
         FixedTwin(fixed).run(IMAGES[:, :4])
-    with pytest.raises(ConfigError, match="sums"):
+    with pytest.raises(ConfigError, match="engine"):
         FixedTwin(fixed, "quick")

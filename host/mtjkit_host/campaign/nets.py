@@ -108,10 +108,7 @@ class FixedSimulator:
         self.sha256 = twin.net.sha256
         self.weight_bits = twin.net.weight_bits
         self.map_bits = twin.net.map_bits
-        self.arithmetic = "integer codes, every sum exact"
-        if not twin.exact:
-            error = f"{twin.sum_error:.2g}"
-            self.arithmetic = f"integer codes, float64 sums off by less than {error} output steps"
+        self.arithmetic = f"integer codes, every sum exact (twin: {twin.engine})"
 
     def corrupted(self, seed: int, threshold: int, errors: int) -> tuple[Simulator, int, int]:
         """See `Simulator.corrupted`."""

@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 Words = NDArray[np.uint32]
 
 
-def seed_states(seed: int, images: Words, layer: int) -> Words:
-    """Seed the eight streams of a layer's buffer for every image.
+def seed_states(seed: int, images: Words, layer: int, memory: int = BUFFER) -> Words:
+    """Seed the eight streams of a layer's place for every image.
 
     Args:
         seed: 0 <= seed < 2**64.
         images: indices of the images in the data, (n,) uint32.
         layer: number of the layer in the model.
+        memory: mtjkit_core.random.BUFFER or WEIGHTS.
 
     Returns:
         (4, n, 8) uint32: the four state words of stream s of image i at [:, i, s].
     """
-    places = np.array([place_word(BUFFER, layer, s) for s in range(STREAMS)], np.uint64)
+    places = np.array([place_word(memory, layer, s) for s in range(STREAMS)], np.uint64)
     # Every operation of core's scalar `mix` is one that arrays have too.
     inputs: Any = [
         np.uint64(0x61707865 ^ (seed & 0xFFFFFFFF)),
@@ -100,11 +101,13 @@ def lane_masks(words: int, run_bits: int) -> Words:
     return lanes
 
 
-def failures(seed: int, images: Words, layer: int, threshold: int, lanes: Words) -> Words:
-    """Failing bits of one write of a layer's feature map, for every image.
+def failures(
+    seed: int, images: Words, layer: int, threshold: int, lanes: Words, memory: int = BUFFER
+) -> Words:
+    """Failing bits of one write of a layer's feature map or weights, for every image.
 
     Args:
-        seed, images, layer: see `seed_states`.
+        seed, images, layer, memory: see `seed_states`.
         threshold: error rate as an integer, 0 .. 2**32.
         lanes: masks of the bits that exist, (words,) uint32.
 
@@ -116,7 +119,7 @@ def failures(seed: int, images: Words, layer: int, threshold: int, lanes: Words)
         return np.broadcast_to(lanes, (n, words))
     failed = np.zeros((n, -(-words // STREAMS) * STREAMS), np.uint32)
     if threshold:
-        state = seed_states(seed, images, layer).reshape(4, -1)
+        state = seed_states(seed, images, layer, memory).reshape(4, -1)
         lanes = np.pad(lanes, (0, failed.shape[1] - words))
         for w in range(0, words, STREAMS):
             row = np.tile(lanes[w : w + STREAMS], n)

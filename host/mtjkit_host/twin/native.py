@@ -16,6 +16,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -31,8 +32,8 @@ from mtjkit_host.boards.micropython_tree import cache_dir
 
 SOURCE = Path(__file__).resolve().parents[3] / "firmware" / "native"
 FLAGS = ("-std=c99", "-O3", "-shared", "-fPIC")
-
 _WORK_BYTES = 2 << 30  # of all threads: a model of 128 MB in maps gets fewer of them
+
 Int8 = NDArray[np.int8]
 Words = NDArray[np.uint32]
 
@@ -70,22 +71,37 @@ def library(*flags: str) -> ctypes.CDLL:
     Raises:
         ConfigError: there is no C compiler or no source, or it does not compile here.
     """
+    files = sorted(p for p in SOURCE.glob("*.[ch]") if p.name != "module.c")
+    return _declare(build("kernels", SOURCE / "kernels.c", files, *FLAGS, *flags))
+
+
+def build(name: str, main: Path, files: Sequence[Path], *flags: str) -> ctypes.CDLL:
+    """Compile C into the cache, unless it is there, and load it.
+
+    Args:
+        name: what the library's name begins with.
+        main: the file to compile.
+        files: all that it is made of.
+        flags: the compiler's.
+
+    Raises:
+        ConfigError: there is no C compiler or no source, or it does not compile here.
+    """
     command = compiler()
     if command is None:
         raise ConfigError("no C compiler: install gcc or clang, or pip install ziglang")
-    files = sorted(p for p in SOURCE.glob("*.[ch]") if p.name != "module.c")
-    if not files:
-        raise ConfigError(f"no C source in {SOURCE}: the native twin needs a clone of the project")
-    key = hashlib.sha256(repr((command, flags, FLAGS, sys.platform)).encode())
+    if main not in files or not main.exists():
+        raise ConfigError(f"no C source in {main.parent}: it needs a clone of the project")
+    key = hashlib.sha256(repr((command, flags, sys.platform)).encode())
     for path in files:
         key.update(path.read_bytes())
-    built = cache_dir() / "native" / f"kernels-{key.hexdigest()[:16]}.so"
+    built = cache_dir() / "native" / f"{name}-{key.hexdigest()[:16]}.so"
     try:
         if not built.exists():
-            _compile([*command, *FLAGS, *flags], built)
-        return _declare(ctypes.CDLL(str(built)))
+            _compile([*command, *flags], main, built)
+        return ctypes.CDLL(str(built))
     except OSError as error:
-        raise ConfigError(f"the native kernels do not load here: {error}") from None
+        raise ConfigError(f"the native {name} do not load here: {error}") from None
 
 
 def available() -> bool:
@@ -97,19 +113,19 @@ def available() -> bool:
     return True
 
 
-def _compile(command: list[str], target: Path) -> None:
+def _compile(command: list[str], main: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{os.getpid()}.part")  # renamed, so that a half is never loaded
     try:
         done = subprocess.run(
-            [*command, "-o", str(part), str(SOURCE / "kernels.c")],
+            [*command, "-o", str(part), str(main)],
             capture_output=True,
             text=True,
             check=False,
         )
         if done.returncode:
             lines = done.stderr.strip().splitlines() or ["no message"]
-            raise ConfigError(f"{command[0]} cannot compile the native kernels: {lines[0]}")
+            raise ConfigError(f"{command[0]} cannot compile {main.name}: {lines[0]}")
         os.replace(part, target)
     finally:
         part.unlink(missing_ok=True)
@@ -138,11 +154,13 @@ def _geometry(model: Model) -> Any:
     return layers
 
 
-def _rate(threshold: int, errors: int) -> Words:
+def rate_words(threshold: int, errors: int) -> Words:
+    """An error rate as mtj_rate of mtjkit.h."""
     return np.array([threshold & 0xFFFFFFFF, threshold >> 32, errors], np.uint32)
 
 
-def _key(seed: int) -> Words:
+def key_words(seed: int) -> Words:
+    """A seed as mtj_seed takes it: low and high word."""
     return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
 
 
@@ -217,7 +235,7 @@ class NativeTwin:
         scores = np.empty((n, self.model.classes), np.int32)
         counts = np.empty((n, 3), np.uint32)
         maps = np.empty((n if trace is not None else 0, self._map_words), np.uint32)
-        key, rate = _key(seed), _rate(threshold, errors)
+        key, rate = key_words(seed), rate_words(threshold, errors)
 
         def part(at: int, end: int) -> None:
             work = np.empty(self._work_words, np.uint32)
@@ -257,7 +275,7 @@ def corrupt_weights(model: Model, seed: int, threshold: int, errors: int) -> tup
     lib = library()
     data = np.frombuffer(model.data, np.uint8).copy()
     state, counts = np.empty(32, np.uint32), np.zeros(3, np.uint32)
-    key, rate = _key(seed), _rate(threshold, errors)
+    key, rate = key_words(seed), rate_words(threshold, errors)
     written = wrong = 0
     for layer in _geometry(model):
         counts[:] = 0

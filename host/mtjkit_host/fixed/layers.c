@@ -1,0 +1,289 @@
+/* Fixed-point networks on the host: exact sums, batch norm, pooling, rounding; and the writes of
+ * their maps, which are the memory of firmware/native with one long run of bits for each map.
+ *
+ * Codes are products of int16 pieces. Inputs up to 16 bits are one piece each; of 32 bits two,
+ * x = 2^16 high + (low + 2^15). Weights are pieces of 8 bits, w = sum of 2^(8 d) piece[d], each
+ * in [-128, 128]. A product of two pieces is at most 2^22, so an int32 holds `chunk` pairs of
+ * them; chunks are added up in int64, where every sum is exact.
+ *
+ * Called through ctypes by native.py, which lays out inputs and weights. Multiplications and
+ * additions of batch norm are never next to each other, so fusing them cannot change a code.
+ */
+#include <math.h>
+#include <string.h>
+
+#include "mtjkit.h"
+
+#if defined(__x86_64__) && defined(__GNUC__)
+#include <immintrin.h>
+#define X86 1
+#endif
+
+#define INLINE static inline __attribute__((always_inline))
+#define UNROLL _Pragma("GCC unroll 8")
+
+enum { LANES = 32 }; /* int32 sums of one panel: LANES / digits outputs x digits weight pieces */
+
+typedef struct {
+    int32_t rows, cols;         /* of outputs, before pooling */
+    int32_t row_step, col_step; /* int16s from one output's window to the next one's */
+    int32_t image_step;         /* int16s from one image to the next */
+    int32_t piece_step;         /* int16s from the inputs' high pieces to their low ones; or 0 */
+    int32_t taps, pairs;        /* rows of a window, pairs of products in one */
+    int32_t chunk;              /* pairs that an int32 holds */
+    int32_t out, panels;        /* outputs, panels of weights */
+    int32_t digits;             /* pieces of a weight: 1, 2 or 4 */
+    int32_t pool, bits;         /* of the outputs */
+} fx_layer;
+
+/* sums[pixel][LANES] = products of the windows at x, x + col_step, ... with one panel. */
+typedef void tile_function(int32_t *sums, const int16_t *x, ptrdiff_t row_step, ptrdiff_t col_step,
+                           const int16_t *w, int taps, int pairs);
+
+#define TILE(NAME, TARGET, VECTOR, COUNT, PIXELS, ZERO, LOAD, PAIR, MADD)                         \
+    TARGET static void NAME(int32_t *sums, const int16_t *x, ptrdiff_t row_step,                  \
+                            ptrdiff_t col_step, const int16_t *w, int taps, int pairs) {          \
+        VECTOR total[PIXELS][COUNT];                                                              \
+        UNROLL for (int p = 0; p < PIXELS; p++) {                                                 \
+            UNROLL for (int v = 0; v < COUNT; v++) {                                              \
+                total[p][v] = ZERO();                                                             \
+            }                                                                                     \
+        }                                                                                         \
+        for (int tap = 0; tap < taps; tap++, x += row_step) {                                     \
+            for (int k = 0; k < pairs; k++, w += 2 * LANES) {                                     \
+                VECTOR weights[COUNT];                                                            \
+                UNROLL for (int v = 0; v < COUNT; v++) {                                          \
+                    weights[v] = LOAD(w + v * 2 * LANES / COUNT);                                 \
+                }                                                                                 \
+                UNROLL for (int p = 0; p < PIXELS; p++) {                                         \
+                    int32_t two;                                                                  \
+                    memcpy(&two, x + p * col_step + 2 * k, sizeof two);                           \
+                    VECTOR pair = PAIR(two);                                                      \
+                    UNROLL for (int v = 0; v < COUNT; v++) {                                      \
+                        total[p][v] = MADD(total[p][v], pair, weights[v]);                        \
+                    }                                                                             \
+                }                                                                                 \
+            }                                                                                     \
+        }                                                                                         \
+        memcpy(sums, total, sizeof total);                                                        \
+    }
+
+#ifdef X86
+#define VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
+#define AVX2 __attribute__((target("avx2")))
+#define LOAD16(w) _mm512_loadu_si512(w)
+#define LOAD8(w) _mm256_loadu_si256((const __m256i *)(w))
+#define MADD8(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
+TILE(tile8_vnni, VNNI, __m512i, 2, 8, _mm512_setzero_si512, LOAD16,
+     _mm512_set1_epi32, _mm512_dpwssd_epi32)
+TILE(tile1_vnni, VNNI, __m512i, 2, 1, _mm512_setzero_si512, LOAD16,
+     _mm512_set1_epi32, _mm512_dpwssd_epi32)
+TILE(tile2_avx2, AVX2, __m256i, 4, 2, _mm256_setzero_si256, LOAD8, _mm256_set1_epi32, MADD8)
+TILE(tile1_avx2, AVX2, __m256i, 4, 1, _mm256_setzero_si256, LOAD8, _mm256_set1_epi32, MADD8)
+#endif
+
+static void tile1_plain(int32_t *sums, const int16_t *x, ptrdiff_t row_step, ptrdiff_t col_step,
+                        const int16_t *w, int taps, int pairs) {
+    (void)col_step;
+    memset(sums, 0, LANES * sizeof *sums);
+    for (int tap = 0; tap < taps; tap++, x += row_step) {
+        for (int k = 0; k < pairs; k++, w += 2 * LANES) {
+            for (int j = 0; j < LANES; j++) {
+                sums[j] += x[2 * k] * w[2 * j] + x[2 * k + 1] * w[2 * j + 1];
+            }
+        }
+    }
+}
+
+/* Add the pieces of a tile's sums, 2^(8 d) apart, to the outputs' sums. */
+INLINE void gather(int64_t *to, const int32_t *sums, int digits) {
+    for (int j = 0; j < LANES / digits; j++) {
+        int64_t sum = sums[j];
+        for (int d = 1; d < digits; d++) {
+            sum += (int64_t)sums[d * (LANES / digits) + j] * (1 << 8 * d);
+        }
+        to[j] += sum;
+    }
+}
+
+/* Sums of one row of outputs, [col][outputs of all panels], with one piece of the inputs. */
+INLINE void row_sums(const fx_layer *g, const int16_t *x, const int16_t *w, int64_t *sums,
+                     tile_function *wide, int width, tile_function *single) {
+    int per_panel = LANES / g->digits, stride = g->panels * per_panel;
+    int taps = g->pairs < g->chunk ? g->chunk / g->pairs : 1;
+    int pairs = g->pairs < g->chunk ? g->pairs : g->chunk;
+    memset(sums, 0, sizeof *sums * g->cols * stride);
+    for (int panel = 0; panel < g->panels; panel++) {
+        for (int tap = 0; tap < g->taps; tap += taps) {
+            int some = g->taps - tap < taps ? g->taps - tap : taps;
+            for (int k = 0; k < g->pairs; k += pairs) {
+                int count = g->pairs - k < pairs ? g->pairs - k : pairs;
+                const int16_t *from = x + (ptrdiff_t)tap * g->row_step + 2 * k;
+                const int16_t *weights =
+                    w + (((ptrdiff_t)panel * g->taps + tap) * g->pairs + k) * 2 * LANES;
+                for (int col = 0, done; col < g->cols; col += done) {
+                    int32_t tile[8 * LANES];
+                    done = g->cols - col < width ? 1 : width;
+                    (done == 1 ? single : wide)(tile, from + (ptrdiff_t)col * g->col_step,
+                                                g->row_step, g->col_step, weights, some, count);
+                    for (int p = 0; p < done; p++) {
+                        int64_t *to = sums + (ptrdiff_t)(col + p) * stride + panel * per_panel;
+                        if (g->digits == 1) {
+                            gather(to, tile + p * LANES, 1);
+                        } else if (g->digits == 2) {
+                            gather(to, tile + p * LANES, 2);
+                        } else {
+                            gather(to, tile + p * LANES, 4);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/* The sums of one row in doubles: 2^16 high + low + fixed, rounded once. */
+INLINE void row_totals(const fx_layer *g, const int64_t *high, const int64_t *low,
+                       const int64_t *fixed, double *totals) {
+    int stride = g->panels * (LANES / g->digits);
+    for (int col = 0; col < g->cols; col++) {
+        for (int o = 0; o < stride; o++) {
+            int at = col * stride + o;
+            if (g->piece_step) { /* = a 2^32 + b with 0 <= b < 2^32, both exact in a double */
+                int64_t rest = (high[at] & 0xFFFF) * 65536 + low[at] + fixed[o];
+                int64_t a = (high[at] >> 16) + (rest >> 32);
+                totals[at] = (double)a * 4294967296.0 + (double)(rest & 0xFFFFFFFF);
+            } else {
+                totals[at] = (double)high[at]; /* below 2^53: exact */
+            }
+        }
+    }
+}
+
+/* norm: [5][out]: sign of gamma, mean, gamma, std, beta. The pool takes the largest y of four,
+ * which is that of the largest sum, or of the smallest where gamma is negative: every operation
+ * of y is monotone, rounding included. */
+INLINE void row_codes(const fx_layer *g, const double *totals, const double *norm, double scale,
+                      double *y, char *codes) {
+    int stride = g->panels * (LANES / g->digits), out = g->out;
+    const double *sign = norm, *mean = norm + out, *gamma = mean + out, *std = gamma + out;
+    const double *beta = std + out, one = (double)(1ULL << (g->bits - 1));
+    for (int col = 0; col < g->cols / g->pool; col++) {
+        const double *a = totals + (ptrdiff_t)col * g->pool * stride;
+        const double *b = a + (ptrdiff_t)g->cols * stride;
+        for (int o = 0; o < out; o++) {
+            double sum = a[o];
+            if (g->pool == 2) {
+                double s = sign[o], one_row = s * a[o], other = s * b[o];
+                one_row = one_row > s * a[stride + o] ? one_row : s * a[stride + o];
+                other = other > s * b[stride + o] ? other : s * b[stride + o];
+                sum = s * (one_row > other ? one_row : other);
+            }
+            double code = rint(((sum * scale - mean[o]) * gamma[o] / std[o] + beta[o]) * one);
+            code = code < -one ? -one : code;
+            y[o] = code > one - 1 ? one - 1 : code;
+        }
+        if (g->bits == 8) {
+            for (int o = 0; o < out; o++) {
+                ((int8_t *)codes)[o] = (int8_t)y[o];
+            }
+        } else if (g->bits == 16) {
+            for (int o = 0; o < out; o++) {
+                ((int16_t *)codes)[o] = (int16_t)y[o];
+            }
+        } else {
+            for (int o = 0; o < out; o++) {
+                ((int32_t *)codes)[o] = (int32_t)y[o];
+            }
+        }
+        codes += out * (g->bits / 8);
+    }
+}
+
+/* Codes (images, rows, cols, out) after pooling; or without `norm` sums in values, doubles. */
+INLINE void layer(const fx_layer *g, int images, const int16_t *x, const int16_t *w,
+                  const int64_t *fixed, const double *norm, double scale, char *to, int64_t *work,
+                  tile_function *wide, int width, tile_function *single) {
+    int stride = g->panels * (LANES / g->digits);
+    ptrdiff_t row = (ptrdiff_t)g->cols * stride;
+    int64_t *high = work, *low = high + row;
+    double *totals = (double *)(low + row), *y = totals + 2 * row;
+    for (int image = 0; image < images; image++, x += g->image_step) {
+        for (int at = 0; at + g->pool <= g->rows; at += g->pool) {
+            for (int r = 0; r < g->pool; r++) {
+                const int16_t *from = x + (ptrdiff_t)(at + r) * g->row_step;
+                row_sums(g, from, w, high, wide, width, single);
+                if (g->piece_step) {
+                    row_sums(g, from + g->piece_step, w, low, wide, width, single);
+                }
+                row_totals(g, high, low, fixed, totals + r * row);
+            }
+            if (norm) {
+                row_codes(g, totals, norm, scale, y, to);
+                to += (ptrdiff_t)(g->cols / g->pool) * g->out * (g->bits / 8);
+                continue;
+            }
+            for (int col = 0; col < g->cols; col++) {
+                for (int o = 0; o < g->out; o++, to += sizeof(double)) {
+                    *(double *)to = totals[(ptrdiff_t)col * stride + o] * scale;
+                }
+            }
+        }
+    }
+}
+
+#define ARGUMENTS g, images, x, w, fixed, norm, scale, to, work
+#define PARAMETERS                                                                                \
+    const fx_layer *g, int images, const int16_t *x, const int16_t *w, const int64_t *fixed,      \
+        const double *norm, double scale, char *to, int64_t *work
+
+#ifdef X86
+VNNI static void layer_vnni(PARAMETERS) { layer(ARGUMENTS, tile8_vnni, 8, tile1_vnni); }
+AVX2 static void layer_avx2(PARAMETERS) { layer(ARGUMENTS, tile2_avx2, 2, tile1_avx2); }
+#endif
+
+/* work: 4 * cols * stride + out int64s. level: 2 AVX-512 with VNNI, 1 AVX2, 0 plain C. */
+void fx_run(PARAMETERS, int level) {
+#ifdef X86
+    if (level == 2) {
+        layer_vnni(ARGUMENTS);
+        return;
+    }
+    if (level == 1) {
+        layer_avx2(ARGUMENTS);
+        return;
+    }
+#endif
+    (void)level;
+    layer(ARGUMENTS, tile1_plain, 1, tile1_plain);
+}
+
+/* The highest level of `fx_run` that this processor has. */
+int fx_level(void) {
+#ifdef X86
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+        return 2;
+    }
+    return __builtin_cpu_supports("avx2") ? 1 : 0;
+#else
+    return 0;
+#endif
+}
+
+/* Write n rows of `bits` bits, the first of which belongs to image `first`, into rows of cells
+ * that lie `step` words apart. key, place, rate, counts: see mtjkit.h. */
+void fx_write(int n, int bits, uint32_t *cells, int step, const uint32_t *intended, uint32_t first,
+              const uint32_t key[2], uint32_t place, const mtj_rate *rate, int64_t counts[3]) {
+    int words = (bits + 31) / 32;
+    mtj_layer run = {.map_words = words, .out_words = words, .out_channels = bits};
+    for (int row = 0; row < n; row++, cells += step, intended += words) {
+        uint32_t state[32], found[3] = {0};
+        mtj_seed(state, key, first + row, place);
+        mtj_write(&run, cells, intended, state, rate, found);
+        for (int k = 0; k < 3; k++) {
+            counts[k] += found[k];
+        }
+    }
+}
