@@ -6,7 +6,8 @@ import gc
 gc.threshold(8192)
 
 from mtjkit_device.board import Line  # noqa: E402
-from mtjkit_device.server import Server  # noqa: E402
 
-with Line() as line:
+with Line() as line:  # first of all: a host that did not notice a reset still sends
+    from mtjkit_device.server import Server
+
     Server(line).serve()

@@ -23,6 +23,9 @@ _READ_S = 0.2  # how long the reader waits before it looks whether the link was 
 _WRITE_S = 600.0  # a device that computes takes nothing
 _ASK_S = 1.0
 _PROBE_BYTES = 80  # of a device's credit, kept free for a question
+_BEGIN = bytes(2)  # of whatever is sent: a device that heard nothing for a while insists on it
+_CTRL_C = 3
+_TO_SERVER = b"\r\x03\x02\x04"  # interrupt, leave the raw prompt, start anew
 
 
 class Frame(NamedTuple):
@@ -92,7 +95,7 @@ class Link:
         if self.credit:
             return [self._send_on_credit(kind, body) for body in bodies]
         frames_out = [self._frame(kind, body) for body in bodies]
-        self._write(b"".join(data for _, data in frames_out))
+        self._write(_BEGIN + b"".join(data for _, data in frames_out))
         return [seq for seq, _ in frames_out]
 
     def sent(self, first: int, count: int) -> list[tuple[int, bytes]]:
@@ -102,6 +105,13 @@ class Link:
     def flush(self) -> None:
         """Send zeros, which end whatever frame the device believes to be receiving."""
         self._write(bytes(64 if self.credit else MAX_FRAME))
+
+    def wake(self) -> None:
+        """Have a board that shows MicroPython's prompt start its main.py: the server.
+
+        To a server this is a damaged frame.
+        """
+        self._write(_BEGIN + _TO_SERVER)
 
     def receive(self, timeout_s: float) -> Frame | None:
         """The next frame, or None if none comes in time.
@@ -152,13 +162,18 @@ class Link:
     def _frame(self, kind: int, body: bytes) -> tuple[int, bytes]:
         """Number a message; returns that number and the frame."""
         seq = self._seq
+        data = pack(kind, seq, body)
+        if kind == m.HELLO.kind:  # it sets the numbers, so it may skip some
+            while _CTRL_C in data:  # which would stop a board that is just starting
+                seq = (seq + 1) & 255
+                data = pack(kind, seq, body)
         self._seq = (seq + 1) & 255
         self._sent[seq] = (kind, body)
-        return seq, pack(kind, seq, body)
+        return seq, data
 
     def _send_on_credit(self, kind: int, body: bytes) -> int:
         """Wait until the device has room for a frame, then send it."""
-        size = len(body) + OVERHEAD + _PROBE_BYTES
+        size = len(_BEGIN) + len(body) + OVERHEAD + _PROBE_BYTES
         self._count_acks()
         asked = time.monotonic()
         while self._unread and sum(n for _, n in self._unread) + size > self.credit:
@@ -174,8 +189,8 @@ class Link:
                 asked = time.monotonic()
             self._count_acks()
         seq, data = self._frame(kind, body)
-        self._unread.append((seq, len(data)))
-        self._write(data)
+        self._unread.append((seq, len(_BEGIN) + len(data)))
+        self._write(_BEGIN + data)
         return seq
 
     def _count_acks(self) -> None:

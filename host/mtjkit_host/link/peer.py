@@ -14,6 +14,7 @@ from mtjkit_host.link.link import Frame, Link
 
 FIRST_PROBE_S = 0.25
 LONGEST_PROBE_S = 4.0
+_WAKE_S = 1.0  # without an answer to the first HELLO
 _BATCH = 16  # chunks of a model sent between two looks at what came back
 
 
@@ -107,7 +108,7 @@ class Peer:
         self.timeout_s = timeout_s
 
     def hello(self, timeout_s: float) -> Info:
-        """Greet the device, which also sets its sequence numbers.
+        """Greet the device, which also sets its sequence numbers; one at its prompt is woken.
 
         Raises:
             LinkError: nothing answers.
@@ -117,8 +118,13 @@ class Peer:
         self.link.flush()
         body = m.HELLO.pack(m.MAGIC, m.VERSION)
         try:
-            info = Info.from_body(self.request(m.HELLO, body, m.INFO, timeout_s=timeout_s).body)
-        except TimeoutError:
+            try:
+                answer = self.request(m.HELLO, body, m.INFO, timeout_s=min(timeout_s, _WAKE_S))
+            except SilenceError:
+                self.link.wake()
+                answer = self.request(m.HELLO, body, m.INFO, timeout_s=timeout_s)
+            info = Info.from_body(answer.body)
+        except SilenceError:
             raise LinkError(
                 f"{self.link.name}: no mtjkit answers there; is its firmware on the board and "
                 "running?"

@@ -61,6 +61,15 @@ def test_what_was_sent_can_be_looked_up(line):
         assert link.sent(42, 2) == [(m.QUERY.kind, b"\x2a"), (m.QUERY.kind, b"\x2b")]
 
 
+def test_a_greeting_holds_no_ctrl_c(line):
+    """A board that is just starting would be stopped by it."""
+    with Link.open(line[1]) as link:
+        for _ in range(300):
+            [seq] = link.send(m.HELLO.kind, m.HELLO.pack(m.MAGIC, m.VERSION))
+            kind, body = link.sent(seq, 1)[0]
+            assert 3 not in pack(kind, seq, body)
+
+
 def test_nothing_comes(line):
     with Link.open(line[1]) as link:
         assert link.receive(0.01) is None
@@ -99,7 +108,7 @@ def test_a_socket():
         peer, _ = server.accept()
         with link, peer:
             link.send(m.PING.kind, b"")
-            assert peer.recv(100) == pack(m.PING.kind, 0)
+            assert peer.recv(100) == b"\0\0" + pack(m.PING.kind, 0)
             peer.sendall(pack(m.DONE.kind, 0, b"\0"))
             assert link.receive(1).kind == m.DONE.kind
 

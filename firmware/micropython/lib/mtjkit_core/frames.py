@@ -98,11 +98,11 @@ class Deframer:
     def wanted(self) -> int:
         """How many bytes are sure to come up to the end of the frame: 1 .. 255.
 
-        So many COBS promises, and the shortest frame has 8. A port whose reads block until their
-        buffer is full reads just so many. If bytes were lost it waits for ones that do not come,
-        so the peer sends zeros before it tries again.
+        So many COBS promises, and the shortest frame has 8; between two frames it is 1. A port
+        whose reads block until their buffer is full reads just so many. If bytes were lost it
+        waits for ones that do not come, so the peer sends zeros before it tries again.
         """
-        if self._code_at >= MAX_FRAME:
+        if not self._size or self._code_at >= MAX_FRAME:
             return 1
         return max(self._code_at + 1, OVERHEAD) - self._size
 

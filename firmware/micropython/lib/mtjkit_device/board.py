@@ -3,8 +3,10 @@
 import gc
 import os
 import sys
+import time
 
 import micropython
+from mtjkit_core.frames import MAX_FRAME
 from mtjkit_core.messages import CHUNK
 
 try:
@@ -17,6 +19,9 @@ MAPPED_MODEL = "/rom/model.mtjb"  # a read-only file system whose files can be r
 FLOW_CONTROLLED = ("linux", "darwin", "rp2", "qemu")  # a pseudo-terminal, USB, an emulator
 UART_CREDIT = 256  # bytes: the receive buffer of MicroPython's UART ports
 SMALL_CHUNK = 128  # data bytes of a frame that leaves room in it for a question
+
+_CTRL_C = 3
+_SILENCE_MS = 1000
 
 
 def name() -> str:
@@ -38,8 +43,6 @@ def boot_number() -> int:
     """A number that is another after every start: the host sees a reset by it."""
     if hasattr(os, "urandom"):
         return int.from_bytes(os.urandom(4), "little")
-    import time
-
     return time.ticks_us()
 
 
@@ -61,22 +64,44 @@ def mapped_model():
 class Line:
     """Standard input and output as a binary line; a context, in which Ctrl-C is a byte like others.
 
+    A host begins whatever it sends with a zero. So what comes after a second of silence and does
+    not, somebody types: Ctrl-C among it ends the line, and the prompt is back. Ctrl-C that is held
+    for some seconds does so at any time.
+
     Attributes:
         credit: bytes that the port can take while nobody reads, 0 if the line has flow control.
         chunk: data bytes of a frame that this line can take.
-        readinto(buffer, size): waits for `size` bytes; 0 at the end of the line.
         write(buffer, size): sends the first `size` bytes of a buffer.
     """
 
     def __init__(self):
         self.credit = 0 if sys.platform in FLOW_CONTROLLED else UART_CREDIT
         self.chunk = SMALL_CHUNK if self.credit else CHUNK
-        self.readinto = sys.stdin.buffer.readinto
+        self._held = 0  # Ctrl-C in a row
+        self._readinto = sys.stdin.buffer.readinto
         self.write = sys.stdout.buffer.write
+
+    def readinto(self, buffer, size: int) -> int:
+        """Wait for `size` bytes, 1 between two frames; 0 at the line's end, or by Ctrl-C."""
+        start = time.ticks_ms()
+        size = self._readinto(buffer, size)
+        if time.ticks_diff(time.ticks_ms(), start) >= _SILENCE_MS:
+            while size == 1 and buffer[0]:
+                if buffer[0] == _CTRL_C:
+                    return 0
+                size = self._readinto(buffer, 1)
+        # A host that died in the middle of a frame leaves one that waits for bytes. In no frame
+        # are there so many of these as come from a key that is held.
+        for i in range(size):
+            if buffer[i] != _CTRL_C:
+                self._held = 0
+                return size
+        self._held += size
+        return size if self._held <= MAX_FRAME else 0
 
     def __enter__(self):
         micropython.kbd_intr(-1)
         return self
 
     def __exit__(self, *exception):
-        micropython.kbd_intr(3)
+        micropython.kbd_intr(_CTRL_C)
