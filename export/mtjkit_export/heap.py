@@ -57,19 +57,19 @@ DEVICES = {
     "armv7m": Device(
         "Cortex-M3, M4, M7",
         {
-            "native": Share(52_000, 250, 7_900),
-            "asm_thumb": Share(53_200, 250, 7_900),
-            "viper": Share(53_500, 250, 7_900),
-            "python": Share(43_200, 250, 7_900),
+            "native": Share(52_300, 250, 9_000),
+            "asm_thumb": Share(53_400, 250, 9_000),
+            "viper": Share(53_900, 250, 9_000),
+            "python": Share(44_000, 250, 9_000),
         },
     ),
     "armv6m": Device(
         "Cortex-M0+",
         {
-            "native": Share(54_400, 250, 7_900),
-            "asm_thumb": Share(55_500, 250, 7_900),
-            "viper": Share(55_900, 250, 7_900),
-            "python": Share(45_600, 250, 7_900),
+            "native": Share(54_700, 250, 9_000),
+            "asm_thumb": Share(56_700, 250, 9_000),
+            "viper": Share(57_000, 250, 9_000),
+            "python": Share(46_500, 250, 9_000),
         },
     ),
 }
