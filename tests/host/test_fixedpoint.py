@@ -1,5 +1,6 @@
 """Fixed point: writes and the memory's definition, sums and Python's integers, nets and torch."""
 
+import copy
 import json
 from functools import cache
 
@@ -15,6 +16,7 @@ from mtjkit_core.bits import tail_mask
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.memory import CERTAIN, FLIP, KEEP, threshold_from_rate
 from mtjkit_core.random import BUFFER, WEIGHTS, seed_streams
+from mtjkit_export.tflite_arithmetic import trace_int8
 from mtjkit_host.fixed import FixedNet, FixedTwin, memory, native
 from mtjkit_host.fixed.native import NativeLayer
 from mtjkit_host.fixed.twin import ENGINES, TorchLayer
@@ -139,6 +141,21 @@ def test_error_free_is_the_trained_net(net):
     else:  # the net's own float64 sums are rounded: a code may differ by one step of 2**-31
         assert np.abs(scores - expected).max() < 1e-7
     assert counts.tolist()[::2] == [len(IMAGES) * twin.net.map_bits, 0]
+
+
+def test_8_bits_are_the_arithmetic_of_int8_files():
+    """Factors of 24 bits, offsets in steps of the sums: what a TFLite file holds, rounded once."""
+    trained, trace = copy.deepcopy(settled_net(8)), []
+    with torch.no_grad():  # channels that are always the same code
+        trained.blocks[0].norm.weight[1] = 0
+        trained.blocks[1].norm.weight[2] = 1e-9
+    net = FixedNet.from_net(trained)
+    scores, _ = FixedTwin(net).run(IMAGES[:TOGETHER], trace=trace)
+    expected, maps = trace_int8(net, IMAGES[:TOGETHER])
+    for codes, stored in zip(maps, trace[0], strict=True):
+        assert np.array_equal(codes.reshape(stored.shape), stored)
+    assert np.array_equal(scores, expected)
+    assert np.array_equal(predict(trained, IMAGES[:TOGETHER]).numpy(), scores)
 
 
 @pytest.mark.parametrize("kind", [TorchLayer, pytest.param(NativeLayer, marks=compiled)])

@@ -65,8 +65,9 @@ class Linear(nn.Module):
 class BatchNorm(nn.Module):
     """Batch normalization over ``(N, C)`` or ``(N, C, H, W)`` (Ioffe and Szegedy 2015).
 
-    In eval mode y = gamma * (S - mean) / sqrt(var + eps) + beta in float64, as four separate
-    operations in that order: `mtjkit_host.train.lower` evaluates the same formula in numpy.
+    In eval mode y = gamma * (S - mean) / std + beta in float64, as four separate operations in
+    that order, with the numbers of `folded`: `mtjkit_host.train.lower` evaluates the same formula
+    in numpy.
     """
 
     eps = 1e-5
@@ -74,12 +75,39 @@ class BatchNorm(nn.Module):
     running_mean: Tensor
     running_var: Tensor
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, bits: int = 1) -> None:
         super().__init__()
+        self.bits = bits
         self.weight = nn.Parameter(torch.ones(channels))
         self.bias = nn.Parameter(torch.zeros(channels))
         self.register_buffer("running_mean", torch.zeros(channels))
         self.register_buffer("running_var", torch.ones(channels))
+
+    def folded(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Return gamma, beta, mean and std of eval mode, ``(C,)`` float64.
+
+        For 8 bits they are rounded to what int8 arithmetic holds, TFLite's for one (Jacob et al.
+        2018, Sect. 2.2): y = factor * (S + offset), the factor in float32, the offset in steps of
+        S, which is 2^-14. That leaves out channels without a factor, or whose offset int32 does
+        not hold: they are constant, for any S that there can be.
+        """
+        gamma, beta, mean, var = (
+            t.detach().double()
+            for t in (self.weight, self.bias, self.running_mean, self.running_var)
+        )
+        std = torch.sqrt(var + self.eps)
+        if self.bits != 8:
+            return gamma, beta, mean, std
+        step = 2.0**-14
+        factor = (gamma / std).float().double()
+        offset = torch.round((beta - gamma * mean / std) / factor / step)
+        fits = offset.abs() < 2**31
+        return (
+            torch.where(fits, factor, gamma),
+            torch.where(fits, 0.0, beta),
+            torch.where(fits, -offset * step, mean),
+            torch.where(fits, 1.0, std),
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the normalized x: its own type in training, float64 in eval mode."""
@@ -95,12 +123,9 @@ class BatchNorm(nn.Module):
                 self.eps,
             )
         shape = (1, -1) + (1,) * (x.ndim - 2)
-        gamma, beta, mean, var = (
-            t.detach().double().reshape(shape)
-            for t in (self.weight, self.bias, self.running_mean, self.running_var)
-        )
+        gamma, beta, mean, std = (t.reshape(shape) for t in self.folded())
         y = x.detach() - mean  # a new float64 tensor, whatever x is
-        return y.mul_(gamma).div_(torch.sqrt(var + self.eps)).add_(beta)
+        return y.mul_(gamma).div_(std).add_(beta)
 
 
 class Block(nn.Module):
@@ -113,7 +138,7 @@ class Block(nn.Module):
     def __init__(self, linear: Linear, pool: bool) -> None:
         super().__init__()
         self.linear = linear
-        self.norm = BatchNorm(linear.weight.shape[0])
+        self.norm = BatchNorm(linear.weight.shape[0], linear.bits)
         self.pool = pool
 
     def forward(self, x: Tensor) -> Tensor:
