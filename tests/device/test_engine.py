@@ -63,6 +63,19 @@ def test_runs_match_the_vectors():
             check_runs(kernel, record, model, images)
 
 
+def test_rows_of_every_length_match_the_vectors():
+    for record in records.load("rows"):
+        model = Model(networks.with_rows(record["words"]))
+        for kernel in kernels():
+            made = engine.Engine(model, kernel)
+            made.configure(records.SEED, 1 << 29, 0)
+            for n in range(2):
+                where = (kernel, record["words"], n)
+                assert stored_maps(made, bytes((7 + n,)), n)[1] == record["bits"][n], where
+                made.run(bytes((7 + n,)), n)
+                assert list(made.scores) == record["scores"][n], where
+
+
 def test_programmed_weights_match_the_vectors():
     for record in records.load("networks"):
         data = networks.build(record["name"])

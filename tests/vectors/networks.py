@@ -5,6 +5,7 @@ Their content comes from mtjkit_core.random; networks.json locks their checksums
 
 import binascii
 import struct
+from hashlib import sha256
 
 from mtjkit_core import model as mtjb
 from mtjkit_core.bits import tail_mask
@@ -60,10 +61,35 @@ class Words:
         return at
 
 
+class HashedWords(Words):
+    """The same from SHA-256: quick on a board too."""
+
+    def __init__(self, seed):
+        self._digest = struct.pack("<I", seed)
+        self._left = ()
+
+    def next(self):
+        if not self._left:
+            self._digest = sha256(self._digest).digest()
+            self._left = struct.unpack("<8I", self._digest)
+        word, self._left = self._left[0], self._left[1:]
+        return word
+
+
 def build(name, seed=1):
-    """The model file of a network: random weights, both polarities, and thresholds that are
-    near 0 (so that S == threshold happens) or at the ends of the range."""
-    shape, specs = NETWORKS[name]
+    """The model file of a network."""
+    return fill(name, *NETWORKS[name], Words(seed))
+
+
+def with_rows(words):
+    """The model file of a network whose hidden dense layer has rows of so many words."""
+    specs = [(CONV, 1, 0, 32 * words - 5), (DENSE, 0, 0, 9), (DENSE, 0, 0, 2)]
+    return fill("rows", (1, 1, 1), specs, HashedWords(words))
+
+
+def fill(name, shape, specs, words):
+    """A model file: random weights, both polarities, and thresholds that are near 0 (so that
+    S == threshold happens) or at the ends of the range."""
     layers = mtjb.chain(shape, specs)
     at = mtjb.HEADER_BYTES + mtjb.LAYER_BYTES * len(specs)
     size = at + sum(layer.data_bytes for layer in layers) + mtjb.CRC_BYTES
@@ -76,7 +102,6 @@ def build(name, seed=1):
     for i, (kind, padding, pool, out_channels) in enumerate(specs):
         table_at = mtjb.HEADER_BYTES + mtjb.LAYER_BYTES * i
         struct.pack_into(mtjb.LAYER, data, table_at, kind, padding, pool, 0, out_channels, 0)
-    words = Words(seed)
     for layer in layers:
         at = words.put(data, at, layer.weight_words, layer.run_words, layer.run_bits)
         if not layer.last:

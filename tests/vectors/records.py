@@ -129,6 +129,18 @@ def network_record(name):
     }
 
 
+def rows_record(words):
+    """Two images through rows of so many words: checksum of the hidden bits, and scores."""
+    model = Model(networks.with_rows(words))
+    bits, scores = [], []
+    for n in range(2):
+        maps = []
+        image = bytes((7 + n,))
+        scores.append(list(xnor.run_image(model, image, SEED, n, 1 << 29, 0, [0, 0, 0], maps)))
+        bits.append(crc(maps[1]))
+    return {"words": words, "bits": bits, "scores": scores}
+
+
 def save(name, records):
     with open(HERE + "/" + name + ".json", "w") as file:
         file.write("[\n" + ",\n".join(json.dumps(record) for record in records) + "\n]\n")
@@ -137,4 +149,5 @@ def save(name, records):
 if __name__ == "__main__":
     save("random", [random_record(place) for place in PLACES])
     save("memory", [write_record(shape, rate) for shape in SHAPES for rate in RATES])
+    save("rows", [rows_record(words) for words in range(1, 41)])
     save("networks", [network_record(name) for name in sorted(networks.NETWORKS)])
