@@ -31,6 +31,11 @@ RUN_HELP = {
     "kernel": "auto (default), python, viper, asm_thumb or native",
     "json": "write the result, unrounded, to this file",
 }
+CAMPAIGN_HELP = {
+    "models": "folder where nets are looked for; may be given several times",
+    "workers": "processes; default one for each core",
+    "limit-s": "begin no point after so many seconds; the same command goes on; default no limit",
+}
 RESUME_HELP = {"resume": "go on with the run of this file (build/runs/...), with its options"}
 
 
@@ -49,8 +54,9 @@ def command(help: dict[str, str] | None = None, **options: Any) -> Callable[...,
             except MemoryError:
                 name = body.__name__.replace("_", "-")
                 raise Exit(f"{name}: this needs more memory than there is", code=2) from None
-            except KeyboardInterrupt:
-                raise Exit(f"{body.__name__.replace('_', '-')}: interrupted", code=130) from None
+            except KeyboardInterrupt as stop:
+                said = str(stop) or "interrupted"
+                raise Exit(f"{body.__name__.replace('_', '-')}: {said}", code=130) from None
 
         return task(help=help or {}, **options)(run)
 
@@ -278,13 +284,23 @@ def firmware(
             print(line, file=sys.stderr)
 
 
+def _campaign_limits(workers: str | None, limit_s: str | None) -> dict[str, int]:
+    """How many processes and for how long: options of `campaign` and `reproduce`."""
+    from mtjkit_host.parse import whole
+
+    return {
+        "workers": 0 if workers is None else whole("--workers", workers, 1, 256),
+        "limit_s": 0 if limit_s is None else whole("--limit-s", limit_s, 1, 10**8),
+    }
+
+
 @command(
     help={
         "campaign": "TOML file, or the name of a carried one: paper, reproduce, quick",
         "data": "folder with CIFAR-10's binary files",
-        "models": "folder where nets are looked for; may be given several times",
         "output": "folder of results and report; default build/campaigns/NAME",
-        "workers": "processes; default one for each core",
+        "skip-missing": "leave out nets that are not there, and say so in the report",
+        **CAMPAIGN_HELP,
     },
     positional=["campaign"],
     iterable=["models"],
@@ -295,18 +311,16 @@ def campaign(
     data: str,
     models: list[str],
     output: str | None = None,
-    workers: str = "0",
+    workers: str | None = None,
+    limit_s: str | None = None,
+    skip_missing: bool = False,
 ) -> None:
     """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
     from mtjkit_host.campaign import print_tables, run_campaign, write_report
-    from mtjkit_host.parse import whole
 
+    limits = _campaign_limits(workers, limit_s)
     result = run_campaign(
-        campaign,
-        data=data,
-        models=models,
-        out=output,
-        workers=whole("--workers", workers, 0, 256),
+        campaign, data=data, models=models, out=output, skip_missing=skip_missing, **limits
     )
     print_tables(result)
     print(f"report: {write_report(result)}")
@@ -316,8 +330,8 @@ def campaign(
     help={
         "quick": "a look in minutes: few images, rates and repeats",
         "data": "CIFAR-10's binary files; default: the 500 carried test images",
-        "models": "folder where nets are looked for; may be given several times",
         "output": "folder of results and report; default build/reproduce",
+        **CAMPAIGN_HELP,
     },
     iterable=["models"],
 )
@@ -327,12 +341,15 @@ def reproduce(
     quick: bool = False,
     data: str | None = None,
     output: str | None = None,
+    workers: str | None = None,
+    limit_s: str | None = None,
 ) -> None:
     """Regenerate the paper's Table 1, Figs. 7-10 and Table 2 beside the paper's values."""
     from mtjkit_host.campaign import print_tables
     from mtjkit_host.campaign import reproduce as run_reproduce
 
-    done = run_reproduce(quick, data=data, models=models, out=output)
+    limits = _campaign_limits(workers, limit_s)
+    done = run_reproduce(quick, data=data, models=models, out=output, **limits)
     print_tables(done.result)
     print(f"report: {done.report}")
 
