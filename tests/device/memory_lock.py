@@ -1,21 +1,23 @@
 """Runs on MicroPython: serves images with the heap locked, so that any allocation fails.
 
-    micropython memory_lock.py NETWORK IMAGES
-
-MICROPYPATH names firmware/micropython/lib and tests/vectors.
+From the received frame to the reply, with every kernel but python that loads, at several rates of
+both kinds of errors. On the Unix port: micropython memory_lock.py; MICROPYPATH names
+firmware/micropython/lib and tests/vectors. Elsewhere they are on sys.path.
 """
 
 import hashlib
-import sys
 
 import micropython
 import networks
 from mtjkit_core import messages as m
+from mtjkit_core.errors import ConfigError
 from mtjkit_core.frames import Deframer, frames, pack
+from mtjkit_device.engine import KERNELS, load_kernel
 from mtjkit_device.fast import copy
 from mtjkit_device.server import Server
 
-KERNEL = m.KERNELS.index("viper")
+RATES = (0, 43, 103079215, 1 << 31, 1 << 32)  # 0, 1e-8, 2.4 %, a half, all
+IMAGES = 3
 
 
 class Tape:
@@ -28,7 +30,7 @@ class Tape:
         self.data = data
         self.at = 0
         self.lock_at = lock_at
-        self.out = bytearray(100_000)
+        self.out = bytearray(4000)
         self.written = 0
 
     def readinto(self, buffer, size):
@@ -48,7 +50,8 @@ class Tape:
         self.written += size
 
 
-def main(name, count):
+def served(name, kernel, threshold, errors):
+    """Results that a server gives, once it is configured, with the heap locked."""
     model = networks.build(name)
     image = networks.image(name, 1)
     seq = [0]
@@ -66,21 +69,30 @@ def main(name, count):
         frame(m.MODEL_BEGIN, len(model), 0, hashlib.sha256(model).digest()),
     ]
     setup += list(chunks(m.MODEL_DATA, bytes(model)))
-    setup += [frame(m.MODEL_END), frame(m.CONFIGURE, 1, 2, 1 << 27, 0, 0, KERNEL)]
+    number = m.KERNELS.index(kernel)
+    setup += [frame(m.MODEL_END), frame(m.CONFIGURE, 1, 2, threshold, 0, errors, number)]
     stream = []
-    for i in range(count):
-        stream += list(chunks(m.IMAGE_DATA, image, i, i & 1))
-        stream.append(frame(m.QUERY, i, i & 1))  # the result once more
-        stream.append(frame(m.QUERY, i + 5, i & 1))  # MISSING
+    for index in range(m.MAX_INDEX - 5 - IMAGES, m.MAX_INDEX - 5):
+        stream += list(chunks(m.IMAGE_DATA, image, index, index & 1))
+        stream.append(frame(m.QUERY, index, index & 1))  # the result once more
+        stream.append(frame(m.QUERY, index + 5, index & 1))  # MISSING
         stream.append(frame(m.PING))
         frame(m.PING)  # a number is missing: LOST
     setup = b"".join(setup)
     tape = Tape(setup + b"".join(stream), len(setup))
     Server(tape).serve()
+    found = frames(Deframer(), bytes(tape.out[: tape.written]))
+    return sum(kind == m.RESULT.kind for kind, _, _ in found)
+
+
+for kernel in KERNELS[:-1]:
+    try:
+        load_kernel(kernel)
+    except ConfigError:
+        continue
     results = 0
-    for kind, _, _ in frames(Deframer(), bytes(tape.out[: tape.written])):
-        results += kind == m.RESULT.kind
-    print(results, "results")
-
-
-main(sys.argv[1], int(sys.argv[2]))
+    for name in ("pooled", "to one"):
+        for threshold in RATES:
+            for errors in (0, 1):
+                results += served(name, kernel, threshold, errors)
+    print(kernel, results, "results")

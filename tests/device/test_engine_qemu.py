@@ -1,6 +1,7 @@
-"""The engine's tests on an emulated Cortex-M3 and M7: viper on 32 bits, Thumb assembler.
+"""The engine's tests on an emulated Cortex-M3 and M7: viper on 32 bits, Thumb assembler, C.
 
-They need QEMU and the firmware that `invoke firmware --board mps2-an385` builds.
+They need QEMU and the firmware that `invoke firmware --board mps2-an385` builds; the kernel
+native is among them if `invoke firmware` has built it.
 """
 
 import shutil
@@ -10,9 +11,11 @@ from pathlib import Path
 
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_host.boards.emulators import MACHINES, qemu
+from mtjkit_host.boards.emulators import qemu
 from mtjkit_host.boards.firmware import find_firmware
+from mtjkit_host.boards.native_module import find_native
 
+MACHINES = {"mps2-an385": "armv7m", "mps2-an500": "armv7emsp"}  # and its native module
 ROOT = Path(__file__).parents[2]
 LIB = ROOT / "firmware/micropython/lib"
 SCRIPT = """\
@@ -22,17 +25,20 @@ gc.threshold(50000)
 import test_engine
 print(test_engine.kernels())
 test_engine.test_runs_match_the_vectors()
+test_engine.test_rows_of_every_length_match_the_vectors()
 test_engine.test_programmed_weights_match_the_vectors()
 test_engine.test_writes_leave_the_cells_behind_the_map_alone()
 test_engine.test_a_misaligned_model_is_refused()
+test_engine.test_the_memory_of_the_kernels_in_c_is_known_beforehand()
 import no_allocation
+import memory_lock
 print("done")
 """
 
 
 def mpremote(*arguments):
     command = [sys.executable, "-m", "mpremote", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
@@ -51,13 +57,20 @@ def test_kernels_match_the_vectors(machine, tmp_path):
     for path in (ROOT / "tests/vectors").glob("*"):
         if path.suffix in (".py", ".json"):
             shutil.copy(path, lib)
-    for name in ("test_engine.py", "no_allocation.py"):
+    for name in ("test_engine.py", "no_allocation.py", "memory_lock.py"):
         shutil.copy(ROOT / "tests/device" / name, lib)
+    native = find_native(MACHINES[machine])
+    if native:
+        shutil.copy(native, lib)
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     rom = ["--no-mpy", "-o", str(tmp_path / "rom.img"), "build", str(lib.parent)]
     mpremote("romfs", *rom)
     with emulator as port:
         out = mpremote("connect", port, "run", str(script))
-    assert "'asm_thumb', 'viper'" in out
-    assert out.split()[-1] == "done"
+    kernels = ["native", "asm_thumb", "viper"] if native else ["asm_thumb", "viper"]
+    lines = out.splitlines()
+    # Of all kernels the bits are right, an image takes no memory, nor does a message.
+    assert lines[0] == str(kernels)
+    assert lines[1:-1] == kernels + [f"{name} 120 results" for name in kernels]
+    assert lines[-1] == "done"
