@@ -20,7 +20,8 @@ from mtjkit_core.frames import MAX_FRAME, OVERHEAD, Deframer, frames, pack
 
 BAUD = 115200
 _READ_S = 0.2  # how long the reader waits before it looks whether the link was closed
-_WRITE_S = 600.0  # a device that computes takes nothing
+_WRITE_S = 5.0  # how long a write waits before it looks whether the device still lives
+_MOST_FRAMES = 1 << 16  # that come unasked, before a device counts as mad
 _ASK_S = 1.0
 _PROBE_BYTES = 80  # of a device's credit, kept free for a question
 _BEGIN = bytes(2)  # of whatever is sent: a device that heard nothing for a while insists on it
@@ -55,6 +56,8 @@ class Link:
         """Frames that came in damaged."""
         self.heard_at = time.monotonic()
         """When the last good frame came, a heartbeat or another."""
+        self.patience_s = 120.0
+        """How long a device may take no bytes and say nothing: one that computes takes none."""
         self._port = port
         self._seq = 0
         self._sent: list[tuple[int, bytes]] = [(0, b"")] * 256
@@ -154,10 +157,18 @@ class Link:
         self.close()
 
     def _write(self, data: bytes) -> None:
-        try:
-            self._port.write(data)
-        except (OSError, TypeError, ValueError) as error:  # pyserial, of a closed port
-            raise LinkError(f"{self.name}: {_reason(error)}") from error
+        began = time.monotonic()
+        while True:
+            try:
+                self._port.write(data)
+                return
+            except serial.SerialTimeoutException as error:
+                if time.monotonic() - max(began, self.heard_at) > self.patience_s:
+                    raise LinkError(f"{self.name}: it takes no bytes") from error
+                # A part has gone, who knows how much. It ends here, and all is said again.
+                data = bytes(MAX_FRAME) + data.lstrip(b"\0")
+            except (OSError, TypeError, ValueError) as error:  # pyserial, of a closed port
+                raise LinkError(f"{self.name}: {_reason(error)}") from error
 
     def _frame(self, kind: int, body: bytes) -> tuple[int, bytes]:
         """Number a message; returns that number and the frame."""
@@ -216,6 +227,8 @@ class Link:
                         self._acked.set()
                     else:
                         self._frames.put(Frame(kind, body, gap))
+                if self._frames.qsize() > _MOST_FRAMES:
+                    raise OSError("it says far more than it is asked")
                 self.frames_bad = deframer.bad
         except (OSError, TypeError, ValueError) as error:
             if not self._closing:

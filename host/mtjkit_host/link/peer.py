@@ -115,6 +115,7 @@ class Peer:
             ProtocolError: the firmware speaks another protocol version.
         """
         self.link.credit = 0
+        self.link.patience_s = timeout_s
         self.link.flush()
         body = m.HELLO.pack(m.MAGIC, m.VERSION)
         try:
@@ -130,6 +131,7 @@ class Peer:
                 "running?"
             ) from None
         self.link.credit = info.credit
+        self.link.patience_s = self.timeout_s
         return info
 
     def request(

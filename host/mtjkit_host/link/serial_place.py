@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 
 from mtjkit_core.errors import LinkError
@@ -13,6 +14,9 @@ from mtjkit_host.link.link import Link
 class SerialPlace:
     """Where a board is reached: a Place of a Fleet.
 
+    USB devices are known by their serial number, wherever they are plugged in. One device may have
+    several ports, and cheap adapters share a number: of those it is the first, second, ...
+
     Args:
         port: /dev/ttyACM0, COM3, a pseudo-terminal's path, socket://host:port.
         backend: name of the kind of device, for results.
@@ -20,9 +24,11 @@ class SerialPlace:
 
     def __init__(self, port: str, backend: str = "serial") -> None:
         self.name = port
-        self._port = port
         self.backend = backend
-        self._serial_number = self._find_serial_number()
+        self._port = port
+        self._serial_number = self._number()
+        ports = _ports(self._serial_number)
+        self._rank = ports.index(self._device()) if self._serial_number else 0
 
     def connect(self) -> AbstractContextManager[Link]:
         """A link to the board, wherever it is plugged in now.
@@ -30,19 +36,30 @@ class SerialPlace:
         Raises:
             LinkError: it is not there, or busy.
         """
-        if self._serial_number and self._find_serial_number() != self._serial_number:
-            self._port = self._find_port()
+        if self._serial_number:
+            found = _ports(self._serial_number)
+            if self._device() not in found:
+                if self._rank >= len(found):
+                    raise LinkError(
+                        f"{self.name}: the board {self._serial_number} is not plugged in"
+                    )
+                self._port = found[self._rank]
         return Link.open(self._port, self.backend, self.name)
 
-    def _find_serial_number(self) -> str | None:
+    def _device(self) -> str:
+        """Our port, without links such as /dev/serial/by-id/..."""
+        return os.path.realpath(self._port) if os.path.exists(self._port) else self._port
+
+    def _number(self) -> str | None:
         """The USB serial number of what is plugged in at our port."""
         for port in list_ports.comports():
-            if port.device == self._port:
+            if port.device == self._device():
                 return str(port.serial_number) if port.serial_number else None
         return None
 
-    def _find_port(self) -> str:
-        for port in list_ports.comports():
-            if port.serial_number == self._serial_number:
-                return str(port.device)
-        raise LinkError(f"{self.name}: the board {self._serial_number} is not plugged in")
+
+def _ports(serial_number: str | None) -> list[str]:
+    """Where devices of a serial number are plugged in."""
+    return sorted(
+        str(port.device) for port in list_ports.comports() if port.serial_number == serial_number
+    )

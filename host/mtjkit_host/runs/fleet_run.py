@@ -5,12 +5,13 @@ Every result goes to a run file as it arrives; the same run on that file goes on
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
 
 from mtjkit_host.boards.board import resolve_port
 from mtjkit_host.cell import Cell
@@ -48,8 +49,9 @@ class FleetBackend:
         head = identity(model, job.inputs, len(job.inputs), how)
         run = RunFile(self._path, {**head, "options": options_to_json(o)})
         self._results = self._compute(run, Fleet(self._places, model, how, progress=progress), job)
+        resumed = len(run.results)
         self._first = [next(self._results)]
-        return Programmed(run.kernel, run.weight_bits)
+        return Programmed(run.kernel, run.weight_bits, resumed)
 
     def outcomes(self, job: Job) -> Iterator[Outcome]:
         """All results, those of the run file first."""
@@ -63,9 +65,18 @@ class FleetBackend:
             self._results.close()
 
     def _compute(self, run: RunFile, fleet: Fleet, job: Job) -> Generator[Outcome]:
-        with run:
-            for r in run.complete(fleet, job.inputs, len(job.inputs)):
-                yield Outcome(r.index, r.scores, r.counts, r.device_us)
+        try:
+            with run:
+                for r in run.complete(fleet, job.inputs, len(job.inputs)):
+                    yield Outcome(r.index, r.scores, r.counts, r.device_us)
+        except MtjkitError as error:
+            if run.results:
+                raise type(error)(f"{error}; {self.hint()}") from error
+            raise
+
+    def hint(self) -> str:
+        """How to go on with a run that broke off."""
+        return f"go on with --resume {self._path}"
 
 
 def run_fleet(options: RunOptions, places: Sequence[Place], path: Path | None = None) -> Result:
@@ -85,6 +96,8 @@ def run_fleet(options: RunOptions, places: Sequence[Place], path: Path | None = 
     backend = FleetBackend(places, _new_path(options) if path is None else path)
     try:
         return collect(job, backend)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"interrupted; {backend.hint()}") from None
     finally:
         backend.close()
 
@@ -117,7 +130,10 @@ def run_ports(options: RunOptions, ports: Sequence[str], path: Path | None = Non
     """
     if not ports:
         raise ConfigError("--port names the board's serial port, or auto")
-    return run_fleet(options, [SerialPlace(resolve_port(port)) for port in ports], path)
+    found = [resolve_port(port) for port in ports]
+    if len({os.path.realpath(port) for port in found}) < len(found):
+        raise ConfigError(f"a board cannot share with itself: {', '.join(found)}")
+    return run_fleet(options, [SerialPlace(port) for port in found], path)
 
 
 def parse_run(resume: str | None = None, **texts: str | None) -> tuple[RunOptions, Path | None]:

@@ -48,6 +48,8 @@ class Result:
     """Wall time of the images."""
     device_us_per_image: float
     """Mean time in the engine that ran, microseconds an image."""
+    resumed: int = 0
+    """Images whose results an earlier part of the run has left; `seconds` is without them."""
 
     @cached_property
     def predictions(self) -> NDArray[np.intp]:
@@ -168,7 +170,10 @@ def _summary(result: Result) -> Table:
     table = Table(show_header=False, title=_plain(f"{result.model.name} on {result.backend}"))
     table.add_column(style="bold")
     table.add_column()
-    table.add_row("images", f"{n}, {n / result.seconds:.1f} images/s, kernel {result.kernel}")
+    computed = n - result.resumed
+    speed = f"{computed / result.seconds:.1f} images/s" if computed else "all there already"
+    there = f" ({result.resumed} were there)" if 0 < result.resumed < n else ""
+    table.add_row("images", f"{n}{there}, {speed}, kernel {result.kernel}")
     if result.correct is not None and result.error_free_correct is not None:
         table.add_row("accuracy", _accuracy(result.correct, n))
         table.add_row("error-free accuracy (twin)", _accuracy(result.error_free_correct, n))

@@ -57,6 +57,8 @@ class Programmed:
     """The kernel that it runs."""
     weight_bits: tuple[int, int]
     """Weight bits written and wrong."""
+    resumed: int = 0
+    """Images whose results an earlier part of the run has left."""
 
 
 class Backend(Protocol):
@@ -151,6 +153,7 @@ def collect(job: Job, backend: Backend) -> Result:
         bits=(written, toggled, wrong),
         weight_bits=programmed.weight_bits,
         seconds=seconds,
+        resumed=programmed.resumed,
         device_us_per_image=float(us.mean()),
     )
 

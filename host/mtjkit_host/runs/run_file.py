@@ -12,6 +12,7 @@ A line that a dying process left unfinished is cut off when the run goes on.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,7 +23,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
 from mtjkit_core.messages import KERNELS
 from mtjkit_core.model import Model
 from numpy.typing import NDArray
@@ -30,6 +31,11 @@ from numpy.typing import NDArray
 from mtjkit_host.link.fleet import Fleet
 from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.link.stream import ImageResult
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
 
 VERSION = 1
 _LONGEST_LINE = 1 << 20  # bytes; 1024 scores take far less
@@ -52,7 +58,10 @@ def identity(
 
 
 class RunFile:
-    """The results of one run; a context. Results are on disk when `append` returns.
+    """The results of one run; a context. Results are in the file when `append` returns.
+
+    Only one process at a time has a run file open (on Windows nothing sees to that). One that ends
+    in an error before it has any result leaves no file.
 
     Args:
         path: the file. It is made if it is not there.
@@ -63,7 +72,8 @@ class RunFile:
         kernel, weight_bits: the kernel that began the run, its weight bits written and wrong.
 
     Raises:
-        ConfigError: the file cannot be opened, or another run lies in it.
+        ConfigError: the file cannot be opened or written, another process has it open, or another
+            run lies in it.
         FormatError: it is no run file, or damaged.
     """
 
@@ -72,52 +82,67 @@ class RunFile:
         self.results: dict[int, ImageResult] = {}
         self.kernel = ""
         self.weight_bits = (0, 0)
-        try:
+        with _translated(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "a+b")  # noqa: SIM115
-        except OSError as error:
-            raise ConfigError(f"{path}: {error.strerror}") from error
+            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
         try:
-            self._resume(head)
+            self._lock()
+            with _translated(self.path):
+                self._resume(head)
         except BaseException:
             self._file.close()
             raise
 
+    def _lock(self) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"{self.path}: another process is at work on this run") from None
+        except OSError:
+            pass  # a file system without locks
+
     def _resume(self, head: dict[str, Any]) -> None:
-        self._file.seek(0)
         good = 0
-        for line in _lines(self._file):
+        with open(self.path, "rb") as file:
+            for line in _lines(file):
+                if not good:
+                    _check_head(self.path, line, head)
+                elif not self.kernel:
+                    self.kernel, self.weight_bits = _kernel(self.path, line)
+                else:
+                    result = _result(self.path, line, head["count"], head["classes"])
+                    self.results[result.index] = result
+                good += len(line)
             if not good:
-                _check_head(self.path, line, head)
-            elif not self.kernel:
-                self.kernel, self.weight_bits = _kernel(self.path, line)
-            else:
-                result = _result(self.path, line, head["count"], head["classes"])
-                self.results[result.index] = result
-            good += len(line)
-        if not good:
-            self._file.seek(0)
-            if not _line(head).startswith(self._file.read(_LONGEST_LINE)):
-                raise FormatError(f"{self.path}: no run file, or damaged")
+                file.seek(0)
+                if not _line(head).startswith(file.read(_LONGEST_LINE)):
+                    raise FormatError(f"{self.path}: no run file, or damaged")
         self._file.truncate(good)
         if not good:
             self._write(head)
 
     def append(self, result: ImageResult) -> None:
-        """Add a result."""
+        """Add a result.
+
+        Raises:
+            ConfigError: it cannot be written: the disk is full, say.
+        """
+        what = {
+            "i": result.index,
+            "s": result.scores.tolist(),
+            "b": result.counts.tolist(),
+            "us": result.device_us,
+        }
+        with _translated(self.path):
+            self._write(what)
         self.results[result.index] = result
-        self._write(
-            {
-                "i": result.index,
-                "s": result.scores.tolist(),
-                "b": result.counts.tolist(),
-                "us": result.device_us,
-            }
-        )
 
     def _write(self, what: dict[str, Any]) -> None:
-        self._file.write(_line(what))
-        self._file.flush()
+        left = memoryview(_line(what))
+        while left:  # a disk that is nearly full takes a part
+            left = left[self._file.write(left) :]
 
     def complete(self, fleet: Fleet, images: NDArray[np.int8], count: int) -> Iterator[ImageResult]:
         """Yield all results of the run: those that are there, then the others as they come.
@@ -135,15 +160,16 @@ class RunFile:
                     done = fleet.programmed
                     self.kernel = done.kernel
                     self.weight_bits = (done.bits_written, done.bits_wrong)
-                    self._write({"kernel": self.kernel, "w": self.weight_bits})
+                    with _translated(self.path):
+                        self._write({"kernel": self.kernel, "w": self.weight_bits})
                 self.append(result)
                 yield result
 
     def close(self) -> None:
         """Make sure that the results survive a power cut, and close the file."""
         if not self._file.closed:
-            os.fsync(self._file.fileno())
-            self._file.close()
+            with self._file, _translated(self.path):
+                os.fsync(self._file.fileno())
 
     def __enter__(self) -> RunFile:
         return self
@@ -154,7 +180,13 @@ class RunFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        if error is None:
+            self.close()
+            return
+        with contextlib.suppress(MtjkitError):  # the first error is the one to tell
+            self.close()
+        if isinstance(error, MtjkitError) and not self.results:
+            self.path.unlink(missing_ok=True)
 
 
 def read_head(path: str | Path) -> dict[str, Any]:
@@ -164,15 +196,21 @@ def read_head(path: str | Path) -> dict[str, Any]:
         ConfigError: the file cannot be read.
         FormatError: it is no run file.
     """
-    try:
-        with open(path, "rb") as file:
-            line = next(_lines(file), b"")
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror}") from error
+    with _translated(path), open(path, "rb") as file:
+        line = next(_lines(file), b"")
     head = _object(Path(path), line)
     if head.get("mtjkit_run") != VERSION:
         raise FormatError(f"{path}: no run file of version {VERSION}")
     return head
+
+
+@contextlib.contextmanager
+def _translated(path: str | Path) -> Iterator[None]:
+    """What the file system says, as a ConfigError."""
+    try:
+        yield
+    except OSError as error:
+        raise ConfigError(f"{path}: {error.strerror or error}") from error
 
 
 def _line(what: dict[str, Any]) -> bytes:

@@ -1,0 +1,171 @@
+"""Runs that break off in every way there is, by the real command: nothing is lost."""
+
+import json
+import os
+import random
+import resource
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+INVOKE = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]
+RUN = ("run-unix", "--images", "60", "--ber", "0.05", "--weight-ber", "0.001", "--kernel", "viper")
+FILE = Path("build/runs/vgg-small-1.jsonl")
+
+pytestmark = pytest.mark.usefixtures("micropython")
+
+
+def start(folder, *words, limit=None):
+    """The command; `limit` is the most bytes that it may write to a file."""
+
+    def prepare():
+        if limit is not None:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.Popen(
+        [*INVOKE, *map(str, words)],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=prepare,
+    )
+
+
+def refused(process, *parts):
+    """It ends as bad input does: status 2 and one line."""
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 2, err
+    assert (out, len(err.splitlines())) == ("", 1), err
+    assert all(part in err for part in parts), err
+
+
+def finished(process):
+    out, err = process.communicate(timeout=120)
+    assert process.returncode == 0, err
+    return out
+
+
+def result(folder, *words):
+    finished(start(folder, *words, "--json", "out.json"))
+    found = json.loads((folder / "out.json").read_text())
+    for name in ("backend", "kernel", "seconds", "device_us_per_image"):
+        del found[name]
+    return found
+
+
+def results(path):
+    """How many results a run file has."""
+    return max(0, path.read_bytes().count(b"\n") - 2) if path.exists() else 0
+
+
+@pytest.fixture(scope="module")
+def unbroken(tmp_path_factory):
+    """What the run gives, from the twin."""
+    return result(tmp_path_factory.mktemp("twin"), "twin", *RUN[1:])
+
+
+def test_a_host_that_is_killed_again_and_again(tmp_path, unbroken):
+    rng = random.Random(1)
+    path = tmp_path / FILE
+    words = RUN
+    for _ in range(4):
+        there = results(path)
+        until = time.monotonic() + 60
+        with start(tmp_path, *words) as host:
+            while results(path) <= there + rng.choice((0, 0, 1, 4)) and host.poll() is None:
+                assert time.monotonic() < until
+                time.sleep(0.002)
+            time.sleep(0.02 * rng.random())
+            host.kill()
+        words = ("run-unix", "--resume", FILE)
+    assert 0 < results(path) < 60
+    assert result(tmp_path, *words) == unbroken
+    assert results(path) == 60
+
+
+def test_a_disk_that_gets_full(tmp_path, unbroken):
+    refused(start(tmp_path, *RUN, limit=4000), "File too large", f"go on with --resume {FILE}")
+    assert (tmp_path / FILE).stat().st_size == 4000
+    there = results(tmp_path / FILE)
+    out = finished(start(tmp_path, "run-unix", "--resume", FILE))
+    assert f"60 ({there} were there)" in out
+    assert result(tmp_path, "run-unix", "--resume", FILE) == unbroken
+
+
+def test_two_hosts_on_one_run_file(tmp_path, unbroken):
+    first = start(tmp_path, *RUN, "--json", "out.json")
+    while not results(tmp_path / FILE):
+        assert first.poll() is None
+        time.sleep(0.01)
+    os.kill(first.pid, 19)  # SIGSTOP: it keeps the file for as long as the other looks
+    try:
+        refused(start(tmp_path, "run-unix", "--resume", FILE), str(FILE), "another process")
+    finally:
+        os.kill(first.pid, 18)
+    finished(first)
+    assert result(tmp_path, "run-unix", "--resume", FILE) == unbroken
+
+
+def test_more_boards_than_images(tmp_path, unbroken):
+    few = (*RUN[:1], "--images", "3", *RUN[3:])
+    assert result(tmp_path, *few, "--boards", "9") == result(tmp_path, "twin", *few[1:])
+
+
+def test_a_run_that_never_began_leaves_no_file(tmp_path):
+    refused(start(tmp_path, "run", "--port", "/dev/ttyNONE 9"), "/dev/ttyNONE 9")
+    assert not list((tmp_path / "build" / "runs").iterdir())
+
+
+def test_one_port_given_twice(tmp_path):
+    port = tmp_path / "my port"
+    port.symlink_to("/dev/ttyNONE")
+    words = ("run", "--port", port, "--port", "/dev/ttyNONE")
+    refused(start(tmp_path, *words), "cannot share with itself", str(port))
+
+
+def test_a_port_that_takes_bytes_and_never_answers(tmp_path):
+    import pty
+    import tty
+
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    reader = threading.Thread(target=swallow, args=(master,))
+    reader.start()
+    try:
+        path = os.ttyname(slave)
+        refused(start(tmp_path, "run", "--port", path), f"{path}: no mtjkit answers there")
+    finally:
+        os.write(slave, b"end")
+        reader.join()
+        os.close(master)
+        os.close(slave)
+
+
+def swallow(end):
+    """Read a pseudo-terminal, whose far end turns nothing back."""
+    while not os.read(end, 4096).endswith(b"end"):
+        pass
+
+
+def test_a_port_that_takes_nothing(tmp_path):
+    import pty
+    import tty
+
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    os.set_blocking(slave, False)
+    try:
+        while os.write(slave, b"x"):
+            pass
+    except BlockingIOError:
+        os.set_blocking(slave, True)
+    path = os.ttyname(slave)
+    refused(start(tmp_path, "run", "--port", path), f"{path}: it takes no bytes")
+    os.close(master)
+    os.close(slave)
