@@ -63,10 +63,31 @@ def test_runs_match_the_vectors():
             check_runs(kernel, record, model, images)
 
 
+def test_the_assembler_for_any_cortex_m_matches_the_vectors():
+    if "asm_thumb" not in kernels():
+        return
+    from mtjkit_device import kernel_asm_thumb, thumb_rows
+
+    taken = kernel_asm_thumb.rows
+    kernel_asm_thumb.rows = thumb_rows.rows
+    try:
+        check_rows(["asm_thumb"])
+        for record in records.load("networks"):
+            name = record["name"]
+            images = [networks.image(name, seed) for seed in range(3)]
+            check_runs("asm_thumb", record, Model(networks.build(name)), images)
+    finally:
+        kernel_asm_thumb.rows = taken
+
+
 def test_rows_of_every_length_match_the_vectors():
+    check_rows(kernels())
+
+
+def check_rows(names):
     for record in records.load("rows"):
         model = Model(networks.with_rows(record["words"]))
-        for kernel in kernels():
+        for kernel in names:
             made = engine.Engine(model, kernel)
             made.configure(records.SEED, 1 << 29, 0)
             for n in range(2):

@@ -25,6 +25,7 @@ gc.threshold(50000)
 import test_engine
 print(test_engine.kernels())
 test_engine.test_runs_match_the_vectors()
+test_engine.test_the_assembler_for_any_cortex_m_matches_the_vectors()
 test_engine.test_rows_of_every_length_match_the_vectors()
 test_engine.test_programmed_weights_match_the_vectors()
 test_engine.test_writes_leave_the_cells_behind_the_map_alone()

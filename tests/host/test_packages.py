@@ -18,15 +18,16 @@ def test_mip_installs_every_module():
     assert package["version"] == version[1]
 
 
-@pytest.mark.parametrize("thumb", [True, False])
-def test_every_module_can_be_frozen(thumb):
+@pytest.mark.parametrize(
+    ("chosen", "without"),
+    [({}, "nothing"), ({"thumb": False}, "thumb"), ({"v7m": False}, "v7m")],
+)
+def test_every_module_can_be_frozen(chosen, without):
     frozen = []
 
     class Options:
-        def defaults(self, thumb):
-            self.thumb = thumb
-
-    options = Options()
+        def defaults(self, **usual):
+            vars(self).update({**usual, **chosen})
 
     def package(name, files=None, base_path="."):
         folder = ROOT / "firmware" / base_path / name
@@ -34,7 +35,6 @@ def test_every_module_can_be_frozen(thumb):
         assert all((folder / one).is_file() for one in names)
         frozen.extend(f"{name}/{one}" for one in names)
 
-    if not thumb:
-        options.defaults = lambda thumb: setattr(options, "thumb", False)
-    exec((ROOT / "firmware" / "manifest.py").read_text(), {"options": options, "package": package})
-    assert sorted(frozen) == [name for name in MODULES if thumb or "thumb" not in name]
+    names = {"options": Options(), "package": package}
+    exec((ROOT / "firmware" / "manifest.py").read_text(), names)
+    assert sorted(frozen) == [name for name in MODULES if without not in name]

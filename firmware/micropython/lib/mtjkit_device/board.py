@@ -83,13 +83,19 @@ class Line:
 
     def readinto(self, buffer, size: int) -> int:
         """Wait for `size` bytes, 1 between two frames; 0 at the line's end, or by Ctrl-C."""
-        start = time.ticks_ms()
-        size = self._readinto(buffer, size)
-        if time.ticks_diff(time.ticks_ms(), start) >= _SILENCE_MS:
-            while size == 1 and buffer[0]:
-                if buffer[0] == _CTRL_C:
-                    return 0
-                size = self._readinto(buffer, 1)
+        if size == 1:
+            start = time.ticks_ms()
+            size = self._readinto(buffer, 1)
+            if time.ticks_diff(time.ticks_ms(), start) >= _SILENCE_MS:
+                while size and buffer[0]:
+                    if buffer[0] == _CTRL_C:
+                        return 0
+                    size = self._readinto(buffer, 1)
+        else:
+            size = self._readinto(buffer, size)
+        if buffer[0] != _CTRL_C:
+            self._held = 0
+            return size
         # A host that died in the middle of a frame leaves one that waits for bytes. In no frame
         # are there so many of these as come from a key that is held.
         for i in range(size):

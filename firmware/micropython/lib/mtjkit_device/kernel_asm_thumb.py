@@ -2,8 +2,12 @@
 
 from mtjkit_device.thumb_memory import write
 from mtjkit_device.thumb_pairs import pairs
-from mtjkit_device.thumb_rows import rows
 from mtjkit_device.viper_kernel import ViperKernel
+
+try:
+    from mtjkit_device.thumb_rows_v7m import rows
+except (ImportError, SyntaxError):  # a Cortex-M0: its assembler does not take it
+    from mtjkit_device.thumb_rows import rows
 
 
 class Kernel(ViperKernel):

@@ -37,7 +37,7 @@ class Server:
 
     def __init__(self, line):
         self._line = line
-        self._deframer = Deframer(sealed, copy)
+        self._deframer = Deframer(sealed, copy, m.LEAST)
         self._out = bytearray(MAX_FRAME)
         self._seq = 0
         self._expected = 0
