@@ -80,13 +80,17 @@ class Deframer:
     again. Empty frames are skipped. What is too long, badly stuffed or fails its CRC is dropped
     and counted.
 
+    Args:
+        sealed, copy: the functions of this module, or faster twins.
+        least: bytes of the shortest frame of each type.
+
     Attributes:
         frame: the buffer; after `feed` found a frame, type, sequence number and body from byte 1.
         body_size: length of that body, or -1 when no frame is ready.
         bad: number of frames dropped.
     """
 
-    def __init__(self, sealed=sealed, copy=copy):
+    def __init__(self, sealed=sealed, copy=copy, least=bytes([OVERHEAD]) * 256):
         self.frame = bytearray(MAX_FRAME)
         self.body_size = -1
         self.bad = 0
@@ -94,17 +98,20 @@ class Deframer:
         self._code_at = 0  # the code byte that comes next, as far as the frame is known
         self._sealed = sealed
         self._copy = copy
+        self._least = least
 
     def wanted(self) -> int:
         """How many bytes are sure to come up to the end of the frame: 1 .. 255.
 
-        So many COBS promises, and the shortest frame has 8; between two frames it is 1. A port
-        whose reads block until their buffer is full reads just so many. If bytes were lost it
-        waits for ones that do not come, so the peer sends zeros before it tries again.
+        So many COBS promises, or the frame's type; between two frames it is 1. A port whose reads
+        block until their buffer is full reads just so many. If bytes were lost it waits for ones
+        that do not come, so the peer sends zeros before it tries again.
         """
-        if not self._size or self._code_at >= MAX_FRAME:
+        size = self._size
+        if not size or self._code_at >= MAX_FRAME:
             return 1
-        return max(self._code_at + 1, OVERHEAD) - self._size
+        least = self._least[self.frame[TYPE_AT]] if size > TYPE_AT else OVERHEAD
+        return max(self._code_at + 1, least) - size
 
     def feed(self, chunk: bytes, start: int, end: int) -> int:
         """Take bytes from chunk[start:end] up to the end of a frame; returns where to go on.

@@ -7,7 +7,7 @@ body's end. The device only ever answers; whatever it is sent, it executes nothi
 import struct
 
 from mtjkit_core.errors import ProtocolError
-from mtjkit_core.frames import BODY_AT, MAX_BODY
+from mtjkit_core.frames import BODY_AT, MAX_BODY, OVERHEAD
 
 VERSION = 1
 MAGIC = b"MTJK"
@@ -95,6 +95,11 @@ MISSING = Message(0x85, "MISSING", "III")  # index or THE_MODEL, offset, bytes
 LOST = Message(0x86, "LOST", "BB")  # first sequence number that did not come, how many
 ACK = Message(0x87, "ACK", "B")  # sequence number that the device expects next
 ERROR = Message(0x88, "ERROR", "BB", True)  # code, sequence number of the request; text
+
+LEAST = bytearray([OVERHEAD] * 256)
+"""Bytes of the shortest frame of each type that a device is sent."""
+for _message in (CONFIGURE, MODEL_BEGIN, MODEL_DATA, IMAGE_DATA, QUERY):
+    LEAST[_message.kind] = OVERHEAD + _message.size
 
 SCORES_PER_RESULT = (MAX_BODY - RESULT.size) // 4
 
