@@ -23,7 +23,10 @@ _READ_S = 0.2  # how long the reader waits before it looks whether the link was 
 _WRITE_S = 5.0  # how long a write waits before it looks whether the device still lives
 _MOST_FRAMES = 1 << 16  # that come unasked, before a device counts as mad
 _ASK_S = 1.0
+_LOST_S = 5.0  # after which a question that nothing acknowledged counts as lost
 _PROBE_BYTES = 80  # of a device's credit, kept free for a question
+_ZEROS = bytes(MAX_FRAME)
+_FEW_ZEROS = bytes(64)  # for a line with credit
 _BEGIN = bytes(2)  # of whatever is sent: a device that heard nothing for a while insists on it
 _CTRL_C = 3
 _TO_SERVER = b"\r\x03\x02\x04"  # interrupt, leave the raw prompt, start anew
@@ -62,6 +65,7 @@ class Link:
         self._seq = 0
         self._sent: list[tuple[int, bytes]] = [(0, b"")] * 256
         self._unread: deque[tuple[int, int]] = deque()  # (seq, bytes) not acknowledged yet
+        self._asked: tuple[int, float] | None = None  # the same of a question: seq, when
         self._frames: queue.SimpleQueue[Frame | LinkError] = queue.SimpleQueue()
         self._acks: deque[int] = deque(maxlen=256)
         self._acked = threading.Event()
@@ -105,9 +109,38 @@ class Link:
         """The last messages sent under these sequence numbers, as (kind, body)."""
         return [self._sent[(first + i) & 255] for i in range(count)]
 
-    def flush(self) -> None:
-        """Send zeros, which end whatever frame the device believes to be receiving."""
-        self._write(bytes(64 if self.credit else MAX_FRAME))
+    def repeat(self, kind: int, body: bytes) -> int:
+        """Send a message behind zeros, which end whatever frame the device believes to receive.
+
+        Returns:
+            Its sequence number.
+
+        Raises:
+            LinkError: the line is gone.
+        """
+        if self.credit:
+            return self._send_on_credit(kind, body, _FEW_ZEROS)
+        seq, data = self._frame(kind, body)
+        self._write(_ZEROS + data)
+        return seq
+
+    def ask(self, kind: int, body: bytes) -> None:
+        """The same for a question of a few bytes, even where the credit is used up.
+
+        There only one question is on its way: others are not sent.
+
+        Raises:
+            LinkError: the line is gone.
+        """
+        if not self.credit:
+            self.repeat(kind, body)
+            return
+        self._count_acks()
+        now = time.monotonic()
+        if self._asked is None or now - self._asked[1] > _LOST_S:
+            seq, data = self._frame(kind, body)
+            self._asked = seq, now
+            self._write(_FEW_ZEROS + data)
 
     def wake(self) -> None:
         """Have a board that shows MicroPython's prompt start its main.py: the server.
@@ -166,7 +199,7 @@ class Link:
                 if time.monotonic() - max(began, self.heard_at) > self.patience_s:
                     raise LinkError(f"{self.name}: it takes no bytes") from error
                 # A part has gone, who knows how much. It ends here, and all is said again.
-                data = bytes(MAX_FRAME) + data.lstrip(b"\0")
+                data = _ZEROS + data.lstrip(b"\0")
             except (OSError, TypeError, ValueError) as error:  # pyserial, of a closed port
                 raise LinkError(f"{self.name}: {_reason(error)}") from error
 
@@ -182,9 +215,9 @@ class Link:
         self._sent[seq] = (kind, body)
         return seq, data
 
-    def _send_on_credit(self, kind: int, body: bytes) -> int:
+    def _send_on_credit(self, kind: int, body: bytes, begin: bytes = _BEGIN) -> int:
         """Wait until the device has room for a frame, then send it."""
-        size = len(_BEGIN) + len(body) + OVERHEAD + _PROBE_BYTES
+        size = len(begin) + len(body) + OVERHEAD + _PROBE_BYTES
         self._count_acks()
         asked = time.monotonic()
         while self._unread and sum(n for _, n in self._unread) + size > self.credit:
@@ -193,15 +226,12 @@ class Link:
             elif not self._reader.is_alive():
                 raise LinkError(f"{self.name}: the connection is gone")
             elif time.monotonic() - asked > _ASK_S:
-                # The device computes, or its answer was lost. Asking again and again does no
-                # harm: what overruns a device that does not read is the question itself.
-                self.flush()
-                self._write(self._frame(m.PING.kind, b"")[1])
+                self.ask(m.PING.kind, b"")  # the device computes, or its answer was lost
                 asked = time.monotonic()
             self._count_acks()
         seq, data = self._frame(kind, body)
-        self._unread.append((seq, len(_BEGIN) + len(data)))
-        self._write(_BEGIN + data)
+        self._unread.append((seq, len(begin) + len(data)))
+        self._write(begin + data)
         return seq
 
     def _count_acks(self) -> None:
@@ -210,6 +240,8 @@ class Link:
             expected = self._acks.popleft()
             while self._unread and 0 < (expected - self._unread[0][0]) & 255 < 128:
                 self._unread.popleft()
+            if self._asked and 0 < (expected - self._asked[0]) & 255 < 128:
+                self._asked = None
 
     def _read(self) -> None:
         """The reader's loop: bytes to frames, until the link is closed or the line is gone."""

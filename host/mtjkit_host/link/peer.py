@@ -116,7 +116,6 @@ class Peer:
         """
         self.link.credit = 0
         self.link.patience_s = timeout_s
-        self.link.flush()
         body = m.HELLO.pack(m.MAGIC, m.VERSION)
         try:
             try:
@@ -160,9 +159,10 @@ class Peer:
         wait_s = FIRST_PROBE_S
         started = time.monotonic()
         while True:
-            if seqs:
-                self.link.flush()
-            seqs.update(self.link.send(message.kind, body))
+            if seqs or message is m.HELLO:
+                seqs.add(self.link.repeat(message.kind, body))
+            else:
+                seqs.update(self.link.send(message.kind, body))
             until = time.monotonic() + wait_s
             while (left := until - time.monotonic()) > 0:
                 frame = self.link.receive(left)

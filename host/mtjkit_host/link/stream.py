@@ -93,8 +93,8 @@ class Stream:
                 if now - self._link.heard_at > self._peer.timeout_s:
                     raise SilenceError(f"{self._link.name}: the device does not answer any more")
                 if now - self._link.heard_at >= wait_s:  # else there was a heartbeat
-                    self._link.flush()
-                    self._ask(min(self._pending, key=lambda i: self._pending[i].order))
+                    oldest = min(self._pending, key=lambda i: self._pending[i].order)
+                    self._link.ask(m.QUERY.kind, self._query(oldest))
                     wait_s = min(2 * wait_s, LONGEST_PROBE_S)
                     asked = now
                 continue
@@ -129,8 +129,8 @@ class Stream:
             ),
         )
 
-    def _ask(self, index: int) -> None:
-        self._link.send(m.QUERY.kind, m.QUERY.pack(index, self._pending[index].slot))
+    def _query(self, index: int) -> bytes:
+        return m.QUERY.pack(index, self._pending[index].slot)
 
     def _answer(self, frame: Frame) -> None:
         """Send again what the device lacks."""
@@ -154,7 +154,7 @@ class Stream:
         """Ask for all images sent before another: a frame with a result may have been lost."""
         for index, image in self._pending.items():
             if image.order < order:
-                self._ask(index)
+                self._link.send(m.QUERY.kind, self._query(index))
 
     def _take(self, frame: Frame) -> ImageResult | None:
         """Take a RESULT; returns the image's result once all its parts are there."""

@@ -1,9 +1,13 @@
 """Links over real pseudo-terminals and sockets."""
 
+import fcntl
 import os
 import pty
 import socket
+import struct
+import termios
 import threading
+import time
 import tty
 
 import pytest
@@ -133,15 +137,32 @@ def test_credit_is_never_exceeded(line):
             [(_, seq, _)] = read_frames(master, 1)
             seen += 1
             sender.join(0.05)  # time to send more than it may
-            import fcntl
-            import struct
-            import termios
-
-            waiting = struct.unpack("i", fcntl.ioctl(master, termios.FIONREAD, bytes(4)))[0]
-            assert waiting <= 256 - 80
+            assert waiting(master) <= 256 - 80
             os.write(master, pack(m.ACK.kind, seen, bytes([seq + 1])))
         sender.join(2)
         assert not sender.is_alive()
+
+
+def waiting(end):
+    """Bytes that can be read there, once all have come through."""
+    time.sleep(0.1)
+    return struct.unpack("i", fcntl.ioctl(end, termios.FIONREAD, bytes(4)))[0]
+
+
+def test_questions_never_exceed_the_credit(line):
+    master, path = line
+    with Link.open(path) as link:
+        link.credit = 256
+        link.send(m.IMAGE_DATA.kind, bytes(100))
+        before = waiting(master)
+        for _ in range(5):
+            link.ask(m.QUERY.kind, bytes(m.QUERY.size))
+        assert before < waiting(master) <= before + 80  # one of them is on its way
+        _, (_, seq, _) = read_frames(master, 2)
+        os.write(master, pack(m.ACK.kind, 0, bytes([seq + 1])))
+        assert link.receive(0.2) is None  # it is no frame for anybody
+        link.ask(m.QUERY.kind, bytes(m.QUERY.size))
+        assert 0 < waiting(master) <= 80
 
 
 def test_exclusive_access_is_given_back(line):
