@@ -57,19 +57,19 @@ DEVICES = {
     "armv7m": Device(
         "Cortex-M3, M4, M7",
         {
-            "native": Share(52_300, 250, 9_000),
-            "asm_thumb": Share(53_400, 250, 9_000),
-            "viper": Share(53_900, 250, 9_000),
-            "python": Share(44_000, 250, 9_000),
+            "native": Share(52_800, 250, 10_200),
+            "asm_thumb": Share(54_200, 250, 8_000),
+            "viper": Share(54_300, 250, 8_000),
+            "python": Share(44_800, 250, 9_000),
         },
     ),
     "armv6m": Device(
         "Cortex-M0+",
         {
-            "native": Share(54_700, 250, 9_000),
-            "asm_thumb": Share(56_700, 250, 9_000),
-            "viper": Share(57_000, 250, 9_000),
-            "python": Share(46_500, 250, 9_000),
+            "native": Share(55_200, 250, 10_200),
+            "asm_thumb": Share(57_000, 250, 8_000),
+            "viper": Share(57_600, 250, 8_000),
+            "python": Share(47_200, 250, 9_000),
         },
     ),
 }
