@@ -57,7 +57,7 @@ class Tape:
         self.written += size
 
 
-def served(name, kernel):
+def served(name, kernel, rates):
     """Results that a server gives with the heap locked, but while it is configured."""
     model = networks.build(name)
     image = networks.image(name, 1)
@@ -79,7 +79,7 @@ def served(name, kernel):
     start.append(frame(m.MODEL_END))
     parts = [(b"".join(start), False)]
     number = m.KERNELS.index(kernel)
-    for threshold in RATES:
+    for threshold in rates:
         for errors in (0, 1):
             parts.append((frame(m.CONFIGURE, 1, 2, threshold, 0, errors, number), False))
             stream = []
@@ -96,9 +96,15 @@ def served(name, kernel):
     return sum(kind == m.RESULT.kind for kind, _, _ in found)
 
 
-for kernel in KERNELS[:-1]:
-    try:
-        load_kernel(kernel)
-    except ConfigError:
-        continue
-    print(kernel, served("pooled", kernel) + served("to one", kernel), "results")
+def check(names=("pooled", "to one"), rates=RATES):
+    """Print for each kernel that loads how many results it gave."""
+    for kernel in KERNELS[:-1]:
+        try:
+            load_kernel(kernel)
+        except ConfigError:
+            continue
+        print(kernel, sum([served(name, kernel, rates) for name in names]), "results")
+
+
+if __name__ == "__main__":
+    check()

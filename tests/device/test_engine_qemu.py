@@ -33,6 +33,7 @@ test_engine.test_a_misaligned_model_is_refused()
 test_engine.test_the_memory_of_the_kernels_in_c_is_known_beforehand()
 import no_allocation
 import memory_lock
+memory_lock.check()
 print("done")
 """
 
