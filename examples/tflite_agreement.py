@@ -71,7 +71,7 @@ def main(net_path, data=CARRIED, count=None):
     print("codes that differ, percent by layer:")
     for name in (None, "float32", "twice_up", "twice_away"):
         shares = differences(net, images[:100], name)
-        print(f"  {name or 'int32 bias'}:", *(f"{100 * share:.3f}" for share in shares))
+        print(f"  {name or 'once'}:", *(f"{100 * share:.3f}" for share in shares))
 
 
 if __name__ == "__main__":
