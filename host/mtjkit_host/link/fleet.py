@@ -10,7 +10,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
 from mtjkit_host.link.link import Link
+from mtjkit_host.link.pool import Pool
 from mtjkit_host.link.session import Programmed, Progress, Session, WriteConfig, check_images
 from mtjkit_host.link.stream import ImageResult
 
@@ -62,61 +62,6 @@ class Patience:
     """The same before its first answer."""
     away_s: float = 30.0
     """A device that gives no result for so long in spite of attempts to reach it is left out."""
-
-
-class Pool:
-    """The images that are still to be computed. Every index is delivered exactly once."""
-
-    def __init__(self, images: Int8, indices: Iterable[int], taken: Callable[[int], None]) -> None:
-        self._images = images
-        self._taken = taken
-        self._todo = deque(indices)
-        self._left = set(self._todo)
-        self._changed = threading.Condition()
-        self._stopped = False
-
-    def items(self, mine: set[int]) -> Iterator[tuple[int, bytes]]:
-        """Take images as long as there are any; their indices are added to `mine`."""
-        while True:
-            with self._changed:
-                if self._stopped or not self._todo:
-                    return
-                index = self._todo.popleft()
-                mine.add(index)
-            self._taken(index)
-            yield index, self._images[index % len(self._images)].tobytes()
-
-    def give_back(self, mine: set[int]) -> None:
-        """Let others compute these."""
-        with self._changed:
-            self._todo.extendleft(sorted(mine & self._left, reverse=True))
-            mine.clear()
-            self._changed.notify_all()
-
-    def deliver(self, index: int) -> bool:
-        """True if this is the first result of that image."""
-        with self._changed:
-            new = index in self._left
-            self._left.discard(index)
-            if not self._left:
-                self._changed.notify_all()
-            return new
-
-    def wait(self) -> bool:
-        """Wait for images to compute; False when none will come any more."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._todo or not self._left or self._stopped)
-            return bool(self._todo) and not self._stopped
-
-    def is_empty(self) -> bool:
-        """True once every image is delivered."""
-        return not self._left
-
-    def stop(self) -> None:
-        """Hand out nothing any more."""
-        with self._changed:
-            self._stopped = True
-            self._changed.notify_all()
 
 
 class _Worker(threading.Thread):

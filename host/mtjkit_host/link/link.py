@@ -9,7 +9,6 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections import deque
 from types import TracebackType
 from typing import NamedTuple
 
@@ -18,13 +17,13 @@ from mtjkit_core import messages as m
 from mtjkit_core.errors import LinkError
 from mtjkit_core.frames import MAX_FRAME, OVERHEAD, Deframer, frames, pack
 
+from mtjkit_host.link.credit import Credit
+
 BAUD = 115200
 _READ_S = 0.2  # how long the reader waits before it looks whether the link was closed
 _WRITE_S = 5.0  # how long a write waits before it looks whether the device still lives
 _MOST_FRAMES = 1 << 16  # that come unasked, before a device counts as mad
 _ASK_S = 1.0
-_LOST_S = 5.0  # after which a question that nothing acknowledged counts as lost
-_PROBE_BYTES = 80  # of a device's credit, kept free for a question
 _ZEROS = bytes(MAX_FRAME)
 _FEW_ZEROS = bytes(64)  # for a line with credit
 _BEGIN = bytes(2)  # of whatever is sent: a device that heard nothing for a while insists on it
@@ -53,8 +52,8 @@ class Link:
     def __init__(self, port: serial.SerialBase, name: str, backend: str = "serial") -> None:
         self.name = name
         self.backend = backend
-        self.credit = 0
-        """Bytes that may be on their way to the device; 0: the line has flow control."""
+        self.credit = Credit()
+        """What may be on its way to the device."""
         self.frames_bad = 0
         """Frames that came in damaged."""
         self.heard_at = time.monotonic()
@@ -64,11 +63,7 @@ class Link:
         self._port = port
         self._seq = 0
         self._sent: list[tuple[int, bytes]] = [(0, b"")] * 256
-        self._unread: deque[tuple[int, int]] = deque()  # (seq, bytes) not acknowledged yet
-        self._asked: tuple[int, float] | None = None  # the same of a question: seq, when
         self._frames: queue.SimpleQueue[Frame | LinkError] = queue.SimpleQueue()
-        self._acks: deque[int] = deque(maxlen=256)
-        self._acked = threading.Event()
         self._closing = False
         self._reader = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
         self._reader.start()
@@ -99,7 +94,7 @@ class Link:
         Raises:
             LinkError: the line is gone.
         """
-        if self.credit:
+        if self.credit.limit:
             return [self._send_on_credit(kind, body) for body in bodies]
         frames_out = [self._frame(kind, body) for body in bodies]
         self._write(_BEGIN + b"".join(data for _, data in frames_out))
@@ -118,7 +113,7 @@ class Link:
         Raises:
             LinkError: the line is gone.
         """
-        if self.credit:
+        if self.credit.limit:
             return self._send_on_credit(kind, body, _FEW_ZEROS)
         seq, data = self._frame(kind, body)
         self._write(_ZEROS + data)
@@ -132,14 +127,11 @@ class Link:
         Raises:
             LinkError: the line is gone.
         """
-        if not self.credit:
+        if not self.credit.limit:
             self.repeat(kind, body)
-            return
-        self._count_acks()
-        now = time.monotonic()
-        if self._asked is None or now - self._asked[1] > _LOST_S:
+        elif self.credit.may_ask():
             seq, data = self._frame(kind, body)
-            self._asked = seq, now
+            self.credit.asked(seq)
             self._write(_FEW_ZEROS + data)
 
     def wake(self) -> None:
@@ -217,31 +209,17 @@ class Link:
 
     def _send_on_credit(self, kind: int, body: bytes, begin: bytes = _BEGIN) -> int:
         """Wait until the device has room for a frame, then send it."""
-        size = len(begin) + len(body) + OVERHEAD + _PROBE_BYTES
-        self._count_acks()
         asked = time.monotonic()
-        while self._unread and sum(n for _, n in self._unread) + size > self.credit:
-            if self._acked.wait(_READ_S):
-                self._acked.clear()
-            elif not self._reader.is_alive():
+        while not self.credit.has_room(len(begin) + len(body) + OVERHEAD):
+            if not self._reader.is_alive():
                 raise LinkError(f"{self.name}: the connection is gone")
-            elif time.monotonic() - asked > _ASK_S:
+            if not self.credit.wait(_READ_S) and time.monotonic() - asked > _ASK_S:
                 self.ask(m.PING.kind, b"")  # the device computes, or its answer was lost
                 asked = time.monotonic()
-            self._count_acks()
         seq, data = self._frame(kind, body)
-        self._unread.append((seq, len(begin) + len(data)))
+        self.credit.sent(seq, len(begin) + len(data))
         self._write(begin + data)
         return seq
-
-    def _count_acks(self) -> None:
-        """Take back the credit of frames that the device has read, or knows it has lost."""
-        while self._acks:
-            expected = self._acks.popleft()
-            while self._unread and 0 < (expected - self._unread[0][0]) & 255 < 128:
-                self._unread.popleft()
-            if self._asked and 0 < (expected - self._asked[0]) & 255 < 128:
-                self._asked = None
 
     def _read(self) -> None:
         """The reader's loop: bytes to frames, until the link is closed or the line is gone."""
@@ -255,8 +233,7 @@ class Link:
                     gap = expected >= 0 and seq != expected
                     expected = (seq + 1) & 255
                     if kind == m.ACK.kind and len(body) == m.ACK.size:
-                        self._acks.append(body[0])
-                        self._acked.set()
+                        self.credit.acknowledge(body[0])
                     else:
                         self._frames.put(Frame(kind, body, gap))
                 if self._frames.qsize() > _MOST_FRAMES:

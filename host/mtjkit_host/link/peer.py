@@ -114,7 +114,7 @@ class Peer:
             LinkError: nothing answers.
             ProtocolError: the firmware speaks another protocol version.
         """
-        self.link.credit = 0
+        self.link.credit.limit = 0
         self.link.patience_s = timeout_s
         body = m.HELLO.pack(m.MAGIC, m.VERSION)
         try:
@@ -129,7 +129,7 @@ class Peer:
                 f"{self.link.name}: no mtjkit answers there; is its firmware on the board and "
                 "running?"
             ) from None
-        self.link.credit = info.credit
+        self.link.credit.limit = info.credit
         self.link.patience_s = self.timeout_s
         return info
 

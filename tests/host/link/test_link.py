@@ -128,7 +128,7 @@ def test_credit_is_never_exceeded(line):
     """A device that reads nothing for a while, with 256 bytes of buffer."""
     master, path = line
     with Link.open(path) as link:
-        link.credit = 256
+        link.credit.limit = 256
         body = bytes(100)
         sender = threading.Thread(target=lambda: link.send(m.IMAGE_DATA.kind, *[body] * 6))
         sender.start()
@@ -152,7 +152,7 @@ def waiting(end):
 def test_questions_never_exceed_the_credit(line):
     master, path = line
     with Link.open(path) as link:
-        link.credit = 256
+        link.credit.limit = 256
         link.send(m.IMAGE_DATA.kind, bytes(100))
         before = waiting(master)
         for _ in range(5):
