@@ -256,4 +256,10 @@ def _reason(error: Exception) -> str:
         return "the port is busy: another program has it open"
     if "returned no data" in text or "Input/output" in text or isinstance(error, TypeError):
         return "the connection is gone"
+    if "refused" in text:
+        return "nothing listens there"
+    if "NoneType" in text:  # pyserial, at a socket:// without a host or a port
+        return "a socket is written socket://HOST:PORT"
+    if number == 25 or "Inappropriate ioctl" in text:
+        return "this is no serial port"
     return " ".join(text.split()) or type(error).__name__
