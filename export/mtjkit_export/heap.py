@@ -47,8 +47,8 @@ DEVICES = {
     "x64": Device(
         "Unix port, x86-64 with AVX2",
         {
-            "native": Share(62_800, 530, 18_000),
-            "viper": Share(65_300, 530, 26_400),
+            "native": Share(62_800, 530, 21_000),
+            "viper": Share(65_300, 530, 28_000),
             "python": Share(64_000, 530, 18_400),
         },
         avx2=True,

@@ -59,6 +59,13 @@ def test_the_unix_port_uses_what_was_foreseen(kernel, name):
         check(link, device_of("x64"), kernel, MODELS[name]())
 
 
+def test_the_code_of_a_kernel_gives_way_to_the_next():
+    skip_without("unix", "viper")
+    with UnixDevice().server() as link:
+        for kernel in ("viper", "python", "viper", "python"):
+            check(link, device_of("x64"), kernel, MODELS["tiny"]())
+
+
 def unix_heap(size):
     """Bytes of the heap that the Unix port makes of -X heapsize, less its tables."""
     code = "import gc; print(gc.mem_free() + gc.mem_alloc())"

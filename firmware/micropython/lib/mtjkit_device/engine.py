@@ -19,6 +19,7 @@ integers, which is what viper, assembler and C read. But for `python` and `progr
 Kernel() allocates.
 """
 
+import sys
 from array import array
 
 from mtjkit_core import footprint
@@ -46,6 +47,19 @@ def load_kernel(name: str):
         except (ImportError, SyntaxError, ValueError) as error:
             reason = str(error)
     raise ConfigError("kernel %s does not load here (%s): try --kernel auto" % (name, reason))
+
+
+def forget_kernels() -> None:
+    """Forget the kernels' code, so that its memory is another's once no engine is left.
+
+    A module in C stays: MicroPython does not give back what it links.
+    """
+    package = sys.modules["mtjkit_device"]
+    for name in list(sys.modules):
+        folder, _, module = name.partition(".")
+        if folder == "mtjkit_device" and module.split("_")[0] in ("kernel", "viper", "thumb"):
+            del sys.modules[name]
+            delattr(package, module)
 
 
 def ram_bytes(model, kernel: str) -> int:

@@ -4,6 +4,7 @@ Importing it fails with ImportError where the module is not installed, and with 
 it was built for another architecture.
 """
 
+import gc
 from array import array
 
 import mtjkit_native as native
@@ -38,6 +39,7 @@ class Kernel:
                 packed += (wanted + 63) & ~63
             scratch = max(scratch, native.scratch_bytes(g))
             self._layers.append(g)
+        gc.collect()  # so that nothing which is garbage already stands in their way
         self._packed = bytearray(packed or 4)  # C wants an address, even of nothing
         self._scratch = bytearray(scratch)
         try:

@@ -9,7 +9,7 @@ from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
 from mtjkit_core.model import Model
 
 from mtjkit_device import board
-from mtjkit_device.engine import Engine, load_kernel, ram_bytes
+from mtjkit_device.engine import Engine, forget_kernels, load_kernel, ram_bytes
 from mtjkit_device.inbox import Inbox, Slot
 
 try:
@@ -154,6 +154,7 @@ class Workplace:
         height, width, channels = self.model.input_shape
         size = height * width * channels
         one_slot = footprint.slot_bytes(self.model, self._chunk)
+        forget_kernels()
         gc.collect()
         try:
             buffers = footprint.ram_bytes(self.model, kernel, _MAY_REPACK) + one_slot
