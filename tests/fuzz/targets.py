@@ -16,7 +16,8 @@ from mtjkit_host.campaign import results, spec
 from mtjkit_host.cell import load_cell
 from mtjkit_host.images import load_photo
 from mtjkit_host.runs.fleet_run import options_from_json
-from mtjkit_host.runs.run_file import RunFile, read_head
+from mtjkit_host.runs.run_file import RunFile
+from mtjkit_host.runs.run_lines import read_head
 
 _MEMORY = Path("/dev/shm")  # quicker than a disk, where it is there
 _TEMPORARY = tempfile.TemporaryDirectory(

@@ -21,7 +21,8 @@ from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.runs.options import RunOptions, parse_options
 from mtjkit_host.runs.result import Result
 from mtjkit_host.runs.run import Job, Outcome, Programmed, collect, prepare
-from mtjkit_host.runs.run_file import RunFile, identity, read_head
+from mtjkit_host.runs.run_file import RunFile, identity
+from mtjkit_host.runs.run_lines import read_head
 
 RUNS = Path("build") / "runs"
 

@@ -1,12 +1,5 @@
 """A run's results on disk, appended as they arrive: what is there need not be computed again.
 
-One JSON object a line. The first tells what is run, the next the kernel that took it and its weight
-bits; each other is one image's result:
-
-    {"mtjkit_run": 1, "model_sha256": ..., "images_sha256": ..., "count": ..., "classes": ..., ...}
-    {"kernel": "viper", "w": [written, wrong]}
-    {"i": 17, "s": [3, -5, ...], "b": [written, toggled, wrong], "us": 4021}
-
 A line that a dying process left unfinished is cut off when the run goes on.
 """
 
@@ -14,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -24,21 +16,27 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
-from mtjkit_core.messages import KERNELS
 from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
 from mtjkit_host.link.fleet import Fleet
 from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.link.stream import ImageResult
+from mtjkit_host.runs.run_lines import (
+    LONGEST_LINE,
+    VERSION,
+    check_head,
+    file_errors,
+    lines_of,
+    read_kernel,
+    read_result,
+    to_line,
+)
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
-
-VERSION = 1
-_LONGEST_LINE = 1 << 20  # bytes; 1024 scores take far less
 
 
 def identity(
@@ -82,12 +80,12 @@ class RunFile:
         self.results: dict[int, ImageResult] = {}
         self.kernel = ""
         self.weight_bits = (0, 0)
-        with _translated(self.path):
+        with file_errors(self.path):
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
         try:
             self._lock()
-            with _translated(self.path):
+            with file_errors(self.path):
                 self._resume(head)
         except BaseException:
             self._file.close()
@@ -106,18 +104,18 @@ class RunFile:
     def _resume(self, head: dict[str, Any]) -> None:
         good = 0
         with open(self.path, "rb") as file:
-            for line in _lines(file):
+            for line in lines_of(file):
                 if not good:
-                    _check_head(self.path, line, head)
+                    check_head(self.path, line, head)
                 elif not self.kernel:
-                    self.kernel, self.weight_bits = _kernel(self.path, line)
+                    self.kernel, self.weight_bits = read_kernel(self.path, line)
                 else:
-                    result = _result(self.path, line, head["count"], head["classes"])
+                    result = read_result(self.path, line, head["count"], head["classes"])
                     self.results[result.index] = result
                 good += len(line)
             if not good:
                 file.seek(0)
-                if not _line(head).startswith(file.read(_LONGEST_LINE)):
+                if not to_line(head).startswith(file.read(LONGEST_LINE)):
                     raise FormatError(f"{self.path}: no run file, or damaged")
         self._file.truncate(good)
         if not good:
@@ -135,12 +133,12 @@ class RunFile:
             "b": result.counts.tolist(),
             "us": result.device_us,
         }
-        with _translated(self.path):
+        with file_errors(self.path):
             self._write(what)
         self.results[result.index] = result
 
     def _write(self, what: dict[str, Any]) -> None:
-        left = memoryview(_line(what))
+        left = memoryview(to_line(what))
         while left:  # a disk that is nearly full takes a part
             left = left[self._file.write(left) :]
 
@@ -160,7 +158,7 @@ class RunFile:
                     done = fleet.programmed
                     self.kernel = done.kernel
                     self.weight_bits = (done.bits_written, done.bits_wrong)
-                    with _translated(self.path):
+                    with file_errors(self.path):
                         self._write({"kernel": self.kernel, "w": self.weight_bits})
                 self.append(result)
                 yield result
@@ -168,7 +166,7 @@ class RunFile:
     def close(self) -> None:
         """Make sure that the results survive a power cut, and close the file."""
         if not self._file.closed:
-            with self._file, _translated(self.path):
+            with self._file, file_errors(self.path):
                 os.fsync(self._file.fileno())
 
     def __enter__(self) -> RunFile:
@@ -187,97 +185,3 @@ class RunFile:
             self.close()
         if isinstance(error, MtjkitError) and not self.results:
             self.path.unlink(missing_ok=True)
-
-
-def read_head(path: str | Path) -> dict[str, Any]:
-    """The first line of a run file: what was run.
-
-    Raises:
-        ConfigError: the file cannot be read.
-        FormatError: it is no run file.
-    """
-    with _translated(path), open(path, "rb") as file:
-        line = next(_lines(file), b"")
-    head = _object(Path(path), line)
-    if head.get("mtjkit_run") != VERSION:
-        raise FormatError(f"{path}: no run file of version {VERSION}")
-    return head
-
-
-@contextlib.contextmanager
-def _translated(path: str | Path) -> Iterator[None]:
-    """What the file system says, as a ConfigError."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-
-
-def _line(what: dict[str, Any]) -> bytes:
-    return json.dumps(what, separators=(",", ":")).encode() + b"\n"
-
-
-def _lines(file: Any) -> Iterator[bytes]:
-    """The complete lines from where the file stands."""
-    while line := file.readline(_LONGEST_LINE):
-        if not line.endswith(b"\n"):
-            if len(line) == _LONGEST_LINE:
-                raise FormatError(f"{file.name}: no run file: a line is too long")
-            return
-        yield line
-
-
-def _object(path: Path, line: bytes) -> dict[str, Any]:
-    try:
-        value = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path}: no run file, or damaged") from error
-    if not isinstance(value, dict):
-        raise FormatError(f"{path}: no run file, or damaged")
-    return value
-
-
-def _check_head(path: Path, line: bytes, head: dict[str, Any]) -> None:
-    there = _object(path, line)
-    if there.get("mtjkit_run") != VERSION:
-        raise FormatError(f"{path}: no run file of version {VERSION}")
-    for key in head:
-        if there.get(key) != head[key]:
-            raise ConfigError(f"{path}: another run lies there (its {key} differs)")
-
-
-def _kernel(path: Path, line: bytes) -> tuple[str, tuple[int, int]]:
-    value = _object(path, line)
-    bits = value.get("w")
-    if value.get("kernel") not in KERNELS or not _whole(bits, 2, 0, 1 << 62):
-        raise _damaged(path, line)
-    return value["kernel"], (value["w"][0], value["w"][1])
-
-
-def _damaged(path: Path, line: bytes) -> FormatError:
-    return FormatError(f"{path}: damaged: {line[:60].decode('ascii', 'replace')!r}")
-
-
-def _result(path: Path, line: bytes, count: int, classes: int) -> ImageResult:
-    value = _object(path, line)
-    scores, bits = value.get("s"), value.get("b")
-    index: Any = value.get("i")
-    us: Any = value.get("us")
-    good = (
-        _whole([index], 1, 0, count - 1)
-        and _whole([us], 1, 0, 1 << 62)
-        and _whole(scores, classes, -(1 << 31), (1 << 31) - 1)
-        and _whole(bits, 3, 0, 1 << 62)
-    )
-    if not good:
-        raise _damaged(path, line)
-    return ImageResult(index, np.array(scores, np.int32), np.array(bits, np.int64), us)
-
-
-def _whole(values: Any, count: int, low: int, high: int) -> bool:
-    """True for a list of `count` whole numbers from `low` to `high`."""
-    return (
-        isinstance(values, list)
-        and len(values) == count
-        and all(type(v) is int and low <= v <= high for v in values)
-    )

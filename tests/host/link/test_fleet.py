@@ -17,7 +17,8 @@ from mtjkit_host.link.fleet import Fleet, Patience
 from mtjkit_host.link.serial_place import SerialPlace
 from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.link.unix_port import UnixPort
-from mtjkit_host.runs.run_file import RunFile, identity, read_head
+from mtjkit_host.runs.run_file import RunFile, identity
+from mtjkit_host.runs.run_lines import read_head
 from mtjkit_host.twin.twin import Twin
 
 COUNT = 300
