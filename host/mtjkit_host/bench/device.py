@@ -42,7 +42,7 @@ class Target:
     """How often everything is timed; once where instructions or cycles are counted, which an
     image takes the same number of every time."""
     images: int
-    """Images of a round, whose median counts: the first finds caches cold."""
+    """Images of a round, whose median counts."""
     kernels: tuple[str, ...] = KERNELS
     """The kernels to measure."""
 
@@ -91,11 +91,11 @@ def _kernels(
             return float(median(session.run(images).device_us.tolist()))
 
         try:
-            first = device_us(0.0)
+            device_us(0.0)  # the first one finds caches cold, and code that is not loaded yet
         except ConfigError as error:
             progress(f"{target.name}, {kernel}: left out: {error}")
             continue
-        clean = [first] if target.rounds == 1 else []
+        clean = [device_us(0.0)]
         overheads = dict.fromkeys(RATES, 0.0)
         for rate in RATES:
             ratios = []
