@@ -310,11 +310,51 @@ def test_bad_files_end_in_one_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+def tampered(change):
+    """The bytes of a net's file after `change(tensors, meta)`."""
+    good = FixedNet.from_net(settled_net(8)).encode()
+    tensors = safetensors.numpy.load(good)
+    head = json.loads(good[8 : 8 + int.from_bytes(good[:8], "little")])
+    meta = json.loads(head["__metadata__"]["mtjkit"])
+    change(tensors, meta)
+    return safetensors.numpy.save(tensors, {"mtjkit": json.dumps(meta)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t, m: m.update(side=0),
+        lambda t, m: m.update(side=8.0),
+        lambda t, m: m.update(name=3),
+        lambda t, m: m.update(layers=[]),
+        lambda t, m: m["layers"][1].update(input_bits=32),
+        lambda t, m: m["layers"][0].update(input_bits=64),
+        lambda t, m: m["layers"][0].update(padding=0),
+        lambda t, m: m["layers"][1].update(pool=True),
+        lambda t, m: m["layers"][4].update(pool=2),
+        lambda t, m: t.update({"gamma.0": t["gamma.0"][:1]}),
+        lambda t, m: t.update({"std.1": t["std.1"] * 0}),
+        lambda t, m: t.update({"mean.2": t["mean.2"] * np.nan}),
+        lambda t, m: t.update({"codes.0": t["codes.0"][:0]}),
+        lambda t, m: t.update({"codes.4": t["codes.4"][:, :-1]}),
+        lambda t, m: t.update({"codes.5": t["codes.5"][0]}),
+    ],
+)
+def test_nets_that_compiled_code_must_not_see_are_refused(change, tmp_path):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(tampered(lambda tensors, meta: None))
+    FixedNet.load(path)
+    path.write_bytes(tampered(change))
+    with pytest.raises(FormatError) as caught:
+        FixedNet.load(path)
+    assert "\n" not in str(caught.value)
+
+
 def test_layers_that_do_not_fit_are_refused():
     fixed = FixedNet.from_net(settled_net(8))
     codes = [layer.codes for layer in fixed.layers]
     with pytest.raises(FormatError, match="layer 1"):
-        fixed.with_codes([codes[0][:-1], *codes[1:]])
+        fixed.with_codes([codes[0], codes[1][:, 1:], *codes[2:]])
     with pytest.raises(FormatError, match="more than 8 bits"):
         fixed.with_codes([codes[0] + 200, *codes[1:]])
     with pytest.raises(ConfigError, match="uint8"):

@@ -25,6 +25,9 @@ from mtjkit_host.train.lower import FixedLayer, FoldedNorm, fold_fixed
 from mtjkit_host.train.nets import Net
 
 VERSION = 1
+MAX_PRODUCTS = 1 << 16
+"""Products of one sum: fewer, so that 64 bits hold the sums of 32-bit codes' halves."""
+
 _NORM = ("gamma", "beta", "mean", "std")
 
 
@@ -42,20 +45,27 @@ class FixedNet:
     """Rows and columns of the input image."""
 
     def __post_init__(self) -> None:
-        """Check that every layer fits the one before it; raises FormatError."""
-        channels, side = self.layers[0].codes.shape[1], self.side
+        """Check every layer by itself and with the one before it; raises FormatError."""
+        channels, side, flat = self.layers[0].codes.shape[1], self.side, False
         for index, layer in enumerate(self.layers):
             where = f"{self.name}: layer {index}"
-            shape = layer.codes.shape
-            if len(shape) == 4:
-                fits = shape[1:] == (channels, 3, 3)
+            last = layer is self.layers[-1]
+            shape, conv = layer.codes.shape, layer.kind == "conv"
+            if conv:
+                fits = shape[1:] == (channels, 3, 3) and not flat and not last
                 side //= layer.pool
             else:
-                fits, side = shape[1:] == (channels * side * side,), 1
-            if not fits:
+                fits, side, flat = shape[1:] == (channels * side * side,), 1, True
+            if not fits or not side or not 0 < layer.codes[0].size < MAX_PRODUCTS:
                 raise FormatError(f"{where} does not fit the one before it; export the net again")
-            if (layer.norm is None) != (layer is self.layers[-1]):
+            if (layer.norm is None) != last:
                 raise FormatError(f"{where}: every layer but the last has batch norm")
+            if layer.norm is not None and not _sound(layer.norm, shape[0]):
+                raise FormatError(f"{where}: batch norm is not of finite numbers for each output")
+            taken = 8 if index == 0 else self.bits
+            given = (layer.bits, layer.input_bits, layer.padding, layer.pool)
+            if given not in ((self.bits, taken, int(conv), pool) for pool in (1, 1 + int(conv))):
+                raise FormatError(f"{where} has bits, padding or a pool that such nets have not")
             limit = 1 << (layer.bits - 1)
             if layer.codes.min() < -limit or layer.codes.max() >= limit:
                 raise FormatError(f"{where} holds codes of more than {layer.bits} bits")
@@ -126,7 +136,7 @@ class FixedNet:
             return _build(meta, tensors)
         except FormatError as error:
             raise FormatError(f"{path}: {error}") from error
-        except (KeyError, TypeError, IndexError, AttributeError) as error:
+        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
             raise FormatError(f"{path}: not a fixed-point net of mtjkit") from error
 
     def with_codes(self, codes: list[Any]) -> FixedNet:
@@ -136,19 +146,28 @@ class FixedNet:
         return dataclasses.replace(self, layers=layers)
 
 
+def _sound(norm: FoldedNorm, outputs: int) -> bool:
+    """Whether a batch norm has finite numbers for every output, and divides by none that is 0."""
+    parts = [getattr(norm, key) for key in _NORM]
+    fits = all(part.shape == (outputs,) and np.isfinite(part).all() for part in parts)
+    return fits and bool((norm.std > 0).all())
+
+
 def _build(meta: dict[str, Any], tensors: dict[str, Any]) -> FixedNet:
     if meta["version"] != VERSION or meta["bits"] not in (8, 16, 32):
         raise FormatError("a fixed-point net of another version; export the net again")
+    keys = ("input_bits", "padding", "pool")
+    numbers = [meta["side"], meta["bits"], *(row[key] for row in meta["layers"] for key in keys)]
+    if any(type(number) is not int for number in numbers) or not isinstance(meta["name"], str):
+        raise FormatError("not a fixed-point net of mtjkit")
     layers = []
     for index, row in enumerate(meta["layers"]):
         norm = None
         if index < len(meta["layers"]) - 1:
             norm = FoldedNorm(*(tensors[f"{key}.{index}"].astype(np.float64) for key in _NORM))
         codes = tensors[f"codes.{index}"].astype(np.int32)
-        padding, pool = row["padding"], row["pool"]
-        if row["kind"] != ("conv" if codes.ndim == 4 else "dense") or pool not in (1, 2):
+        if row["kind"] != ("conv" if codes.ndim == 4 else "dense") or row["pool"] not in (1, 2):
             raise FormatError(f"layer {index} is neither a convolution nor dense")
-        layers.append(
-            FixedLayer(row["kind"], meta["bits"], row["input_bits"], codes, norm, padding, pool)
-        )
+        input_bits, padding, pool = (row[key] for key in keys)
+        layers.append(FixedLayer(row["kind"], meta["bits"], input_bits, codes, norm, padding, pool))
     return FixedNet(meta["name"], meta["bits"], tuple(layers), meta["side"])
