@@ -414,7 +414,7 @@ def test(c: Context, select: str | None = None) -> None:
 
 @command()
 def check(c: Context) -> None:
-    """Lint, types and tests: what CI runs."""
+    """Lint, types and tests: what CI runs, on the boards whose firmware is built."""
     lint.body(c)
     test.body(c)
 
