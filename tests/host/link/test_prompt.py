@@ -34,7 +34,9 @@ PROMPT = b">>> "
 def run_some(link):
     session = Session(link)
     session.program(RAW, CONFIG)
+    bad = link.frames_bad  # a board that was woken has said hello in words
     session.run(IMAGES)
+    assert link.frames_bad == bad  # nothing but frames: no stray print, no translated newline
     return session
 
 

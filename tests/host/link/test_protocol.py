@@ -1,5 +1,6 @@
 """The bytes of every message are locked, and PROTOCOL.md says what the code does."""
 
+import ast
 import json
 import re
 from pathlib import Path
@@ -102,3 +103,36 @@ def test_what_a_device_says_is_shown_as_one_printable_line():
     assert seq == 9
     assert str(error) == "the device says: two?lines?[2J \ufffd"
     assert isinstance(device_error(bytes([99, 0]) + b"?")[0], ProtocolError)
+
+
+FORBIDDEN = {"eval", "exec", "compile", "execfile", "pickle", "marshal", "shelve", "dill", "joblib"}
+
+
+@pytest.mark.parametrize(
+    "folder", ["firmware/micropython/lib", "host/mtjkit_host", "export/mtjkit_export"]
+)
+def test_nothing_that_comes_in_is_executed(folder):
+    """Neither what a device is sent nor what a file holds; checkpoints carry no pickle."""
+    files = sorted((ROOT / folder).rglob("*.py"))
+    assert len(files) > 5
+    for file in files:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            names = []
+            if isinstance(node, (ast.Import, ast.ImportFrom)):
+                names = [getattr(node, "module", None) or "", *(a.name for a in node.names)]
+            elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
+                names = [node.func.id]
+            elif isinstance(node, ast.keyword):
+                names = ["pickle"] if node.arg == "allow_pickle" else []
+            elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+                names = ["pickle"] if (node.value.id, node.attr) == ("torch", "load") else []
+            assert not FORBIDDEN.intersection(names), f"{file}:{node.lineno}"
+
+
+def test_the_device_imports_by_name_only_its_own_kernels():
+    found = []
+    for file in sorted((ROOT / "firmware" / "micropython" / "lib").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "__import__":
+                found.append(ast.unparse(node.args[0]))
+    assert found == ["'mtjkit_device.kernel_' + one"]

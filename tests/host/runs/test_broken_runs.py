@@ -1,16 +1,20 @@
 """Runs that break off in every way there is, by the real command: nothing is lost."""
 
+import contextlib
 import json
 import os
+import pty
 import random
 import resource
 import subprocess
 import sys
 import threading
 import time
+import tty
 from pathlib import Path
 
 import pytest
+from mtjkit_host.link.unix_port import start_micropython, stop_process
 
 ROOT = Path(__file__).parents[3]
 INVOKE = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]
@@ -117,6 +121,34 @@ def test_more_boards_than_images(tmp_path, unbroken):
     assert result(tmp_path, *few, "--boards", "9") == result(tmp_path, "twin", *few[1:])
 
 
+@contextlib.contextmanager
+def board():
+    """A board's port, and its process."""
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    process = start_micropython(master)
+    os.close(master)
+    try:
+        yield os.ttyname(slave), process  # the line ends with the process, which has its other end
+    finally:
+        stop_process(process, 0)
+        os.close(slave)
+
+
+def test_a_board_of_several_that_dies_is_left_out(tmp_path, unbroken):
+    with board() as (stays, _), board() as (dies, process):
+        words = ("run", "--port", stays, "--port", dies, *RUN[1:], "--json", "out.json")
+        run = start(tmp_path, *words)
+        while results(tmp_path / FILE) < 10:
+            assert run.poll() is None
+            time.sleep(0.002)
+        process.kill()
+        finished(run)
+    found = json.loads((tmp_path / "out.json").read_text())
+    assert found["backend"] == "serial"
+    assert {key: found[key] for key in unbroken} == unbroken
+
+
 def test_a_run_that_never_began_leaves_no_file(tmp_path):
     refused(start(tmp_path, "run", "--port", "/dev/ttyNONE 9"), "/dev/ttyNONE 9")
     assert not list((tmp_path / "build" / "runs").iterdir())
@@ -130,9 +162,6 @@ def test_one_port_given_twice(tmp_path):
 
 
 def test_a_port_that_takes_bytes_and_never_answers(tmp_path):
-    import pty
-    import tty
-
     master, slave = pty.openpty()
     tty.setraw(slave)
     reader = threading.Thread(target=swallow, args=(master,))
@@ -154,9 +183,6 @@ def swallow(end):
 
 
 def test_a_port_that_takes_nothing(tmp_path):
-    import pty
-    import tty
-
     master, slave = pty.openpty()
     tty.setraw(slave)
     os.set_blocking(slave, False)
