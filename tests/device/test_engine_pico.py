@@ -12,6 +12,7 @@ from types import SimpleNamespace
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_host.boards import emulators
+from mtjkit_host.boards.board import Board
 from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.flash import MPY_VERSION, device_files
 from mtjkit_host.boards.native_module import find_native
@@ -22,7 +23,7 @@ SCRIPT = """\
 import gc
 gc.threshold(8192)
 import memory_lock
-memory_lock.check(("pooled",), (0, 1 << 31))
+memory_lock.check(("thin",), (0, 1 << 31))
 print("done")
 """
 
@@ -55,6 +56,8 @@ def test_no_allocation_between_images(tmp_path):
     image = with_romfs(firmware, (tmp_path / "rom.img").read_bytes(), tmp_path / "pico.uf2")
     (tmp_path / "script.py").write_text(SCRIPT)
     with emulators.pico(image) as port:
+        with Board(port, wait_s=120):  # it has started: mpremote does not wait that long
+            pass
         out = mpremote("connect", port, "run", tmp_path / "script.py")
     kernels = ["asm_thumb", "viper"]
     if find_native("armv6m"):

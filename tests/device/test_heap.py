@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from contextlib import contextmanager
 from pathlib import Path
 
 import networks
@@ -16,6 +15,7 @@ from mtjkit_host.boards.board import Board
 from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.native_module import find_native
 from mtjkit_host.boards.run import flashed_board
+from mtjkit_host.link.link import Link
 from mtjkit_host.link.unix_port import find_micropython
 from mtjkit_host.runs.options import CARRIED_MODEL
 
@@ -88,13 +88,6 @@ def test_the_unix_port_needs_what_was_foreseen(kernel, name):
         measure(link, model, kernel)
 
 
-@contextmanager
-def board(target, kernel, model):
-    skip_without(target, kernel)
-    with flashed_board(target, bytes(model.data), kernel) as port:
-        yield BoardDevice(port)
-
-
 @pytest.mark.parametrize(
     ("target", "kernel", "names"),
     [
@@ -108,13 +101,15 @@ def board(target, kernel, model):
 def test_a_board_uses_and_needs_what_was_foreseen(target, kernel, names):
     device = device_of("armv6m" if target == "pico" else "armv7m")
     models = [MODELS[name]() for name in names]
-    with board(target, kernel, models[0]) as place:
-        with place.server() as link:
+    skip_without(target, kernel)
+    with flashed_board(target, bytes(models[0].data), kernel) as port:
+        with Link.open(port) as link:
             for model in models:
                 check(link, device, kernel, model)
         if names[0] != "tiny":
             return
-        with Board(place.port) as prompt:
+        place = BoardDevice(port)
+        with Board(port) as prompt:
             whole = prompt.info.heap_bytes
         needed = heap_needed(models[0], device, kernel)
         with place.server(taken=whole - needed) as link:
