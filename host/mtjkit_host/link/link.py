@@ -22,6 +22,7 @@ from mtjkit_host.link.credit import Credit
 BAUD = 115200
 _READ_S = 0.2  # how long the reader waits before it looks whether the link was closed
 _WRITE_S = 5.0  # how long a write waits before it looks whether the device still lives
+_PIECE = 1024  # bytes of a write: even a slow line takes them in that time
 _MOST_FRAMES = 1 << 16  # that come unasked, before a device counts as mad
 _ASK_S = 1.0
 _ZEROS = bytes(MAX_FRAME)
@@ -185,7 +186,8 @@ class Link:
         began = time.monotonic()
         while True:
             try:
-                self._port.write(data)
+                for at in range(0, len(data), _PIECE):
+                    self._port.write(data[at : at + _PIECE])
                 return
             except serial.SerialTimeoutException as error:
                 if time.monotonic() - max(began, self.heard_at) > self.patience_s:

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import select
 import socket
 import struct
 import termios
@@ -15,6 +16,7 @@ import serial
 from mtjkit_core import messages as m
 from mtjkit_core.errors import LinkError
 from mtjkit_core.frames import Deframer, frames, pack
+from mtjkit_host.link import link as link_module
 from mtjkit_host.link.link import Link
 
 
@@ -115,6 +117,54 @@ def test_a_socket():
             assert peer.recv(100) == b"\0\0" + pack(m.PING.kind, 0)
             peer.sendall(pack(m.DONE.kind, 0, b"\0"))
             assert link.receive(1).kind == m.DONE.kind
+
+
+class Reader(threading.Thread):
+    """Reads a few bytes at a time, and pauses between."""
+
+    def __init__(self, end, pause_s):
+        super().__init__()
+        self.bodies = []
+        self.done = threading.Event()
+        self._end = end
+        self._pause_s = pause_s
+
+    def run(self):
+        deframer = Deframer()
+        while select.select([self._end], [], [], 0.3)[0] or not self.done.is_set():
+            if select.select([self._end], [], [], 0.01)[0]:
+                self.bodies += [body for _, _, body in frames(deframer, os.read(self._end, 256))]
+                time.sleep(self._pause_s)
+
+    def finish(self):
+        self.done.set()
+        self.join()
+        return self.bodies
+
+
+def test_a_line_that_is_slow_but_not_dead_gets_everything_once(line, monkeypatch):
+    monkeypatch.setattr(link_module, "_WRITE_S", 3.0)
+    master, path = line
+    bodies = [bytes([i]) * 240 for i in range(200)]  # 50 kB, in some 4 s
+    reader = Reader(master, 0.02)
+    reader.start()
+    with Link.open(path) as link:
+        link.send(m.MODEL_DATA.kind, *bodies)
+        assert reader.finish() == bodies
+
+
+def test_a_device_that_computes_takes_nothing_for_a_while(line, monkeypatch):
+    monkeypatch.setattr(link_module, "_WRITE_S", 0.2)
+    master, path = line
+    bodies = [bytes([i % 250, i // 250]) * 120 for i in range(400)]  # more than a line holds
+    reader = Reader(master, 0)
+    with Link.open(path) as link:
+        sender = threading.Thread(target=link.send, args=(m.MODEL_DATA.kind, *bodies))
+        sender.start()
+        time.sleep(1)
+        reader.start()
+        sender.join()
+        assert set(reader.finish()) == set(bodies)
 
 
 def test_nobody_listens_on_a_socket():
