@@ -15,6 +15,7 @@
 #include "mtjkit.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
+#include <cpuid.h>
 #include <immintrin.h>
 #define X86 1
 #endif
@@ -258,15 +259,19 @@ void fx_run(PARAMETERS, int level) {
     layer(ARGUMENTS, tile1_plain, 1, tile1_plain);
 }
 
-/* The highest level of `fx_run` that this processor has. */
+/* The highest level of `fx_run` that this processor and its system have. */
 int fx_level(void) {
 #ifdef X86
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
-        return 2;
+    const uint32_t wide = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+    uint32_t a, b, c, d, kept, high;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) {
+        return 0;
     }
-    return __builtin_cpu_supports("avx2") ? 1 : 0;
+    __asm__("xgetbv" : "=a"(kept), "=d"(high) : "c"(0)); /* registers that the system keeps */
+    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (kept & 0x06) != 0x06 || !(b & bit_AVX2)) {
+        return 0;
+    }
+    return (kept & 0xe6) == 0xe6 && (b & wide) == wide && (c & bit_AVX512VNNI) ? 2 : 1;
 #else
     return 0;
 #endif
