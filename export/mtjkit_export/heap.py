@@ -67,7 +67,7 @@ DEVICES = {
         "Cortex-M0+",
         {
             "native": Share(55_200, 250, 10_200),
-            "asm_thumb": Share(57_000, 250, 8_000),
+            "asm_thumb": Share(57_300, 250, 8_000),
             "viper": Share(57_600, 250, 8_000),
             "python": Share(47_200, 250, 9_000),
         },
