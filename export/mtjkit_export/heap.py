@@ -58,8 +58,8 @@ DEVICES = {
         "Cortex-M3, M4, M7",
         {
             "native": Share(52_800, 250, 10_200),
-            "asm_thumb": Share(54_200, 250, 8_000),
-            "viper": Share(54_300, 250, 8_000),
+            "asm_thumb": Share(54_200, 250, 8_500),
+            "viper": Share(54_600, 250, 9_500),
             "python": Share(44_800, 250, 9_000),
         },
     ),
@@ -67,8 +67,8 @@ DEVICES = {
         "Cortex-M0+",
         {
             "native": Share(55_200, 250, 10_200),
-            "asm_thumb": Share(57_300, 250, 8_000),
-            "viper": Share(57_600, 250, 8_000),
+            "asm_thumb": Share(57_300, 250, 8_500),
+            "viper": Share(57_600, 250, 9_500),
             "python": Share(47_200, 250, 9_000),
         },
     ),
