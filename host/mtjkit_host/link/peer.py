@@ -14,7 +14,7 @@ from mtjkit_host.link.link import Frame, Link
 
 FIRST_PROBE_S = 0.25
 LONGEST_PROBE_S = 4.0
-_WAKE_S = 1.0  # without an answer to the first HELLO
+_WAKE_AFTER = 0.25  # of the time that a first answer may take: it may just be starting
 _BATCH = 16  # chunks of a model sent between two looks at what came back
 
 
@@ -119,7 +119,7 @@ class Peer:
         body = m.HELLO.pack(m.MAGIC, m.VERSION)
         try:
             try:
-                answer = self.request(m.HELLO, body, m.INFO, timeout_s=min(timeout_s, _WAKE_S))
+                answer = self.request(m.HELLO, body, m.INFO, timeout_s=_WAKE_AFTER * timeout_s)
             except SilenceError:
                 self.link.wake()
                 answer = self.request(m.HELLO, body, m.INFO, timeout_s=timeout_s)
@@ -178,7 +178,7 @@ class Peer:
                         return frame
             if time.monotonic() - max(started, self.link.heard_at) > limit:
                 raise SilenceError(f"{self.link.name}: the device does not answer")
-            wait_s = min(2 * wait_s, LONGEST_PROBE_S)
+            wait_s = min(2 * wait_s, max(LONGEST_PROBE_S, limit / 8))  # for devices slow to answer
 
     def upload(
         self,

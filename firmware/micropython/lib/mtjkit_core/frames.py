@@ -95,6 +95,7 @@ class Deframer:
         self.body_size = -1
         self.bad = 0
         self._size = 0  # bytes of the frame so far; MAX_FRAME when it is too long
+        self._announced = False  # the last byte was a zero that ended nothing
         self._code_at = 0  # the code byte that comes next, as far as the frame is known
         self._sealed = sealed
         self._copy = copy
@@ -103,12 +104,15 @@ class Deframer:
     def wanted(self) -> int:
         """How many bytes are sure to come up to the end of the frame: 1 .. 255.
 
-        So many COBS promises, or the frame's type; between two frames it is 1. A port whose reads
-        block until their buffer is full reads just so many. If bytes were lost it waits for ones
-        that do not come, so the peer sends zeros before it tries again.
+        So many COBS promises, or the frame's type. Between two frames it is 1, but after a zero of
+        its own a frame or more zeros follow. A port whose reads block until their buffer is full
+        reads just so many. If bytes were lost it waits for ones that do not come, so the peer
+        sends zeros before it tries again.
         """
         size = self._size
-        if not size or self._code_at >= MAX_FRAME:
+        if not size:
+            return OVERHEAD if self._announced else 1
+        if self._code_at >= MAX_FRAME:
             return 1
         least = self._least[self.frame[TYPE_AT]] if size > TYPE_AT else OVERHEAD
         return max(self._code_at + 1, least) - size
@@ -131,6 +135,7 @@ class Deframer:
                 self._code_at += self.frame[self._code_at]
         if zero < 0:
             return end
+        self._announced = self._size == 0
         if self._size:
             self._finish()
         return zero + 1
