@@ -3,7 +3,6 @@
 Boards are MicroPython processes on pseudo-terminals; only pyserial's list of USB ports is made up.
 """
 
-import itertools
 import os
 import pty
 import tty
@@ -33,19 +32,16 @@ class Bus:
     def __init__(self, micropython):
         self._micropython = micropython
         self.boards = {}
-        self._used = {}  # paths that were given out, and what keeps them from being so again
+        self._slots = []  # kept open: no path is given out twice, no board ends unheard
 
     def plug(self, serial_number):
         """Plug a board in; returns its path, which is always another."""
         master, slave = pty.openpty()
-        while (path := os.ttyname(slave)) in self._used:
-            self._used[path] = (master, slave)
-            master, slave = pty.openpty()
-        self._used[path] = ()
         tty.setraw(slave)
         process = start_micropython(master, self._micropython)
         os.close(master)
-        os.close(slave)
+        path = os.ttyname(slave)
+        self._slots.append(slave)
         self.boards[path] = (serial_number, process)
         return path
 
@@ -56,8 +52,8 @@ class Bus:
     def close(self):
         for path in list(self.boards):
             self.unplug(path)
-        for end in itertools.chain.from_iterable(self._used.values()):
-            os.close(end)
+        for slot in self._slots:
+            os.close(slot)
 
     def comports(self):
         return [SimpleNamespace(device=p, serial_number=n) for p, (n, _) in self.boards.items()]
