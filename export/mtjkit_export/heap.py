@@ -47,9 +47,9 @@ DEVICES = {
     "x64": Device(
         "Unix port, x86-64 with AVX2",
         {
-            "native": Share(62_800, 530, 21_000),
-            "viper": Share(65_300, 530, 28_000),
-            "python": Share(64_000, 530, 18_400),
+            "native": Share(62_800, 530, 28_000),
+            "viper": Share(65_300, 530, 32_000),
+            "python": Share(64_000, 530, 25_000),
         },
         avx2=True,
         maps=False,

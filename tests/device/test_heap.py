@@ -81,9 +81,10 @@ def test_the_unix_port_needs_what_was_foreseen(kernel, name):
     size = heap_needed(model, device_of("x64"), kernel) * whole // unix_heap(whole)
     with UnixDevice().server(taken=whole - size) as link:
         measure(link, model, kernel)
+    # Where the gaps lie in this heap of 64-bit words changes with the lengths of paths: by 7 kB.
     with (
         pytest.raises(MtjkitError),
-        UnixDevice().server(taken=whole - int(0.95 * size)) as link,
+        UnixDevice().server(taken=whole - int(0.85 * size)) as link,
     ):
         measure(link, model, kernel)
 
