@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
 
-from mtjkit_core.errors import ConfigError
+from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.memory import threshold_from_rate
 from mtjkit_core.model import Model
 
@@ -70,10 +70,10 @@ def bench_device(progress: Callable[[str], None] = print) -> dict[str, dict[str,
         model = target.model()
         try:
             with _device(target, model) as link:
-                found[target.name] = dict(
-                    _kernels(target, model, Session(link, hello_s=60.0), progress)
-                )
-        except ConfigError as error:
+                session = Session(link, hello_s=60.0)
+                for kernel, numbers in _kernels(target, model, session, progress):
+                    found.setdefault(target.name, {})[kernel] = numbers
+        except (ConfigError, LinkError) as error:  # what is measured already is kept
             progress(f"{target.name}: left out: {error}")
     return found
 
