@@ -68,7 +68,7 @@ def test_a_model_too_large_is_refused_before_anything_is_written(port):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(networks, "NETWORKS", model)
         huge = bytes(networks.build("huge"))
-    with pytest.raises(ConfigError, match=r"needs [\d,]+ bytes of RAM .* has [\d,]+ free"):
+    with pytest.raises(ConfigError, match=r"needs a heap of [\d,]+ bytes .* the board has [\d,]+"):
         flash(port, huge)
     with Board(port) as board:
         assert "main.py" not in board.evaluate("listing('/')")
