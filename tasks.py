@@ -409,7 +409,8 @@ def lint(c: Context) -> None:
 @command(help={"select": "pytest's -k expression"})
 def test(c: Context, select: str | None = None) -> None:
     """Run the tests; long data are found through MTJKIT_DATA and skipped without it."""
-    _tools(c, "pytest" + (f" -k {select!r}" if select else ""))
+    # A file's tests share what they started, an emulated board say: they stay on one core.
+    _tools(c, "pytest -n auto --dist loadfile" + (f" -k {select!r}" if select else ""))
 
 
 @command()
