@@ -1,7 +1,8 @@
 """Targets that run on CPython and MicroPython alike, and what each makes of any bytes, as a line.
 
 On MicroPython: `micropython tests/fuzz/both.py CORPUS` with the core on MICROPYPATH; CORPUS holds
-for each input a target's number (u8), a size (u32, little-endian) and that many bytes.
+the size of the longest input (u32, little-endian), and for each a target's number (u8), a size
+(u32) and that many bytes.
 """
 
 import binascii
@@ -44,7 +45,7 @@ def link(data):
     step = data[0] + 1 if data else 1
     found = []
     for at in range(1, len(data), step):
-        for kind, seq, body in frames(deframer, data[at : at + step]):
+        for kind, seq, body in frames(deframer, bytes(data[at : at + step])):
             assert len(body) <= MAX_BODY
             found.append((kind, seq, hexed(body)))
         assert len(deframer.frame) == MAX_FRAME
@@ -78,11 +79,18 @@ def outcome(run, data):
 
 
 def main(path):
-    """Print the outcome of every input of a corpus file."""
+    """Print the outcome of every input of a corpus file.
+
+    All are read into one buffer, as on a device: whether a new one of 200 kB fits a heap of
+    512 kB would depend on what lies where in it.
+    """
     with open(path, "rb") as file:
+        buffer = memoryview(bytearray(struct.unpack("<I", file.read(4))[0]))
         while head := file.read(5):
             number, size = struct.unpack("<BI", head)
-            print(outcome(TARGETS[number][1], file.read(size)))
+            data = buffer[:size]
+            file.readinto(data)
+            print(outcome(TARGETS[number][1], data))
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ def outcomes(corpus: Sequence[tuple[str, bytes]]) -> list[str]:
         ConfigError: there is no MicroPython.
     """
     with tempfile.NamedTemporaryFile(suffix=".corpus") as file:
+        file.write(struct.pack("<I", max(len(data) for _, data in corpus)))
         for name, data in corpus:
             file.write(struct.pack("<BI", NUMBERS[name], len(data)) + data)
         file.flush()
@@ -36,7 +37,8 @@ def outcomes(corpus: Sequence[tuple[str, bytes]]) -> list[str]:
             text=True,
         )
     said = done.stdout.splitlines()
-    assert done.returncode == 0, f"input {len(said)}, {corpus[len(said)]}: {done.stderr}"
+    # MicroPython prints the traceback after the outcomes.
+    assert done.returncode == 0, f"MicroPython ended with {done.returncode}: {said[-9:]}"
     return said
 
 
