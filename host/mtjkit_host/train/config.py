@@ -51,7 +51,8 @@ class TrainConfig:
     threads: int = 0
     """Threads of torch on the CPU; 0 leaves torch's own choice."""
     start_from: Path | None = None
-    """Run folder of a net of the same layer shapes whose weights the training starts from."""
+    """Run folder of a net whose weights the training starts from: one with the same layers, as
+    wide or narrower (which is widened)."""
     limit_train: int = 0
     """Use the first so many training images only; 0 uses all."""
     limit_test: int = 0

@@ -22,6 +22,7 @@ from mtjkit_host.train.checkpoint import (
 from mtjkit_host.train.config import EpochRecord, TrainConfig, spec_from_json
 from mtjkit_host.train.nets import Net, build_net
 from mtjkit_host.train.plot import plot_history
+from mtjkit_host.train.widen import widen
 
 try:
     import fcntl
@@ -141,15 +142,18 @@ def resume_run(
         raise FormatError(f"{config.run_dir}: the checkpoint's history is damaged") from error
 
 
-def start_from(net: Net, folder: Path) -> None:
+def start_from(net: Net, folder: Path, seed: int) -> None:
     """Take over another run's weights and batch norm; the head's scale stays the net's own.
 
-    Raises ConfigError when ``folder`` holds no checkpoint, FormatError when its net has layers
-    of other shapes.
+    A narrower net is widened (`mtjkit_host.train.widen`), with noise that follows from ``seed``.
+
+    Raises ConfigError when ``folder`` holds no checkpoint, FormatError when its net has other
+    layers, or wider ones.
     """
-    tensors, _ = load_checkpoint(folder)
-    tensors["net.log_scale"] = net.log_scale.detach()
-    _load_tensors(net, tensors, str(folder))
+    try:
+        widen(load_net(folder), net, torch.Generator().manual_seed(seed))
+    except FormatError as error:
+        raise FormatError(f"{folder}: {error}") from error
 
 
 @torch.no_grad()

@@ -70,7 +70,7 @@ def _run(
     history: list[EpochRecord] = []
     resume = started(config.run_dir)
     if config.start_from is not None and not resume:
-        start_from(net, config.start_from)
+        start_from(net, config.start_from, config.seed)
     net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(net.parameters(), lr=config.peak_lr)
     if resume:
