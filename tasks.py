@@ -154,7 +154,7 @@ def run_pico(c: Context, **options: str | None) -> None:
         "seed": "seed of weights, order and augmentation; default 0",
         "threads": "torch's threads; default its own choice",
         "precision": "auto (default), float32 or bfloat16",
-        "start-from": "run folder of a net whose weights to start from",
+        "start-from": "run folder of a net whose weights to start from; a narrower one is widened",
     }
 )
 def train(

@@ -9,7 +9,9 @@ from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.campaign.summary import Acceptable, Curve, Summary
 
 _BINARY = ("Binary", "Binary_x3")
-_LARGE = paper.DEGRADATIONS[1]
+_SMALL, _LARGE = paper.DEGRADATIONS
+_ALIKE = 1.5
+"""Rates whose quotient is at most this are taken as alike; in Table 2 it is 1.17."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,7 @@ class Finding:
 
 
 def findings(result: CampaignResult, summary: Summary) -> list[Finding]:
-    """Check the paper's four findings, on bits flipped."""
+    """Check the paper's five findings, on bits flipped."""
     papers = {entry.label: entry.paper for entry in result.campaign.nets}
     rates = {
         (entry.net, entry.memory, entry.found.limit): entry
@@ -34,6 +36,7 @@ def findings(result: CampaignResult, summary: Summary) -> list[Finding]:
     }
     return [
         _maps_tolerate_more(rates),
+        _alike_at_small_rates(rates),
         _binary_tolerates_most(rates, papers),
         _binary_rrmse_grows_slowest(summary, papers),
         _eighty_percent(rates),
@@ -55,6 +58,24 @@ def _maps_tolerate_more(rates: _Rates) -> Finding:
     text = [f"{net} {_percent(a)} against {_percent(b)}" for net, a, b in pairs]
     holds = all(a > b for _, a, b in pairs) if pairs else None
     return Finding(statement, holds, _evidence("Acceptable at 30 % degradation", text))
+
+
+def _alike_at_small_rates(rates: _Rates) -> Finding:
+    statement = "At small error rates all nets degrade alike (Fig. 8)."
+    text, verdicts = [], []
+    for memory in ("weights", "feature_maps"):
+        found = {
+            net: entry.found.rate
+            for (net, where, limit), entry in rates.items()
+            if where == memory and limit == _SMALL and entry.found.rate is not None
+        }
+        if len(found) > 1:
+            verdicts.append(max(found.values()) <= _ALIKE * min(found.values()))
+            values = ", ".join(f"{net} {_percent(rate)}" for net, rate in found.items())
+            text.append(f"{memory.replace('_', ' ')}: {values}")
+    holds = all(verdicts) if verdicts else None
+    what = f"Acceptable at 3 % degradation, taken as alike within a factor of {_ALIKE:g}"
+    return Finding(statement, holds, _evidence(what, text))
 
 
 def _binary_tolerates_most(rates: _Rates, papers: dict[str, str]) -> Finding:
@@ -102,7 +123,7 @@ def _eighty_percent(rates: _Rates) -> Finding:
     found = {
         net: entry.saving_percent
         for (net, memory, limit), entry in rates.items()
-        if memory == "feature_maps" and limit < _LARGE and entry.saving_percent is not None
+        if memory == "feature_maps" and limit == _SMALL and entry.saving_percent is not None
     }
     text = [f"{net} {value:.1f} %" for net, value in found.items()]
     holds = all(abs(value - 80) <= 2.5 for value in found.values()) if found else None

@@ -82,13 +82,20 @@ def _tick(value: float, position: int | None = None) -> str:
     return f"{value:g}" if value >= 1e-3 else f"10$^{{{math.log10(value):.0f}}}$"
 
 
-def _legend(figure: Any, ax: Any, title: str = "") -> None:
-    """One legend under the panels, where it hides nothing."""
-    handles, labels = ax.get_legend_handles_labels()
-    columns = min(len(labels), 6)
-    place = "outside lower center"
+def _legend(figure: Any, axes: Sequence[Any], title: str = "") -> None:
+    """One legend under the panels, where it hides nothing, of all that is in any of them."""
+    handles: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
     figure.legend(
-        handles, labels, loc=place, ncols=columns, fontsize=8, title=title or None, title_fontsize=8
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=min(len(handles), 6),
+        fontsize=8,
+        title=title or None,
+        title_fontsize=8,
     )
 
 
@@ -133,7 +140,7 @@ def _curves(
     for ax in axes:
         for line in lines:
             ax.axhline(line, color="#555555", linewidth=0.8, linestyle=":")
-    _legend(figure, axes[-1])
+    _legend(figure, axes)
     return figure
 
 
@@ -166,7 +173,7 @@ def _energy(summary: Summary, labels: Sequence[str], cell: Cell) -> Any:
     left, right = 0.8 * min(shown), min(1.3 * max(shown), 1.0)
     bottom, top = (cell.write_energy_pj(cell.pulse_width_ns(rate)) for rate in (right, left))
     axes[1].set(xlim=(100 * left, 100 * right), ylim=(bottom, top))
-    _legend(figure, axes[1], "filled: 3 % degradation accepted; open: 30 %")
+    _legend(figure, axes[1:], "filled: 3 % degradation accepted; open: 30 %")
     return figure
 
 

@@ -29,7 +29,7 @@ def print_tables(
         table.add_row(entry.label, *cells)
     console.print(table)
     table = Table(title="Acceptable error rates and modelled write energy")
-    head = ("net", "errors in", "loss", "rate (%) [95 %]", "pJ", "saving (%)", "paper (%)")
+    head = ("net", "errors in", "loss", "rate (%) [95 %]", "paper (%)", "pJ", "saving (%)")
     for name in head:
         justify: Literal["left", "right"] = "left" if name in head[:2] else "right"
         table.add_column(name, justify=justify, no_wrap=True)
@@ -40,9 +40,9 @@ def print_tables(
             row.memory.replace("_", " ") + kept,
             f"{100 * row.found.limit:g} %",
             interval(row).replace("[", r"\["),
+            "" if row.paper is None else f"{100 * row.paper.rate:.2f}",
             "" if row.energy_pj is None else f"{row.energy_pj:.2f}",
             "" if row.saving_percent is None else f"{row.saving_percent:.1f}",
-            "" if row.paper is None else f"{100 * row.paper.rate:.2f}",
         )
     console.print(table)
     for label, why in result.missing.items():

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from mtjkit_core.model import Model
+from mtjkit_export.writer import encode
 from torch import Tensor
 
 from mtjkit_host import cifar10
+from mtjkit_host.images import to_input
 from mtjkit_host.train.nets import Net
+from mtjkit_host.train.network import to_network
+from mtjkit_host.twin import native
+
+_BATCH = 250
 
 
 @torch.no_grad()
@@ -29,3 +36,19 @@ def evaluate(net: Net, images: cifar10.Images, labels: cifar10.Labels, batch: in
     """Return the share of images, 0 to 1, whose highest score (lowest class on a tie) is right."""
     scores = predict(net, images, batch).numpy()
     return float(np.mean(scores.argmax(axis=1) == labels))
+
+
+def evaluate_packed(net: Net, images: cifar10.Images, labels: cifar10.Labels) -> float:
+    """Return what `evaluate` returns for a binary net, from its packed model: several times faster.
+
+    On as many threads as torch has. Raises ConfigError for a fixed-point net, or without a C
+    compiler.
+    """
+    model = Model(encode(to_network(net)))
+    twin = native.NativeTwin(model, torch.get_num_threads())
+    right = 0
+    for at in range(0, len(images), _BATCH):
+        some = to_input(model, images[at : at + _BATCH])
+        scores, _ = twin.run(some, np.arange(len(some), dtype=np.uint32))
+        right += int((scores.argmax(axis=1) == labels[at : at + _BATCH]).sum())
+    return right / len(images)

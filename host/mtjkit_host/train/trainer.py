@@ -16,9 +16,10 @@ from mtjkit_host import cifar10
 from mtjkit_host.train.augment import augment_rng, crop_and_flip, epoch_order, pad_images
 from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult
 from mtjkit_host.train.nets import Net, build_net
-from mtjkit_host.train.predict import evaluate
+from mtjkit_host.train.predict import evaluate, evaluate_packed
 from mtjkit_host.train.progress import EpochBar
 from mtjkit_host.train.state import best_epoch, locked, resume_run, save_run, start_from, started
+from mtjkit_host.twin import native
 
 
 def train(config: TrainConfig) -> TrainResult:
@@ -78,6 +79,8 @@ def _run(
 
     padded = pad_images(images)
     autocast = _autocast(config, device)
+    packed = config.net.binary and device.type == "cpu" and native.available()
+    test = evaluate_packed if packed else evaluate
     stop = config.epochs
     if config.epochs_now:
         stop = min(stop, len(history) + config.epochs_now)
@@ -86,7 +89,7 @@ def _run(
         lr, loss, train_accuracy = _train_epoch(
             config, net, optimizer, padded, labels, epoch, autocast, device
         )
-        accuracy = evaluate(net, test_images, test_labels)
+        accuracy = test(net, test_images, test_labels)
         seconds = time.perf_counter() - start
         history.append(EpochRecord(epoch, lr, loss, train_accuracy, accuracy, seconds))
         save_run(config, net, optimizer, history)

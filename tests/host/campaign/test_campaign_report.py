@@ -8,7 +8,7 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="needs the extra train")
 
-from mtjkit_host.campaign import Campaign, NetEntry, print_tables, summarize, write_report
+from mtjkit_host.campaign import Campaign, NetEntry, plots, print_tables, summarize, write_report
 from mtjkit_host.campaign.findings import findings
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.cell import Cell
@@ -125,6 +125,16 @@ def test_the_same_results_give_the_same_figures(result, tmp_path):
         assert one == two
 
 
+def test_the_legend_names_a_net_that_is_in_one_panel_only(result):
+    curves = [
+        c for c in summarize(result).accuracy if (c.net, c.memory) != ("Fxp8 & co", "feature_maps")
+    ]
+    figure = plots._curves(
+        curves, ["Binary", "Fxp8 & co"], lambda c: [level.value for level in c.levels], "", 1, ()
+    )
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Binary", "Fxp8 & co"]
+
+
 def test_acceptable_rates_carry_the_energy_of_the_cell(result):
     cell = Cell()
     table = {
@@ -147,8 +157,8 @@ def test_acceptable_rates_carry_the_energy_of_the_cell(result):
 
 def test_findings_follow_from_the_numbers(result):
     found = findings(result, summarize(result))
-    assert [finding.holds for finding in found] == [True, True, True, False]
-    assert "Fxp8" in found[2].evidence
+    assert [finding.holds for finding in found] == [True, False, True, True, False]
+    assert "Fxp8" in found[3].evidence
 
 
 def test_one_repeat_has_no_intervals(tmp_path):
