@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /* One layer, filled by Python: mtjkit_core.model.Layer's attributes of the same names, in the
- * order of mtjkit_device.engine.geometry, and two more. Offsets (.._at) are bytes. */
+ * order of mtjkit_core.footprint.geometry, and two more. Offsets (.._at) are bytes. */
 typedef struct {
     int32_t in_height, in_width, in_channels, in_words;
     int32_t kernel_height, kernel_width, padding, pool;
