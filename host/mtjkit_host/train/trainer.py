@@ -73,13 +73,15 @@ def _run(
     if config.start_from is not None and not resume:
         start_from(net, config.start_from, config.seed)
     net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.Adam(net.parameters(), lr=config.peak_lr)
+    # Fused: one pass over the memory, a fifth of the time; on CUDA it wants its steps there too.
+    on_cpu = device.type == "cpu"
+    optimizer = torch.optim.Adam(net.parameters(), lr=config.peak_lr, fused=on_cpu)
     if resume:
         history = resume_run(config, net, optimizer)
 
     padded = pad_images(images)
     autocast = _autocast(config, device)
-    packed = config.net.binary and device.type == "cpu" and native.available()
+    packed = config.net.binary and on_cpu and native.available()
     test = evaluate_packed if packed else evaluate
     stop = config.epochs
     if config.epochs_now:
