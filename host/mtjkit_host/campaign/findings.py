@@ -64,11 +64,7 @@ def _alike_at_small_rates(rates: _Rates) -> Finding:
     statement = "At small error rates all nets degrade alike (Fig. 8)."
     text, verdicts = [], []
     for memory in ("weights", "feature_maps"):
-        found = {
-            net: entry.found.rate
-            for (net, where, limit), entry in rates.items()
-            if where == memory and limit == _SMALL and entry.found.rate is not None
-        }
+        found = _found(rates, memory, _SMALL)
         if len(found) > 1:
             verdicts.append(max(found.values()) <= _ALIKE * min(found.values()))
             values = ", ".join(f"{net} {_percent(rate)}" for net, rate in found.items())
@@ -82,11 +78,7 @@ def _binary_tolerates_most(rates: _Rates, papers: dict[str, str]) -> Finding:
     statement = "At large error rates binary degrades least, in both memories (Fig. 8)."
     text, verdicts = [], []
     for memory in ("weights", "feature_maps"):
-        found = {
-            net: entry.found.rate
-            for (net, where, limit), entry in rates.items()
-            if where == memory and limit == _LARGE and entry.found.rate is not None
-        }
+        found = _found(rates, memory, _LARGE)
         binary = [rate for net, rate in found.items() if papers[net] in _BINARY]
         fixed = [rate for net, rate in found.items() if papers[net].startswith("Fxp")]
         if binary and fixed:
@@ -128,6 +120,15 @@ def _eighty_percent(rates: _Rates) -> Finding:
     text = [f"{net} {value:.1f} %" for net, value in found.items()]
     holds = all(abs(value - 80) <= 2.5 for value in found.values()) if found else None
     return Finding(statement, holds, _evidence("Modelled saving, taken as 80 ± 2.5 %", text))
+
+
+def _found(rates: _Rates, memory: str, limit: float) -> dict[str, float]:
+    """Net -> its acceptable error rate in a memory, where one was found."""
+    return {
+        net: entry.found.rate
+        for (net, *place), entry in rates.items()
+        if place == [memory, limit] and entry.found.rate is not None
+    }
 
 
 def _growth(curve: Curve) -> float:

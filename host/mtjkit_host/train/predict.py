@@ -14,8 +14,6 @@ from mtjkit_host.train.nets import Net
 from mtjkit_host.train.network import to_network
 from mtjkit_host.twin import native
 
-_BATCH = 250
-
 
 @torch.no_grad()
 def predict(net: Net, images: cifar10.Images, batch: int = 100) -> Tensor:
@@ -46,9 +44,5 @@ def evaluate_packed(net: Net, images: cifar10.Images, labels: cifar10.Labels) ->
     """
     model = Model(encode(to_network(net)))
     twin = native.NativeTwin(model, torch.get_num_threads())
-    right = 0
-    for at in range(0, len(images), _BATCH):
-        some = to_input(model, images[at : at + _BATCH])
-        scores, _ = twin.run(some, np.arange(len(some), dtype=np.uint32))
-        right += int((scores.argmax(axis=1) == labels[at : at + _BATCH]).sum())
-    return right / len(images)
+    scores, _ = twin.run(to_input(model, images), np.arange(len(images), dtype=np.uint32))
+    return float(np.mean(scores.argmax(axis=1) == labels))

@@ -150,8 +150,9 @@ def start_from(net: Net, folder: Path, seed: int) -> None:
     Raises ConfigError when ``folder`` holds no checkpoint, FormatError when its net has other
     layers, or wider ones.
     """
+    source = load_net(folder)
     try:
-        widen(load_net(folder), net, torch.Generator().manual_seed(seed))
+        widen(source, net, torch.Generator().manual_seed(seed))
     except FormatError as error:
         raise FormatError(f"{folder}: {error}") from error
 
