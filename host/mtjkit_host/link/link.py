@@ -62,6 +62,7 @@ class Link:
         self.patience_s = 120.0
         """How long a device may take no bytes and say nothing: one that computes takes none."""
         self._port = port
+        self._port_lock = threading.Lock()  # an interruption finds the port open or closed
         self._seq = 0
         self._sent: list[tuple[int, bytes]] = [(0, b"")] * 256
         self._frames: queue.SimpleQueue[Frame | LinkError] = queue.SimpleQueue()
@@ -160,8 +161,9 @@ class Link:
     def interrupt(self) -> None:
         """From another thread: whoever sends or waits now ends with a LinkError."""
         self._frames.put(LinkError(f"{self.name}: interrupted"))
-        if hasattr(self._port, "cancel_write"):
-            self._port.cancel_write()
+        with self._port_lock:
+            if hasattr(self._port, "cancel_write"):
+                self._port.cancel_write()
 
     def close(self) -> None:
         """Close the port and end the reader."""
@@ -169,7 +171,8 @@ class Link:
         if self._port.is_open and hasattr(self._port, "cancel_read"):
             self._port.cancel_read()
         self._reader.join()
-        self._port.close()
+        with self._port_lock:
+            self._port.close()
 
     def __enter__(self) -> Link:
         return self

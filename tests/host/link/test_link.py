@@ -52,6 +52,28 @@ def test_frames_cross_both_ways_whatever_their_bytes(line):
             assert not frame.gap
 
 
+def test_an_interruption_while_the_port_closes(line):
+    _, path = line
+    for _ in range(200):
+        failures = []
+        link = Link.open(path)
+        closed = threading.Event()
+
+        def interrupt(link=link, closed=closed, failures=failures):
+            try:
+                while not closed.is_set():
+                    link.interrupt()
+            except Exception as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=interrupt)
+        thread.start()
+        link.close()
+        closed.set()
+        thread.join()
+        assert failures == []
+
+
 def test_a_gap_in_the_numbers_is_told(line):
     master, path = line
     with Link.open(path) as link:
