@@ -26,7 +26,7 @@ _PIECE = 1024  # bytes of a write: even a slow line takes them in that time
 _MOST_FRAMES = 1 << 16  # that come unasked, before a device counts as mad
 _ASK_S = 1.0
 _ZEROS = bytes(MAX_FRAME)
-_FEW_ZEROS = bytes(64)  # for a line with credit
+FEW_ZEROS = bytes(64)  # for a line with credit
 _BEGIN = bytes(2)  # of whatever is sent: a device that heard nothing for a while insists on it
 _CTRL_C = 3
 _TO_SERVER = b"\r\x03\x02\x04"  # interrupt, leave the raw prompt, start anew
@@ -55,6 +55,9 @@ class Link:
         self.backend = backend
         self.credit = Credit()
         """What may be on its way to the device."""
+        self.zeros = _ZEROS
+        """What ends the frame that the device may believe to receive, while no credit is counted:
+        FEW_ZEROS once it has told of one."""
         self.frames_bad = 0
         """Frames that came in damaged."""
         self.heard_at = time.monotonic()
@@ -116,9 +119,9 @@ class Link:
             LinkError: the line is gone.
         """
         if self.credit.limit:
-            return self._send_on_credit(kind, body, _FEW_ZEROS)
+            return self._send_on_credit(kind, body, FEW_ZEROS)
         seq, data = self._frame(kind, body)
-        self._write(_ZEROS + data)
+        self._write(self.zeros + data)
         return seq
 
     def ask(self, kind: int, body: bytes) -> None:
@@ -134,7 +137,7 @@ class Link:
         elif self.credit.may_ask():
             seq, data = self._frame(kind, body)
             self.credit.asked(seq)
-            self._write(_FEW_ZEROS + data)
+            self._write(FEW_ZEROS + data)
 
     def wake(self) -> None:
         """Have a board that shows MicroPython's prompt start its main.py: the server.

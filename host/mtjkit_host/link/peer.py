@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, FormatError, LinkError, MtjkitError, ProtocolError
 
-from mtjkit_host.link.link import Frame, Link
+from mtjkit_host.link.link import FEW_ZEROS, Frame, Link
 
 FIRST_PROBE_S = 0.25
 LONGEST_PROBE_S = 4.0
@@ -129,9 +129,18 @@ class Peer:
                 f"{self.link.name}: no mtjkit answers there; is its firmware on the board and "
                 "running?"
             ) from None
+        if info.credit:
+            self._settle(timeout_s)
+            self.link.zeros = FEW_ZEROS
         self.link.credit.limit = info.credit
         self.link.patience_s = self.timeout_s
         return info
+
+    def _settle(self, timeout_s: float) -> None:
+        """Wait until the answers end: a HELLO said again may still lie in the device's buffer."""
+        until = time.monotonic() + timeout_s
+        while self.link.receive(FIRST_PROBE_S) and time.monotonic() < until:
+            pass
 
     def request(
         self,

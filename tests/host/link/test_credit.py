@@ -20,12 +20,15 @@ from mtjkit_host.twin.twin import Twin
 
 BUFFER = 256
 SCRIPT = """
+import time
+
 from mtjkit_device.board import SMALL_CHUNK, UART_CREDIT, Line
 from mtjkit_device.server import Server
 
 line = Line()
 line.credit = UART_CREDIT
 line.chunk = SMALL_CHUNK
+time.sleep(%g)
 Server(line).serve()
 """
 
@@ -33,9 +36,9 @@ Server(line).serve()
 class Uart:
     """Passes bytes on; those that find the device's buffer full are lost, and counted."""
 
-    def __init__(self, micropython, folder):
+    def __init__(self, micropython, folder, starts_after_s):
         script = folder / "uart.py"
-        script.write_text(SCRIPT)
+        script.write_text(SCRIPT % starts_after_s)
         self.host, self._far = pty.openpty()
         self._device, self._near = pty.openpty()
         for end in (self._far, self._near):
@@ -67,9 +70,10 @@ class Uart:
                     os.write(self.host, data)
 
 
-@pytest.fixture
-def uart(micropython, tmp_path):
-    uart = Uart(micropython, tmp_path)
+@pytest.fixture(params=[0, 1], ids=["ready", "slow to start"])
+def uart(micropython, tmp_path, request):
+    """Where it is slow to start, its buffer is full of HELLOs when it does."""
+    uart = Uart(micropython, tmp_path, request.param)
     yield uart
     uart.close()
 
