@@ -62,14 +62,24 @@ def _maps_tolerate_more(rates: _Rates) -> Finding:
 
 def _alike_at_small_rates(rates: _Rates) -> Finding:
     statement = "At small error rates all nets degrade alike (Fig. 8)."
-    text, verdicts = [], []
+    text: list[str] = []
+    verdicts: list[bool | None] = []
     for memory in ("weights", "feature_maps"):
-        found = _found(rates, memory, _SMALL)
+        found = {
+            net: entry.found
+            for (net, *place), entry in rates.items()
+            if place == [memory, _SMALL]
+        }
         if len(found) > 1:
-            verdicts.append(max(found.values()) <= _ALIKE * min(found.values()))
-            values = ", ".join(f"{net} {_percent(rate)}" for net, rate in found.items())
+            edges = [rate.edge for rate in found.values()]
+            apart = max(edges) > _ALIKE * min(edges)  # the more so beyond a bound
+            unknown = any(rate.bound for rate in found.values())
+            verdicts.append(False if apart else None if unknown else True)
+            values = ", ".join(
+                f"{net} {rate.bound[:1]}{_percent(rate.edge)}" for net, rate in found.items()
+            )
             text.append(f"{memory.replace('_', ' ')}: {values}")
-    holds = all(verdicts) if verdicts else None
+    holds = False if False in verdicts else None if None in verdicts or not verdicts else True
     what = f"Acceptable at 3 % degradation, taken as alike within a factor of {_ALIKE:g}"
     return Finding(statement, holds, _evidence(what, text))
 

@@ -274,7 +274,7 @@ def interval(entry: Acceptable) -> str:
     """An acceptable rate in percent with its interval, or the bound that is known of it."""
     found = entry.found
     if found.rate is None:
-        return " ".join([found.bound[0], f"{100 * float(found.bound[1:]):g}"])
+        return f"{found.bound[0]} {100 * found.edge:g}"
     if found.low is None and found.high is None:
         return f"{100 * found.rate:.3g}"
     low, high = ("…" if v is None else f"{100 * v:.3g}" for v in (found.low, found.high))

@@ -94,6 +94,11 @@ class AcceptableRate:
     bound: str = ""
     """``< 0.01`` or ``> 0.5`` where `rate` is None."""
 
+    @property
+    def edge(self) -> float:
+        """The rate, or what bounds it."""
+        return float(self.bound[1:]) if self.rate is None else self.rate
+
 
 def crossing(rates: Sequence[float], degradations: Sequence[float] | Floats, limit: float) -> float:
     """Return the rate at which the degradation first reaches `limit`.

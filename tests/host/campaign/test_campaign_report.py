@@ -18,7 +18,7 @@ RATES = (1e-3, 1e-2, 1e-1, 0.5)
 EVIL = "<script>alert('&')</script>"
 
 
-def made_up(folder, repeats=2):
+def made_up(folder, repeats=2, tolerances=(0.2, 0.1)):
     """A campaign of two nets whose degradation at rate r is known: r / tolerance, up to 0.9."""
     nets = (
         NetEntry("Binary", ("a",), "Binary", note=EVIL),
@@ -27,7 +27,7 @@ def made_up(folder, repeats=2):
     )
     campaign = Campaign("made-up", nets, RATES, repeats=repeats, images=100, title=EVIL)
     records = []
-    for label, tolerance, bits in (("Binary", 0.2, 1), ("Fxp8 & co", 0.1, 8)):
+    for label, tolerance, bits in zip(("Binary", "Fxp8 & co"), tolerances, (1, 8), strict=True):
         common = {"net": label, "errors": "flip", "id": label}
         none = {"kind": "accuracy", "memory": "none", "rate": 0.0, "accuracy": 0.8}
         records.append(
@@ -159,6 +159,16 @@ def test_findings_follow_from_the_numbers(result):
     found = findings(result, summarize(result))
     assert [finding.holds for finding in found] == [True, False, True, True, False]
     assert "Fxp8" in found[3].evidence
+
+
+@pytest.mark.parametrize(
+    ("tolerances", "holds"), [((0.2, 0.15), True), ((0.2, 0.002), False), ((0.003, 0.002), None)]
+)
+def test_nets_below_the_measured_rates_count_as_degrading(tmp_path, tolerances, holds):
+    result = made_up(tmp_path, tolerances=tolerances)
+    alike = findings(result, summarize(result))[1]
+    assert alike.holds is holds
+    assert ("<0.10 %" in alike.evidence) is (holds is not True)
 
 
 def test_one_repeat_has_no_intervals(tmp_path):
