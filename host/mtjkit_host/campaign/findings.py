@@ -66,9 +66,7 @@ def _alike_at_small_rates(rates: _Rates) -> Finding:
     verdicts: list[bool | None] = []
     for memory in ("weights", "feature_maps"):
         found = {
-            net: entry.found
-            for (net, *place), entry in rates.items()
-            if place == [memory, _SMALL]
+            net: entry.found for (net, *place), entry in rates.items() if place == [memory, _SMALL]
         }
         if len(found) > 1:
             edges = [rate.edge for rate in found.values()]
