@@ -19,7 +19,7 @@ from invoke import Context, Exit, task
 HERE = Path(__file__).resolve().parent
 
 RUN_HELP = {
-    "model": "model file (.mtjb); default: the VGG that the project carries",
+    "model": "model file (.mtjb), or a carried one: vgg-small (default), binary-paper, ...",
     "data": "CIFAR-10's binary files, or photographs (PNG/JPEG); default: 500 test images",
     "images": "how many images, the first ones; default: all",
     "ber": "write-error rate of feature maps, 0..1; default 0.024",
@@ -214,19 +214,20 @@ def export(
     print(export_run(run, output, name, best, format))
 
 
-@command(positional=["model"], help={"model": "model file (.mtjb)"})
+@command(positional=["model"], help={"model": "model file (.mtjb), or a carried one's name"})
 def info(c: Context, model: str) -> None:
     """Print a model's size by layer, RAM on the device, MACs, bits written for an image."""
     from mtjkit_export.reader import load
     from mtjkit_export.report import summary
+    from mtjkit_host.runs.options import model_path
 
-    print(summary(load(model)))
+    print(summary(load(model_path(model))))
 
 
 @command(
     help={
         "port": "serial port: /dev/ttyACM0, a pty, socket://HOST:PORT; auto finds the only board",
-        "model": "model file (.mtjb) that must fit the board; default: the carried one",
+        "model": "model that must fit the board: a file (.mtjb), or a carried one's name",
         "kernel": "kernel that the model shall run with; default auto",
         "weight-ber": "write-error rate of the weights, where they lie in mapped memory: the run's",
         "errors": "flip (default) or keep: the run's",

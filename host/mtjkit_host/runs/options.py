@@ -110,7 +110,7 @@ def parse_options(
     else:
         rate = RunOptions.ber if ber is None else parse.rate("--ber", ber)
     return RunOptions(
-        model=_path("--model", model, CARRIED_MODEL),
+        model=CARRIED_MODEL if model is None else model_path(model),
         data=_path("--data", data, CARRIED_IMAGES),
         images=None if images is None else parse.whole("--images", images, 1, 2**30 - 1),
         ber=rate,
@@ -122,6 +122,16 @@ def parse_options(
         kernel="auto" if kernel is None else parse.choice("--kernel", kernel, KERNELS),
         json=_output("--json", json),
     )
+
+
+def model_path(text: str) -> Path:
+    """Return the file that is meant by a path, or by the name of a model that mtjkit carries.
+
+    Raises ConfigError for a text that is no path.
+    """
+    path = _path("--model", text, CARRIED_MODEL)
+    carried = CARRIED / f"{path.name}.mtjb"
+    return carried if path.name == text and not path.exists() and carried.is_file() else path
 
 
 def _path(option: str, text: str | None, default: Path) -> Path:

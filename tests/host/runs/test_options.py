@@ -1,10 +1,18 @@
 """Options arrive as strings: right ones become values, wrong ones one line that names them."""
 
+from pathlib import Path
+
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.memory import CERTAIN, KEEP
 from mtjkit_host.cell import Cell
-from mtjkit_host.runs.options import CARRIED_IMAGES, CARRIED_MODEL, RunOptions, parse_options
+from mtjkit_host.runs.options import (
+    CARRIED,
+    CARRIED_IMAGES,
+    CARRIED_MODEL,
+    RunOptions,
+    parse_options,
+)
 
 
 def test_no_option_means_the_carried_run():
@@ -36,6 +44,15 @@ def test_every_option(tmp_path):
     assert (options.threshold, options.pulse_ns) == (CERTAIN, 0.0)
     assert options.weight_pulse_ns == Cell(tau_ns=10).pulse_width_ns(1e-3)
     assert (options.error_kind, options.seed, options.kernel) == (KEEP, 2**64 - 1, "viper")
+
+
+def test_a_carried_model_has_a_name_unless_a_file_has_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse_options(model="binary-paper").model == CARRIED / "binary-paper.mtjb"
+    for text in ("binary-paper.mtjb", "x/binary-paper", "binary", "."):
+        assert str(parse_options(model=text).model) == text
+    Path("binary-paper").touch()
+    assert parse_options(model="binary-paper").model == Path("binary-paper")
 
 
 def test_a_pulse_width_gives_the_rate_and_stays_as_given():

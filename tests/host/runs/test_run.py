@@ -47,6 +47,13 @@ def test_micropython_gives_the_twins_result(given):
     assert shared(device) == shared(run_twin(options))
 
 
+@pytest.mark.skipif(not has_micropython(), reason="MicroPython's Unix port is not there")
+@pytest.mark.parametrize("model", ["binary-paper", "binary_x3-small"])
+def test_micropython_gives_the_twins_result_of_every_carried_model(model):
+    options = parse_options(model=model, images="3", weight_ber="0.001")
+    assert shared(run_unix(options)) == shared(run_twin(options))
+
+
 def test_both_engines_of_the_twin_are_one():
     if not native.available():
         pytest.skip("no C compiler")

@@ -1,0 +1,36 @@
+"""The nets that the project carries: what their README says of them holds."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mtjkit_host import cifar10
+from mtjkit_host.campaign.nets import load_net
+from mtjkit_host.campaign.paper import ACCURACY
+from mtjkit_host.runs.options import CARRIED
+
+ROWS = re.findall(
+    r"^\| `(\S+)` \| (\w+) \| .* \| ([\d.]+) \|$", (CARRIED / "README.md").read_text(), re.MULTILINE
+)
+
+
+def test_every_carried_net_is_in_the_readme():
+    nets = {path.name for path in CARRIED.iterdir() if path.suffix in (".mtjb", ".safetensors")}
+    assert {file for file, _, _ in ROWS} == nets
+    assert {net for _, net, _ in ROWS} == set(ACCURACY)
+
+
+@pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
+@pytest.mark.parametrize(("file", "accuracy"), [(file, accuracy) for file, _, accuracy in ROWS])
+def test_accuracy_is_what_the_readme_says(file, accuracy):
+    if file.endswith(".safetensors"):
+        pytest.importorskip("safetensors", reason="fixed-point nets need the extra: train")
+    images, labels = cifar10.load_test(Path(os.environ["MTJKIT_DATA"]))
+    net = load_net(CARRIED / file)
+    correct = 0
+    for at in range(0, len(images), 250):
+        scores, _ = net.run(images[at : at + 250], at)
+        correct += np.count_nonzero(scores.argmax(axis=1) == labels[at : at + 250])
+    assert f"{100 * correct / len(images):.2f}" == accuracy
