@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import base64
 import json
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +109,7 @@ def _page(
         *(_figure(name, path) for name, path in figures.items() if name != "figure-10"),
         "<h2>Table 2: acceptable error rates and write energy</h2>",
         _table_2(summary, "feature_maps"),
-        _why(result),
+        _why(result, summary),
         _paragraph(
             "Acceptable rate: where the mean degradation, made monotone (pool adjacent violators), "
             "reaches the limit, interpolated linearly over log(rate). In brackets its 95 % "
@@ -217,23 +219,35 @@ def _of_paper(net: Mapping[str, Any], paper_net: str) -> str:
     return "as many as" if share == 1 else f"1/{1 / share:.3g} of"
 
 
-def _why(result: CampaignResult) -> str:
-    """What makes our values differ from the paper's."""
+def _why(result: CampaignResult, summary: Summary) -> str:
+    """What makes our values differ from the paper's, with what the results say about it."""
     papers = {entry.label: entry.paper for entry in result.campaign.nets}
-    other = [
-        label
-        for label, net in result.nets.items()
-        if papers[label] and net["weight_bits"] / net["bits"] != paper.weights(papers[label])
-    ]
+    whole: list[str] = []
+    smaller: list[str] = []
+    for label, net in result.nets.items():
+        if papers[label]:
+            as_many = net["weight_bits"] / net["bits"] == paper.weights(papers[label])
+            (whole if as_many else smaller).append(label)
     text = (
         "Where ours differ: the paper does not list its error rates nor how it found the "
         "acceptable ones, and its nets are not published, so ours are trained anew."
     )
-    if other:
+    if smaller:
         text += (
-            f" {', '.join(other)}: smaller than the paper's nets, and less accurate to begin with; "
-            "the paper itself expects tolerance to depend on model size (Sect. 5)."
+            f" {', '.join(smaller)}: smaller than the paper's nets, and less accurate to begin "
+            "with; the paper itself expects tolerance to depend on model size (Sect. 5)."
         )
+    rates: dict[str, list[str]] = defaultdict(list)
+    for entry in summary.acceptable:
+        if (entry.memory, entry.errors) == ("feature_maps", "flip") and not entry.found.bound:
+            rates[entry.net].append(f"{100 * entry.found.edge:.3g} %")
+    for label, other in product(whole, smaller):
+        if papers[label] == papers[other] and len(rates[label]) == len(rates[other]) == 2:
+            text += (
+                f" How much, two nets here show: in feature maps {label} accepts "
+                f"{' and '.join(rates[label])} at 3 % and 30 % degradation, {other} "
+                f"{' and '.join(rates[other])}."
+            )
     return _paragraph(text)
 
 

@@ -18,7 +18,7 @@ def print_tables(
     result: CampaignResult, cell: Cell | None = None, console: Console | None = None
 ) -> None:
     """Print Tables 1 and 2 beside the paper's values, and what is missing, to stdout."""
-    console = console or Console(width=max(Console().width, 100))  # never cut, whatever reads it
+    console = console or Console(width=200)  # room for every column, whatever reads it
     summary = summarize(result, cell)
     table = Table(title=f"Without errors, {result.campaign.images} images")
     for name in ("net", "ours (%)", "paper (%)"):

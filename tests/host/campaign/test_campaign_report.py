@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
@@ -169,6 +170,18 @@ def test_nets_below_the_measured_rates_count_as_degrading(tmp_path, tolerances, 
     alike = findings(result, summarize(result))[1]
     assert alike.holds is holds
     assert ("<0.10 %" in alike.evidence) is (holds is not True)
+
+
+def test_what_width_does_is_shown_by_nets_that_differ_in_it(tmp_path):
+    result = made_up(tmp_path)
+    alone = "How much, two nets here show"
+    assert alone not in write_report(result).read_text(encoding="utf-8")
+    nets = tuple(replace(entry, paper="Binary") for entry in result.campaign.nets)
+    both = replace(result, campaign=replace(result.campaign, nets=nets))
+    text = write_report(both).read_text(encoding="utf-8")
+    # 0.5, 5, 50 % are lost at the first three rates, 1, 10, 90 % by the other; log-interpolated.
+    assert f"{alone}: in feature maps Binary accepts 0.359 % and 3.59 % at 3 %" in text
+    assert "degradation, Fxp8 &amp; co 0.167 % and 1.78 %." in text
 
 
 def test_one_repeat_has_no_intervals(tmp_path):
