@@ -115,11 +115,13 @@ def _curves(
     """One panel for each memory, one line for each net; bands are 95 % intervals.
 
     Dotted lines across the panels mark `lines`; with them the axis goes below 0, where noise may
-    have taken a degradation.
+    have taken a degradation. Its upper end follows the means: intervals of two or three repeats
+    can be wider than all accuracies there are, and are cut.
     """
     memories = [memory for memory in _PANELS if any(c.memory == memory for c in curves)]
     kinds = {curve.errors for curve in curves}
     figure, axes = _figure(len(memories))
+    highest = 0.0
     for letter, memory, ax in zip("ab", memories, axes, strict=False):
         for curve in sorted(curves, key=lambda c: labels.index(c.net)):
             if curve.memory != memory:
@@ -127,6 +129,7 @@ def _curves(
             rates = [100 * level.rate for level in curve.levels]
             means = values(curve)
             y = np.array([mean.value for mean in means]) * scale
+            highest = max(highest, *y)
             half = np.array([mean.half_width or 0.0 for mean in means]) * scale
             label = curve.net
             if len(kinds) > 1:
@@ -136,7 +139,7 @@ def _curves(
             ax.fill_between(rates, y - half, y + half, color=style["color"], alpha=0.2, lw=0)
         ax.set_title(f"({letter}) {_PANELS[memory]}" if len(memories) > 1 else _PANELS[memory])
     axes[0].set_ylabel(ylabel)
-    axes[0].set_ylim(-4 if lines else 0, None)
+    axes[0].set_ylim(-4 if lines else 0, 1.05 * highest or None)
     for ax in axes:
         for line in lines:
             ax.axhline(line, color="#555555", linewidth=0.8, linestyle=":")

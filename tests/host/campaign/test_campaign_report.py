@@ -136,6 +136,14 @@ def test_the_legend_names_a_net_that_is_in_one_panel_only(result):
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Binary", "Fxp8 & co"]
 
 
+def test_wide_intervals_do_not_flatten_the_curves(result):
+    def wide(curve):
+        return [replace(level.value, half_width=9.0) for level in curve.levels]
+
+    figure = plots._curves(summarize(result).accuracy, ["Binary", "Fxp8 & co"], wide, "", 1, ())
+    assert 0.8 < figure.axes[0].get_ylim()[1] < 0.9
+
+
 def test_acceptable_rates_carry_the_energy_of_the_cell(result):
     cell = Cell()
     table = {
