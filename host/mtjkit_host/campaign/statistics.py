@@ -88,7 +88,8 @@ class AcceptableRate:
     rate: float | None
     """The error rate; None where the limit lies outside the measured rates (see `bound`)."""
     low: float | None
-    """Lower end of the 95 % bootstrap interval; None where it lies outside."""
+    """Lower end of the 95 % bootstrap interval; None where it lies outside, or where a rate was
+    measured only once."""
     high: float | None
     """Upper end."""
     bound: str = ""
@@ -158,7 +159,7 @@ def acceptable_rate(
     crossings = np.sort([crossing(rates, row, limit) for row in resampled])
     # Order statistics, not interpolated ones: an end may be infinite.
     low, high = crossings[int(0.025 * draws)], crossings[min(int(0.975 * draws), draws - 1)]
-    single = all(len(values) < 2 for values in degradations)
+    single = any(len(values) < 2 for values in degradations)  # a rate that cannot vary
     bound = ""
     if not math.isfinite(rate):
         bound = f"< {rates[0]:g}" if rate < 0 else f"> {rates[-1]:g}"

@@ -103,6 +103,9 @@ def test_a_rate_out_of_reach_says_where_it_lies():
     single = acceptable_rate(rates, [[0.0], [0.6]], 0.3)
     assert single.rate == pytest.approx(math.sqrt(1e-3))
     assert single.low is None is single.high
+    begun = acceptable_rate(rates, [[0.1, 0.2], [0.7]], 0.3)  # as a stopped campaign leaves it
+    assert begun.rate is not None
+    assert begun.low is None is begun.high
 
 
 def test_rrmse_of_layers_with_known_variance():
