@@ -14,9 +14,7 @@ from mtjkit_host.campaign.report import write_report
 from mtjkit_host.campaign.runner import CampaignResult, run_campaign
 from mtjkit_host.campaign.spec import Campaign, load_campaign
 from mtjkit_host.cell import Cell
-
-CARRIED = Path(__file__).resolve().parents[1] / "data"
-"""Folder of the nets and the 500 test images that the project carries."""
+from mtjkit_host.runs.options import CARRIED, CARRIED_IMAGES
 
 TRAINED = Path("build/train")
 """Where the trainer puts its run folders."""
@@ -64,7 +62,7 @@ def reproduce(
     """
     campaign = load_campaign("quick" if quick else "reproduce")
     folders = [*(Path(folder) for folder in models), TRAINED, CARRIED]
-    path = Path(data) if data is not None else CARRIED / "cifar10_test_500.bin"
+    path = Path(data) if data is not None else CARRIED_IMAGES
     remarks = []
     images, labels = cifar10.load_test(path)
     if len(images) < campaign.images:
