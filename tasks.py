@@ -194,10 +194,13 @@ def train(
 @command(
     help={
         "run": "folder of a training run; default build/train/binary-small",
-        "output": "file to write; default build/NET.mtjb or build/NET.tflite",
-        "name": "name stored in an .mtjb file; default the net's",
+        "output": "file to write; default build/NET.FORMAT",
+        "name": "name stored in an .mtjb or .safetensors file; default the net's",
         "best": "take the epoch with the best test accuracy instead of the last one",
-        "format": "mtjb (default; binary nets) or tflite (the Fxp8 net, int8)",
+        "format": "mtjb (binary nets), safetensors (fixed-point nets) or tflite (the Fxp8 net, "
+        "int8); default the first that holds the net",
+        "weight_percentile": "fixed-point nets: scale each layer so that this percentile of its "
+        "weights becomes 1, which makes wrong weight bits matter less; 99 costs little accuracy",
     }
 )
 def export(
@@ -206,12 +209,13 @@ def export(
     output: str | None = None,
     name: str | None = None,
     best: bool = False,
-    format: str = "mtjb",
+    format: str | None = None,
+    weight_percentile: str | None = None,
 ) -> None:
     """Turn a trained net into a deployable file: bit-packed, or TFLite (needs torch)."""
     from mtjkit_host.train.command import export_run
 
-    print(export_run(run, output, name, best, format))
+    print(export_run(run, output, name, best, format, weight_percentile))
 
 
 @command(positional=["model"], help={"model": "model file (.mtjb), or a carried one's name"})

@@ -187,11 +187,11 @@ def test_random_net_against_the_twin(net, file, kernels):
     assert abs(run_tflite(file, some, kernels) - scores).max() <= score_step(net)
 
 
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory):
-    """The carried net, its file, and its scores of the carried images by the twin."""
+@pytest.fixture(scope="module", params=["fxp8-small", "fxp8-small-p99"])
+def trained(request, tmp_path_factory):
+    """A carried net, its file, and its scores of the carried images by the twin."""
     fixed = pytest.importorskip("mtjkit_host.fixed", reason="needs the extra train")
-    net = fixed.FixedNet.load(DATA / "fxp8-small.safetensors")
+    net = fixed.FixedNet.load(DATA / f"{request.param}.safetensors")
     path = tmp_path_factory.mktemp("tflite") / "fxp8.tflite"
     export_tflite(net, path)
     return net, path, fixed.FixedTwin(net).run(IMAGES)[0]

@@ -18,9 +18,13 @@ from mtjkit_export.reader import load
 from mtjkit_export.writer import encode
 
 from mtjkit_host.images import to_input
+from mtjkit_host.runs.options import CARRIED
 from mtjkit_host.twin import native
 from mtjkit_host.twin.engines import AnyTwin, write_weights
 from mtjkit_host.twin.twin import Twin
+
+TRAINED = Path("build/train")
+"""Where the trainer puts its run folders."""
 
 Maps = list[npt.NDArray[Any]]
 """Stored maps of the hidden layers, (n, elements) integers each; any scale and offset."""
@@ -135,17 +139,18 @@ def find_net(models: Sequence[str], folders: Sequence[Path]) -> Path:
     Args:
         models: each a path, or a name that is looked for in `folders`: ``<name>.mtjb``,
             ``<name>.safetensors``, or a trainer's run folder ``<name>``. The first that is there.
-        folders: in this order.
+        folders: in this order; after them the trainer's and that of the carried nets.
 
     Raises:
         ConfigError: there is none.
     """
+    folders = [*folders, TRAINED, CARRIED]
     for model in models:
         for folder in (Path(), *folders):
             for path in (folder / model, folder / f"{model}.mtjb", folder / f"{model}.safetensors"):
                 if os.path.isfile(path) or os.path.isfile(path / "last.json"):
                     return path
-    places = ", ".join(os.path.relpath(folder) for folder in folders) or "this folder"
+    places = ", ".join(os.path.relpath(folder) for folder in folders)
     raise ConfigError(f"no {' or '.join(models)} in {places}; train it, or name its file")
 
 

@@ -172,6 +172,7 @@ def _energy(summary: Summary, labels: Sequence[str], cell: Cell) -> Any:
         fontsize=8,
     )
     shown = [rate for e in entries for rate in (e.found.rate, e.found.low, e.found.high) if rate]
+    shown = shown or [0.01, 0.1]  # errors in weights alone, or rates that find no limit
     axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left, right = 0.8 * min(shown), min(1.3 * max(shown), 1.0)
     bottom, top = (cell.write_energy_pj(cell.pulse_width_ns(rate)) for rate in (right, left))

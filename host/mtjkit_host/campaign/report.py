@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from html import escape
-from itertools import product
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -221,34 +221,46 @@ def _of_paper(net: Mapping[str, Any], paper_net: str) -> str:
 
 def _why(result: CampaignResult, summary: Summary) -> str:
     """What makes our values differ from the paper's, with what the results say about it."""
-    papers = {entry.label: entry.paper for entry in result.campaign.nets}
-    whole: list[str] = []
-    smaller: list[str] = []
-    for label, net in result.nets.items():
-        if papers[label]:
-            as_many = net["weight_bits"] / net["bits"] == paper.weights(papers[label])
-            (whole if as_many else smaller).append(label)
+    entries = [e for e in result.campaign.nets if e.paper and e.label in result.nets]
+    weights = {
+        e.label: result.nets[e.label]["weight_bits"] / result.nets[e.label]["bits"] for e in entries
+    }
+    smaller = [e.label for e in entries if weights[e.label] < paper.weights(e.paper)]
     text = (
         "Where ours differ: the paper does not list its error rates nor how it found the "
         "acceptable ones, and its nets are not published, so ours are trained anew."
     )
     if smaller:
         text += (
-            f" {', '.join(smaller)}: smaller than the paper's nets, and less accurate to begin "
+            f" {'; '.join(smaller)}: smaller than the paper's nets, and less accurate to begin "
             "with; the paper itself expects tolerance to depend on model size (Sect. 5)."
         )
-    rates: dict[str, list[str]] = defaultdict(list)
-    for entry in summary.acceptable:
-        if (entry.memory, entry.errors) == ("feature_maps", "flip") and not entry.found.bound:
-            rates[entry.net].append(f"{100 * entry.found.edge:.3g} %")
-    for label, other in product(whole, smaller):
-        if papers[label] == papers[other] and len(rates[label]) == len(rates[other]) == 2:
+    accepted = _accepted(summary)
+    for a, b in permutations(entries, 2):
+        if a.paper == b.paper and weights[a.label] > weights[b.label]:
+            lead, memory, other = "How much, two nets here show", "feature_maps", b.label
+        elif a.paper == b.paper and weights[a.label] == weights[b.label] and b.note and not a.note:
+            lead, memory = "Nets of one size differ too", "weights"
+            other = f"{b.label} ({b.note})"
+        else:
+            continue
+        rates = accepted[a.label, memory], accepted[b.label, memory]
+        if len(rates[0]) == len(rates[1]) == len(paper.DEGRADATIONS):
+            first, second = (" and ".join(found) for found in rates)
             text += (
-                f" How much, two nets here show: in feature maps {label} accepts "
-                f"{' and '.join(rates[label])} at 3 % and 30 % degradation, {other} "
-                f"{' and '.join(rates[other])}."
+                f" {lead}: in {memory.replace('_', ' ')} {a.label} accepts {first} at 3 % and "
+                f"30 % degradation, {other} {second}."
             )
     return _paragraph(text)
+
+
+def _accepted(summary: Summary) -> Mapping[tuple[str, str], list[str]]:
+    """(net, memory) -> the rates that were found for flipped bits, as text."""
+    rates = defaultdict(list)
+    for entry in summary.acceptable:
+        if entry.errors == "flip" and not entry.found.bound:
+            rates[entry.net, entry.memory].append(f"{100 * entry.found.edge:.3g} %")
+    return rates
 
 
 def _table_2(summary: Summary, memory: str) -> str:
@@ -268,6 +280,8 @@ def _table_2(summary: Summary, memory: str) -> str:
         for entry in summary.acceptable
         if entry.memory == memory
     ]
+    if not rows:
+        return _paragraph("Not measured.")
     head = ["net", "an error", "degradation", "acceptable rate (%)", "energy (pJ)", "saving (%)"]
     if memory == "feature_maps":
         head += ["paper: rate (%)", "energy (pJ)", "saving (%)", "in our interval"]

@@ -14,10 +14,7 @@ from mtjkit_host.campaign.report import write_report
 from mtjkit_host.campaign.runner import CampaignResult, run_campaign
 from mtjkit_host.campaign.spec import Campaign, load_campaign
 from mtjkit_host.cell import Cell
-from mtjkit_host.runs.options import CARRIED, CARRIED_IMAGES
-
-TRAINED = Path("build/train")
-"""Where the trainer puts its run folders."""
+from mtjkit_host.runs.options import CARRIED_IMAGES
 
 
 @dataclass(frozen=True)
@@ -50,7 +47,7 @@ def reproduce(
     Args:
         quick: a look in minutes: few images, rates and repeats.
         data: CIFAR-10's test images; default the first 500, which the project carries.
-        models: folders of nets, searched before ``build/train`` and the carried ones.
+        models: folders of nets, searched before the trainer's and the carried ones.
         out: folder of results and report; default ``build/reproduce`` or ``build/reproduce-quick``.
         workers: processes; 0 takes one for each core.
         limit_s: begin no point after so many seconds; 0 for no limit.
@@ -61,7 +58,7 @@ def reproduce(
         LinkError: a worker process was killed.
     """
     campaign = load_campaign("quick" if quick else "reproduce")
-    folders = [*(Path(folder) for folder in models), TRAINED, CARRIED]
+    folders = [Path(folder) for folder in models]
     path = Path(data) if data is not None else CARRIED_IMAGES
     remarks = []
     images, labels = cifar10.load_test(path)
@@ -80,14 +77,15 @@ def reproduce(
         limit_s=limit_s,
         skip_missing=True,
     )
-    columns = {}
-    for entry in campaign.nets:
-        if entry.paper == "Fxp8" and entry.label in result.nets:
-            file = find_net(entry.model, folders)
-            count = min(campaign.images, 1000)
-            column = _tflite(file, result.folder, images[:count], labels[:count])
-            columns["as an int8 TFLite file"] = {entry.label: column}
-    report = write_report(result, cell, remarks, columns)
+    count = min(campaign.images, 1000)
+    tflite = {
+        entry.label: _tflite(
+            find_net(entry.model, folders), result.folder, images[:count], labels[:count]
+        )
+        for entry in campaign.nets
+        if entry.paper == "Fxp8" and entry.label in result.nets
+    }
+    report = write_report(result, cell, remarks, {"as an int8 TFLite file": tflite})
     return Reproduction(result, report, tuple(remarks))
 
 

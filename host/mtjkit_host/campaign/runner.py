@@ -81,7 +81,7 @@ def run_campaign(
     Args:
         campaign: a description, its TOML file, or the name of one that the project carries.
         data: folder with CIFAR-10's binary files, or one .bin file.
-        models: folders where nets are looked for.
+        models: folders of nets, searched before the trainer's and the carried ones.
         out: folder of the results; default ``build/campaigns/<name>``.
         workers: processes; 0 takes one for each core.
         limit_s: begin no point after so many seconds; 0 for no limit.

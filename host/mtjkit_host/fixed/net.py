@@ -114,9 +114,14 @@ class FixedNet:
         """Of the net's file."""
         return hashlib.sha256(self.encode()).hexdigest()
 
-    def save(self, path: str | Path) -> None:
-        """Write the net's file, all of it or nothing; raises ConfigError when it cannot."""
-        write_atomic(Path(path), self.encode())
+    def save(self, path: str | Path) -> int:
+        """Write the net's file, all of it or nothing; raises ConfigError when it cannot.
+
+        Returns the file's size in bytes.
+        """
+        data = self.encode()
+        write_atomic(Path(path), data)
+        return len(data)
 
     @classmethod
     def load(cls, path: str | Path) -> FixedNet:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +15,11 @@ from mtjkit_host import parse
 from mtjkit_host.fixed import FixedNet
 from mtjkit_host.train.config import PRECISIONS, TrainConfig
 from mtjkit_host.train.network import to_network
+from mtjkit_host.train.scale import scale_weights
 from mtjkit_host.train.spec import NetSpec
 from mtjkit_host.train.state import load_net
 
-FORMATS = ("mtjb", "tflite")
+FORMATS = ("mtjb", "safetensors", "tflite")
 
 
 def parse_training(
@@ -66,16 +68,20 @@ def export_run(
     output: str | None = None,
     name: str | None = None,
     best: bool = False,
-    format: str = "mtjb",
+    format: str | None = None,
+    weight_percentile: str | None = None,
 ) -> str:
     """Write a training run's net as a deployable file.
 
     Args:
         run: folder of the run.
-        output: file to write; default build/NET.mtjb or build/NET.tflite.
-        name: stored in an .mtjb file; default the net's own.
+        output: file to write; default build/NET.FORMAT.
+        name: stored in an .mtjb or .safetensors file; default the net's own.
         best: take the epoch with the best test accuracy instead of the last one.
-        format: mtjb (binary nets) or tflite (the Fxp8 net, int8).
+        format: mtjb (binary nets), safetensors (fixed-point nets) or tflite (the Fxp8 net, int8);
+            default the first that holds the net.
+        weight_percentile: of a fixed-point net's weights in each layer, scaled to 1:
+            `mtjkit_host.train.scale.scale_weights`.
 
     Returns:
         What was written, as text.
@@ -84,18 +90,29 @@ def export_run(
         ConfigError, FormatError: the run holds no net of this format, or the file cannot be
             written.
     """
-    parse.choice("--format", format, FORMATS)
+    if format is not None:
+        parse.choice("--format", format, FORMATS)
     net = load_net(Path(run), "best" if best else "last")
+    if weight_percentile is not None:
+        scale_weights(net, parse.number("--weight-percentile", weight_percentile))
+    format = format or ("mtjb" if net.spec.binary else "safetensors")
     path = Path(output or f"build/{net.spec.name}.{format}")
+    if format == "mtjb":
+        if not net.spec.binary:
+            raise ConfigError(
+                f"{net.spec.name} is no binary net, which is what a .mtjb file holds; "
+                "take --format safetensors"
+            )
+        model = Model(save(to_network(net, name), path))
+        return f"{summary(model)}\nwrote {path}"
+    fixed = FixedNet.from_net(net)
     if format == "tflite":
         try:
             from mtjkit_export.tflite import export_tflite
         except ModuleNotFoundError as error:
             raise ConfigError(f"{error.name} is missing: pip install -e '.[tflite]'") from None
 
-        data = export_tflite(FixedNet.from_net(net), path)
-        return f"wrote {path}, {len(data):,} bytes"
-    if not net.spec.binary:
-        raise ConfigError(f"{net.spec.name} is no binary net, which is what a .mtjb file holds")
-    model = Model(save(to_network(net, name), path))
-    return f"{summary(model)}\nwrote {path}"
+        size = len(export_tflite(fixed, path))
+    else:
+        size = dataclasses.replace(fixed, name=name or fixed.name).save(path)
+    return f"wrote {path}, {size:,} bytes"

@@ -12,6 +12,7 @@ pytest.importorskip("matplotlib", reason="needs the extra train")
 from mtjkit_host.campaign import Campaign, NetEntry, plots, print_tables, summarize, write_report
 from mtjkit_host.campaign.findings import findings
 from mtjkit_host.campaign.runner import CampaignResult
+from mtjkit_host.campaign.spec import MEMORIES
 from mtjkit_host.cell import Cell
 from rich.console import Console
 
@@ -190,6 +191,31 @@ def test_what_width_does_is_shown_by_nets_that_differ_in_it(tmp_path):
     # 0.5, 5, 50 % are lost at the first three rates, 1, 10, 90 % by the other; log-interpolated.
     assert f"{alone}: in feature maps Binary accepts 0.359 % and 3.59 % at 3 %" in text
     assert "degradation, Fxp8 &amp; co 0.167 % and 1.78 %." in text
+
+
+def test_what_a_net_s_note_says_is_held_against_its_twin_without(tmp_path):
+    result = made_up(tmp_path)
+    first, second, _ = result.campaign.nets
+    nets = (replace(first, note=""), replace(second, paper="Binary", note="scaled"))
+    text = write_report(
+        replace(
+            result,
+            campaign=replace(result.campaign, nets=nets),
+            nets=dict.fromkeys(result.nets, result.nets["Binary"]),
+            missing={},
+        )
+    ).read_text(encoding="utf-8")
+    assert "Nets of one size differ too: in weights Binary accepts 0.167 % and 1.78 % at" in text
+    assert "degradation, Fxp8 &amp; co (scaled) " in text
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_one_memory_alone_has_a_report(tmp_path, memory):
+    result = made_up(tmp_path)
+    records = tuple(r for r in result.records if r["memory"] in ("none", memory))
+    text = write_report(replace(result, records=records)).read_text(encoding="utf-8")
+    assert text.count(">Not measured.<") == 1  # of the two tables of rates
+    assert text.count("<img") == 4
 
 
 def test_one_repeat_has_no_intervals(tmp_path):
