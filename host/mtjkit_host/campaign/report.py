@@ -30,11 +30,15 @@ caption { text-align: left; padding: 0.3rem 0; }
 th, td { border: 1px solid var(--line); padding: 0.25rem 0.6rem; text-align: right; }
 td { white-space: nowrap; }
 th { background: var(--soft); } th:first-child, td:first-child, td.text { text-align: left; }
-figure { margin: 1.5rem 0; } figure img { background: #fff; width: 100%; border-radius: 4px; }
+td.text { white-space: normal; min-width: 13rem; }
+figure { margin: 1.5rem 0; } figure img { background: #fff; max-width: 100%; border-radius: 4px; }
 figcaption, .note { font-size: 0.92rem; }
 .warning { border-left: 4px solid #d55e00; padding-left: 0.8rem; }
 pre { background: var(--soft); padding: 0.8rem; overflow-x: auto; font-size: 0.82rem; }
 """
+
+_LONG = 40
+"""Characters of a cell from which on it is broken into lines."""
 
 _CAPTIONS = {
     "figure-7": "Fig. 7: test accuracy over the error rate of each written bit.",
@@ -158,11 +162,14 @@ def _paragraph(text: str) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
     cells = "".join(f"<th>{escape(text)}</th>" for text in head)
-    lines = "".join(
-        "<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>\n" for row in rows
-    )
+    lines = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
     text = f"<caption>{escape(caption)}</caption>" if caption else ""
     return f'<div class="scroll"><table>{text}<tr>{cells}</tr>\n{lines}</table></div>'
+
+
+def _cell(text: str) -> str:
+    kind = ' class="text"' if len(text) > _LONG else ""
+    return f"<td{kind}>{escape(text)}</td>"
 
 
 def _figure(name: str, path: Path) -> str:

@@ -55,7 +55,7 @@ def reproduce(
 
     Raises:
         ConfigError, FormatError: none of the nets is there, or data or nets cannot be used.
-        LinkError: a worker process was killed.
+        LinkError: a worker process ended.
     """
     campaign = load_campaign("quick" if quick else "reproduce")
     folders = [Path(folder) for folder in models]

@@ -77,6 +77,8 @@ def run_campaign(
 
     The same call on the same folder resumes it: points that have a result are not computed
     again, and the result of a point does not depend on when, where or beside what it runs.
+    Points run in processes of their own, which import the script that calls this: it needs
+    ``if __name__ == "__main__":``.
 
     Args:
         campaign: a description, its TOML file, or the name of one that the project carries.
@@ -89,7 +91,7 @@ def run_campaign(
 
     Raises:
         ConfigError, FormatError: the description, a net or the data cannot be used.
-        LinkError: a worker process was killed.
+        LinkError: a worker process ended.
     """
     if not isinstance(campaign, Campaign):
         campaign = load_campaign(campaign)
@@ -190,8 +192,8 @@ def _run(
                     file.append(future.result())
                 except BrokenProcessPool:
                     raise LinkError(
-                        "a worker process of the campaign was killed (out of memory?); the same "
-                        "command goes on where it stopped"
+                        "a worker process of the campaign ended (out of memory? A script needs "
+                        "if __name__ == '__main__':); the same command goes on where it stopped"
                     ) from None
                 progress.advance(task)
 
