@@ -190,7 +190,7 @@ def test_stop_ends_the_server(micropython):
 
 
 def test_a_device_that_computes_for_long_gives_signs_of_life(micropython, monkeypatch):
-    shape = ((20, 20, 3), [(networks.CONV, 1, 0, 64)] * 4 + [(networks.DENSE, 0, 0, 4)])
+    shape = ((20, 20, 3), [(networks.CONV, 1, 0, 128)] * 4 + [(networks.DENSE, 0, 0, 4)])
     monkeypatch.setitem(networks.NETWORKS, "long", shape)
     raw, images = small("long", 1)
     times = []  # when each good frame came
