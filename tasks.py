@@ -128,7 +128,7 @@ def run(c: Context, port: list[str], resume: str | None = None, **options: str |
 @run_command(help={"machine": "mps2-an385 (Cortex-M3) or mps2-an500 (Cortex-M7)"})
 def run_qemu(c: Context, machine: str = "mps2-an385", **options: str | None) -> None:
     """Classify images on an emulated Cortex-M board (QEMU), flashed as a real one is."""
-    from mtjkit_host.boards.run import run_qemu as run
+    from mtjkit_host.runs.emulated import run_qemu as run
     from mtjkit_host.runs.options import parse_options
 
     _report(run(parse_options(**options), machine))
@@ -137,7 +137,7 @@ def run_qemu(c: Context, machine: str = "mps2-an385", **options: str | None) -> 
 @run_command()
 def run_pico(c: Context, **options: str | None) -> None:
     """Classify images on an emulated Raspberry Pi Pico (slow: only a few images)."""
-    from mtjkit_host.boards.run import run_pico as run
+    from mtjkit_host.runs.emulated import run_pico as run
     from mtjkit_host.runs.options import parse_options
 
     _report(run(parse_options(**options)))
@@ -221,8 +221,8 @@ def export(
 @command(positional=["model"], help={"model": "model file (.mtjb), or a carried one's name"})
 def info(c: Context, model: str) -> None:
     """Print a model's size by layer, RAM on the device, MACs, bits written for an image."""
-    from mtjkit_export.reader import load
-    from mtjkit_export.report import summary
+    from mtjkit_export.cost import summary
+    from mtjkit_export.formats.mtjb_reader import load
     from mtjkit_host.runs.options import model_path
 
     print(summary(load(model_path(model))))
@@ -321,7 +321,8 @@ def campaign(
     skip_missing: bool = False,
 ) -> None:
     """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
-    from mtjkit_host.campaign import print_tables, run_campaign, write_report
+    from mtjkit_host.analysis import print_tables, write_report
+    from mtjkit_host.campaign import run_campaign
 
     limits = _campaign_limits(workers, limit_s)
     result = run_campaign(
@@ -350,8 +351,8 @@ def reproduce(
     limit_s: str | None = None,
 ) -> None:
     """Regenerate the paper's Table 1, Figs. 7-10 and Table 2 beside the paper's values."""
-    from mtjkit_host.campaign import print_tables
-    from mtjkit_host.campaign import reproduce as run_reproduce
+    from mtjkit_host.analysis import print_tables
+    from mtjkit_host.analysis import reproduce as run_reproduce
 
     limits = _campaign_limits(workers, limit_s)
     done = run_reproduce(quick, data=data, models=models, out=output, **limits)
@@ -375,8 +376,8 @@ def soak(
     json: str | None = None,
 ) -> None:
     """Classify over a line that loses and garbles bytes while the device is killed at random."""
-    from mtjkit_host.link.soak import MAX_IMAGES, report, write_json
-    from mtjkit_host.link.soak import soak as run_soak
+    from mtjkit_host.checks.soak import MAX_IMAGES, report, write_json
+    from mtjkit_host.checks.soak import soak as run_soak
     from mtjkit_host.parse import number, whole
     from mtjkit_host.runs.options import parse_options
 
@@ -400,7 +401,7 @@ def soak(
 )
 def bench(c: Context, only: str | None = None, json: str | None = None, rounds: str = "9") -> None:
     """Measure speed: what is compared runs interleaved in one run (the twin's needs torch)."""
-    from mtjkit_host.bench.command import run_bench
+    from mtjkit_host.checks.bench import run_bench
 
     print(run_bench(only, json, rounds))
 

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from mtjkit_core.memory import FLIP, KEEP, threshold_from_rate
-from mtjkit_export.reader import load
-from mtjkit_host.cell import Cell
-from mtjkit_host.cifar10 import load_test
-from mtjkit_host.images import to_input
-from mtjkit_host.twin.engines import open_twin
+from mtjkit_core.mtj_memory import FLIP, KEEP, threshold_from_rate
+from mtjkit_export.formats.mtjb_reader import load
+from mtjkit_host.datasets.cifar10 import load_test
+from mtjkit_host.datasets.images import to_input
+from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.simulate.simulator import open_twin
 
 RATES = (1e-8, 1e-6, 1e-4, 1e-3, 3e-3, 0.01, 0.024, 0.05, 0.086, 0.12, 0.17, 0.25)
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito: colour-blind safe

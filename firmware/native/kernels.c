@@ -451,7 +451,7 @@ void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_
     }
 }
 
-/* Which of a word's `lanes` fail: see draw_failures in memory.py. */
+/* Which of a word's `lanes` fail: see draw_failures in mtj_memory.py. */
 static uint32_t draw_failures(uint32_t s[4], uint32_t threshold, uint32_t lanes) {
     uint32_t s0 = s[0], s1 = s[1], s2 = s[2], s3 = s[3], failed = 0;
     while (lanes && threshold) {

@@ -1,6 +1,6 @@
 /* mtjkit's kernels: whole layers of a packed binarized network and the emulated MTJ memory.
  *
- * The definition is mtjkit_core (xnor.py, memory.py, random.py); everything here gives the same
+ * The definition is mtjkit_core (reference.py, mtj_memory.py, streams.py); everything here gives the same
  * bits. Words are 32-bit little-endian, bit 0 first, 1 means +1; maps are (y, x, channel).
  * All buffers come from the caller and are 4-byte aligned; nothing is allocated.
  */
@@ -49,7 +49,7 @@ void mtj_map(const mtj_layer *layer, const uint8_t *model, const uint8_t *packed
 void mtj_scores(const mtj_layer *layer, const uint8_t *model, const uint8_t *packed,
                 const uint32_t *source, int32_t *scores, void *scratch);
 
-/* Set the eight streams of a place (mtjkit_core.random.place_word of stream 0): words 4s .. 4s+3
+/* Set the eight streams of a place (mtjkit_core.streams.place_word of stream 0): words 4s .. 4s+3
  * of `state` are stream s. key: the seed's low and high word. */
 void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_t place);
 

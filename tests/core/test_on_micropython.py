@@ -12,7 +12,7 @@ MICROPYTHON = shutil.which("micropython", path=str(Path(sys.executable).parent))
     "micropython"
 )
 
-MODULES = ("bits", "random", "memory", "model", "xnor", "frames", "messages")
+MODULES = ("bits", "streams", "mtj_memory", "model", "reference", "frames", "messages")
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -20,11 +20,11 @@ from mtjkit_core.messages import CHUNK
 from mtjkit_core.model import Model
 from mtjkit_export import LayerSpec, Network, encode
 from mtjkit_export.heap import counted_bytes
-from mtjkit_host.boards.board import Board
-from mtjkit_host.boards.run import flashed_board
+from mtjkit_host.boards.prompt import Board
+from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session, WriteConfig
-from mtjkit_host.link.unix_port import UnixPort
+from mtjkit_host.runs.emulated import flashed_board
 
 KERNELS = ("native", "asm_thumb", "viper", "python")
 HELLO_S = 600.0  # an emulated Pico takes minutes to import the server on a busy machine

@@ -7,7 +7,7 @@ import records
 from mtjkit_core import footprint
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_core.random import BUFFER, place_word
+from mtjkit_core.streams import BUFFER, place_word
 from mtjkit_device import engine
 
 

@@ -12,11 +12,11 @@ from types import SimpleNamespace
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_host.boards import emulators
-from mtjkit_host.boards.board import Board
 from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.flash import MPY_VERSION, device_files
 from mtjkit_host.boards.native_module import find_native
 from mtjkit_host.boards.pico_firmware import with_romfs
+from mtjkit_host.boards.prompt import Board
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = """\

@@ -8,16 +8,16 @@ import networks
 import pytest
 from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
+from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_export.heap import device_of, heap_in_use, heap_needed
-from mtjkit_export.reader import load
-from mtjkit_host.bench.networks import cnv
-from mtjkit_host.boards.board import Board
 from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.native_module import find_native
-from mtjkit_host.boards.run import flashed_board
+from mtjkit_host.boards.prompt import Board
+from mtjkit_host.boards.unix_port import find_micropython
+from mtjkit_host.checks.bench_nets import cnv
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.unix_port import find_micropython
-from mtjkit_host.runs.options import CARRIED_MODEL
+from mtjkit_host.paths import CARRIED_MODEL
+from mtjkit_host.runs.emulated import flashed_board
 
 sys.path.append(str(Path(__file__).parent))
 from heap_shares import BoardDevice, UnixDevice, measure

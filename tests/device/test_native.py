@@ -102,7 +102,7 @@ def test_finn_cnv_gives_its_authors_scores_and_allocates_nothing(tmp_path, monke
     import finn_cnv
     from mtjkit_core.model import Model
     from mtjkit_export import encode
-    from mtjkit_host.images import load_images, to_input
+    from mtjkit_host.datasets.images import load_images, to_input
 
     folder = Path(os.environ["MTJKIT_DATA"])
     archive = np.load(folder / "cnv_w1a1_cifar10.npz")

@@ -14,7 +14,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.frames import pack
 from mtjkit_core.model import Model
 from mtjkit_host.boards.native_module import find_native
-from mtjkit_host.link.unix_port import LIB, UnixPort, find_micropython
+from mtjkit_host.boards.unix_port import LIB, UnixPort, find_micropython
 
 ROOT = Path(__file__).parents[2]
 NAME = "pooled"

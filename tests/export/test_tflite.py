@@ -11,11 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_export import tflite
-from mtjkit_export.tflite import encode_tflite, export_tflite, fold_int8, score_step
-from mtjkit_export.tflite_arithmetic import trace_int8
-from mtjkit_export.tflite_run import measure_tflite, run_tflite
-from mtjkit_host import cifar10
+from mtjkit_export.formats.tflite import convert as tflite
+from mtjkit_export.formats.tflite.arithmetic import trace_int8
+from mtjkit_export.formats.tflite.convert import encode_tflite, export_tflite, fold_int8, score_step
+from mtjkit_export.formats.tflite.run import measure_tflite, run_tflite
+from mtjkit_host.datasets import cifar10
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra tflite")
 
@@ -181,7 +181,7 @@ def test_measurement(file):
 
 @pytest.mark.parametrize("kernels", ["default", "optimized"])
 def test_random_net_against_the_twin(net, file, kernels):
-    fixed = pytest.importorskip("mtjkit_host.fixed", reason="needs the extra train")
+    fixed = pytest.importorskip("mtjkit_host.simulate.fixed_torch", reason="needs the extra train")
     some = IMAGES[:100]
     scores, _ = fixed.FixedTwin(fixed.FixedNet("random", 8, net.layers)).run(some)
     assert abs(run_tflite(file, some, kernels) - scores).max() <= score_step(net)
@@ -190,7 +190,7 @@ def test_random_net_against_the_twin(net, file, kernels):
 @pytest.fixture(scope="module", params=["fxp8-small", "fxp8-small-p99"])
 def trained(request, tmp_path_factory):
     """A carried net, its file, and its scores of the carried images by the twin."""
-    fixed = pytest.importorskip("mtjkit_host.fixed", reason="needs the extra train")
+    fixed = pytest.importorskip("mtjkit_host.simulate.fixed_torch", reason="needs the extra train")
     net = fixed.FixedNet.load(DATA / f"{request.param}.safetensors")
     path = tmp_path_factory.mktemp("tflite") / "fxp8.tflite"
     export_tflite(net, path)
@@ -250,7 +250,7 @@ def runtime(tmp_path_factory):
 
     def run(path, images, kernels="default"):
         np.save(folder / "images.npy", images)
-        command = [inside, "-m", "mtjkit_export.tflite_run", path]
+        command = [inside, "-m", "mtjkit_export.formats.tflite.run", path]
         command += [folder / "images.npy", folder / "scores.npy", kernels]
         done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=env)
         assert done.returncode == 0, done.stderr

@@ -12,7 +12,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 def micropython():
     """Path of MicroPython's Unix port; without one the test is skipped."""
     from mtjkit_core.errors import ConfigError
-    from mtjkit_host.link.unix_port import find_micropython
+    from mtjkit_host.boards.unix_port import find_micropython
 
     try:
         return find_micropython()

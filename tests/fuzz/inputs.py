@@ -16,7 +16,7 @@ from mtjkit_core import frames
 from mtjkit_core import messages as m
 from mtjkit_core import model as mtjb
 from mtjkit_core.errors import FormatError
-from mtjkit_host.campaign.spec import CARRIED
+from mtjkit_host.campaign.description import CARRIED
 from PIL import Image, PngImagePlugin
 
 CONV, DENSE = mtjb.CONV, mtjb.DENSE

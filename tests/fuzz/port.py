@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import both
-from mtjkit_host.link.unix_port import LIB, find_micropython
+from mtjkit_host.boards.unix_port import LIB, find_micropython
 
 HEAP = "512K"
 """Of MicroPython: code, corpus input and all that reading it takes."""

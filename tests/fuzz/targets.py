@@ -10,14 +10,15 @@ from pathlib import Path
 import both
 from arrays import build_network
 from mtjkit_core.errors import MtjkitError
-from mtjkit_export import reader
-from mtjkit_host import cifar10
-from mtjkit_host.campaign import results, spec
-from mtjkit_host.cell import load_cell
-from mtjkit_host.images import load_photo
+from mtjkit_export.formats import mtjb_reader as reader
+from mtjkit_host.campaign import description as spec
+from mtjkit_host.campaign import records as results
+from mtjkit_host.datasets import cifar10
+from mtjkit_host.datasets.images import load_photo
+from mtjkit_host.mtj.cell import load_cell
 from mtjkit_host.runs.fleet_run import options_from_json
 from mtjkit_host.runs.run_file import RunFile
-from mtjkit_host.runs.run_lines import read_head
+from mtjkit_host.runs.run_file_lines import read_head
 
 _MEMORY = Path("/dev/shm")  # quicker than a disk, where it is there
 _TEMPORARY = tempfile.TemporaryDirectory(
@@ -99,7 +100,7 @@ def checkpoint(data: bytes) -> None:
 
 def fixed_net(data: bytes) -> None:
     """A fixed-point net."""
-    from mtjkit_host.fixed import FixedNet
+    from mtjkit_export.nets.fixed import FixedNet
 
     FixedNet.load(_file("fixed.safetensors", data))
 

@@ -6,9 +6,9 @@ import dataclasses
 import json
 
 import torch
-from mtjkit_host.fixed import FixedNet
-from mtjkit_host.train.nets import build_net
-from mtjkit_host.train.spec import NetSpec
+from mtjkit_host.train.architectures import NetSpec
+from mtjkit_host.train.lower import fixed_net
+from mtjkit_host.train.modules import build_net
 from safetensors.torch import save
 
 
@@ -36,4 +36,4 @@ _KINDS = (torch.bfloat16, torch.float64, torch.bool, torch.int8, torch.float8_e4
 
 def fixed_seed() -> tuple[bytes, ...]:
     """Two nets of 8 and 32 bits."""
-    return tuple(FixedNet.from_net(build_net(_spec(bits)).eval()).encode() for bits in (8, 32))
+    return tuple(fixed_net(build_net(_spec(bits)).eval()).encode() for bits in (8, 32))

@@ -21,9 +21,9 @@ from hypothesis.extra import numpy as arrays
 from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_export import LayerSpec, Network, encode
+from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.session import Session, WriteConfig
-from mtjkit_host.link.unix_port import UnixPort
-from mtjkit_host.twin import native
+from mtjkit_host.simulate import binary_native as native
 from targets import BOUNDS, TARGETS, attempt
 
 MUTATIONS = 150  # of each target, besides its seeds
@@ -95,7 +95,7 @@ def test_the_host_computes_an_absurd_model_or_says_what_it_lacks(name, engine):
         "import numpy as np\n"
         "from mtjkit_core.errors import ConfigError\n"
         "from mtjkit_core.model import Model\n"
-        "from mtjkit_host.twin.engines import open_twin\n"
+        "from mtjkit_host.simulate.simulator import open_twin\n"
         "model = Model(sys.stdin.buffer.read())\n"
         "images = np.zeros((1, *model.input_shape), np.int8)\n"
         "try:\n"

@@ -13,7 +13,7 @@ sys.path[:0] = [str(_ROOT / "tests" / "vectors"), str(_ROOT / "examples")]
 def micropython():
     """Path of MicroPython's Unix port; without one the test is skipped."""
     from mtjkit_core.errors import ConfigError
-    from mtjkit_host.link.unix_port import find_micropython
+    from mtjkit_host.boards.unix_port import find_micropython
 
     try:
         return find_micropython()

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mtjkit_host import cifar10
 from mtjkit_host.campaign.nets import load_net
-from mtjkit_host.campaign.paper import ACCURACY
-from mtjkit_host.runs.options import CARRIED
+from mtjkit_host.datasets import cifar10
+from mtjkit_host.paper import ACCURACY
+from mtjkit_host.paths import CARRIED
 
 ROWS = re.findall(
     r"^\| `(\S+)` \| (\w+) \| .* \| ([\d.]+) \|$", (CARRIED / "README.md").read_text(), re.MULTILINE

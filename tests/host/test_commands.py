@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from mtjkit_host.runs.options import CARRIED_IMAGES, CARRIED_MODEL
+from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 
 ROOT = Path(__file__).resolve().parents[2]
 INVOKE = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]

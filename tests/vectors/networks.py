@@ -1,6 +1,6 @@
 """Small random networks and images, the same bytes on CPython and MicroPython.
 
-Their content comes from mtjkit_core.random; networks.json locks their checksums and results.
+Their content comes from mtjkit_core.streams; networks.json locks their checksums and results.
 """
 
 import binascii
@@ -9,7 +9,7 @@ from hashlib import sha256
 
 from mtjkit_core import model as mtjb
 from mtjkit_core.bits import tail_mask
-from mtjkit_core.random import next_word, seed_streams
+from mtjkit_core.streams import next_word, seed_streams
 
 CONV = mtjb.CONV
 DENSE = mtjb.DENSE

@@ -8,7 +8,9 @@ import binascii
 import json
 
 import networks
-from mtjkit_core import memory, random, xnor
+from mtjkit_core import mtj_memory as memory
+from mtjkit_core import reference as xnor
+from mtjkit_core import streams as random
 from mtjkit_core.bits import tail_mask
 from mtjkit_core.model import Model
 

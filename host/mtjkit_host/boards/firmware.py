@@ -13,8 +13,8 @@ from pathlib import Path
 from mtjkit_core.errors import ConfigError
 
 from mtjkit_host.boards.micropython_tree import micropython_tree
+from mtjkit_host.paths import REPOSITORY as ROOT
 
-ROOT = Path(__file__).resolve().parents[3]
 PORTS = ROOT / "firmware" / "boards"
 BUILD = ROOT / "build" / "firmware"
 HEAP_BYTES = 1 << 20  # of the MPS2 boards, unless another is asked for

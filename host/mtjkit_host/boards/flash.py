@@ -19,20 +19,20 @@ import rich.console
 import rich.progress
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
+from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_export.heap import device_of, heap_needed
-from mtjkit_export.reader import load
 
-from mtjkit_host.boards.board import Board, BoardInfo, Progress, resolve_port
 from mtjkit_host.boards.firmware import mpy_cross
 from mtjkit_host.boards.native_module import MODULE, find_native
+from mtjkit_host.boards.prompt import Board, BoardInfo, Progress, resolve_port
 from mtjkit_host.boards.romfs import romfs_image
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.peer import Info
+from mtjkit_host.link.requests import Info
 from mtjkit_host.link.session import Session
+from mtjkit_host.paths import DEVICE
 from mtjkit_host.runs.options import RunOptions
-from mtjkit_host.twin.engines import write_weights
+from mtjkit_host.simulate.simulator import write_weights
 
-DEVICE = Path(__file__).resolve().parents[3] / "firmware" / "micropython"
 PACKAGES = ("mtjkit_core", "mtjkit_device")
 MODEL_NAME = "model.mtjb"  # in the mapped file system
 _MAPPED = f"/rom/{MODEL_NAME}"

@@ -12,18 +12,12 @@ from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
 
+from mtjkit_host.paths import cache_dir
+
 SUITE = "trixie"  # the Debian release whose MicroPython (1.25, .mpy 6.3) the boards are built from
 _MARK = Path("py", "dynruntime.mk")  # a file that every complete tree has
 _APT = Path("/etc/apt")
 _ADVICE = "set MPY_DIR to a MicroPython source tree (1.25 or newer)"
-
-
-def cache_dir() -> Path:
-    """The folder for downloads: $MTJKIT_CACHE, or mtjkit in the user's cache folder."""
-    named = os.environ.get("MTJKIT_CACHE")
-    if named:
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtjkit"
 
 
 def micropython_tree() -> Path:

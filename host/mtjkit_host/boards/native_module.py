@@ -18,8 +18,8 @@ from mtjkit_core.errors import ConfigError
 
 from mtjkit_host.boards.firmware import BUILD, run_build
 from mtjkit_host.boards.micropython_tree import micropython_tree
+from mtjkit_host.paths import NATIVE as SOURCE
 
-SOURCE = Path(__file__).resolve().parents[3] / "firmware" / "native"
 MODULE = "mtjkit_native.mpy"
 COMPILERS = {
     "x64": "gcc",

@@ -1,27 +1,9 @@
-"""Campaigns: nets x memories x error rates x repeats, and the paper's figures and tables.
+"""Campaigns: nets x memories x error rates x repeats, measured point by point.
 
-`run_campaign` measures, `write_report` evaluates and draws, `print_tables` shows the tables;
-`reproduce` does it all for the paper's experiments.
+`run_campaign` measures; `mtjkit_host.analysis` evaluates and draws.
 """
 
-from mtjkit_host.campaign.report import write_report
-from mtjkit_host.campaign.reproduce import Reproduction, reproduce
+from mtjkit_host.campaign.description import Campaign, NetEntry, Rrmse, load_campaign
 from mtjkit_host.campaign.runner import CampaignResult, run_campaign
-from mtjkit_host.campaign.spec import Campaign, NetEntry, Rrmse, load_campaign
-from mtjkit_host.campaign.summary import Summary, summarize
-from mtjkit_host.campaign.tables import print_tables
 
-__all__ = [
-    "Campaign",
-    "CampaignResult",
-    "NetEntry",
-    "Reproduction",
-    "Rrmse",
-    "Summary",
-    "load_campaign",
-    "print_tables",
-    "reproduce",
-    "run_campaign",
-    "summarize",
-    "write_report",
-]
+__all__ = ["Campaign", "CampaignResult", "NetEntry", "Rrmse", "load_campaign", "run_campaign"]

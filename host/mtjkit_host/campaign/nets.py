@@ -12,16 +12,16 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.memory import FLIP
 from mtjkit_core.model import Model
-from mtjkit_export.reader import load
-from mtjkit_export.writer import encode
+from mtjkit_core.mtj_memory import FLIP
+from mtjkit_export.formats.mtjb_reader import load
+from mtjkit_export.formats.mtjb_writer import encode
 
-from mtjkit_host.images import to_input
-from mtjkit_host.runs.options import CARRIED
-from mtjkit_host.twin import native
-from mtjkit_host.twin.engines import AnyTwin, write_weights
-from mtjkit_host.twin.twin import Twin
+from mtjkit_host.datasets.images import to_input
+from mtjkit_host.paths import CARRIED
+from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.simulate.binary_numpy import Twin
+from mtjkit_host.simulate.simulator import AnyTwin, write_weights
 
 TRAINED = Path("build/train")
 """Where the trainer puts its run folders."""
@@ -104,7 +104,7 @@ class BinarySimulator:
 
 
 class FixedSimulator:
-    """A fixed-point net (`mtjkit_host.fixed`)."""
+    """A fixed-point net (`mtjkit_export.nets.fixed`)."""
 
     def __init__(self, twin: Any) -> None:
         self._twin = twin
@@ -172,8 +172,11 @@ def load_net(path: Path) -> Simulator:
     if path.suffix == ".mtjb":
         return BinarySimulator(load(path))
     try:
-        from mtjkit_host.fixed import FixedNet, FixedTwin
+        from mtjkit_export.nets.fixed import FixedNet
+
+        from mtjkit_host.simulate.fixed_torch import FixedTwin
         from mtjkit_host.train import load_net as load_trained
+        from mtjkit_host.train.lower import fixed_net
         from mtjkit_host.train.network import to_network
     except ModuleNotFoundError as error:
         raise ConfigError(
@@ -184,7 +187,7 @@ def load_net(path: Path) -> Simulator:
     net = load_trained(path)
     if net.spec.binary:
         return BinarySimulator(Model(encode(to_network(net))))
-    return FixedSimulator(FixedTwin(FixedNet.from_net(net)))
+    return FixedSimulator(FixedTwin(fixed_net(net)))
 
 
 def _bits(words: npt.NDArray[np.uint32], channels: int) -> npt.NDArray[np.int8]:

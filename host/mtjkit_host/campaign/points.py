@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby, product
 
-from mtjkit_host.campaign.spec import Campaign
+from mtjkit_host.campaign.description import Campaign
 
 VERSION = 1
 """Of what a point means; a simulator that gives other numbers needs another version."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mtjkit_core.errors import ConfigError, LinkError, MtjkitError
+from mtjkit_export.files import write_json
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -28,12 +29,12 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mtjkit_host import cifar10
-from mtjkit_host.campaign import worker
+from mtjkit_host.campaign import measure as worker
+from mtjkit_host.campaign.description import Campaign, load_campaign
 from mtjkit_host.campaign.nets import find_net, load_net, training_note
 from mtjkit_host.campaign.points import Point, points_of
-from mtjkit_host.campaign.results import Record, ResultsFile, of_points, write_json
-from mtjkit_host.campaign.spec import Campaign, load_campaign
+from mtjkit_host.campaign.records import Record, ResultsFile, of_points
+from mtjkit_host.datasets import cifar10
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 

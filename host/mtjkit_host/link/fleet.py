@@ -21,9 +21,9 @@ from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.pool import Pool
 from mtjkit_host.link.session import Programmed, Progress, Session, WriteConfig, check_images
 from mtjkit_host.link.stream import ImageResult
+from mtjkit_host.link.work_queue import Pool
 
 Int8 = NDArray[np.int8]
 

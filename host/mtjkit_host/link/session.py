@@ -18,14 +18,14 @@ import numpy as np
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, LinkError, ProtocolError
 from mtjkit_core.footprint import ram_bytes
-from mtjkit_core.memory import FLIP, KEEP
 from mtjkit_core.model import Model
+from mtjkit_core.mtj_memory import FLIP, KEEP
 from numpy.typing import NDArray
 
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.peer import Peer, SilenceError
+from mtjkit_host.link.requests import Peer, SilenceError
 from mtjkit_host.link.stream import ImageResult, Stream
-from mtjkit_host.twin.engines import write_weights
+from mtjkit_host.simulate.simulator import write_weights
 
 Int8 = NDArray[np.int8]
 Progress = Callable[[int, int], None]

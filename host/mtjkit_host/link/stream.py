@@ -13,7 +13,13 @@ from mtjkit_core.errors import ProtocolError
 from numpy.typing import NDArray
 
 from mtjkit_host.link.link import Frame
-from mtjkit_host.link.peer import FIRST_PROBE_S, LONGEST_PROBE_S, Peer, SilenceError, device_error
+from mtjkit_host.link.requests import (
+    FIRST_PROBE_S,
+    LONGEST_PROBE_S,
+    Peer,
+    SilenceError,
+    device_error,
+)
 
 _SHORTEST_PROBE_S = 0.05
 

@@ -13,16 +13,16 @@ from typing import Any
 
 from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
 
-from mtjkit_host.boards.board import resolve_port
-from mtjkit_host.cell import Cell
+from mtjkit_host.boards.prompt import resolve_port
+from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.link.fleet import Fleet, Place
-from mtjkit_host.link.serial_place import SerialPlace
 from mtjkit_host.link.session import WriteConfig
+from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.runs.options import RunOptions, parse_options
 from mtjkit_host.runs.result import Result
 from mtjkit_host.runs.run import Job, Outcome, Programmed, collect, prepare
 from mtjkit_host.runs.run_file import RunFile, identity
-from mtjkit_host.runs.run_lines import read_head
+from mtjkit_host.runs.run_file_lines import read_head
 
 RUNS = Path("build") / "runs"
 
@@ -113,7 +113,7 @@ def run_unix(options: RunOptions, boards: int = 1, path: Path | None = None) -> 
     Raises:
         MtjkitError: see run_fleet; or MicroPython is not there.
     """
-    from mtjkit_host.link.unix_port import UnixPort  # pseudo-terminals: not on every platform
+    from mtjkit_host.boards.unix_port import UnixPort  # pseudo-terminals: not on every platform
 
     names = ["MicroPython"] if boards == 1 else [f"MicroPython {n + 1}" for n in range(boards)]
     return run_fleet(options, [UnixPort(name=name) for name in names], path)

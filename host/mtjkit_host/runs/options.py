@@ -9,14 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.memory import FLIP, KEEP, threshold_from_rate
+from mtjkit_core.mtj_memory import FLIP, KEEP, threshold_from_rate
 
 from mtjkit_host import parse
-from mtjkit_host.cell import Cell, load_cell
-
-CARRIED = Path(__file__).parents[1] / "data"
-CARRIED_MODEL = CARRIED / "vgg-small.mtjb"
-CARRIED_IMAGES = CARRIED / "cifar10_test_500.bin"
+from mtjkit_host.mtj.cell import Cell, load_cell
+from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL
 
 ERRORS = {"flip": FLIP, "keep": KEEP}
 KERNELS = ("auto", "python", "viper", "asm_thumb", "native")
@@ -31,7 +28,7 @@ class RunOptions:
     model: Path = CARRIED_MODEL
     """Model file (.mtjb)."""
     data: Path = CARRIED_IMAGES
-    """CIFAR-10's binary files, or photographs (see mtjkit_host.images)."""
+    """CIFAR-10's binary files, or photographs (see mtjkit_host.datasets.images)."""
     images: int | None = None
     """How many images, the first ones; None for all."""
     ber: float = 0.024
@@ -75,7 +72,7 @@ class RunOptions:
 
     @property
     def error_kind(self) -> int:
-        """mtjkit_core.memory.FLIP or KEEP."""
+        """mtjkit_core.mtj_memory.FLIP or KEEP."""
         return ERRORS[self.errors]
 
 

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.model import Model
-from mtjkit_export.writer import write_atomically
+from mtjkit_export.files import write_atomically
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from mtjkit_host.images import ImageSet
+from mtjkit_host.datasets.images import ImageSet
 from mtjkit_host.runs.options import RunOptions
 
 

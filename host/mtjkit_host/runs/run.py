@@ -9,14 +9,14 @@ from typing import Protocol
 
 import numpy as np
 from mtjkit_core.model import Model
-from mtjkit_export.reader import load
+from mtjkit_export.formats.mtjb_reader import load
 from numpy.typing import NDArray
 
-from mtjkit_host.bar import bar
-from mtjkit_host.images import ImageSet, load_images, to_input
+from mtjkit_host.datasets.images import ImageSet, load_images, to_input
+from mtjkit_host.progress import bar
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.result import Result
-from mtjkit_host.twin.engines import open_twin, write_weights
+from mtjkit_host.simulate.simulator import open_twin, write_weights
 
 _BATCH = 250  # images that the twin takes between two steps of the progress bar
 

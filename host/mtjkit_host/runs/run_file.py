@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from mtjkit_host.link.fleet import Fleet
 from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.link.stream import ImageResult
-from mtjkit_host.runs.run_lines import (
+from mtjkit_host.runs.run_file_lines import (
     LONGEST_LINE,
     VERSION,
     check_head,

@@ -3,10 +3,10 @@
 ``train`` runs or resumes a training, `load_net` brings its net back, and
 `mtjkit_host.train.lower` turns that into integers."""
 
+from mtjkit_host.train.architectures import NETS, WIDTHS, NetSpec
 from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult
-from mtjkit_host.train.nets import Net, build_net
+from mtjkit_host.train.modules import Net, build_net
 from mtjkit_host.train.predict import evaluate, predict
-from mtjkit_host.train.spec import NETS, WIDTHS, NetSpec
 from mtjkit_host.train.state import load_net
 from mtjkit_host.train.trainer import train
 

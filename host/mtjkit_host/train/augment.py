@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from mtjkit_host.cifar10 import Images
+from mtjkit_host.datasets.cifar10 import Images
 
 PAD = 4
 """Rows and columns added on every side before the crop."""

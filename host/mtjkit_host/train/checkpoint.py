@@ -8,13 +8,13 @@ The tags are ``last`` (with the optimizer's state, to resume from) and ``best`` 
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import safetensors
 from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_export.files import write_atomically
 from safetensors.torch import load_file, save
 from torch import Tensor
 
@@ -22,21 +22,6 @@ from mtjkit_host.parse import shown
 
 VERSION = 1
 _MAX_RECORD = 1 << 22  # bytes; an epoch takes 200
-
-
-def write_atomic(path: Path, data: bytes) -> None:
-    """Write ``data`` to ``path`` so that readers see the old content or the new, nothing else."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def save_checkpoint(
@@ -48,9 +33,9 @@ def save_checkpoint(
     """
     name = f"{tag}-{epoch:04d}.safetensors"
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-    write_atomic(folder / name, save(plain))
+    write_atomically(folder / name, save(plain))
     record = {"version": VERSION, "tensors": name, "epoch": epoch, **state}
-    write_atomic(folder / f"{tag}.json", json.dumps(record, indent=1).encode() + b"\n")
+    write_atomically(folder / f"{tag}.json", json.dumps(record, indent=1).encode() + b"\n")
     for old in folder.glob(f"{tag}-[0-9]*.safetensors"):
         if old.name != name:
             old.unlink(missing_ok=True)

@@ -8,15 +8,15 @@ from typing import Any
 
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_export.report import summary
-from mtjkit_export.writer import save
+from mtjkit_export.cost import summary
+from mtjkit_export.formats.mtjb_writer import save
 
 from mtjkit_host import parse
-from mtjkit_host.fixed import FixedNet
+from mtjkit_host.train.architectures import NetSpec
 from mtjkit_host.train.config import PRECISIONS, TrainConfig
+from mtjkit_host.train.lower import fixed_net
 from mtjkit_host.train.network import to_network
-from mtjkit_host.train.scale import scale_weights
-from mtjkit_host.train.spec import NetSpec
+from mtjkit_host.train.scale_weights import scale_weights
 from mtjkit_host.train.state import load_net
 
 FORMATS = ("mtjb", "safetensors", "tflite")
@@ -81,7 +81,7 @@ def export_run(
         format: mtjb (binary nets), safetensors (fixed-point nets) or tflite (the Fxp8 net, int8);
             default the first that holds the net.
         weight_percentile: of a fixed-point net's weights in each layer, scaled to 1:
-            `mtjkit_host.train.scale.scale_weights`.
+            `mtjkit_host.train.scale_weights.scale_weights`.
 
     Returns:
         What was written, as text.
@@ -105,10 +105,10 @@ def export_run(
             )
         model = Model(save(to_network(net, name), path))
         return f"{summary(model)}\nwrote {path}"
-    fixed = FixedNet.from_net(net)
+    fixed = fixed_net(net)
     if format == "tflite":
         try:
-            from mtjkit_export.tflite import export_tflite
+            from mtjkit_export.formats.tflite.convert import export_tflite
         except ModuleNotFoundError as error:
             raise ConfigError(f"{error.name} is missing: pip install -e '.[tflite]'") from None
 

@@ -11,7 +11,7 @@ from typing import Any
 from mtjkit_core.errors import ConfigError
 
 from mtjkit_host.parse import shown
-from mtjkit_host.train.spec import NetSpec
+from mtjkit_host.train.architectures import NetSpec
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")

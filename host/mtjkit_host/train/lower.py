@@ -3,41 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from mtjkit_core.errors import ConfigError
+from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
 
-from mtjkit_host.train.nets import PIXEL_ZERO, BatchNorm, Block, Linear, Net
+from mtjkit_host.train.modules import PIXEL_ZERO, BatchNorm, Block, Linear, Net
 from mtjkit_host.train.quantize import fixed_codes
 
 Float64s = npt.NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class FoldedNorm:
-    """Batch norm in eval mode, all ``(out,)`` float64: y = gamma * (S - mean) / std + beta.
-
-    Evaluated as ``((S - mean) * gamma) / std + beta``, one rounding per operation.
-    """
-
-    gamma: Float64s
-    """Learned factor; may be negative or 0."""
-    beta: Float64s
-    """Learned offset."""
-    mean: Float64s
-    """Running mean of the sums."""
-    std: Float64s
-    """sqrt(running variance + eps) of the sums.
-
-    For 8 bits the four are rounded: `mtjkit_host.train.nets.BatchNorm.folded`."""
-
-    def __call__(self, sums: npt.NDArray[np.integer[Any] | np.floating[Any]]) -> Float64s:
-        """Return y for sums ``(..., out)``, the very numbers of the torch net in eval mode."""
-        y: Float64s = (sums - self.mean) * self.gamma / self.std + self.beta
-        return y
 
 
 @dataclass(frozen=True)
@@ -65,30 +42,6 @@ class FoldedLayer:
     padded tap adds nothing to S."""
     pool: int
     """2 for 2x2 max pooling after the threshold, else 1."""
-
-
-@dataclass(frozen=True)
-class FixedLayer:
-    """One layer of a fixed-point net in integer codes.
-
-    A hidden layer's output code is ``clip(rint(y * 2^(bits-1)), -2^(bits-1), 2^(bits-1) - 1)``
-    with y from ``norm``; pooling takes the largest of four codes.
-    """
-
-    kind: str
-    """``conv`` or ``dense``, as in `FoldedLayer`."""
-    bits: int
-    """Of weights and output codes: 8, 16 or 32; a code stands for code / 2^(bits-1)."""
-    input_bits: int
-    """Of the input codes: 8 in the first layer (q = pixel - 128), else ``bits``."""
-    codes: npt.NDArray[np.int32]
-    """Weights' two's complement codes, ``(out, in, 3, 3)`` or ``(out, in)``."""
-    norm: FoldedNorm | None
-    """Takes the sum of products of *values*, not of codes; None in the last layer."""
-    padding: int
-    """1 in a convolution, 0 in a dense layer."""
-    pool: int
-    """2 for 2x2 max pooling, else 1."""
 
 
 def fold(net: Net) -> list[FoldedLayer]:
@@ -147,6 +100,11 @@ def fold_fixed(net: Net) -> list[FixedLayer]:
             )
         )
     return layers
+
+
+def fixed_net(net: Net) -> FixedNet:
+    """Return a trained fixed-point net in integer codes; raises ConfigError for a binary one."""
+    return FixedNet(net.spec.name, net.spec.bits, tuple(fold_fixed(net)), net.spec.side)
 
 
 def fold_norm(norm: BatchNorm, name: str = "net") -> FoldedNorm:

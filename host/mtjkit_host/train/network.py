@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from mtjkit_export.network import LayerSpec, Network
+from mtjkit_export.nets.binary import LayerSpec, Network
 
 from mtjkit_host.train.lower import fold
-from mtjkit_host.train.nets import Net
+from mtjkit_host.train.modules import Net
 
 
 def to_network(net: Net, name: str | None = None) -> Network:

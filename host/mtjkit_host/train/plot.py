@@ -6,7 +6,8 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from mtjkit_host.train.checkpoint import write_atomic
+from mtjkit_export.files import write_atomically
+
 from mtjkit_host.train.config import EpochRecord
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
@@ -38,4 +39,4 @@ def plot_history(history: Sequence[EpochRecord], stem: Path, title: str) -> None
     for kind in ("svg", "png"):
         buffer = io.BytesIO()
         figure.savefig(buffer, format=kind, dpi=150)
-        write_atomic(stem.with_suffix(f".{kind}"), buffer.getvalue())
+        write_atomically(stem.with_suffix(f".{kind}"), buffer.getvalue())

@@ -5,14 +5,14 @@ from __future__ import annotations
 import numpy as np
 import torch
 from mtjkit_core.model import Model
-from mtjkit_export.writer import encode
+from mtjkit_export.formats.mtjb_writer import encode
 from torch import Tensor
 
-from mtjkit_host import cifar10
-from mtjkit_host.images import to_input
-from mtjkit_host.train.nets import Net
+from mtjkit_host.datasets import cifar10
+from mtjkit_host.datasets.images import to_input
+from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.train.modules import Net
 from mtjkit_host.train.network import to_network
-from mtjkit_host.twin import native
 
 
 @torch.no_grad()

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import torch
 from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_export.files import write_atomically
 from torch import Tensor
 
 from mtjkit_host.train.checkpoint import (
     has_checkpoint,
     load_checkpoint,
     save_checkpoint,
-    write_atomic,
 )
 from mtjkit_host.train.config import EpochRecord, TrainConfig, spec_from_json
-from mtjkit_host.train.nets import Net, build_net
+from mtjkit_host.train.modules import Net, build_net
 from mtjkit_host.train.plot import plot_history
 from mtjkit_host.train.widen import widen
 
@@ -68,7 +68,7 @@ def save_run(
             tensors[f"adam.{name}.{key}"] = optimizer.state[parameter][key]
     save_checkpoint(config.run_dir, "last", epoch, tensors, state)
     log = "".join(json.dumps(record) + "\n" for record in records)
-    write_atomic(config.run_dir / "log.jsonl", log.encode())
+    write_atomically(config.run_dir / "log.jsonl", log.encode())
     plot_history(history, config.run_dir / "history", title=config.net.name)
 
 

@@ -12,14 +12,14 @@ import torch
 from mtjkit_core.errors import ConfigError
 from torch.nn import functional
 
-from mtjkit_host import cifar10
+from mtjkit_host.datasets import cifar10
+from mtjkit_host.simulate import binary_native as native
 from mtjkit_host.train.augment import augment_rng, crop_and_flip, epoch_order, pad_images
 from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult
-from mtjkit_host.train.nets import Net, build_net
+from mtjkit_host.train.modules import Net, build_net
 from mtjkit_host.train.predict import evaluate, evaluate_packed
 from mtjkit_host.train.progress import EpochBar
 from mtjkit_host.train.state import best_epoch, locked, resume_run, save_run, start_from, started
-from mtjkit_host.twin import native
 
 
 def train(config: TrainConfig) -> TrainResult:

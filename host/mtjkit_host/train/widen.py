@@ -13,7 +13,7 @@ import torch
 from mtjkit_core.errors import FormatError
 from torch import Tensor
 
-from mtjkit_host.train.nets import Block, Linear, Net
+from mtjkit_host.train.modules import Block, Linear, Net
 
 NOISE = 0.25
 """Standard deviation of what is added to a copied latent weight, over that of its layer's weights.

@@ -12,10 +12,10 @@ from mtjkit_core.model import Model
 from mtjkit_export.heap import device_of, heap_needed
 from mtjkit_host.boards import emulators
 from mtjkit_host.boards import firmware as board_firmware
-from mtjkit_host.boards.board import Board, BoardInfo, resolve_port
 from mtjkit_host.boards.firmware import build_firmware, find_firmware
 from mtjkit_host.boards.flash import device_files, flash, plan
 from mtjkit_host.boards.micropython_tree import micropython_tree, source_entry
+from mtjkit_host.boards.prompt import Board, BoardInfo, resolve_port
 from mtjkit_host.boards.romfs import ALIGN, HEADER, romfs_image
 
 PICO = BoardInfo(
@@ -92,11 +92,11 @@ def test_the_firmware_is_compiled_for_the_board():
     assert files["/main.py"].startswith(b'"""')
     server = files["/lib/mtjkit_device/server.mpy"]
     assert server[:2] == b"M\x06"
-    fast = files["/lib/mtjkit_device/fast.mpy"]
+    fast = files["/lib/mtjkit_device/frames_viper.mpy"]
     assert fast[2] >> 2 == 4  # native code for armv6m
     # Without a native emitter the modules that need one are left out.
     plain = device_files(changed(PICO, architecture=""))
-    assert "/lib/mtjkit_device/fast.mpy" not in plain
+    assert "/lib/mtjkit_device/frames_viper.mpy" not in plain
     assert "/lib/mtjkit_device/kernel_python.mpy" in plain
 
 

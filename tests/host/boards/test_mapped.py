@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
+from mtjkit_host.boards.unix_port import start_micropython, stop_process
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session, WriteConfig
-from mtjkit_host.link.unix_port import start_micropython, stop_process
-from mtjkit_host.twin.twin import Twin, corrupt_weights
+from mtjkit_host.simulate.binary_numpy import Twin, corrupt_weights
 
 SCRIPT = """
 from mtjkit_device import board

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from mtjkit_host.runs.options import CARRIED_IMAGES, CARRIED_MODEL
+from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 
 TARGETS = {
     "unix": ("run-unix",),
@@ -67,7 +67,7 @@ def test_ctrl_c_ends_host_and_emulator(after_s, emulator):
     """While the board is flashed, and while it runs."""
     emulator("mps2-an385")
     code = (
-        "from mtjkit_host.boards.run import run_qemu\n"
+        "from mtjkit_host.runs.emulated import run_qemu\n"
         "from mtjkit_host.runs.options import parse_options\n"
         "print('started', flush=True)\nrun_qemu(parse_options(), 'mps2-an385')\n"
     )

@@ -13,10 +13,10 @@ import networks
 import numpy as np
 import pytest
 from mtjkit_core.model import Model
+from mtjkit_host.boards.unix_port import start_micropython, stop_process
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session, WriteConfig
-from mtjkit_host.link.unix_port import start_micropython, stop_process
-from mtjkit_host.twin.twin import Twin
+from mtjkit_host.simulate.binary_numpy import Twin
 
 BUFFER = 256
 SCRIPT = """

@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError, LinkError
 from mtjkit_core.model import Model
+from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.fleet import Fleet, Patience
-from mtjkit_host.link.serial_place import SerialPlace
 from mtjkit_host.link.session import WriteConfig
-from mtjkit_host.link.unix_port import UnixPort
 from mtjkit_host.runs.run_file import RunFile, identity
-from mtjkit_host.runs.run_lines import read_head
-from mtjkit_host.twin.twin import Twin
+from mtjkit_host.runs.run_file_lines import read_head
+from mtjkit_host.simulate.binary_numpy import Twin
 
 COUNT = 300
 CONFIG = WriteConfig(seed=9, threshold=100_000_000)

@@ -15,14 +15,14 @@ import serial
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_host.boards.board import Board
-from mtjkit_host.boards.run import flashed_board
+from mtjkit_host.boards.prompt import Board
+from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.boards.unix_port import LIB, MAIN
 from mtjkit_host.link.fleet import Fleet, Patience
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.serial_place import SerialPlace
 from mtjkit_host.link.session import Session, WriteConfig
-from mtjkit_host.link.unix_port import LIB, MAIN
-from mtjkit_host.twin.twin import Twin
+from mtjkit_host.runs.emulated import flashed_board
+from mtjkit_host.simulate.binary_numpy import Twin
 
 RAW = bytes(networks.build("pooled"))
 CONFIG = WriteConfig(seed=3, threshold=1 << 27)

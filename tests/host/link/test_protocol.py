@@ -9,7 +9,7 @@ import pytest
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ProtocolError
 from mtjkit_core.frames import Deframer, frames, pack
-from mtjkit_host.link.peer import Info, device_error
+from mtjkit_host.link.requests import Info, device_error
 
 ROOT = Path(__file__).parents[3]
 RECORDS = json.loads((ROOT / "tests" / "vectors" / "link.json").read_text())

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, FormatError, LinkError, ProtocolError
-from mtjkit_core.memory import CERTAIN, FLIP, KEEP, threshold_from_rate
 from mtjkit_core.model import Model
-from mtjkit_core.xnor import run_image
-from mtjkit_host.link import peer
+from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP, threshold_from_rate
+from mtjkit_core.reference import run_image
+from mtjkit_host.boards.unix_port import UnixPort
+from mtjkit_host.link import requests as peer
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session, WriteConfig
-from mtjkit_host.link.unix_port import UnixPort
-from mtjkit_host.twin.twin import Twin, corrupt_weights
+from mtjkit_host.simulate.binary_numpy import Twin, corrupt_weights
 
 RATE = threshold_from_rate(0.024)
 

@@ -11,7 +11,7 @@ import pytest
 from mtjkit_core import messages as m
 from mtjkit_core.frames import Deframer, frames, pack
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.peer import Peer
+from mtjkit_host.link.requests import Peer
 from mtjkit_host.link.stream import Stream
 
 SIZE = 500  # bytes of an image: three chunks

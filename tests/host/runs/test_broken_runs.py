@@ -14,7 +14,7 @@ import tty
 from pathlib import Path
 
 import pytest
-from mtjkit_host.link.unix_port import start_micropython, stop_process
+from mtjkit_host.boards.unix_port import start_micropython, stop_process
 
 ROOT = Path(__file__).parents[3]
 INVOKE = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 from mtjkit_core.errors import FormatError
-from mtjkit_host.link.unix_port import UnixPort
+from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.runs import fleet_run
 from mtjkit_host.runs.fleet_run import options_from_json, options_to_json, parse_run, run_fleet
 from mtjkit_host.runs.options import parse_options

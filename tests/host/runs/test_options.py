@@ -4,12 +4,10 @@ from pathlib import Path
 
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.memory import CERTAIN, KEEP
-from mtjkit_host.cell import Cell
+from mtjkit_core.mtj_memory import CERTAIN, KEEP
+from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.runs.options import (
-    CARRIED,
-    CARRIED_IMAGES,
-    CARRIED_MODEL,
     RunOptions,
     parse_options,
 )

@@ -7,12 +7,13 @@ import json
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.memory import CERTAIN
 from mtjkit_core.model import Model
-from mtjkit_core.xnor import run_image
-from mtjkit_host.cell import Cell
-from mtjkit_host.images import load_images, to_input
-from mtjkit_host.runs.options import CARRIED_IMAGES, CARRIED_MODEL, parse_options
+from mtjkit_core.mtj_memory import CERTAIN
+from mtjkit_core.reference import run_image
+from mtjkit_host.datasets.images import load_images, to_input
+from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
+from mtjkit_host.runs.options import parse_options
 from mtjkit_host.runs.result import best, print_result, wilson, write_json
 from mtjkit_host.runs.run import run_twin
 from PIL import Image

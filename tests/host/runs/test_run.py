@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError, LinkError
 from mtjkit_core.model import Model
-from mtjkit_host.link.unix_port import find_micropython
+from mtjkit_host.boards.unix_port import find_micropython
+from mtjkit_host.paths import CARRIED_MODEL
 from mtjkit_host.runs.fleet_run import run_ports, run_unix
-from mtjkit_host.runs.options import CARRIED_MODEL, parse_options
+from mtjkit_host.runs.options import parse_options
 from mtjkit_host.runs.run import run_twin
-from mtjkit_host.twin import native
-from mtjkit_host.twin.engines import open_twin, write_weights
+from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.simulate.simulator import open_twin, write_weights
 
 OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ
 

@@ -24,8 +24,8 @@ from array import array
 
 from mtjkit_core import footprint
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.memory import CERTAIN, FLIP, KEEP
-from mtjkit_core.random import BUFFER, WEIGHTS, place_word
+from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP
+from mtjkit_core.streams import BUFFER, WEIGHTS, place_word
 
 KERNELS = ("native", "asm_thumb", "viper", "python")  # the best first
 

@@ -1,9 +1,9 @@
 """The clear kernel: mtjkit_core's reference behind the engine's interface. Slow, runs anywhere."""
 
 from mtjkit_core.bits import tail_mask
-from mtjkit_core.memory import write
-from mtjkit_core.random import seed_streams
-from mtjkit_core.xnor import layer_map, layer_sum, write_map
+from mtjkit_core.mtj_memory import write
+from mtjkit_core.reference import layer_map, layer_sum, write_map
+from mtjkit_core.streams import seed_streams
 
 
 class Kernel:

@@ -14,10 +14,10 @@ from mtjkit_core.errors import MtjkitError, ProtocolError
 from mtjkit_core.frames import BODY_AT, MAX_FRAME, SEQ_AT, TYPE_AT, Deframer, encode
 
 from mtjkit_device import board
-from mtjkit_device.workplace import RefusedError, Workplace
+from mtjkit_device.session import RefusedError, Workplace
 
 try:
-    from mtjkit_device.fast import copy, seal, sealed
+    from mtjkit_device.frames_viper import copy, seal, sealed
 except (ImportError, SyntaxError):  # a port without viper
     from mtjkit_core.frames import copy, seal, sealed
 

@@ -1,4 +1,4 @@
-"""The write engine in viper: the same bits as mtjkit_core.memory and mtjkit_core.random.
+"""The write engine in viper: the same bits as mtjkit_core.mtj_memory and mtjkit_core.streams.
 
 A viper integer is a machine word, of 32 or 64 bits; `full` cuts results to 32. Constants of 2**30
 and more are built by shifts, because 32-bit ports reject them as literals.
@@ -11,7 +11,7 @@ import micropython
 
 @micropython.viper
 def seed_streams(state: ptr32, key: ptr32, image: int, place: int):
-    """Set the eight streams of a place: see mtjkit_core.random.seed_streams."""
+    """Set the eight streams of a place: see mtjkit_core.streams.seed_streams."""
     full = uint(0xFFFF)
     full |= full << 16
     s = 0
@@ -58,7 +58,7 @@ def write(
     rate: ptr32,
     counts: ptr32,
 ):
-    """Write with errors: see mtjkit_core.memory.write.
+    """Write with errors: see mtjkit_core.mtj_memory.write.
 
     `erased` is 1 where the cells count as all 0, whatever lies there; `cells` and `intended` may
     then be the same words.

@@ -1,0 +1,1 @@
+"""Files of networks: written and read."""

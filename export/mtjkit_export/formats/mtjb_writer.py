@@ -1,0 +1,109 @@
+"""Writer of `.mtjb` model files (FORMAT.md)."""
+
+from __future__ import annotations
+
+import binascii
+import os
+import struct
+
+import numpy as np
+from mtjkit_core import model as mtjb
+from mtjkit_core.errors import ConfigError, FormatError
+from numpy.typing import NDArray
+
+from mtjkit_export.files import write_atomically
+from mtjkit_export.nets.binary import LayerSpec, Network
+
+
+def pack_runs(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
+    """Pack the last axis, a run of bits, into little-endian words, bit 0 first; padding 0.
+
+    Args:
+        bits: (..., n).
+
+    Returns:
+        (..., ceil(n / 32)) uint32.
+    """
+    spare = -bits.shape[-1] % 32
+    padded = np.pad(bits, [(0, 0)] * (bits.ndim - 1) + [(0, spare)])
+    packed = np.packbits(padded, axis=-1, bitorder="little")
+    return np.ascontiguousarray(packed).view("<u4")
+
+
+def encode(network: Network) -> bytes:
+    """Turn a network into the bytes of a model file.
+
+    Raises:
+        ConfigError: the name or the class names cannot be stored.
+    """
+    name = _utf8(network.name, "model name")
+    if len(name) > mtjb.NAME_BYTES:
+        raise ConfigError(f"model name {network.name!r} takes more than {mtjb.NAME_BYTES} bytes")
+    if any("\n" in label for label in network.class_names):
+        raise ConfigError("a class name cannot hold a line break")
+    labels = _utf8("\n".join(network.class_names), "class names")
+    labels += bytes(-len(labels) % 4)
+    if len(labels) > 0xFFFF:
+        raise ConfigError(f"class names take {len(labels)} bytes: 65532 are possible")
+    layers = network.geometry()
+    table = b"".join(
+        struct.pack(mtjb.LAYER, g.kind, g.padding, g.pool, 0, g.out_channels, 0) for g in layers
+    )
+    body = b"".join(
+        _layer_data(spec, first=g.index == 0)
+        for spec, g in zip(network.layers, layers, strict=True)
+    )
+    size = mtjb.HEADER_BYTES + len(labels) + len(table) + len(body) + mtjb.CRC_BYTES
+    rule = network.pixel_rule
+    header = struct.pack(
+        mtjb.HEADER,
+        mtjb.MAGIC,
+        mtjb.MAJOR,
+        mtjb.MINOR,
+        len(layers),
+        0,
+        size,
+        *network.input_shape,
+        rule.mul,
+        rule.add,
+        rule.div,
+        len(labels),
+        0,
+        0,
+    )
+    data = header + name.ljust(mtjb.NAME_BYTES, b"\0") + labels + table + body
+    data += struct.pack("<I", binascii.crc32(data))
+    try:
+        mtjb.Model(data)  # what is written can be read
+    except FormatError as error:
+        raise ConfigError(f"network {network.name!r}: {error}") from None
+    return data
+
+
+def _utf8(text: str, what: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise ConfigError(f"{what}: {text!r} cannot be stored as UTF-8") from None
+
+
+def _layer_data(spec: LayerSpec, first: bool) -> bytes:
+    out = len(spec.weights)
+    bits = spec.weights > 0
+    # The first layer's rows are dense; hidden rows are one run of channels for each tap.
+    rows = pack_runs(bits.reshape(out, -1) if first else bits)
+    data = rows.tobytes()
+    if spec.thresholds is not None and spec.inverted is not None:
+        data += spec.thresholds.astype("<i4").tobytes() + pack_runs(spec.inverted).tobytes()
+    return data
+
+
+def save(network: Network, path: str | os.PathLike[str]) -> bytes:
+    """Write a network as an `.mtjb` file, atomically, and return its bytes.
+
+    Raises:
+        ConfigError: the network cannot be stored, or the file cannot be written.
+    """
+    data = encode(network)
+    write_atomically(path, data)
+    return data

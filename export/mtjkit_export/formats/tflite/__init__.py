@@ -1,0 +1,1 @@
+"""Fixed-point networks of 8 bits as TFLite files."""

@@ -1,0 +1,1 @@
+"""What a network is, in numpy: binary and fixed-point nets."""

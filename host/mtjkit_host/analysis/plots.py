@@ -1,0 +1,214 @@
+"""The paper's Figs. 7-10 from our own results, as SVG and PNG."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mtjkit_core.errors import ConfigError
+from mtjkit_export.files import write_atomically
+
+from mtjkit_host import paper
+from mtjkit_host.analysis.statistics import Mean
+from mtjkit_host.analysis.summary import Acceptable, Curve, Summary
+from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
+
+# Okabe and Ito's palette, told apart by colour-blind readers too; the markers tell without colour.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+_LINES = {"flip": "-", "keep": "--"}
+_PANELS = {"weights": "errors in weights", "feature_maps": "errors in feature maps"}
+_RATE = "bit-error rate (%)"
+
+
+def draw_all(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) -> dict[str, Path]:
+    """Draw every figure that there are results for, as ``<name>.svg`` and ``<name>.png``.
+
+    Args:
+        summary: of `mtjkit_host.analysis.summary.summarize`.
+        labels: of the nets in the campaign's order, which fixes their colours.
+        folder: made when missing.
+        cell: for the energies of Fig. 10.
+
+    Returns:
+        Name -> SVG file: ``figure-7`` ... ``figure-10``.
+
+    Raises:
+        ConfigError: a file cannot be written, or matplotlib is not installed.
+    """
+    files = {}
+
+    def means(curve: Curve) -> list[Mean]:
+        return [level.value for level in curve.levels]
+
+    limits = tuple(100 * limit for limit in paper.DEGRADATIONS)
+    for name, curves, values, ylabel, scale, lines in (
+        ("figure-7", summary.accuracy, means, "test accuracy (%)", 100, ()),
+        ("figure-8", summary.accuracy, summary.degradations, "degradation (%)", 100, limits),
+        ("figure-9", summary.rrmse, means, "RRMSE (Eq. 3)", 1, ()),
+    ):
+        if curves:
+            figure = _curves(curves, labels, values, ylabel, scale, lines)
+            files[name] = _save(figure, folder / name)
+    if any(entry.found.rate is not None for entry in summary.acceptable):
+        files["figure-10"] = _save(_energy(summary, labels, cell), folder / "figure-10")
+    return files
+
+
+def _figure(columns: int, sharey: bool = True) -> tuple[Any, Any]:
+    """A figure with a row of axes over the error rate. No pyplot: nothing global, no window."""
+    try:
+        from matplotlib.figure import Figure  # slow to import, and only needed here
+        from matplotlib.ticker import FuncFormatter, NullFormatter
+    except ModuleNotFoundError:
+        raise ConfigError("figures need matplotlib: pip install 'mtjkit[train]'") from None
+    figure = Figure(figsize=(5 * columns, 4.6), layout="constrained")
+    axes = figure.subplots(1, columns, squeeze=False, sharey=sharey)[0]
+    for ax in axes:
+        ax.grid(alpha=0.3)
+        ax.set_xscale("log")
+        ax.xaxis.set_major_formatter(FuncFormatter(_tick))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.set_xlabel(_RATE)
+    return figure, axes
+
+
+def _tick(value: float, position: int | None = None) -> str:
+    """0.01, 0.1, 1, 10 rather than powers, where they are short."""
+    return f"{value:g}" if value >= 1e-3 else f"10$^{{{math.log10(value):.0f}}}$"
+
+
+def _legend(figure: Any, axes: Sequence[Any], title: str = "") -> None:
+    """One legend under the panels, where it hides nothing, of all that is in any of them."""
+    handles: dict[str, Any] = {}
+    for ax in axes:
+        for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
+            handles.setdefault(label, handle)
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside lower center",
+        ncols=min(len(handles), 6),
+        fontsize=8,
+        title=title or None,
+        title_fontsize=8,
+    )
+
+
+def _style(label: str, labels: Sequence[str]) -> dict[str, Any]:
+    i = labels.index(label)
+    return {"color": _COLOURS[i % 8], "marker": _MARKERS[i % 8], "markersize": 4.5}
+
+
+def _curves(
+    curves: Sequence[Curve],
+    labels: Sequence[str],
+    values: Callable[[Curve], list[Mean]],
+    ylabel: str,
+    scale: float,
+    lines: tuple[float, ...],
+) -> Any:
+    """One panel for each memory, one line for each net; bands are 95 % intervals.
+
+    Dotted lines across the panels mark `lines`; with them the axis goes below 0, where noise may
+    have taken a degradation. Its upper end follows the means: intervals of two or three repeats
+    can be wider than all accuracies there are, and are cut.
+    """
+    memories = [memory for memory in _PANELS if any(c.memory == memory for c in curves)]
+    kinds = {curve.errors for curve in curves}
+    figure, axes = _figure(len(memories))
+    highest = 0.0
+    for letter, memory, ax in zip("ab", memories, axes, strict=False):
+        for curve in sorted(curves, key=lambda c: labels.index(c.net)):
+            if curve.memory != memory:
+                continue
+            rates = [100 * level.rate for level in curve.levels]
+            means = values(curve)
+            y = np.array([mean.value for mean in means]) * scale
+            highest = max(highest, *y)
+            half = np.array([mean.half_width or 0.0 for mean in means]) * scale
+            label = curve.net
+            if len(kinds) > 1:
+                label += ", bit flipped" if curve.errors == "flip" else ", old value kept"
+            style = _style(curve.net, labels)
+            ax.plot(rates, y, _LINES[curve.errors], label=label, linewidth=1.3, **style)
+            ax.fill_between(rates, y - half, y + half, color=style["color"], alpha=0.2, lw=0)
+        ax.set_title(f"({letter}) {_PANELS[memory]}" if len(memories) > 1 else _PANELS[memory])
+    axes[0].set_ylabel(ylabel)
+    axes[0].set_ylim(-4 if lines else 0, 1.05 * highest or None)
+    for ax in axes:
+        for line in lines:
+            ax.axhline(line, color="#555555", linewidth=0.8, linestyle=":")
+    _legend(figure, axes)
+    return figure
+
+
+def _energy(summary: Summary, labels: Sequence[str], cell: Cell) -> Any:
+    """Fig. 10: Eq. 2 as energy over error rate, with the acceptable rates of the feature maps."""
+    from matplotlib.ticker import LogLocator
+
+    figure, axes = _figure(2, sharey=False)
+    rates = np.logspace(-8, np.log10(0.5), 400)
+    energies = [cell.write_energy_pj(cell.pulse_width_ns(float(rate))) for rate in rates]
+    entries = [entry for entry in summary.acceptable if _in_table_2(entry)]
+    for ax in axes:
+        ax.plot(100 * rates, energies, color="#555555", linewidth=1.2, label="Eq. 2, E = V I t")
+        for entry in entries:
+            _mark(ax, entry, labels)
+        ax.set_ylabel("write energy of one MTJ (pJ)")
+    axes[0].set_title("(a) from the reference rate on")
+    axes[1].set_title("(b) around the acceptable rates")
+    axes[0].set_ylim(0, None)
+    axes[0].plot(100 * REFERENCE_RATE, cell.reference_energy_pj, "k*", markersize=9)
+    axes[0].annotate(
+        f"reference, 10$^{{-6}}$ %: {cell.reference_energy_pj:.2f} pJ",
+        (100 * REFERENCE_RATE, cell.reference_energy_pj),
+        xytext=(9, -3),
+        textcoords="offset points",
+        fontsize=8,
+    )
+    shown = [rate for e in entries for rate in (e.found.rate, e.found.low, e.found.high) if rate]
+    shown = shown or [0.01, 0.1]  # errors in weights alone, or rates that find no limit
+    axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    left, right = 0.8 * min(shown), min(1.3 * max(shown), 1.0)
+    bottom, top = (cell.write_energy_pj(cell.pulse_width_ns(rate)) for rate in (right, left))
+    axes[1].set(xlim=(100 * left, 100 * right), ylim=(bottom, top))
+    _legend(figure, axes[1:], "filled: 3 % degradation accepted; open: 30 %")
+    return figure
+
+
+def _mark(ax: Any, entry: Acceptable, labels: Sequence[str]) -> None:
+    """Mark an acceptable rate; a line through it is its 95 % interval."""
+    if entry.found.rate is None:
+        return
+    style = _style(entry.net, labels) | {"markersize": 7}
+    first = entry.found.limit == paper.DEGRADATIONS[0]
+    fill = style["color"] if first else "none"
+    rate = 100 * entry.found.rate
+    label = None if entry.net in ax.get_legend_handles_labels()[1] else entry.net
+    ax.plot(rate, entry.energy_pj, label=label, linestyle="none", markerfacecolor=fill, **style)
+    if entry.found.low is not None and entry.found.high is not None:
+        ends = (100 * entry.found.low, 100 * entry.found.high)
+        ax.plot(ends, [entry.energy_pj] * 2, color=style["color"], linewidth=1)
+
+
+def _in_table_2(entry: Acceptable) -> bool:
+    """Whether the paper's Table 2 is about it: bits flipped in the feature maps."""
+    return entry.memory == "feature_maps" and entry.errors == "flip"
+
+
+def _save(figure: Any, stem: Path) -> Path:
+    import matplotlib as mpl
+
+    for kind in ("png", "svg"):
+        buffer = io.BytesIO()
+        # No date and fixed ids: the same results give the same bytes.
+        with mpl.rc_context({"svg.hashsalt": stem.name}):
+            metadata = {"Date": None} if kind == "svg" else {}
+            figure.savefig(buffer, format=kind, dpi=160, metadata=metadata)
+        write_atomically(stem.with_suffix(f".{kind}"), buffer.getvalue())
+    return stem.with_suffix(".svg")

@@ -1,0 +1,118 @@
+"""The paper's figures and tables from this project's own trained nets, in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from mtjkit_core.errors import MtjkitError
+
+from mtjkit_host.analysis.page import write_report
+from mtjkit_host.campaign.description import Campaign, load_campaign
+from mtjkit_host.campaign.nets import find_net
+from mtjkit_host.campaign.runner import CampaignResult, run_campaign
+from mtjkit_host.datasets import cifar10
+from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.paths import CARRIED_IMAGES
+from mtjkit_host.train.lower import fixed_net
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """What `reproduce` returns."""
+
+    result: CampaignResult
+    """All points so far."""
+    report: Path
+    """The HTML page; figures, ``summary.json`` and ``results.jsonl`` lie beside it."""
+    remarks: tuple[str, ...]
+    """What differs from the paper's experiment, in sentences."""
+
+
+def reproduce(
+    quick: bool = False,
+    *,
+    data: str | Path | None = None,
+    models: Sequence[str | Path] = (),
+    out: str | Path | None = None,
+    workers: int = 0,
+    limit_s: float = 0.0,
+    cell: Cell | None = None,
+) -> Reproduction:
+    """Regenerate Table 1, Figs. 7-10 and Table 2, with the nets that are there.
+
+    Runs the carried campaign ``reproduce`` (or ``quick``), or what is left of it, and writes its
+    report. Nets that are missing are named in it, with the reason.
+
+    Args:
+        quick: a look in minutes: few images, rates and repeats.
+        data: CIFAR-10's test images; default the first 500, which the project carries.
+        models: folders of nets, searched before the trainer's and the carried ones.
+        out: folder of results and report; default ``build/reproduce`` or ``build/reproduce-quick``.
+        workers: processes; 0 takes one for each core.
+        limit_s: begin no point after so many seconds; 0 for no limit.
+        cell: the MTJ cell that energies are of; default the paper's.
+
+    Raises:
+        ConfigError, FormatError: none of the nets is there, or data or nets cannot be used.
+        LinkError: a worker process ended.
+    """
+    campaign = load_campaign("quick" if quick else "reproduce")
+    folders = [Path(folder) for folder in models]
+    path = Path(data) if data is not None else CARRIED_IMAGES
+    remarks = []
+    images, labels = cifar10.load_test(path)
+    if len(images) < campaign.images:
+        remarks.append(
+            f"{len(images)} test images were used instead of {campaign.images:,}: name a folder "
+            "with CIFAR-10's official test images to use them all."
+        )
+        campaign = _with_images(campaign, len(images))
+    result = run_campaign(
+        campaign,
+        data=path,
+        models=folders,
+        out=out or Path("build") / ("reproduce-quick" if quick else "reproduce"),
+        workers=workers,
+        limit_s=limit_s,
+        skip_missing=True,
+    )
+    count = min(campaign.images, 1000)
+    tflite = {
+        entry.label: _tflite(
+            find_net(entry.model, folders), result.folder, images[:count], labels[:count]
+        )
+        for entry in campaign.nets
+        if entry.paper == "Fxp8" and entry.label in result.nets
+    }
+    report = write_report(result, cell, remarks, {"as an int8 TFLite file": tflite})
+    return Reproduction(result, report, tuple(remarks))
+
+
+def _with_images(campaign: Campaign, count: int) -> Campaign:
+    rrmse = campaign.rrmse
+    if rrmse is not None:
+        rrmse = replace(rrmse, images=min(rrmse.images, count))
+    return replace(campaign, images=count, rrmse=rrmse)
+
+
+def _tflite(net: Path, folder: Path, images: cifar10.Images, labels: cifar10.Labels) -> str:
+    """Table 1's cell of an Fxp8 net as a TFLite file: accuracy and latency on this machine."""
+    try:
+        from mtjkit_export.formats.tflite.convert import export_tflite
+        from mtjkit_export.formats.tflite.run import measure_tflite
+        from mtjkit_export.nets.fixed import FixedNet
+
+        from mtjkit_host.train import load_net
+
+        fixed = FixedNet.load(net) if net.is_file() else fixed_net(load_net(net))
+        file = folder / f"{fixed.name}.tflite"
+        export_tflite(fixed, file)
+        found = measure_tflite(file, images, labels)
+    except (MtjkitError, ModuleNotFoundError) as error:
+        return f"not measured: {error}"
+    return (
+        f"{100 * found.accuracy:.2f} % of {found.images}; {found.median_ms:.2f} ms an image "
+        f"({found.low_ms:.2f} to {found.high_ms:.2f}), {found.threads} thread, {found.interpreter}"
+    )

@@ -1,0 +1,159 @@
+"""From a campaign's records to the numbers of the paper's figures and tables."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from mtjkit_host import paper
+from mtjkit_host.analysis.statistics import (
+    AcceptableRate,
+    Mean,
+    acceptable_rate,
+    degradation,
+    mean_95,
+)
+from mtjkit_host.campaign.points import ACCURACY, RRMSE
+from mtjkit_host.campaign.runner import CampaignResult
+from mtjkit_host.mtj.cell import Cell
+
+
+@dataclass(frozen=True)
+class Level:
+    """What was measured at one error rate."""
+
+    rate: float
+    """Requested error rate of each written bit."""
+    achieved: float
+    """Share of the written bits that ended up wrong, mean over the repeats. With ``keep`` it is
+    lower than requested, since a bit that had not to change cannot be wrong."""
+    value: Mean
+    """Accuracy or RRMSE."""
+    values: tuple[float, ...]
+    """Of each repeat."""
+    by_layer: tuple[float | None, ...] = ()
+    """RRMSE's share of each layer, sqrt(var(delta_l) / var(x_l)), mean over the repeats."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of Figs. 7, 8 or 9."""
+
+    net: str
+    """Label."""
+    memory: str
+    """``weights`` or ``feature_maps``."""
+    errors: str
+    """``flip`` or ``keep``."""
+    levels: tuple[Level, ...]
+    """By ascending rate."""
+
+
+@dataclass(frozen=True)
+class Acceptable:
+    """One cell of Table 2: an acceptable rate, and the write energy there."""
+
+    net: str
+    """Label."""
+    memory: str
+    """``weights`` or ``feature_maps``."""
+    errors: str
+    """``flip`` or ``keep``."""
+    found: AcceptableRate
+    """The rate and its interval."""
+    energy_pj: float | None
+    """Modelled write energy of one bit at the rate, pJ."""
+    saving_percent: float | None
+    """Modelled saving against the reference rate 1e-8, percent."""
+    paper: paper.Row | None
+    """What the paper has: feature maps and ``flip`` only."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything that plots and report show."""
+
+    error_free: dict[str, float]
+    """Label -> accuracy without errors, on the campaign's images."""
+    accuracy: tuple[Curve, ...]
+    """Fig. 7."""
+    rrmse: tuple[Curve, ...]
+    """Fig. 9."""
+    acceptable: tuple[Acceptable, ...]
+    """Table 2, and the same for the weights."""
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it all as JSON values, unrounded."""
+        return asdict(self)
+
+    def degradations(self, curve: Curve) -> list[Mean]:
+        """Return the degradation rates of an accuracy curve: Fig. 8."""
+        error_free = self.error_free[curve.net]
+        return [
+            mean_95([degradation(value, error_free) for value in level.values])
+            for level in curve.levels
+        ]
+
+
+def summarize(result: CampaignResult, cell: Cell | None = None) -> Summary:
+    """Evaluate a campaign's records, as many as there are.
+
+    Args:
+        result: of `run_campaign`.
+        cell: the MTJ cell that energies are of; default the paper's.
+    """
+    cell = cell or Cell()
+    error_free: dict[str, float] = {}
+    groups: dict[str, dict[tuple[str, str, str], dict[float, list[dict[str, Any]]]]] = {
+        kind: defaultdict(lambda: defaultdict(list)) for kind in (ACCURACY, RRMSE)
+    }
+    for record in result.records:
+        if record["memory"] == "none":
+            error_free[record["net"]] = record["accuracy"]
+        elif record["kind"] == ACCURACY or record["rrmse"] is not None:
+            key = (record["net"], record["memory"], record["errors"])
+            groups[record["kind"]][key][record["rate"]].append(record)
+    curves = {
+        kind: tuple(
+            Curve(*key, tuple(_level(rate, rows, kind) for rate, rows in sorted(levels.items())))
+            for key, levels in grouped.items()
+        )
+        for kind, grouped in groups.items()
+    }
+    papers = {entry.label: entry.paper for entry in result.campaign.nets}
+    acceptable = tuple(
+        _acceptable(curve, error_free[curve.net], limit, papers.get(curve.net, ""), cell)
+        for curve in curves[ACCURACY]
+        if error_free.get(curve.net)
+        for limit in paper.DEGRADATIONS
+    )
+    return Summary(error_free, curves[ACCURACY], curves[RRMSE], acceptable)
+
+
+def _level(rate: float, rows: list[dict[str, Any]], kind: str) -> Level:
+    values = tuple(row[kind] for row in rows)
+    achieved = sum(row["achieved_rate"] for row in rows) / len(rows)
+    by_layer: tuple[float | None, ...] = ()
+    if kind == RRMSE:
+        columns = zip(*(row["rrmse_by_layer"] for row in rows), strict=True)
+        by_layer = tuple(None if None in column else sum(column) / len(rows) for column in columns)
+    return Level(rate, achieved, mean_95(values), values, by_layer)
+
+
+def _acceptable(
+    curve: Curve, error_free: float, limit: float, paper_net: str, cell: Cell
+) -> Acceptable:
+    found = acceptable_rate(
+        [level.rate for level in curve.levels],
+        [[degradation(value, error_free) for value in level.values] for level in curve.levels],
+        limit,
+    )
+    energy = saving = None
+    if found.rate is not None:
+        pulse_ns = cell.pulse_width_ns(found.rate)
+        energy, saving = cell.write_energy_pj(pulse_ns), cell.saving_percent(pulse_ns)
+    row = None
+    if curve.memory == "feature_maps" and curve.errors == "flip" and paper_net in paper.TABLE_2:
+        row = paper.TABLE_2[paper_net][paper.DEGRADATIONS.index(limit)]
+    return Acceptable(curve.net, curve.memory, curve.errors, found, energy, saving, row)

@@ -1,1 +1,0 @@
-"""Benchmarks: what is compared runs interleaved in one run, and ratios and medians are given."""

@@ -1,0 +1,215 @@
+"""Campaigns as data: which nets, memories, rates and repeats; read from a TOML file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.mtj_memory import FLIP, KEEP
+
+from mtjkit_host import paper
+from mtjkit_host.parse import shown
+from mtjkit_host.settings import parse_table, read_text
+
+MEMORIES = ("weights", "feature_maps")
+"""Which memory the errors are in: the weight storage or the feature-map buffer."""
+
+ERRORS = {"flip": FLIP, "keep": KEEP}
+"""Name -> what a failed write does: inverts the bit, or leaves the old one."""
+
+MAX_POINTS = 1_000_000
+"""Most points of a campaign: years of work, and still a list that fits the memory."""
+
+CARRIED = Path(__file__).parent
+"""Folder of the campaigns that come with the project, ``<name>.toml``."""
+
+
+@dataclass(frozen=True)
+class NetEntry:
+    """One network of a campaign."""
+
+    label: str
+    """What plots and tables call it; unique in the campaign."""
+    model: tuple[str, ...]
+    """Its file (.mtjb, .safetensors), a trainer's run folder, or a name such as ``fxp8-small``
+    that is looked for in the folders of models; of several the first that is found."""
+    paper: str = ""
+    """The paper's net whose values stand beside its own: Binary, Binary_x3, Fxp8, Fxp16, Fxp32."""
+    note: str = ""
+    """One line for the report, such as how it was trained."""
+
+
+@dataclass(frozen=True)
+class Rrmse:
+    """How RRMSE (Eq. 3) is measured."""
+
+    images: int = 1000
+    """First so many test images; the paper's number."""
+    repeats: int = 3
+    """Error patterns for each rate."""
+    rates: tuple[float, ...] = ()
+    """Error rates; empty takes the campaign's."""
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """One campaign: every net x memory x kind of error x rate x repeat is a point."""
+
+    name: str
+    """Names the results' folder."""
+    nets: tuple[NetEntry, ...]
+    """In the order of tables and legends."""
+    rates: tuple[float, ...]
+    """Error rates of each written bit, above 0 and up to 1, ascending."""
+    memories: tuple[str, ...] = MEMORIES
+    """Of `MEMORIES`; errors are in one memory at a time."""
+    errors: tuple[str, ...] = ("flip",)
+    """Of `ERRORS`."""
+    repeats: int = 10
+    """Independent error patterns for each rate; the paper's number."""
+    images: int = 10000
+    """First so many test images; the paper's number is all 10,000."""
+    seed: int = 0
+    """Every point's own seed derives from it, 0 <= seed < 2**64."""
+    rrmse: Rrmse | None = None
+    """RRMSE points too, or none."""
+    title: str = ""
+    """One line for the report."""
+    text: str = field(default="", repr=False, compare=False)
+    """The description as it was read."""
+
+    def __post_init__(self) -> None:
+        """Check every field; raises ConfigError, naming the first that is wrong."""
+        labels = [net.label for net in self.nets]
+        rrmse_rates = self.rrmse.rates if self.rrmse else ()
+        checks = {
+            "name must be a word of letters, digits, - and _": (
+                self.name.replace("-", "").replace("_", "").isalnum() and len(self.name) <= 100
+            ),
+            "title, labels, notes and models are short, without control characters": all(
+                text.isprintable() and len(text) <= 300 for text in self._texts
+            ),
+            "at least one net is needed": bool(self.nets),
+            "every net needs a label of its own": len(set(labels)) == len(labels),
+            f"a net's paper is one of {', '.join(paper.ACCURACY)}": (
+                all(net.paper in ("", *paper.ACCURACY) for net in self.nets)
+            ),
+            f"memories are of {', '.join(MEMORIES)}": _subset(self.memories, MEMORIES),
+            f"errors are of {', '.join(ERRORS)}": _subset(self.errors, tuple(ERRORS)),
+            "rates must ascend, above 0 and up to 1": _ascending(self.rates) and bool(self.rates),
+            "rrmse.rates must ascend, above 0 and up to 1": _ascending(rrmse_rates),
+            "repeats and images must be at least 1": min(self.repeats, self.images) >= 1,
+            "seed must lie between 0 and 2**64 - 1": 0 <= self.seed < 1 << 64,
+            "rrmse.images must be at least 2 and rrmse.repeats at least 1": (
+                self.rrmse is None or (self.rrmse.images >= 2 and self.rrmse.repeats >= 1)
+            ),
+            f"{MAX_POINTS:,} points are the most": self._points <= MAX_POINTS,
+        }
+        for message, good in checks.items():
+            if not good:
+                name = self.name if self.name.isprintable() else "?"
+                raise ConfigError(f"campaign {name[:100] or '?'}: {message}")
+
+    @property
+    def _texts(self) -> list[str]:
+        nets = [text for net in self.nets for text in (net.label, net.note, *net.model)]
+        return [self.title, *nets]
+
+    @property
+    def _points(self) -> int:
+        """Points with errors."""
+        runs = len(self.rates) * self.repeats
+        if self.rrmse is not None:
+            runs += len(self.rrmse_rates) * self.rrmse.repeats
+        return len(self.nets) * len(self.memories) * len(self.errors) * runs
+
+    @property
+    def rrmse_rates(self) -> tuple[float, ...]:
+        """Rates of the RRMSE points."""
+        return () if self.rrmse is None else self.rrmse.rates or self.rates
+
+
+def load_campaign(path_or_name: str | Path) -> Campaign:
+    """Read a campaign's TOML file, or one that the project carries, by its name.
+
+    Raises ConfigError when there is no such file, or when it says something that a campaign
+    does not have.
+    """
+    path = Path(path_or_name)
+    if not path.suffix and not os.path.exists(path):
+        path = CARRIED / f"{path}.toml"
+    if not os.path.exists(path):
+        carried = ", ".join(sorted(file.stem for file in CARRIED.glob("*.toml")))
+        raise ConfigError(f"{path_or_name}: no such campaign; name a TOML file or one of {carried}")
+    text = read_text(path, str(path))
+    values = parse_table(text, str(path))
+    nets = values.pop("nets", [])
+    if not isinstance(nets, list):
+        raise ConfigError(f"{path}: nets are tables, written [[nets]]")
+    for net in nets:
+        if isinstance(net, dict) and isinstance(net.get("model"), str):
+            net["model"] = [net["model"]]
+    values["nets"] = tuple(_build(NetEntry, net, f"{path}: [[nets]]") for net in nets)
+    if "rrmse" in values:
+        values["rrmse"] = _build(Rrmse, values["rrmse"], f"{path}: [rrmse]")
+    values.setdefault("name", path.stem)
+    if "text" in values:
+        raise ConfigError(f"{path}: text is unknown")
+    campaign: Campaign = _build(Campaign, {**values, "text": text}, str(path))
+    return campaign
+
+
+_KINDS: dict[str, type | tuple[type, ...]] = {
+    "str": str,
+    "int": int,
+    "tuple[float, ...]": list,
+    "tuple[str, ...]": list,
+}
+
+
+def _build(kind: Any, values: Any, where: str) -> Any:
+    """Make a dataclass of a TOML table; raises ConfigError for unknown, missing, wrong values."""
+    if not isinstance(values, dict):
+        raise ConfigError(f"{where}: not a table")
+    known = {f.name: str(f.type) for f in fields(kind)}
+    arguments = {}
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(f"{where}: {_key(name)} is unknown; it may set {', '.join(known)}")
+        expected = _KINDS.get(known[name])
+        if expected and (not isinstance(value, expected) or isinstance(value, bool)):
+            raise ConfigError(f"{where}: {name} cannot be {shown(value)}")
+        if known[name] == "tuple[float, ...]":
+            if not all(isinstance(v, (int, float)) and not isinstance(v, bool) for v in value):
+                raise ConfigError(f"{where}: {name} must be numbers")
+            try:
+                value = tuple(float(v) for v in value)
+            except OverflowError:
+                raise ConfigError(f"{where}: {name} holds a number that is too long") from None
+        elif known[name] == "tuple[str, ...]":
+            if not all(isinstance(v, str) for v in value):
+                raise ConfigError(f"{where}: {name} must be strings")
+            value = tuple(value)
+        arguments[name] = value
+    try:
+        return kind(**arguments)
+    except TypeError:
+        missing = [f.name for f in fields(kind) if f.name not in arguments]
+        raise ConfigError(f"{where}: needs {', '.join(missing[:2])}") from None
+
+
+def _key(name: str) -> str:
+    """A key as a message shows it: bare where it is a short word."""
+    return name if name.isidentifier() and len(name) <= 40 else shown(name)
+
+
+def _subset(values: tuple[str, ...], known: tuple[str, ...]) -> bool:
+    return bool(values) and len(set(values)) == len(values) and set(values) <= set(known)
+
+
+def _ascending(rates: tuple[float, ...]) -> bool:
+    return all(0 < rate <= 1 for rate in rates) and all(a < b for a, b in pairwise(rates))

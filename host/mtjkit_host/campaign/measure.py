@@ -1,0 +1,134 @@
+"""One point's measurement, in a process of the campaign's pool."""
+
+from __future__ import annotations
+
+import math
+import os
+import signal
+import threading
+import time
+from dataclasses import asdict
+from functools import lru_cache
+from multiprocessing import parent_process
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from mtjkit_core.mtj_memory import threshold_from_rate
+
+from mtjkit_host.campaign.description import ERRORS
+from mtjkit_host.campaign.nets import Maps, Simulator, load_net
+from mtjkit_host.campaign.points import RRMSE, Point
+from mtjkit_host.campaign.records import Record
+from mtjkit_host.campaign.rrmse import VarianceRatios
+from mtjkit_host.datasets import cifar10
+
+_BATCH = 250  # images; for RRMSE fewer, since their maps are kept
+_TRACED = 50
+
+
+def start() -> None:
+    """Make this process a worker: silent on Ctrl-C, gone when its parent is."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_leave_with_parent, daemon=True).start()
+
+
+def _leave_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
+
+
+@lru_cache(maxsize=4)
+def _net(path: Path) -> Simulator:
+    return load_net(path)
+
+
+@lru_cache(maxsize=1)
+def _data(path: Path) -> tuple[cifar10.Images, cifar10.Labels]:
+    return cifar10.load_test(path)
+
+
+def measure(point: Point, net: Path, data: Path) -> Record:
+    """Measure one point.
+
+    Args:
+        point: what to measure.
+        net: file or run folder of the point's net.
+        data: CIFAR-10's test images.
+
+    Returns:
+        The point's record.
+    """
+    began = time.perf_counter()
+    images, labels = _data(data)
+    simulator = _net(net)
+    task = _rrmse if point.kind == RRMSE else _accuracy
+    found = task(point, simulator, images[: point.images], labels[: point.images])
+    head = {"id": point.id, "seed": point.seed, **asdict(point)}
+    return head | found | {"seconds": round(time.perf_counter() - began, 3)}
+
+
+def _faulty(point: Point, simulator: Simulator) -> tuple[Simulator, int, int, int]:
+    """The net with the point's weights, the maps' threshold, weight bits written and wrong."""
+    threshold = threshold_from_rate(point.rate)
+    if point.memory != "weights":
+        return simulator, threshold, 0, 0
+    faulty, written, wrong = simulator.corrupted(point.seed, threshold, ERRORS[point.errors])
+    return faulty, 0, written, wrong
+
+
+def _accuracy(
+    point: Point, simulator: Simulator, images: cifar10.Images, labels: cifar10.Labels
+) -> dict[str, Any]:
+    faulty, threshold, written, wrong = _faulty(point, simulator)
+    correct = 0
+    bits = np.zeros(3, np.int64)
+    for at in range(0, len(images), _BATCH):
+        scores, counts = faulty.run(
+            images[at : at + _BATCH], at, point.seed, threshold, ERRORS[point.errors]
+        )
+        correct += int((scores.argmax(axis=1) == labels[at : at + _BATCH]).sum())
+        bits += counts
+    found = {"correct": correct, "accuracy": correct / len(images)}
+    return found | _achieved(point, bits, written, wrong)
+
+
+def _rrmse(
+    point: Point, simulator: Simulator, images: cifar10.Images, labels: cifar10.Labels
+) -> dict[str, Any]:
+    faulty, threshold, written, wrong = _faulty(point, simulator)
+    ratios = VarianceRatios()
+    bits = np.zeros(3, np.int64)
+    for at in range(0, len(images), _TRACED):
+        clean: list[Maps] = []
+        changed: list[Maps] = []
+        some = images[at : at + _TRACED]
+        simulator.run(some, at, maps=clean)
+        _, counts = faulty.run(some, at, point.seed, threshold, ERRORS[point.errors], maps=changed)
+        bits += counts
+        for good, bad in zip(clean, changed, strict=True):
+            ratios.add(good, bad)
+    layers = [0.0, *ratios.ratios()]  # the first layer's input is the image
+    total = ratios.rrmse()
+    found = {
+        "rrmse": total if math.isfinite(total) else None,
+        "rrmse_by_layer": [math.sqrt(v) if math.isfinite(v) else None for v in layers],
+    }
+    return found | _achieved(point, bits, written, wrong)
+
+
+def _achieved(
+    point: Point, bits: npt.NDArray[np.int64], weights_written: int, weights_wrong: int
+) -> dict[str, Any]:
+    """The rates that the point's memory really saw."""
+    written, toggled, wrong = bits.tolist()
+    found: dict[str, Any] = {"threshold": threshold_from_rate(point.rate)}
+    if point.memory == "weights":
+        found["bits"] = {"written": weights_written, "wrong": weights_wrong}
+        written, wrong = weights_written, weights_wrong
+    else:
+        found["bits"] = {"written": written, "toggled": toggled, "wrong": wrong}
+    return found | {"achieved_rate": wrong / written}

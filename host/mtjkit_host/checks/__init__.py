@@ -1,0 +1,1 @@
+"""Benchmarks and endurance checks of the whole product."""

@@ -1,0 +1,51 @@
+"""`invoke bench`: strings in, a text and a JSON file out."""
+
+from __future__ import annotations
+
+import json as jsonlib
+import sys
+from dataclasses import asdict
+from typing import Any
+
+from mtjkit_core.errors import ConfigError
+from mtjkit_export.files import write_atomically
+
+from mtjkit_host import parse
+from mtjkit_host.checks.bench_device import bench_device
+
+PARTS = ("twin", "device")
+
+
+def run_bench(only: str | None = None, json: str | None = None, rounds: str = "9") -> str:
+    """Measure, and return the numbers as JSON text.
+
+    Args:
+        only: twin or device; None for both.
+        json: file to write the numbers to as well.
+        rounds: how often the twin and torch are timed.
+
+    Raises:
+        ConfigError: an option is wrong, or torch is missing.
+    """
+    parts = PARTS if only is None else (parse.choice("--only", only, PARTS),)
+    count = parse.whole("--rounds", rounds, 1, 1000)
+    numbers: dict[str, Any] = {}
+    if "twin" in parts:
+        try:
+            from mtjkit_host.checks.bench_twin import bench_twin
+
+            numbers["twin"] = asdict(bench_twin(count, _tell))
+        except ModuleNotFoundError as error:
+            raise ConfigError(
+                f"{error.name} is missing: pip install -e '.[train]', or --only device"
+            ) from None
+    if "device" in parts:
+        numbers["device"] = bench_device(_tell)
+    text = jsonlib.dumps(numbers, indent=2)
+    if json is not None:
+        write_atomically(json, f"{text}\n".encode())
+    return text
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,130 @@
+"""The device's kernels: whole networks, first layer, thresholds and writes included.
+
+CNV's shape on the emulated boards, where time is counted exactly, and the paper's Binary on
+MicroPython's Unix port, where it is measured; weights are seeded and random.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import Any
+
+from mtjkit_core.errors import ConfigError, LinkError
+from mtjkit_core.model import Model
+from mtjkit_core.mtj_memory import threshold_from_rate
+
+from mtjkit_host.checks.bench_nets import cnv, paper_binary, random_images
+from mtjkit_host.link.link import Link
+from mtjkit_host.link.session import Session, WriteConfig
+
+KERNELS = ("viper", "asm_thumb", "native")  # `python` would take minutes an image
+RATES = (1e-8, 1e-4, 0.024, 0.3, 0.5)
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the kernels run, and the unit of its time."""
+
+    name: str
+    """unix, mps2-an385, mps2-an500 or pico."""
+    unit: str
+    """Name of the number in the JSON."""
+    per_us: float
+    """Units in a microsecond of the device's clock; for the Unix port milliseconds."""
+    per_32_macs: bool
+    """Whether the number is for 32 multiply-accumulates rather than for an image."""
+    model: Callable[[], Model]
+    """The network."""
+    rounds: int
+    """How often everything is timed; once where instructions or cycles are counted, which an
+    image takes the same number of every time."""
+    images: int
+    """Images of a round, whose median counts."""
+    kernels: tuple[str, ...] = KERNELS
+    """The kernels to measure."""
+
+
+TARGETS = (
+    Target("unix", "ms_per_image", 1e-3, False, paper_binary, 7, 9),
+    # QEMU's clock advances 1024 ns with every instruction, the Pico's 125 cycles a microsecond.
+    Target("mps2-an385", "instructions_per_32_macs", 1 / 1.024, True, cnv, 1, 1),
+    Target("mps2-an500", "instructions_per_32_macs", 1 / 1.024, True, cnv, 1, 1),
+    Target("pico", "cycles_per_32_macs", 125.0, True, cnv, 1, 1, ("native",)),  # minutes an image
+)
+
+
+def bench_device(progress: Callable[[str], None] = print) -> dict[str, dict[str, dict[str, Any]]]:
+    """Measure every kernel that loads on every target that is there.
+
+    Args:
+        progress: told of each kernel, and why a target is left out.
+
+    Returns:
+        target -> kernel -> numbers.
+    """
+    found: dict[str, dict[str, dict[str, Any]]] = {}
+    for target in TARGETS:
+        model = target.model()
+        try:
+            with _device(target, model) as link:
+                session = Session(link, hello_s=60.0)
+                for kernel, numbers in _kernels(target, model, session, progress):
+                    found.setdefault(target.name, {})[kernel] = numbers
+        except (ConfigError, LinkError) as error:  # what is measured already is kept
+            progress(f"{target.name}: left out: {error}")
+    return found
+
+
+def _kernels(
+    target: Target, model: Model, session: Session, progress: Callable[[str], None]
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    images = random_images(model, target.images)
+    for kernel in target.kernels:
+        config = WriteConfig(kernel=kernel)
+
+        def device_us(rate: float, config: WriteConfig = config) -> float:
+            threshold = threshold_from_rate(rate)
+            session.program(bytes(model.data), replace(config, threshold=threshold))
+            return float(median(session.run(images).device_us.tolist()))
+
+        try:
+            device_us(0.0)  # the first one finds caches cold, and code that is not loaded yet
+        except ConfigError as error:
+            progress(f"{target.name}, {kernel}: left out: {error}")
+            continue
+        clean = [device_us(0.0)]
+        overheads = dict.fromkeys(RATES, 0.0)
+        for rate in RATES:
+            ratios = []
+            for _ in range(target.rounds):
+                if target.rounds > 1:
+                    clean.append(device_us(0.0))
+                ratios.append(100 * device_us(rate) / clean[-1] - 100)
+            overheads[rate] = median(ratios)
+        number = median(clean) * target.per_us
+        if target.per_32_macs:
+            number /= model.macs / 32
+        numbers = {
+            target.unit: number,
+            "write_overhead_percent": max(overheads.values()),
+            "peak_heap_bytes": Session(session.link).info.used_bytes,
+        }
+        progress(f"{target.name}, {kernel}: {numbers}")
+        yield kernel, numbers
+
+
+@contextmanager
+def _device(target: Target, model: Model) -> Iterator[Link]:
+    if target.name == "unix":
+        from mtjkit_host.boards.unix_port import UnixPort
+
+        with UnixPort() as link:
+            yield link
+    else:
+        from mtjkit_host.runs.emulated import prepared_board
+
+        with prepared_board(target.name, bytes(model.data), count=True) as link:
+            yield link

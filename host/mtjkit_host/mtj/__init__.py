@@ -1,0 +1,1 @@
+"""The MTJ cell: its write errors and its energy."""

@@ -1,0 +1,223 @@
+"""Layers of fixed-point networks in compiled code: layers.c, called through ctypes.
+
+They give the codes and sums of `mtjkit_host.simulate.fixed_torch.TorchLayer` to the bit.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.streams import place_word
+from mtjkit_export.nets.fixed import FixedLayer
+
+from mtjkit_host.paths import NATIVE
+from mtjkit_host.simulate.binary_native import build, key_words, rate_words
+
+SOURCE = Path(__file__).with_name("layers.c")
+FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-lm")
+KERNELS = NATIVE / "kernels.c"
+
+LANES = 32
+"""Sums that the kernels compute at once: LANES of layers.c."""
+
+Codes = npt.NDArray[Any]
+"""Integer codes: int8, int16 or int32."""
+
+Int16 = npt.NDArray[np.int16]
+Words = npt.NDArray[np.uint32]
+
+
+# fx_layer of layers.c.
+_GEOMETRY = (
+    "rows cols row_step col_step image_step piece_step taps pairs chunk out panels digits pool bits"
+)
+
+
+class _Geometry(ctypes.Structure):
+    _fields_ = [(name, ctypes.c_int32) for name in _GEOMETRY.split()]
+
+
+@functools.cache
+def library() -> ctypes.CDLL:
+    """The compiled code, built into the cache on first use; raises ConfigError without it."""
+    files = [SOURCE, *sorted(NATIVE.glob("*.[ch]"))]
+    lib = build("layers", SOURCE, files, *FLAGS, "-I", str(NATIVE), str(KERNELS))
+    pointer, number, word = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32
+    lib.fx_run.argtypes = [pointer, number, *[pointer] * 4, ctypes.c_double, pointer, pointer]
+    lib.fx_run.argtypes = [*lib.fx_run.argtypes, number]
+    lib.fx_write.argtypes = [number, number, pointer, number, pointer, word, pointer, word]
+    lib.fx_write.argtypes = [*lib.fx_write.argtypes, pointer, pointer]
+    lib.fx_run.restype = lib.fx_write.restype = None
+    lib.fx_level.restype = ctypes.c_int32
+    return lib
+
+
+def available() -> bool:
+    """Whether compiled layers can run here."""
+    try:
+        library()
+    except ConfigError:
+        return False
+    return True
+
+
+def write(
+    cells: Words,
+    intended: Words,
+    bits: int,
+    seed: int,
+    first: int,
+    memory: int,
+    layer: int,
+    threshold: int,
+    errors: int,
+) -> npt.NDArray[np.int64]:
+    """`mtjkit_host.simulate.fixed_memory.write` in compiled code."""
+    counts = np.zeros(3, np.int64)
+    key, rate = key_words(seed), rate_words(threshold, errors)
+    library().fx_write(
+        *(len(cells), bits, cells.ctypes.data, cells.strides[0] // 4, intended.ctypes.data),
+        *(first, key.ctypes.data, place_word(memory, layer, 0)),
+        *(rate.ctypes.data, counts.ctypes.data),
+    )
+    return counts
+
+
+class NativeLayer:
+    """One layer in compiled code.
+
+    Args:
+        layer: the layer.
+        level: 2 for AVX-512 with VNNI, 1 for AVX2, 0 for plain C; default the processor's best.
+
+    Raises:
+        ConfigError: there is no compiled code here (see `library`).
+    """
+
+    def __init__(self, layer: FixedLayer, level: int | None = None) -> None:
+        self._lib = library()
+        self._level = self._lib.fx_level() if level is None else level
+        self._g = layer
+        self._pieces = layer.input_bits // 32 + 1
+        self._digits = layer.bits // 8
+        self._scale = 0.5 ** (layer.bits - 1 + layer.input_bits - 1)
+        rows = layer.codes  # (out, taps, products of a tap)
+        if layer.kind == "conv":
+            rows = rows.transpose(0, 2, 3, 1).reshape(len(rows), rows.shape[2], -1)
+        else:
+            rows = rows[:, None]
+        self._weights = _panels(rows, self._digits)
+        # What the low pieces leave out of every input, 2^15 times the weight.
+        total = layer.codes.reshape(len(layer.codes), -1).sum(1, dtype=np.int64) << 15
+        self._fixed = np.zeros(self._weights.shape[0] * LANES // self._digits, np.int64)
+        self._fixed[: len(total)] = total
+        self._norm = None
+        if layer.norm is not None:
+            norm = layer.norm
+            sign = np.where(norm.gamma < 0, -1.0, 1.0)
+            self._norm = np.stack([sign, norm.mean, norm.gamma, norm.std, norm.beta])
+
+    def codes(self, inputs: Codes) -> Codes:
+        """Output codes, (n, y, x, channel) or (n, channel); inputs as in `values`."""
+        codes: Codes = self._run(inputs, np.dtype(f"<i{self._g.bits // 8}"), self._norm)
+        return codes
+
+    def values(self, inputs: Codes) -> npt.NDArray[np.float64]:
+        """Sums S in values, each rounded once, (n, y, x, out) or (n, out).
+
+        Args:
+            inputs: codes (n, y, x, channel), or (n, elements) for a dense layer.
+        """
+        sums: npt.NDArray[np.float64] = self._run(inputs, np.dtype(np.float64), None)
+        return sums
+
+    def _run(self, inputs: Codes, kind: np.dtype[Any], norm: Any) -> Any:
+        g, n = self._g, len(inputs)
+        conv = g.kind == "conv"
+        if conv:
+            _, rows, cols, channels = inputs.shape
+            shape: tuple[int, ...] = (n, rows + 2, cols + 2, channels)
+            inner: Any = np.s_[:, 1:-1, 1:-1]
+        else:
+            rows, cols, channels = 1, n, inputs[0].size
+            shape, inner = (n, channels), np.s_[:]
+            inputs = inputs.reshape(shape)
+        x = self._split(inputs, shape, inner)
+        row = shape[2] * channels if conv else 0
+        pool = g.pool if norm is not None else 1
+        panels, taps, pairs = self._weights.shape[:3]
+        largest = 1 << (min(g.input_bits, 16) - 1 + 7)  # product of two pieces
+        geometry = _Geometry(
+            *(rows, cols, row, channels, shape[1] * row if conv else 0),
+            int(np.prod(shape)) if self._pieces == 2 else 0,
+            *(taps, pairs, ((1 << 31) - 1) // (2 * largest)),
+            *(len(g.codes), panels, self._digits, pool, g.bits),
+        )
+        out = (n, rows // pool, cols // pool, len(g.codes)) if conv else (n, len(g.codes))
+        result = np.empty(out, kind)
+        work = np.empty(4 * cols * len(self._fixed) + len(g.codes), np.int64)
+        self._lib.fx_run(
+            ctypes.byref(geometry),
+            n if conv else 1,
+            x.ctypes.data,
+            self._weights.ctypes.data,
+            self._fixed.ctypes.data,
+            None if norm is None else norm.ctypes.data,
+            self._scale,
+            result.ctypes.data,
+            work.ctypes.data,
+            self._level,
+        )
+        return result
+
+    def _split(self, inputs: Codes, shape: tuple[int, ...], inner: Any) -> Int16:
+        """Inputs as int16 pieces with zeros around them, and one spare at the end."""
+        size = int(np.prod(shape))
+        flat = np.zeros(self._pieces * size + 1, np.int16)
+        pieces = flat[:-1].reshape(self._pieces, *shape)
+        if self._pieces == 1:
+            pieces[0][inner] = inputs
+        else:
+            halves = inputs[..., None].view("<i2")  # (..., low and high)
+            pieces[1] = -(1 << 15)  # the low piece of 0
+            np.bitwise_xor(halves[..., 0], -(1 << 15), out=pieces[1][inner])  # less 2^15
+            pieces[0][inner] = halves[..., 1]
+        return flat
+
+
+def _panels(rows: npt.NDArray[np.int32], digits: int) -> Int16:
+    """Weights as the kernels read them.
+
+    Args:
+        rows: (out, taps, products).
+        digits: 8-bit pieces of a weight, 1 to 4: w = sum of 2^(8 d) piece[d].
+
+    Returns:
+        (panels, taps, pairs, digits, outputs of a panel, 2), zeros where it is filled up.
+    """
+    out, taps, products = rows.shape
+    share = LANES // digits
+    whole = np.zeros((-(-out // share) * share, taps, products + products % 2), np.int64)
+    whole[:out, :, :products] = rows
+    pieces = np.empty((digits, *whole.shape), np.int16)
+    for digit in range(digits - 1):
+        pieces[digit] = ((whole + 128) & 255) - 128
+        whole = (whole - pieces[digit]) >> 8
+    pieces[-1] = whole
+    panels = pieces.reshape(digits, -1, share, taps, pieces.shape[-1] // 2, 2)
+    return _aligned(panels.transpose(1, 3, 4, 0, 2, 5))
+
+
+def _aligned(values: Int16) -> Int16:
+    """A copy whose first element lies on a cache line."""
+    space = np.empty(values.size + 32, np.int16)
+    start = -space.ctypes.data % 64 // 2
+    copy = space[start : start + values.size].reshape(values.shape)
+    copy[...] = values
+    return copy

@@ -1,0 +1,152 @@
+"""Networks from plain arrays: what goes in comes out of the file, and wrong arrays are refused."""
+
+import numpy as np
+import pytest
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import Model
+from mtjkit_core.reference import run_image
+from mtjkit_export import LayerSpec, Network, PixelRule, encode, save
+
+RNG = np.random.default_rng(5)
+
+
+def signs(*shape):
+    """Random +-1."""
+    return RNG.choice([-1, 1], shape)
+
+
+def network(**changes):
+    """A net with padding, pooling, both polarities, odd widths and a map that is flattened."""
+    layers = [
+        LayerSpec.conv(signs(33, 3, 3, 3), RNG.integers(-200, 200, 33), padding=1, pool=True),
+        LayerSpec.conv(signs(5, 33, 3, 3), RNG.integers(-9, 9, 5), RNG.integers(0, 2, 5)),
+        LayerSpec.dense(signs(40, 20), RNG.integers(-4, 4, 40), input_shape=(2, 2, 5)),
+        LayerSpec.dense(signs(4, 40)),
+    ]
+    settings = {"input_shape": (8, 8, 3), "class_names": ("a", "b", "c", "d"), **changes}
+    return Network("net", layers, **settings)
+
+
+def plain_scores(net, image):
+    """The network in plain integers, straight from its arrays."""
+    x = image.astype(int)
+    for spec in net.layers:
+        out, ky, kx, _ = spec.weights.shape
+        x = np.pad(x, [(spec.padding,) * 2] * 2 + [(0, 0)])
+        height, width = x.shape[0] - ky + 1, x.shape[1] - kx + 1
+        sums = np.empty((height, width, out), int)
+        for row, column in np.ndindex(height, width):
+            window = x[row : row + ky, column : column + kx]
+            sums[row, column] = (window * spec.weights).sum(axis=(1, 2, 3))
+        if spec.thresholds is None:
+            return sums.reshape(out).tolist()
+        x = np.where((sums >= spec.thresholds) ^ spec.inverted, 1, -1)
+        if spec.pool:
+            x = x.reshape(height // 2, 2, width // 2, 2, out).max(axis=(1, 3))
+    raise AssertionError("no last layer")
+
+
+def test_the_file_computes_what_the_arrays_say():
+    net = network()
+    model = Model(encode(net))
+    for k in range(5):
+        image = RNG.integers(-128, 128, (8, 8, 3)).astype(np.int8)
+        scores = run_image(model, image.tobytes(), 0, k, 0, 0, [0, 0, 0])
+        assert scores == plain_scores(net, image)
+
+
+def test_torchs_flattening_is_reordered():
+    weights = signs(6, 20)
+    hwc = weights.reshape(6, 5, 2, 2).transpose(0, 2, 3, 1).reshape(6, 20)
+    one = LayerSpec.dense(weights, input_shape=(2, 2, 5), flatten="chw")
+    two = LayerSpec.dense(hwc, input_shape=(2, 2, 5))
+    assert (one.weights == two.weights).all()
+
+
+def test_names_and_pixel_rule_are_kept():
+    model = Model(encode(network(pixel_rule=PixelRule(512, 255, 510), class_names="äbcd")))
+    assert (model.name, model.class_names) == ("net", ["ä", "b", "c", "d"])
+    assert model.pixel_rule == (512, 255, 510)
+    assert Model(encode(network(class_names=()))).class_names == []
+
+
+@pytest.mark.parametrize("threshold", [-(2**31), 2**31 - 1, 3.0])
+def test_thresholds_use_all_of_32_bits(threshold):
+    assert LayerSpec.conv(signs(1, 1, 3, 3), [threshold]).thresholds.tolist() == [threshold]
+
+
+CONV, DENSE = signs(2, 1, 3, 3), signs(2, 4)
+BAD_LAYERS = [
+    (lambda: LayerSpec.conv(CONV[0], [0, 0]), "3 dimensions"),
+    (lambda: LayerSpec.conv(signs(2, 1, 5, 5), [0, 0]), "(out, in, 3, 3)"),
+    (lambda: LayerSpec.conv(CONV * 2, [0, 0]), "-1 and +1"),
+    (lambda: LayerSpec.conv(CONV * np.nan, [0, 0]), "-1 and +1"),
+    (lambda: LayerSpec.conv(CONV > 0, [0, 0]), "-1 and +1"),
+    (lambda: LayerSpec.conv([[1], [1, 1]], [0, 0]), "different lengths"),
+    (lambda: LayerSpec.dense([["x"]]), "weights are numbers"),
+    (lambda: LayerSpec.conv(CONV, [0]), "thresholds have shape"),
+    (lambda: LayerSpec.conv(CONV, ["0", "1"]), "thresholds are numbers"),
+    (lambda: LayerSpec.conv(CONV, [0, 0.5]), "whole numbers"),
+    (lambda: LayerSpec.conv(CONV, [0, np.inf]), "whole numbers"),
+    (lambda: LayerSpec.conv(CONV, [0, 2**31]), "32 bits"),
+    (lambda: LayerSpec.conv(CONV, [0, 0], [True]), "one bool"),
+    (lambda: LayerSpec.conv(CONV, [0, 0], [0, 2]), "one bool"),
+    (lambda: LayerSpec.conv(CONV, [0, 0], padding=2), "padding is 0 or 1"),
+    (lambda: LayerSpec.dense(DENSE, input_shape=(1, 1, 5)), "do not fit"),
+    (lambda: LayerSpec.dense(DENSE, input_shape=(1, 2, 2), flatten="whc"), "hwc"),
+    (lambda: PixelRule(div=0), "div"),
+    (lambda: PixelRule(mul=-1), "mul"),
+    (lambda: PixelRule(mul=0.5), "whole"),
+]
+
+
+@pytest.mark.parametrize(("make", "message"), BAD_LAYERS)
+def test_wrong_arrays_are_refused(make, message):
+    with pytest.raises(ConfigError) as caught:
+        make()
+    assert message in str(caught.value)
+
+
+def test_layers_that_do_not_fit_together_are_refused():
+    first = LayerSpec.conv(CONV, [0, 0])
+    last = LayerSpec.dense(signs(3, 2))
+    with pytest.raises(ConfigError, match="layer 1 takes weights"):
+        Network("n", [first, last], (4, 4, 1), class_names=())
+    with pytest.raises(ConfigError, match="layer 1 has no thresholds"):
+        Network("n", [first, LayerSpec.dense(signs(3, 2), [0] * 3)], (3, 3, 1), class_names=())
+    with pytest.raises(ConfigError, match="layer 1 needs thresholds"):
+        Network("n", [first, last, last], (3, 3, 1), class_names=())
+    with pytest.raises(ConfigError, match="2 to 64 layers"):
+        Network("n", [last], (1, 1, 2), class_names=())
+    with pytest.raises(ConfigError, match="height, width, channels"):
+        Network("n", [first, last], (3, 3), class_names=())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"class_names": ("a", "b\nc", "d", "e")}, "line break"),
+        ({"class_names": ("a", "b", "c")}, "3 class names for 4"),
+        ({"class_names": ("a", "b", "c", "\x1b")}, "control"),
+        ({"class_names": ("a", "b", "c", "\ud800")}, "UTF-8"),
+        ({"class_names": ("a", "b", "c", "d" * 70_000)}, "65532"),
+    ],
+)
+def test_names_that_cannot_be_stored_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        encode(network(**changes))
+
+
+@pytest.mark.parametrize(("name", "message"), [("ü" * 17, "32 bytes"), ("a\0b", "after its end")])
+def test_model_names_that_cannot_be_stored_are_refused(name, message):
+    good = network()
+    with pytest.raises(ConfigError, match=message):
+        encode(Network(name, good.layers, good.input_shape, class_names=()))
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "new" / "net.mtjb"
+    assert save(network(), path) == path.read_bytes()
+    assert [p.name for p in path.parent.iterdir()] == ["net.mtjb"]
+    with pytest.raises(ConfigError, match="cannot write"):
+        save(network(), path / "below.mtjb")

@@ -1,0 +1,245 @@
+"""Figures and the report, from results whose numbers are known."""
+
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+pytest.importorskip("matplotlib", reason="needs the extra train")
+
+from mtjkit_host.analysis import plots, print_tables, summarize, write_report
+from mtjkit_host.analysis.findings import findings
+from mtjkit_host.campaign import Campaign, NetEntry
+from mtjkit_host.campaign.description import MEMORIES
+from mtjkit_host.campaign.runner import CampaignResult
+from mtjkit_host.mtj.cell import Cell
+from rich.console import Console
+
+RATES = (1e-3, 1e-2, 1e-1, 0.5)
+EVIL = "<script>alert('&')</script>"
+
+
+def made_up(folder, repeats=2, tolerances=(0.2, 0.1)):
+    """A campaign of two nets whose degradation at rate r is known: r / tolerance, up to 0.9."""
+    nets = (
+        NetEntry("Binary", ("a",), "Binary", note=EVIL),
+        NetEntry("Fxp8 & co", ("b",), "Fxp8"),
+        NetEntry("Gone", ("c",), "Fxp32"),
+    )
+    campaign = Campaign("made-up", nets, RATES, repeats=repeats, images=100, title=EVIL)
+    records = []
+    for label, tolerance, bits in zip(("Binary", "Fxp8 & co"), tolerances, (1, 8), strict=True):
+        common = {"net": label, "errors": "flip", "id": label}
+        none = {"kind": "accuracy", "memory": "none", "rate": 0.0, "accuracy": 0.8}
+        records.append(
+            {**common, **none, "achieved_rate": 0.0, "bits": {"written": 100, "wrong": 0}}
+        )
+        for memory, weaker in (("weights", 0.5), ("feature_maps", 1.0)):
+            for rate in RATES:
+                for repeat in range(repeats):
+                    lost = min(rate / (tolerance * weaker), 0.9) + 0.001 * (repeat - 0.5)
+                    point = {
+                        **common,
+                        "memory": memory,
+                        "rate": rate,
+                        "achieved_rate": rate,
+                        "bits": {"written": 1000, "wrong": round(1000 * rate)},
+                    }
+                    records.append({**point, "kind": "accuracy", "accuracy": 0.8 * (1 - lost)})
+                    size = (bits * rate) ** (0.2 if bits == 1 else 0.5)
+                    layers = [0.0, size / 2, None if rate == 0.5 else size / 2]
+                    records.append(
+                        {**point, "kind": "rrmse", "rrmse": size, "rrmse_by_layer": layers}
+                    )
+    net = {
+        "file": "a.mtjb",
+        "sha256": "0" * 64,
+        "bits": 1,
+        "weight_bits": 14_022_016,
+        "map_bits": 9,
+        "arithmetic": "exact",
+    }
+    loaded = {"Binary": net, "Fxp8 & co": {**net, "bits": 8}}
+    return CampaignResult(
+        campaign,
+        folder,
+        tuple(records),
+        len(records) + 1,
+        loaded,
+        {"Gone": f"no c in {EVIL}"},
+        {"python": EVIL},
+    )
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory):
+    return made_up(tmp_path_factory.mktemp("report"))
+
+
+class Page(HTMLParser):
+    """Tags that stay open, images, and the text of a page."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.sources, self.words, self.tags = [], [], [], set()
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        self.sources += [value for name, value in attrs if name in ("src", "href")]
+        if tag not in ("meta", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+    def handle_data(self, data):
+        self.words.append(data)
+
+
+def test_the_page_needs_nothing_else_and_shows_everything(result):
+    path = write_report(result)
+    page = Page(path.read_text(encoding="utf-8"))
+    assert page.open == []
+    assert "script" not in page.tags
+    assert len(page.sources) == 4  # Figs. 7, 8, 9, 10
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
+    text = " ".join(page.words)
+    assert "@import" not in text
+    assert "url(" not in text
+    for expected in (EVIL, "Fxp8 & co", "85.07", "8.94", "no c in", "seed 0"):
+        assert expected in text, expected
+    assert re.search(r"Only \d+ of \d+ points are done", text)
+    for name in ("figure-7", "figure-8", "figure-9", "figure-10"):
+        assert (result.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert b"<svg" in (result.folder / f"{name}.svg").read_bytes()
+    state = json.loads((result.folder / "summary.json").read_text())
+    assert state["summary"]["error_free"] == {"Binary": 0.8, "Fxp8 & co": 0.8}
+
+
+def test_the_same_results_give_the_same_figures(result, tmp_path):
+    write_report(result)
+    again = made_up(tmp_path)
+    write_report(again)
+    for name in ("figure-7", "figure-10"):
+        one, two = ((r.folder / f"{name}.svg").read_bytes() for r in (result, again))
+        assert one == two
+
+
+def test_the_legend_names_a_net_that_is_in_one_panel_only(result):
+    curves = [
+        c for c in summarize(result).accuracy if (c.net, c.memory) != ("Fxp8 & co", "feature_maps")
+    ]
+    figure = plots._curves(
+        curves, ["Binary", "Fxp8 & co"], lambda c: [level.value for level in c.levels], "", 1, ()
+    )
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Binary", "Fxp8 & co"]
+
+
+def test_wide_intervals_do_not_flatten_the_curves(result):
+    def wide(curve):
+        return [replace(level.value, half_width=9.0) for level in curve.levels]
+
+    figure = plots._curves(summarize(result).accuracy, ["Binary", "Fxp8 & co"], wide, "", 1, ())
+    assert 0.8 < figure.axes[0].get_ylim()[1] < 0.9
+
+
+def test_acceptable_rates_carry_the_energy_of_the_cell(result):
+    cell = Cell()
+    table = {
+        (entry.net, entry.memory, entry.found.limit): entry
+        for entry in summarize(result).acceptable
+    }
+    assert len(table) == 8
+    # Binary: 0.005, 0.05, 0.5 at 1e-3, 1e-2, 1e-1: 0.03 and 0.3 by lines over log10(rate).
+    entry = table["Binary", "feature_maps", 0.03]
+    assert entry.found.rate == pytest.approx(1e-3 * 10 ** (0.025 / 0.045))
+    assert entry.energy_pj == cell.write_energy_pj(cell.pulse_width_ns(entry.found.rate))
+    assert entry.saving_percent == pytest.approx(100 * (1 - entry.energy_pj / 44.165), abs=1e-3)
+    assert entry.paper.rate == 0.024
+    assert table["Binary", "feature_maps", 0.3].found.rate == pytest.approx(
+        1e-2 * 10 ** (0.25 / 0.45)
+    )
+    assert table["Binary", "weights", 0.3].paper is None
+    assert table["Fxp8 & co", "feature_maps", 0.3].paper.rate == 0.082
+
+
+def test_findings_follow_from_the_numbers(result):
+    found = findings(result, summarize(result))
+    assert [finding.holds for finding in found] == [True, False, True, True, False]
+    assert "Fxp8" in found[3].evidence
+
+
+@pytest.mark.parametrize(
+    ("tolerances", "holds"), [((0.2, 0.15), True), ((0.2, 0.002), False), ((0.003, 0.002), None)]
+)
+def test_nets_below_the_measured_rates_count_as_degrading(tmp_path, tolerances, holds):
+    result = made_up(tmp_path, tolerances=tolerances)
+    alike = findings(result, summarize(result))[1]
+    assert alike.holds is holds
+    assert ("<0.10 %" in alike.evidence) is (holds is not True)
+
+
+def test_what_width_does_is_shown_by_nets_that_differ_in_it(tmp_path):
+    result = made_up(tmp_path)
+    alone = "How much, two nets here show"
+    assert alone not in write_report(result).read_text(encoding="utf-8")
+    nets = tuple(replace(entry, paper="Binary") for entry in result.campaign.nets)
+    both = replace(result, campaign=replace(result.campaign, nets=nets))
+    text = write_report(both).read_text(encoding="utf-8")
+    # 0.5, 5, 50 % are lost at the first three rates, 1, 10, 90 % by the other; log-interpolated.
+    assert f"{alone}: in feature maps Binary accepts 0.359 % and 3.59 % at 3 %" in text
+    assert "degradation, Fxp8 &amp; co 0.167 % and 1.78 %." in text
+
+
+def test_what_a_net_s_note_says_is_held_against_its_twin_without(tmp_path):
+    result = made_up(tmp_path)
+    first, second, _ = result.campaign.nets
+    nets = (replace(first, note=""), replace(second, paper="Binary", note="scaled"))
+    text = write_report(
+        replace(
+            result,
+            campaign=replace(result.campaign, nets=nets),
+            nets=dict.fromkeys(result.nets, result.nets["Binary"]),
+            missing={},
+        )
+    ).read_text(encoding="utf-8")
+    assert "Nets of one size differ too: in weights Binary accepts 0.167 % and 1.78 % at" in text
+    assert "degradation, Fxp8 &amp; co (scaled) " in text
+
+
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_one_memory_alone_has_a_report(tmp_path, memory):
+    result = made_up(tmp_path)
+    records = tuple(r for r in result.records if r["memory"] in ("none", memory))
+    text = write_report(replace(result, records=records)).read_text(encoding="utf-8")
+    assert text.count(">Not measured.<") == 1  # of the two tables of rates
+    assert text.count("<img") == 4
+
+
+def test_one_repeat_has_no_intervals(tmp_path):
+    result = made_up(tmp_path, repeats=1)
+    summary = summarize(result)
+    assert all(level.value.half_width is None for c in summary.accuracy for level in c.levels)
+    assert all(entry.found.low is None for entry in summary.acceptable)
+    write_report(result)
+
+
+def test_nothing_measured_is_said(tmp_path):
+    whole = made_up(tmp_path)
+    empty = CampaignResult(
+        whole.campaign, tmp_path, (), 9, whole.nets, whole.missing, whole.environment
+    )
+    text = write_report(empty).read_text(encoding="utf-8")
+    assert "cannot be said" in text
+    assert "<img" not in text
+
+
+def test_tables_on_a_terminal(result, capsys):
+    print_tables(result, console=Console(width=120))
+    out = capsys.readouterr().out
+    assert "85.07" in out
+    assert "missing: Gone: no c in" in out
+    assert "1 of" in out

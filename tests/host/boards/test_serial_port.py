@@ -1,0 +1,146 @@
+"""A board that is unplugged and comes back elsewhere, as ttyACM0 comes back as ttyACM1.
+
+Boards are MicroPython processes on pseudo-terminals; only pyserial's list of USB ports is made up.
+"""
+
+import os
+import pty
+import tty
+from types import SimpleNamespace
+
+import networks
+import numpy as np
+import pytest
+from mtjkit_core.errors import LinkError
+from mtjkit_core.model import Model
+from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.boards.unix_port import start_micropython, stop_process
+from mtjkit_host.link.fleet import Fleet, Patience
+from mtjkit_host.link.session import WriteConfig
+from mtjkit_host.simulate.binary_numpy import Twin
+from serial.tools import list_ports
+
+COUNT = 120
+CONFIG = WriteConfig(seed=5, threshold=1 << 26)
+MODEL = bytes(networks.build("pooled"))
+IMAGES = np.random.default_rng(4).integers(-128, 128, (30, *Model(MODEL).input_shape), np.int8)
+
+
+class Bus:
+    """USB with boards on it, by path."""
+
+    def __init__(self, micropython):
+        self._micropython = micropython
+        self.boards = {}
+        self._slots = []  # kept open: no path is given out twice, no board ends unheard
+
+    def plug(self, serial_number):
+        """Plug a board in; returns its path, which is always another."""
+        master, slave = pty.openpty()
+        tty.setraw(slave)
+        process = start_micropython(master, self._micropython)
+        os.close(master)
+        path = os.ttyname(slave)
+        self._slots.append(slave)
+        self.boards[path] = (serial_number, process)
+        return path
+
+    def unplug(self, path):
+        _, process = self.boards.pop(path)
+        stop_process(process, 0)
+
+    def close(self):
+        for path in list(self.boards):
+            self.unplug(path)
+        for slot in self._slots:
+            os.close(slot)
+
+    def comports(self):
+        return [SimpleNamespace(device=p, serial_number=n) for p, (n, _) in self.boards.items()]
+
+
+@pytest.fixture
+def bus(micropython, monkeypatch):
+    bus = Bus(micropython)
+    monkeypatch.setattr(list_ports, "comports", bus.comports)
+    yield bus
+    bus.close()
+
+
+def classify(place, at_20, patience=None):
+    """All scores; calls `at_20` after 20 results."""
+    fleet = Fleet([place], MODEL, CONFIG, patience)
+    scores = {}
+    for result in fleet.classify(IMAGES, range(COUNT)):
+        scores[result.index] = result.scores
+        if len(scores) == 20:
+            at_20()
+    return [scores[i].tolist() for i in range(COUNT)]
+
+
+@pytest.fixture(scope="module")
+def expected():
+    indices = np.arange(COUNT, dtype=np.uint32)
+    return Twin(Model(MODEL)).run(IMAGES[indices % 30], indices, 5, 1 << 26)[0].tolist()
+
+
+def test_a_board_that_comes_back_at_another_port_is_found_by_its_number(bus, expected):
+    paths = [bus.plug("E660")]
+    place = SerialPlace(paths[0])
+
+    def move():
+        bus.unplug(paths[0])
+        bus.plug("other")  # not ours: it must be left alone
+        paths.append(bus.plug("E660"))
+
+    assert classify(place, move) == expected
+    assert place.name == paths[0]
+    assert place._port == paths[1] != paths[0]
+
+
+def test_another_board_at_our_port_is_not_taken_for_ours(bus):
+    path = bus.plug("E660")
+    place = SerialPlace(path)
+    _, process = bus.boards[path]
+    bus.boards[path] = ("other", process)
+    with pytest.raises(LinkError, match="the board E660 is not plugged in"):
+        place.connect()
+
+
+def test_a_board_that_stays_unplugged_is_named(bus):
+    path = bus.plug("E660")
+    with pytest.raises(LinkError, match=f"^{path}: the board E660 is not plugged in$"):
+        classify(SerialPlace(path), lambda: bus.unplug(path), Patience(away_s=0.3))
+
+
+def test_a_link_to_the_port_will_do(bus, tmp_path, expected):
+    """/dev/serial/by-id/usb-Board-in-Pico_E660 -> ../../ttyACM0; with a space for good measure."""
+    link = tmp_path / "usb Board"
+    path = bus.plug("E660")
+    link.symlink_to(path)
+    place = SerialPlace(str(link))
+
+    def move():
+        bus.unplug(path)
+        link.unlink()
+        link.symlink_to(bus.plug("E660"))
+
+    assert classify(place, move) == expected
+
+
+def test_boards_of_one_number_keep_their_ports(bus):
+    """Cheap adapters all say 0001."""
+    first, second = sorted([bus.plug("0001"), bus.plug("0001")])
+    places = [SerialPlace(first), SerialPlace(second)]
+    for place, path in zip(places, (first, second), strict=True):
+        with place.connect():
+            assert place._port == path
+    bus.unplug(first)
+    with places[1].connect():
+        assert places[1]._port == second
+
+
+def test_a_port_without_a_number_is_known_by_its_path(bus):
+    path = bus.plug(None)
+    with SerialPlace(path).connect() as link:
+        assert link.name == path

@@ -1,0 +1,238 @@
+"""Campaigns run, are killed and go on; their results do not depend on it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_export import LayerSpec, Network, save
+from mtjkit_host.campaign import Campaign, NetEntry, Rrmse, run_campaign
+from mtjkit_host.campaign.records import ResultsFile
+
+DATA = Path(__file__).parents[3] / "host" / "mtjkit_host" / "data" / "cifar10_test_500.bin"
+CAMPAIGN = {"rates": (0.01, 0.1, 0.5), "errors": ("flip", "keep"), "repeats": 3, "images": 40}
+POINTS = 1 + 2 * 2 * 3 * (3 + 1)  # error-free, memories x errors x rates x (repeats + RRMSE)
+
+
+def make_net(folder):
+    """Write a tiny model with random weights."""
+    rng = np.random.default_rng(0)
+
+    def signs(*shape):
+        return rng.integers(0, 2, shape) * 2 - 1
+
+    layers = [
+        LayerSpec.conv(signs(5, 3, 3, 3), rng.integers(-99, 99, 5), padding=1, pool=True),
+        LayerSpec.conv(signs(6, 5, 3, 3), rng.integers(-9, 9, 6), padding=1, pool=True),
+        LayerSpec.dense(signs(33, 384), rng.integers(-9, 9, 33), input_shape=(8, 8, 6)),
+        LayerSpec.dense(signs(10, 33)),
+    ]
+    save(Network("tiny", layers), folder / "tiny.mtjb")
+
+
+def campaign(**changes):
+    rrmse = Rrmse(images=12, repeats=1)
+    nets = (NetEntry("Tiny", ("tiny",), "Binary"),)
+    return Campaign("test", nets, rrmse=rrmse, **{**CAMPAIGN, **changes})
+
+
+def run(folder, out="out", **changes):
+    return run_campaign(
+        campaign(**changes), data=DATA, models=[folder], out=folder / out, workers=2
+    )
+
+
+def measured(records):
+    """The records without what time does to them."""
+    return {r["id"]: {k: v for k, v in r.items() if k != "seconds"} for r in records}
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("campaign")
+    make_net(folder)
+    return folder, run(folder)
+
+
+def test_every_point_is_there_once(whole):
+    folder, result = whole
+    lines = (folder / "out" / "results.jsonl").read_text().splitlines()
+    assert result.complete
+    assert len(result.records) == len(lines) == POINTS
+    assert len({json.loads(line)["id"] for line in lines}) == POINTS
+    state = json.loads((folder / "out" / "campaign.json").read_text())
+    assert state["nets"]["Tiny"]["weight_bits"] == 135 + 270 + 33 * 384 + 330
+    assert state["campaign"]["seed"] == 0
+    assert state["environment"]["versions"]["numpy"] == np.__version__
+
+
+def test_records_say_what_was_asked_and_what_happened(whole):
+    _, result = whole
+    for record in result.records:
+        bits = record["bits"]
+        assert record["achieved_rate"] == bits["wrong"] / bits["written"]
+        if record["memory"] == "none":
+            assert (bits["wrong"], record["rate"]) == (0, 0)
+        elif record["memory"] == "feature_maps":
+            assert bits["written"] == record["images"] * (16 * 16 * 5 + 8 * 8 * 6 + 33)
+        n, p = bits["written"], record["threshold"] / 2**32
+        if record["errors"] == "keep" and "toggled" in bits:
+            n = bits["toggled"]  # each bit that must toggle fails with p
+        if record["errors"] == "flip" or "toggled" in bits:
+            assert abs(bits["wrong"] - n * p) <= 5 * (n * p * (1 - p)) ** 0.5
+        if record["kind"] == "rrmse":
+            assert record["rrmse_by_layer"][0] == 0
+            total = sum(share**2 for share in record["rrmse_by_layer"]) ** 0.5
+            assert record["rrmse"] == pytest.approx(total)
+            assert len(record["rrmse_by_layer"]) == 4
+        else:
+            assert record["accuracy"] == record["correct"] / 40
+
+
+def test_a_finished_campaign_computes_nothing(whole):
+    folder, result = whole
+    before = (folder / "out" / "results.jsonl").read_bytes()
+    assert run(folder).records == result.records
+    assert (folder / "out" / "results.jsonl").read_bytes() == before
+
+
+def test_more_repeats_keep_what_is_there(whole):
+    folder, result = whole
+    more = run(folder, repeats=4)
+    assert len(more.records) == POINTS + 12
+    assert measured(result.records).items() <= measured(more.records).items()
+
+
+def test_killed_and_resumed_it_loses_and_repeats_nothing(whole, tmp_path):
+    _, result = whole
+    make_net(tmp_path)
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from pathlib import Path\n"
+        "import test_runner as t\n"
+        "if __name__ == '__main__':\n"
+        f"    t.run(Path({str(tmp_path)!r}))\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    process = subprocess.Popen([sys.executable, tmp_path / "script.py"])
+    results = tmp_path / "out" / "results.jsonl"
+    try:
+        deadline = time.monotonic() + 120
+        while not results.exists() or results.read_bytes().count(b"\n") < 5:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+        workers = [int(pid) for pid in children.read_text().split()] if children.exists() else []
+        with pytest.raises(ConfigError, match="is writing to it"):
+            run(tmp_path)
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+    deadline = time.monotonic() + 30
+    while any(_alive(pid) for pid in workers):
+        assert time.monotonic() < deadline, "workers outlive their campaign"
+        time.sleep(0.05)
+    done = results.read_bytes()
+    assert 5 <= done.count(b"\n") < POINTS
+    results.write_bytes(done + b'{"id":"torn')  # what a kill in the middle of a write leaves
+    resumed = run(tmp_path)
+    assert results.read_bytes().startswith(done)
+    lines = results.read_text().splitlines()
+    assert len(lines) == POINTS
+    assert measured(resumed.records) == measured(result.records)
+    assert measured(json.loads(line) for line in lines) == measured(result.records)
+
+
+def _alive(pid):
+    """Whether a process runs; one that only waits to be collected does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_a_time_limit_stops_early_and_goes_on_later(whole, tmp_path):
+    make_net(tmp_path)
+    arguments = {"data": DATA, "models": [tmp_path], "out": tmp_path / "out", "workers": 1}
+    some = run_campaign(campaign(), limit_s=1e-9, **arguments)
+    assert len(some.records) < POINTS
+    assert not some.complete
+    rest = run_campaign(campaign(), **arguments)
+    assert measured(rest.records) == measured(whole[1].records)
+
+
+def test_a_damaged_line_is_named(tmp_path):
+    path = tmp_path / "results.jsonl"
+    path.write_text('{"id":"a"}\n{"id":\n{"id":"c"}\n')
+    with pytest.raises(FormatError, match="line 2"):
+        ResultsFile(path)
+
+
+def test_a_missing_net_is_an_error_or_a_remark(tmp_path):
+    make_net(tmp_path)
+    nets = (NetEntry("Tiny", ("tiny",)), NetEntry("Gone", ("gone",)))
+    two = Campaign("two", nets, (0.1,), repeats=1, images=5)
+    arguments = {"data": DATA, "models": [tmp_path], "out": tmp_path / "out", "workers": 1}
+    with pytest.raises(ConfigError, match="no gone"):
+        run_campaign(two, **arguments)
+    assert not (tmp_path / "out").exists()
+    result = run_campaign(two, skip_missing=True, **arguments)
+    assert result.complete
+    assert list(result.missing) == ["Gone"]
+    with pytest.raises(ConfigError, match="none of its nets"):
+        run_campaign(
+            Campaign("one", nets[1:], (0.1,)), data=DATA, models=[tmp_path], skip_missing=True
+        )
+
+
+def test_bad_input_ends_before_the_work_begins(tmp_path):
+    make_net(tmp_path)
+    arguments = {"models": [tmp_path], "out": tmp_path / "out"}
+    with pytest.raises(ConfigError, match="501 images asked for"):
+        run_campaign(campaign(images=501), data=DATA, **arguments)
+    with pytest.raises(ConfigError, match="no such file"):
+        run_campaign(campaign(), data=tmp_path / "none", **arguments)
+    (tmp_path / "tiny.mtjb").write_bytes(b"MTJB" + bytes(99))
+    with pytest.raises(FormatError):
+        run_campaign(campaign(), data=DATA, **arguments)
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_leaves_no_process(tmp_path):
+    make_net(tmp_path)
+    script = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from pathlib import Path\n"
+        "import test_runner as t\n"
+        "if __name__ == '__main__':\n"
+        f"    t.run(Path({str(tmp_path)!r}), repeats=2000)\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    process = subprocess.Popen([sys.executable, tmp_path / "script.py"], start_new_session=True)
+    results = tmp_path / "out" / "results.jsonl"
+    deadline = time.monotonic() + 120
+    while not results.exists() or results.read_bytes().count(b"\n") < 3:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGINT)
+    assert process.wait(60) != 0
+    deadline = time.monotonic() + 30
+    while _group_lives(process.pid):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def _group_lives(group):
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True

@@ -1,0 +1,50 @@
+"""Torch, the reference, the device's kernels and the twin: one model, the same scores."""
+
+import numpy as np
+import pytest
+from mtjkit_core.mtj_memory import threshold_from_rate
+from mtjkit_core.reference import run_image
+from mtjkit_host.runs.fleet_run import run_unix
+from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.run import prepare
+from mtjkit_host.simulate import draws
+from mtjkit_host.simulate.simulator import open_twin
+
+torch = pytest.importorskip("torch")
+
+
+def torch_scores(model, inputs, rate, seed=0):
+    """Scores of the float program, whose maps take the masks that the memory draws."""
+    from mtjkit_host.checks.float_net import FloatNet
+
+    indices = np.arange(len(inputs), dtype=np.uint32)
+    failures = [
+        draws.failures(
+            seed,
+            indices,
+            layer.index,
+            threshold_from_rate(rate),
+            draws.lane_masks(layer.map_words, layer.out_channels),
+        )
+        for layer in model.layers[:-1]
+    ]
+    images = torch.from_numpy(inputs.transpose(0, 3, 1, 2).astype(np.float32))
+    return FloatNet(model)(images, failures).numpy().astype(np.int32)
+
+
+@pytest.mark.parametrize("rate", ["0", "0.024"])
+def test_the_carried_model_on_every_carried_image(micropython, rate):
+    options = parse_options(ber=rate, kernel="viper")
+    job = prepare(options)
+    assert len(job.inputs) == 500
+    expected = torch_scores(job.model, job.inputs, float(rate))
+    indices = np.arange(len(job.inputs), dtype=np.uint32)
+    for engine in ("numpy", "auto"):
+        twin = open_twin(job.model, engine)
+        scores, _ = twin.run(job.inputs, indices, 0, options.threshold)
+        np.testing.assert_array_equal(scores, expected)
+    np.testing.assert_array_equal(run_unix(options).scores, expected)
+    for index in (0, 499):  # a second an image
+        image = job.inputs[index].tobytes()
+        scores = run_image(job.model, image, 0, index, options.threshold, 0, [0, 0, 0])
+        assert scores == expected[index].tolist()

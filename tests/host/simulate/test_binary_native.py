@@ -1,0 +1,142 @@
+"""The compiled twin gives the bits of the numpy twin, which gives the reference's."""
+
+import os
+from pathlib import Path
+
+import finn_cnv
+import networks
+import numpy as np
+import pytest
+from mtjkit_core import model as mtjb
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import Model
+from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP, threshold_from_rate
+from mtjkit_export import encode
+from mtjkit_host.datasets.images import load_images, to_input
+from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.simulate import binary_numpy as twin
+
+SEED = 0xFEDCBA9876543210
+INDICES = np.array([0, 7, 2**30 - 1, 2**32 - 1], np.uint32)
+RATES = [0, 1, 43, threshold_from_rate(0.024), 1 << 31, CERTAIN - 1, CERTAIN]
+WIDTHS = (1, 31, 32, 33, 40, 64, 65, 96)
+
+needs_compiler = pytest.mark.skipif(native.compiler() is None, reason="no C compiler")
+
+
+@pytest.fixture(params=[(), ("-DMTJ_PORTABLE",)], ids=["fastest", "portable"])
+def kernels(request, monkeypatch):
+    """Both choices that the C source makes on x86-64, as `native.library`."""
+    library = native.library(*request.param)
+    monkeypatch.setattr(native, "library", lambda: library)
+
+
+def small(name):
+    """A model of tests/vectors and four images for it, int8 (4, height, width, channels)."""
+    model = Model(networks.build(name))
+    raw = b"".join(networks.image(name, k) for k in range(len(INDICES)))
+    return model, np.frombuffer(raw, np.int8).reshape(-1, *model.input_shape)
+
+
+def assert_same(model, images, threshold, errors):
+    expected_maps, maps = [], []
+    expected = twin.Twin(model).run(images, INDICES, SEED, threshold, errors, expected_maps)
+    scores, counts = native.NativeTwin(model, 2).run(images, INDICES, SEED, threshold, errors, maps)
+    assert (scores == expected[0]).all()
+    assert (counts == expected[1]).all()
+    assert len(maps) == len(expected_maps)
+    for stored, expected_map in zip(maps, expected_maps, strict=True):
+        assert (stored == expected_map).all()
+
+
+@needs_compiler
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("errors", [FLIP, KEEP])
+@pytest.mark.parametrize("threshold", RATES)
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_same_bits_as_the_twin(name, threshold, errors):
+    assert_same(*small(name), threshold, errors)
+
+
+@needs_compiler
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("channels", WIDTHS)
+@pytest.mark.parametrize("padding", [0, 1])
+def test_odd_widths(monkeypatch, channels, padding):
+    specs = [
+        (mtjb.CONV, 1, 0, channels),
+        (mtjb.CONV, padding, 0, WIDTHS[-1 - WIDTHS.index(channels)]),
+        (mtjb.CONV, 1, 1, channels),
+        (mtjb.DENSE, 0, 0, channels),
+        (mtjb.DENSE, 0, 0, 10),
+    ]
+    monkeypatch.setitem(networks.NETWORKS, "wide", ((6, 8, 3), specs))
+    assert_same(*small("wide"), threshold_from_rate(0.1), KEEP)
+
+
+@needs_compiler
+@pytest.mark.usefixtures("kernels")
+def test_rows_longer_than_the_counters(monkeypatch):
+    # 54,000 products: more than 16-bit sums hold, and more words than one block of the adders.
+    specs = [(mtjb.CONV, 1, 0, 1500), (mtjb.DENSE, 0, 0, 5), (mtjb.DENSE, 0, 0, 2)]
+    monkeypatch.setitem(networks.NETWORKS, "long", ((6, 6, 1), specs))
+    assert_same(*small("long"), 0, FLIP)
+
+
+@needs_compiler
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("errors", [FLIP, KEEP])
+@pytest.mark.parametrize("threshold", RATES)
+@pytest.mark.parametrize("name", ["padded", "thin", "to one"])
+def test_same_programmed_weights_as_the_twin(name, threshold, errors):
+    model = Model(networks.build(name))
+    expected = twin.corrupt_weights(model, SEED, threshold, errors)
+    assert native.corrupt_weights(model, SEED, threshold, errors) == expected
+
+
+@needs_compiler
+def test_images_of_the_wrong_shape_are_refused():
+    model, images = small("plain")
+    with pytest.raises(ConfigError, match="the model takes"):
+        native.NativeTwin(model).run(images[:, 1:], INDICES)
+
+
+@needs_compiler
+def test_no_images_give_no_scores():
+    model, images = small("plain")
+    scores, counts = native.NativeTwin(model).run(images[:0], INDICES[:0])
+    assert scores.shape == (0, 10)
+    assert counts.shape == (0, 3)
+
+
+def test_without_a_compiler_it_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(native, "compiler", lambda: None)
+    native.library.cache_clear()
+    with pytest.raises(ConfigError, match="no C compiler"):
+        native.library()
+    assert not native.available()
+
+
+@needs_compiler
+def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
+    monkeypatch.setenv("MTJKIT_CACHE", str(tmp_path))
+    monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, "-DMTJKIT_H"))  # its header is skipped
+    native.library.cache_clear()
+    with pytest.raises(ConfigError, match="cannot compile"):
+        native.library()
+    assert not list(tmp_path.rglob("*.so")) + list(tmp_path.rglob("*.part"))
+
+
+@needs_compiler
+@pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
+@pytest.mark.usefixtures("kernels")
+def test_finn_cnv_gives_its_authors_scores():
+    folder = Path(os.environ["MTJKIT_DATA"])
+    archive = np.load(folder / "cnv_w1a1_cifar10.npz")
+    model = Model(encode(finn_cnv.network(archive)))
+    count = int(os.environ.get("MTJKIT_CNV_IMAGES", "1000"))
+    images = load_images(folder, model, count)
+    indices = np.arange(count, dtype=np.uint32)
+    scores, counts = native.NativeTwin(model).run(to_input(model, images.pixels), indices)
+    assert (scores == archive["test_scores"][:count]).all()
+    assert (counts[:, 0] == 95_360).all()

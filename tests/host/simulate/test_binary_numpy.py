@@ -1,0 +1,146 @@
+"""The twin gives the reference's bits: scores, counts, every stored map; FINN's CNV its scores."""
+
+import os
+from pathlib import Path
+
+import finn_cnv
+import networks
+import numpy as np
+import pytest
+from mtjkit_core.bits import load_word, tail_mask
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import Model
+from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP, draw_failures, threshold_from_rate
+from mtjkit_core.reference import run_image
+from mtjkit_core.streams import BUFFER, STREAMS, seed_streams
+from mtjkit_export import encode
+from mtjkit_host.datasets.images import load_images, to_input
+from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.simulate import draws
+from mtjkit_host.simulate.binary_numpy import Twin, corrupt_weights
+from mtjkit_host.simulate.simulator import open_twin
+
+SEED = 0xFEDCBA9876543210
+INDICES = np.array([0, 7, 2**30 - 1, 2**32 - 1], np.uint32)
+RATES = [0, 1, 43, threshold_from_rate(0.024), 1 << 31, CERTAIN - 1, CERTAIN]
+
+
+def small(name):
+    """A model of tests/vectors and four images for it, int8 (4, height, width, channels)."""
+    model = Model(networks.build(name))
+    raw = b"".join(networks.image(name, k) for k in range(len(INDICES)))
+    return model, np.frombuffer(raw, np.int8).reshape(-1, *model.input_shape)
+
+
+@pytest.mark.parametrize("errors", [FLIP, KEEP])
+@pytest.mark.parametrize("threshold", [0, threshold_from_rate(0.024), CERTAIN])
+@pytest.mark.parametrize("name", networks.NETWORKS)
+def test_same_bits_as_the_reference(name, threshold, errors):
+    model, images = small(name)
+    maps = []
+    scores, counts = Twin(model).run(images, INDICES, SEED, threshold, errors, maps)
+    for k, index in enumerate(INDICES.tolist()):
+        expected_counts, trace = [0, 0, 0], []
+        expected = run_image(
+            model, images[k].tobytes(), SEED, index, threshold, errors, expected_counts, trace
+        )
+        assert scores[k].tolist() == expected
+        assert counts[k].tolist() == expected_counts
+        assert [stored[k].tobytes() for stored in maps] == trace
+
+
+@pytest.mark.parametrize("threshold", RATES)
+def test_same_draws_as_the_reference(threshold):
+    words, run_bits = 45, 70  # 15 runs of three words, the last with six lanes
+    lanes = draws.lane_masks(words, run_bits)
+    failed = draws.failures(SEED, INDICES, 3, threshold, lanes)
+    for k, index in enumerate(INDICES.tolist()):
+        state = [0] * 32
+        seed_streams(state, SEED, index, BUFFER, 3)
+        for w in range(words):
+            mask = tail_mask(run_bits) if w % 3 == 2 else 0xFFFFFFFF
+            assert failed[k, w] == draw_failures(state, w % STREAMS, threshold, mask)
+
+
+def test_an_image_does_not_depend_on_its_company():
+    model, images = small("pooled")
+    many = np.tile(images, (70, 1, 1, 1))  # more than are drawn together
+    indices = np.arange(len(many), dtype=np.uint32)
+    threshold = threshold_from_rate(0.1)
+    scores, counts = Twin(model).run(many, indices, SEED, threshold, KEEP)
+    for k in (3, 255, 256, 279):
+        one, bits = Twin(model).run(many[k : k + 1], indices[k : k + 1], SEED, threshold, KEEP)
+        assert (one[0] == scores[k]).all()
+        assert (bits[0] == counts[k]).all()
+
+
+def test_flipped_bits_are_binomial():
+    n, words, rate = 200, 960, 0.024
+    lanes = draws.lane_masks(words, 40)  # 480 runs of 40 bits
+    failed = draws.failures(1, np.arange(n, dtype=np.uint32), 0, threshold_from_rate(rate), lanes)
+    bits = n * 480 * 40
+    sigma = (bits * rate * (1 - rate)) ** 0.5
+    assert abs(int(np.bitwise_count(failed).sum()) - bits * rate) < 4 * sigma
+
+
+def test_images_of_the_wrong_shape_are_refused():
+    model, images = small("plain")
+    with pytest.raises(ConfigError, match="the model takes"):
+        Twin(model).run(images[:, 1:], INDICES)
+
+
+def weight_words(model, data):
+    """Every weight word with the mask of its lanes."""
+    for layer in model.layers:
+        for w in range(layer.weight_words):
+            last = w % layer.run_words == layer.run_words - 1
+            mask = tail_mask(layer.run_bits) if last else 0xFFFFFFFF
+            yield load_word(data, (layer.weights_at >> 2) + w), mask
+
+
+@pytest.mark.parametrize(("errors", "expected"), [(FLIP, "inverted"), (KEEP, "zero")])
+def test_a_certain_weight_error_inverts_all_or_leaves_the_p_state(errors, expected):
+    model = Model(networks.build("padded"))
+    data, written, wrong = corrupt_weights(model, SEED, CERTAIN, errors)
+    before = list(weight_words(model, model.data))
+    after = list(weight_words(Model(data), data))  # a valid file, checksum and padding included
+    for (old, mask), (new, _) in zip(before, after, strict=True):
+        assert new == (old ^ mask if expected == "inverted" else 0)
+    assert written == model.weight_bits
+    ones = sum(word.bit_count() for word, _ in before)
+    assert wrong == (written if expected == "inverted" else ones)
+
+
+def test_without_weight_errors_the_file_stays_as_it_is():
+    model = Model(networks.build("pooled"))
+    assert corrupt_weights(model, SEED, 0, FLIP) == (bytes(model.data), model.weight_bits, 0)
+
+
+def test_weight_errors_only_touch_weights_and_count_themselves():
+    model = Model(networks.build("to one"))
+    threshold = threshold_from_rate(0.1)
+    data, written, wrong = corrupt_weights(model, SEED, threshold, FLIP)
+    pairs = zip(weight_words(model, model.data), weight_words(model, data), strict=True)
+    assert wrong == sum((old ^ new).bit_count() for (old, _), (new, _) in pairs)
+    assert abs(wrong - 0.1 * written) < 4 * (written * 0.1 * 0.9) ** 0.5
+    for layer in model.layers:
+        at = layer.thresholds_at
+        end = layer.weights_at + layer.data_bytes
+        assert data[at:end] == bytes(model.data[at:end])
+
+
+@pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
+@pytest.mark.parametrize(("engine", "count"), [("numpy", 300), ("native", 10_000)])
+def test_finn_cnv_gives_its_authors_scores(engine, count):
+    if engine == "native" and not native.available():
+        pytest.skip("no C compiler")
+    folder = Path(os.environ["MTJKIT_DATA"])
+    archive = np.load(folder / "cnv_w1a1_cifar10.npz")
+    model = Model(encode(finn_cnv.network(archive)))
+    images = load_images(folder, model, count)
+    indices = np.arange(count, dtype=np.uint32)
+    scores, counts = open_twin(model, engine).run(to_input(model, images.pixels), indices)
+    assert (scores == archive["test_scores"][:count]).all()
+    assert counts[:, 0].tolist() == [95_360] * count
+    if count == 10_000:
+        assert (scores.argmax(axis=1) == images.labels).sum() == 7922
