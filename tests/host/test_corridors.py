@@ -1,0 +1,111 @@
+"""The rooms' corridors run one way: this reads every import, also those inside functions."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+TREES = {
+    "mtjkit_core": ROOT / "firmware/micropython/lib/mtjkit_core",
+    "mtjkit_device": ROOT / "firmware/micropython/lib/mtjkit_device",
+    "mtjkit_export": ROOT / "export/mtjkit_export",
+    "mtjkit_host": ROOT / "host/mtjkit_host",
+}
+MAY_IMPORT = {
+    "mtjkit_core": {"mtjkit_core"},
+    "mtjkit_device": {"mtjkit_core", "mtjkit_device"},
+    "mtjkit_export": {"mtjkit_core", "mtjkit_export"},
+    "mtjkit_host": {"mtjkit_core", "mtjkit_export", "mtjkit_host"},
+}
+# Each floor may import from itself and from the floors before it: docs/architecture.md.
+FLOORS = (
+    ("paths",), ("parse",), ("settings",), ("progress",), ("paper",),
+    ("link",),
+    ("datasets",), ("boards",),
+    ("mtj",), ("simulate",),
+    ("runs",), ("train",), ("plan",), ("checks",),
+    ("campaign",),
+    ("analysis",),
+    ("cli",),
+)  # fmt: skip
+
+# Imports that still run back up; each is to go, and none may be added.
+STILL = {
+    "mtjkit_host.boards.firmware -> mtjkit_host.boards.pico_firmware",
+    "mtjkit_host.boards.flash -> mtjkit_host.runs.options",
+    "mtjkit_host.boards.flash -> mtjkit_host.simulate.simulator",
+    "mtjkit_host.link.session -> mtjkit_host.simulate.simulator",
+    "mtjkit_host.simulate.fixed_torch -> mtjkit_host.train.modules",
+}
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for package, folder in TREES.items():
+        for path in sorted(folder.rglob("*.py")):
+            parts = (package, *path.relative_to(folder).with_suffix("").parts)
+            found[".".join(parts).removesuffix(".__init__")] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports(module: str) -> set[str]:
+    """Modules of the project that a module imports, wherever in its text."""
+    found = set()
+    for node in ast.walk(ast.parse(MODULES[module].read_text())):
+        if isinstance(node, ast.Import):
+            found |= {name.name for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: a relative import"
+            for name in node.names:
+                inner = f"{node.module}.{name.name}"
+                found.add(inner if inner in MODULES else node.module)
+    found = {name for name in found if name.split(".")[0] in TREES}
+    return {name for name in found if f"{module} -> {name}" not in STILL}
+
+
+def floor(module: str) -> int:
+    room = module.split(".")[1]
+    return next(n for n, rooms in enumerate(FLOORS) if room in rooms)
+
+
+def test_packages_import_downwards():
+    wrong = [
+        f"{module} -> {other}"
+        for module in MODULES
+        for other in imports(module)
+        if other.split(".")[0] not in MAY_IMPORT[module.split(".")[0]]
+    ]
+    assert not wrong
+
+
+def test_host_rooms_import_downwards():
+    wrong = [
+        f"{module} -> {other}"
+        for module in MODULES
+        if module.startswith("mtjkit_host.")
+        for other in imports(module)
+        if other == "mtjkit_host"
+        or (other.startswith("mtjkit_host.") and floor(other) > floor(module))
+    ]
+    assert not wrong
+
+
+def test_no_circle_of_files():
+    edges = {module: imports(module) - {module} for module in MODULES}
+    # A package's face imports its own modules: what counts is who imports the face.
+    state: dict[str, int] = defaultdict(int)
+
+    def visit(module: str, path: tuple[str, ...]) -> None:
+        state[module] = 1
+        for other in sorted(edges.get(module, ())):
+            assert state[other] != 1, "a circle: " + " -> ".join((*path, module, other))
+            if not state[other]:
+                visit(other, (*path, module))
+        state[module] = 2
+
+    for module in MODULES:
+        if not state[module]:
+            visit(module, ())
