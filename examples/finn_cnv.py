@@ -27,10 +27,11 @@ from typing import Any
 import numpy as np
 from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
-from mtjkit_export import LayerSpec, Network, PixelRule, save, summary
+from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, save, summary
+from mtjkit_host.datasets import cifar10
 
 
-def network(arrays: Mapping[str, Any]) -> Network:
+def network(arrays: Mapping[str, Any]) -> BinaryNet:
     """Describe CNV from its arrays.
 
     Raises:
@@ -44,14 +45,15 @@ def network(arrays: Mapping[str, Any]) -> Network:
             bits = np.unpackbits(arrays[f"w{k}_bits"], axis=1, count=inputs)
             weights = bits.reshape(shape).astype(np.int8) * 2 - 1
             if k < 6:
-                layers.append(LayerSpec.conv(weights, arrays[f"t{k}_ge"], pool=k in (1, 3)))
+                layers.append(BinaryLayer.conv(weights, arrays[f"t{k}_ge"], pool=k in (1, 3)))
             elif k < 8:
-                layers.append(LayerSpec.dense(weights, arrays[f"t{k}_ge"]))
+                layers.append(BinaryLayer.dense(weights, arrays[f"t{k}_ge"]))
             else:
-                layers.append(LayerSpec.dense(weights))
+                layers.append(BinaryLayer.dense(weights))
     except (KeyError, TypeError, ValueError) as error:
         raise ConfigError(f"not the arrays of FINN's CNV: {error}") from None
-    return Network("cnv-w1a1", layers, pixel_rule=PixelRule(mul=512, add=255, div=510))
+    rule = PixelRule(mul=512, add=255, div=510)
+    return BinaryNet("cnv-w1a1", layers, pixel_rule=rule, class_names=cifar10.CLASSES)
 
 
 def main() -> int:

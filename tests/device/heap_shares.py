@@ -18,7 +18,7 @@ from mtjkit_core.errors import MtjkitError
 from mtjkit_core.footprint import slot_bytes
 from mtjkit_core.messages import CHUNK
 from mtjkit_core.model import Model
-from mtjkit_export import LayerSpec, Network, encode
+from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_export.heap import counted_bytes
 from mtjkit_host.boards.prompt import Board
 from mtjkit_host.boards.unix_port import UnixPort
@@ -33,14 +33,14 @@ STEP = 1024  # bytes at which the search for the smallest heap stops
 
 def deep(dense: int) -> Model:
     """A small network of one convolution and `dense` layers of 32 units."""
-    layers = [LayerSpec.conv(np.ones((32, 3, 3, 3), int), np.zeros(32), padding=1, pool=True)]
+    layers = [BinaryLayer.conv(np.ones((32, 3, 3, 3), int), np.zeros(32), padding=1, pool=True)]
     inputs, shape = 16 * 32, (4, 4, 32)
     for _ in range(dense):
         ones = np.ones((32, inputs), int)
-        layers.append(LayerSpec.dense(ones, np.zeros(32), input_shape=shape))
+        layers.append(BinaryLayer.dense(ones, np.zeros(32), input_shape=shape))
         inputs, shape = 32, None
-    layers.append(LayerSpec.dense(np.ones((10, inputs), int)))
-    return Model(encode(Network("deep", layers, input_shape=(8, 8, 3))))
+    layers.append(BinaryLayer.dense(np.ones((10, inputs), int)))
+    return Model(encode(BinaryNet("deep", layers, input_shape=(8, 8, 3))))
 
 
 class UnixDevice:

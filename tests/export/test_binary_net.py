@@ -1,11 +1,12 @@
 """Networks from plain arrays: what goes in comes out of the file, and wrong arrays are refused."""
 
+import mtjkit_export
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.reference import run_image
-from mtjkit_export import LayerSpec, Network, PixelRule, encode, save
+from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode, save
 
 RNG = np.random.default_rng(5)
 
@@ -18,13 +19,13 @@ def signs(*shape):
 def network(**changes):
     """A net with padding, pooling, both polarities, odd widths and a map that is flattened."""
     layers = [
-        LayerSpec.conv(signs(33, 3, 3, 3), RNG.integers(-200, 200, 33), padding=1, pool=True),
-        LayerSpec.conv(signs(5, 33, 3, 3), RNG.integers(-9, 9, 5), RNG.integers(0, 2, 5)),
-        LayerSpec.dense(signs(40, 20), RNG.integers(-4, 4, 40), input_shape=(2, 2, 5)),
-        LayerSpec.dense(signs(4, 40)),
+        BinaryLayer.conv(signs(33, 3, 3, 3), RNG.integers(-200, 200, 33), padding=1, pool=True),
+        BinaryLayer.conv(signs(5, 33, 3, 3), RNG.integers(-9, 9, 5), RNG.integers(0, 2, 5)),
+        BinaryLayer.dense(signs(40, 20), RNG.integers(-4, 4, 40), input_shape=(2, 2, 5)),
+        BinaryLayer.dense(signs(4, 40)),
     ]
     settings = {"input_shape": (8, 8, 3), "class_names": ("a", "b", "c", "d"), **changes}
-    return Network("net", layers, **settings)
+    return BinaryNet("net", layers, **settings)
 
 
 def plain_scores(net, image):
@@ -58,8 +59,8 @@ def test_the_file_computes_what_the_arrays_say():
 def test_torchs_flattening_is_reordered():
     weights = signs(6, 20)
     hwc = weights.reshape(6, 5, 2, 2).transpose(0, 2, 3, 1).reshape(6, 20)
-    one = LayerSpec.dense(weights, input_shape=(2, 2, 5), flatten="chw")
-    two = LayerSpec.dense(hwc, input_shape=(2, 2, 5))
+    one = BinaryLayer.dense(weights, input_shape=(2, 2, 5), flatten="chw")
+    two = BinaryLayer.dense(hwc, input_shape=(2, 2, 5))
     assert (one.weights == two.weights).all()
 
 
@@ -72,28 +73,28 @@ def test_names_and_pixel_rule_are_kept():
 
 @pytest.mark.parametrize("threshold", [-(2**31), 2**31 - 1, 3.0])
 def test_thresholds_use_all_of_32_bits(threshold):
-    assert LayerSpec.conv(signs(1, 1, 3, 3), [threshold]).thresholds.tolist() == [threshold]
+    assert BinaryLayer.conv(signs(1, 1, 3, 3), [threshold]).thresholds.tolist() == [threshold]
 
 
 CONV, DENSE = signs(2, 1, 3, 3), signs(2, 4)
 BAD_LAYERS = [
-    (lambda: LayerSpec.conv(CONV[0], [0, 0]), "3 dimensions"),
-    (lambda: LayerSpec.conv(signs(2, 1, 5, 5), [0, 0]), "(out, in, 3, 3)"),
-    (lambda: LayerSpec.conv(CONV * 2, [0, 0]), "-1 and +1"),
-    (lambda: LayerSpec.conv(CONV * np.nan, [0, 0]), "-1 and +1"),
-    (lambda: LayerSpec.conv(CONV > 0, [0, 0]), "-1 and +1"),
-    (lambda: LayerSpec.conv([[1], [1, 1]], [0, 0]), "different lengths"),
-    (lambda: LayerSpec.dense([["x"]]), "weights are numbers"),
-    (lambda: LayerSpec.conv(CONV, [0]), "thresholds have shape"),
-    (lambda: LayerSpec.conv(CONV, ["0", "1"]), "thresholds are numbers"),
-    (lambda: LayerSpec.conv(CONV, [0, 0.5]), "whole numbers"),
-    (lambda: LayerSpec.conv(CONV, [0, np.inf]), "whole numbers"),
-    (lambda: LayerSpec.conv(CONV, [0, 2**31]), "32 bits"),
-    (lambda: LayerSpec.conv(CONV, [0, 0], [True]), "one bool"),
-    (lambda: LayerSpec.conv(CONV, [0, 0], [0, 2]), "one bool"),
-    (lambda: LayerSpec.conv(CONV, [0, 0], padding=2), "padding is 0 or 1"),
-    (lambda: LayerSpec.dense(DENSE, input_shape=(1, 1, 5)), "do not fit"),
-    (lambda: LayerSpec.dense(DENSE, input_shape=(1, 2, 2), flatten="whc"), "hwc"),
+    (lambda: BinaryLayer.conv(CONV[0], [0, 0]), "3 dimensions"),
+    (lambda: BinaryLayer.conv(signs(2, 1, 5, 5), [0, 0]), "(out, in, 3, 3)"),
+    (lambda: BinaryLayer.conv(CONV * 2, [0, 0]), "-1 and +1"),
+    (lambda: BinaryLayer.conv(CONV * np.nan, [0, 0]), "-1 and +1"),
+    (lambda: BinaryLayer.conv(CONV > 0, [0, 0]), "-1 and +1"),
+    (lambda: BinaryLayer.conv([[1], [1, 1]], [0, 0]), "different lengths"),
+    (lambda: BinaryLayer.dense([["x"]]), "weights are numbers"),
+    (lambda: BinaryLayer.conv(CONV, [0]), "thresholds have shape"),
+    (lambda: BinaryLayer.conv(CONV, ["0", "1"]), "thresholds are numbers"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0.5]), "whole numbers"),
+    (lambda: BinaryLayer.conv(CONV, [0, np.inf]), "whole numbers"),
+    (lambda: BinaryLayer.conv(CONV, [0, 2**31]), "32 bits"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], [True]), "one bool"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], [0, 2]), "one bool"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], padding=2), "padding is 0 or 1"),
+    (lambda: BinaryLayer.dense(DENSE, input_shape=(1, 1, 5)), "do not fit"),
+    (lambda: BinaryLayer.dense(DENSE, input_shape=(1, 2, 2), flatten="whc"), "hwc"),
     (lambda: PixelRule(div=0), "div"),
     (lambda: PixelRule(mul=-1), "mul"),
     (lambda: PixelRule(mul=0.5), "whole"),
@@ -108,18 +109,18 @@ def test_wrong_arrays_are_refused(make, message):
 
 
 def test_layers_that_do_not_fit_together_are_refused():
-    first = LayerSpec.conv(CONV, [0, 0])
-    last = LayerSpec.dense(signs(3, 2))
+    first = BinaryLayer.conv(CONV, [0, 0])
+    last = BinaryLayer.dense(signs(3, 2))
     with pytest.raises(ConfigError, match="layer 1 takes weights"):
-        Network("n", [first, last], (4, 4, 1), class_names=())
+        BinaryNet("n", [first, last], (4, 4, 1), class_names=())
     with pytest.raises(ConfigError, match="layer 1 has no thresholds"):
-        Network("n", [first, LayerSpec.dense(signs(3, 2), [0] * 3)], (3, 3, 1), class_names=())
+        BinaryNet("n", [first, BinaryLayer.dense(signs(3, 2), [0] * 3)], (3, 3, 1), class_names=())
     with pytest.raises(ConfigError, match="layer 1 needs thresholds"):
-        Network("n", [first, last, last], (3, 3, 1), class_names=())
+        BinaryNet("n", [first, last, last], (3, 3, 1), class_names=())
     with pytest.raises(ConfigError, match="2 to 64 layers"):
-        Network("n", [last], (1, 1, 2), class_names=())
+        BinaryNet("n", [last], (1, 1, 2), class_names=())
     with pytest.raises(ConfigError, match="height, width, channels"):
-        Network("n", [first, last], (3, 3), class_names=())
+        BinaryNet("n", [first, last], (3, 3), class_names=())
 
 
 @pytest.mark.parametrize(
@@ -141,7 +142,7 @@ def test_names_that_cannot_be_stored_are_refused(changes, message):
 def test_model_names_that_cannot_be_stored_are_refused(name, message):
     good = network()
     with pytest.raises(ConfigError, match=message):
-        encode(Network(name, good.layers, good.input_shape, class_names=()))
+        encode(BinaryNet(name, good.layers, good.input_shape, class_names=()))
 
 
 def test_a_file_appears_whole_or_not_at_all(tmp_path):
@@ -150,3 +151,12 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["net.mtjb"]
     with pytest.raises(ConfigError, match="cannot write"):
         save(network(), path / "below.mtjb")
+
+
+def test_names_of_before_are_the_same_classes():
+    assert (mtjkit_export.LayerSpec, mtjkit_export.Network) == (BinaryLayer, BinaryNet)
+
+
+def test_class_names_belong_to_no_data_set_by_default():
+    last = [BinaryLayer.conv(CONV, [0, 0]), BinaryLayer.dense(signs(10, 2))]
+    assert Model(encode(BinaryNet("n", last, (3, 3, 1)))).class_names == []

@@ -8,7 +8,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.footprint import MAX_IMAGES, ram_bytes, slot_bytes
 from mtjkit_core.messages import CHUNK
 from mtjkit_core.model import Model
-from mtjkit_export import LayerSpec, Network, encode
+from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_export.cost import cost, summary
 from mtjkit_export.heap import DEVICES, device_of, heap_in_use, heap_needed
 
@@ -19,15 +19,15 @@ def paper_shape(width):
     for k, out in enumerate((128, 128, 256, 256, 512, 512)):
         out = int(out * width)
         ones = np.ones((out, channels, 3, 3), int)
-        layers.append(LayerSpec.conv(ones, np.zeros(out), padding=1, pool=k % 2 == 1))
+        layers.append(BinaryLayer.conv(ones, np.zeros(out), padding=1, pool=k % 2 == 1))
         channels = out
     inputs, shape = 16 * channels, (4, 4, channels)
     for out in (int(1024 * width), int(1024 * width)):
         ones = np.ones((out, inputs), int)
-        layers.append(LayerSpec.dense(ones, np.zeros(out), input_shape=shape))
+        layers.append(BinaryLayer.dense(ones, np.zeros(out), input_shape=shape))
         inputs, shape = out, None
-    layers.append(LayerSpec.dense(np.ones((10, inputs), int)))
-    return Model(encode(Network("vgg", layers)))
+    layers.append(BinaryLayer.dense(np.ones((10, inputs), int)))
+    return Model(encode(BinaryNet("vgg", layers)))
 
 
 def test_the_papers_network():

@@ -9,14 +9,14 @@ import pytest
 from mtjkit_core import model as mtjb
 from mtjkit_core.errors import FormatError
 from mtjkit_core.model import Model
-from mtjkit_export import LayerSpec, Network, PixelRule, encode
+from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "export" / "FORMAT.md").read_text(encoding="utf-8")
 FIRST = [[[[1, -1, -1]] * 3], [[[1, 1, 1], [-1] * 3, [-1] * 3]]]
-TINY = Network(
+TINY = BinaryNet(
     "tiny",
-    [LayerSpec.conv(FIRST, [5, -3], [False, True]), LayerSpec.dense([[1, -1], [-1, 1]])],
+    [BinaryLayer.conv(FIRST, [5, -3], [False, True]), BinaryLayer.dense([[1, -1], [-1, 1]])],
     input_shape=(3, 3, 1),
     pixel_rule=PixelRule(1, 0, 1),
     class_names=("no", "yes"),

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 import numpy as np
-from mtjkit_export import LayerSpec, Network, PixelRule, encode
+from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode
 
 DTYPES = (
     "i1",
@@ -70,7 +70,7 @@ def array(take: Take, shape: tuple[int, ...], plain: tuple[int, ...]) -> Any:
     return np.broadcast_to(one, shape)
 
 
-def layer(take: Take, shape: tuple[int, int, int], last: bool) -> tuple[LayerSpec, Any]:
+def layer(take: Take, shape: tuple[int, int, int], last: bool) -> tuple[BinaryLayer, Any]:
     """A layer over a map of `shape`, and the shape of its output."""
     height, width, channels = shape
     out = take.one_of((1, 2, 3, 31, 32, 33))
@@ -82,11 +82,11 @@ def layer(take: Take, shape: tuple[int, int, int], last: bool) -> tuple[LayerSpe
         if take.below(8) == 7:
             inputs = tuple(take.one_of((*SIDES, -1, 1.5)) for _ in range(take.one_of((3, 2, 4))))
         order = take.one_of(("hwc", "hwc", "chw", "whc"))
-        one = LayerSpec.dense(weights, thresholds, inverted, input_shape=inputs, flatten=order)
+        one = BinaryLayer.dense(weights, thresholds, inverted, input_shape=inputs, flatten=order)
         return one, (1, 1, out)
     weights = array(take, (out, channels, 3, 3), (1, -1))
     padding, pool = take.one_of((1, 1, 0, 2)), take.below(2)
-    one = LayerSpec.conv(weights, thresholds, inverted, padding=padding, pool=bool(pool))
+    one = BinaryLayer.conv(weights, thresholds, inverted, padding=padding, pool=bool(pool))
     return one, ((height + 2 * padding - 2) >> pool, (width + 2 * padding - 2) >> pool, out)
 
 
@@ -107,4 +107,4 @@ def build_network(data: bytes) -> bytes:
         rule = PixelRule(*(take.one_of((1, 0, 65535, 65536, -1, 0.5, "1")) for _ in range(3)))
     names = [take.one_of(("a", "b\n", "\ud800", "\0", "", "é" * 9)) for _ in range(take.below(4))]
     name = "".join(take.one_of(("net", "\x1b", "\ud800", "x" * 32)) for _ in range(take.below(3)))
-    return encode(Network(name, layers, shape, rule, names))
+    return encode(BinaryNet(name, layers, shape, rule, names))

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
-from mtjkit_export import LayerSpec, Network, encode
+from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.session import Session, WriteConfig
 from mtjkit_host.simulate import binary_native as native
@@ -233,10 +233,10 @@ signs = arrays.arrays(np.int8, shapes, elements=st.sampled_from([-1, 1]))
 @settings(max_examples=80, deadline=None)
 def test_any_arrays(weights, thresholds, inverted, padding, pool):
     for make in (
-        lambda: LayerSpec.conv(weights, thresholds, inverted, padding=padding, pool=pool),
-        lambda: LayerSpec.dense(weights, thresholds, inverted),
-        lambda: LayerSpec.dense(weights, input_shape=weights.shape),
+        lambda: BinaryLayer.conv(weights, thresholds, inverted, padding=padding, pool=pool),
+        lambda: BinaryLayer.dense(weights, thresholds, inverted),
+        lambda: BinaryLayer.dense(weights, input_shape=weights.shape),
     ):
         with contextlib.suppress(MtjkitError):
             layer = make()
-            encode(Network("any", [layer, layer], (4, 4, 3), class_names=()))
+            encode(BinaryNet("any", [layer, layer], (4, 4, 3), class_names=()))

@@ -12,7 +12,7 @@ from mtjkit_core.errors import ConfigError, FormatError
 from numpy.typing import NDArray
 
 from mtjkit_export.files import write_atomically
-from mtjkit_export.nets.binary import LayerSpec, Network
+from mtjkit_export.nets.binary import BinaryLayer, BinaryNet
 
 
 def pack_runs(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
@@ -30,7 +30,7 @@ def pack_runs(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
     return np.ascontiguousarray(packed).view("<u4")
 
 
-def encode(network: Network) -> bytes:
+def encode(network: BinaryNet) -> bytes:
     """Turn a network into the bytes of a model file.
 
     Raises:
@@ -87,7 +87,7 @@ def _utf8(text: str, what: str) -> bytes:
         raise ConfigError(f"{what}: {text!r} cannot be stored as UTF-8") from None
 
 
-def _layer_data(spec: LayerSpec, first: bool) -> bytes:
+def _layer_data(spec: BinaryLayer, first: bool) -> bytes:
     out = len(spec.weights)
     bits = spec.weights > 0
     # The first layer's rows are dense; hidden rows are one run of channels for each tap.
@@ -98,7 +98,7 @@ def _layer_data(spec: LayerSpec, first: bool) -> bytes:
     return data
 
 
-def save(network: Network, path: str | os.PathLike[str]) -> bytes:
+def save(network: BinaryNet, path: str | os.PathLike[str]) -> bytes:
     """Write a network as an `.mtjb` file, atomically, and return its bytes.
 
     Raises:

@@ -15,19 +15,6 @@ from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.model import CONV, DENSE, MAX_FILE_BYTES, Layer, chain
 from numpy.typing import ArrayLike, NDArray
 
-CIFAR10_CLASSES = (
-    "airplane",
-    "automobile",
-    "bird",
-    "cat",
-    "deer",
-    "dog",
-    "frog",
-    "horse",
-    "ship",
-    "truck",
-)
-
 
 @dataclass(frozen=True)
 class PixelRule:
@@ -57,7 +44,7 @@ class PixelRule:
 
 
 @dataclass(frozen=True)
-class LayerSpec:
+class BinaryLayer:
     """One layer as arrays; make it with `conv` or `dense`, which check them."""
 
     kind: int
@@ -83,7 +70,7 @@ class LayerSpec:
         *,
         padding: int = 0,
         pool: bool = False,
-    ) -> LayerSpec:
+    ) -> BinaryLayer:
         """Describe a 3x3 convolution from torch's weight order.
 
         Args:
@@ -113,7 +100,7 @@ class LayerSpec:
         *,
         input_shape: tuple[int, int, int] | None = None,
         flatten: str = "hwc",
-    ) -> LayerSpec:
+    ) -> BinaryLayer:
         """Describe a fully connected layer.
 
         Args:
@@ -145,18 +132,18 @@ class LayerSpec:
 
 
 @dataclass(frozen=True)
-class Network:
+class BinaryNet:
     """A whole network, checked: every layer fits the one before it."""
 
     name: str
     """Up to 32 bytes of UTF-8."""
-    layers: Sequence[LayerSpec]
+    layers: Sequence[BinaryLayer]
     """First layer: convolution over int8; last: dense without thresholds."""
     input_shape: tuple[int, int, int] = (32, 32, 3)
     """(height, width, channels) of an image."""
     pixel_rule: PixelRule = PixelRule()
     """How pixels become int8."""
-    class_names: Sequence[str] = CIFAR10_CLASSES
+    class_names: Sequence[str] = ()
     """One for each score; empty for none."""
 
     def __post_init__(self) -> None:

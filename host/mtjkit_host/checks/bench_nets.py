@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mtjkit_core.model import Model
 from mtjkit_export.formats.mtjb_writer import encode
-from mtjkit_export.nets.binary import LayerSpec, Network
+from mtjkit_export.nets.binary import BinaryLayer, BinaryNet
 from numpy.typing import NDArray
 
 
@@ -52,15 +52,15 @@ def _vgg(
         thresholds, inverted = decision(out, 9 * channels, 74.0 if index == 0 else 1.0)
         pool = index % 2 == 1 and index // 2 < pools
         weights = signs(out, channels, 3, 3)
-        layers.append(LayerSpec.conv(weights, thresholds, inverted, padding=padding, pool=pool))
+        layers.append(BinaryLayer.conv(weights, thresholds, inverted, padding=padding, pool=pool))
         side = (side - 2 * (1 - padding)) // (1 + pool)
         channels = out
     for out in units:
         fan_in = side * side * channels
         shape = (side, side, channels)
         layers.append(
-            LayerSpec.dense(signs(out, fan_in), *decision(out, fan_in, 1.0), input_shape=shape)
+            BinaryLayer.dense(signs(out, fan_in), *decision(out, fan_in, 1.0), input_shape=shape)
         )
         side, channels = 1, out
-    layers.append(LayerSpec.dense(signs(10, channels)))
-    return Model(encode(Network(name, layers)))
+    layers.append(BinaryLayer.dense(signs(10, channels)))
+    return Model(encode(BinaryNet(name, layers)))

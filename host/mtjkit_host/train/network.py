@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from mtjkit_export.nets.binary import LayerSpec, Network
+from mtjkit_export.nets.binary import BinaryLayer, BinaryNet
 
+from mtjkit_host.datasets import cifar10
 from mtjkit_host.train.lower import fold
 from mtjkit_host.train.modules import Net
 
 
-def to_network(net: Net, name: str | None = None) -> Network:
+def to_network(net: Net, name: str | None = None) -> BinaryNet:
     """Return the network that a device runs: packed-bit layers with integer thresholds.
 
     Args:
@@ -23,7 +24,7 @@ def to_network(net: Net, name: str | None = None) -> Network:
     for layer in fold(net):
         if layer.kind == "conv":
             assert layer.thresholds is not None
-            spec = LayerSpec.conv(
+            spec = BinaryLayer.conv(
                 layer.weights,
                 layer.thresholds,
                 layer.inverted,
@@ -32,7 +33,7 @@ def to_network(net: Net, name: str | None = None) -> Network:
             )
             side //= layer.pool
         else:
-            spec = LayerSpec.dense(
+            spec = BinaryLayer.dense(
                 layer.weights,
                 layer.thresholds,
                 layer.inverted,
@@ -42,4 +43,4 @@ def to_network(net: Net, name: str | None = None) -> Network:
         channels = len(layer.weights)
         layers.append(spec)
     shape = (net.spec.side, net.spec.side, net.spec.channels)
-    return Network(name or net.spec.name, layers, shape)
+    return BinaryNet(name or net.spec.name, layers, shape, class_names=cifar10.CLASSES)

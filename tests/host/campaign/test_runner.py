@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_export import LayerSpec, Network, save
+from mtjkit_export import BinaryLayer, BinaryNet, save
 from mtjkit_host.campaign import Campaign, NetEntry, Rrmse, run_campaign
 from mtjkit_host.campaign.records import ResultsFile
 
@@ -28,12 +28,12 @@ def make_net(folder):
         return rng.integers(0, 2, shape) * 2 - 1
 
     layers = [
-        LayerSpec.conv(signs(5, 3, 3, 3), rng.integers(-99, 99, 5), padding=1, pool=True),
-        LayerSpec.conv(signs(6, 5, 3, 3), rng.integers(-9, 9, 6), padding=1, pool=True),
-        LayerSpec.dense(signs(33, 384), rng.integers(-9, 9, 33), input_shape=(8, 8, 6)),
-        LayerSpec.dense(signs(10, 33)),
+        BinaryLayer.conv(signs(5, 3, 3, 3), rng.integers(-99, 99, 5), padding=1, pool=True),
+        BinaryLayer.conv(signs(6, 5, 3, 3), rng.integers(-9, 9, 6), padding=1, pool=True),
+        BinaryLayer.dense(signs(33, 384), rng.integers(-9, 9, 33), input_shape=(8, 8, 6)),
+        BinaryLayer.dense(signs(10, 33)),
     ]
-    save(Network("tiny", layers), folder / "tiny.mtjb")
+    save(BinaryNet("tiny", layers), folder / "tiny.mtjb")
 
 
 def campaign(**changes):

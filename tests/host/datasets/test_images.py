@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.model import Model
-from mtjkit_export import LayerSpec, Network, PixelRule, encode
+from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode
 from mtjkit_host.datasets.images import load_images, load_photo, to_input
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from PIL import Image
@@ -136,9 +136,9 @@ def test_images_of_another_shape_than_the_models_are_refused(tmp_path):
 
 
 def test_the_models_pixel_rule_is_applied():
-    layers = [LayerSpec.conv([[[[1] * 3] * 3]], [0]), LayerSpec.dense([[1], [-1]])]
+    layers = [BinaryLayer.conv([[[[1] * 3] * 3]], [0]), BinaryLayer.dense([[1], [-1]])]
     rule = PixelRule(mul=512, add=255, div=510)
-    network = Network("rule", layers, (3, 3, 1), rule, class_names=())
+    network = BinaryNet("rule", layers, (3, 3, 1), rule, class_names=())
     pixels = np.arange(256, dtype=np.uint8)
     expected = [min(int(256 * p / 255 + 0.5) - 128, 127) for p in range(256)]
     assert to_input(Model(encode(network)), pixels).tolist() == expected
