@@ -12,7 +12,16 @@ MICROPYTHON = shutil.which("micropython", path=str(Path(sys.executable).parent))
     "micropython"
 )
 
-MODULES = ("bits", "streams", "mtj_memory", "model", "reference", "frames", "messages")
+MODULES = (
+    "bits",
+    "streams",
+    "mtj_memory",
+    "write_errors",
+    "model",
+    "reference",
+    "frames",
+    "messages",
+)
 
 
 @pytest.mark.parametrize("name", MODULES)

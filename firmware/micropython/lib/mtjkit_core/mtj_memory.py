@@ -5,24 +5,12 @@ host's) gives the same bits.
 """
 
 from mtjkit_core.bits import load_word, popcount, store_word
-from mtjkit_core.errors import ConfigError
 from mtjkit_core.streams import STREAMS, next_word
+from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, fail_limit
 
-FLIP = 0  # an error inverts the written bit
-KEEP = 1  # an error leaves the old bit, as a failed write of a real cell does
+__all__ = ("CERTAIN", "FLIP", "KEEP", "draw_failures", "threshold_from_rate", "write")
 
-CERTAIN = 1 << 32  # the threshold of an error rate of 1: every bit fails, nothing is drawn
-
-
-def threshold_from_rate(rate: float) -> int:
-    """Turn an error rate into the integer that the engines compare with: round(rate * 2**32).
-
-    Raises:
-        ConfigError: `rate` is not a number from 0 to 1.
-    """
-    if not 0 <= rate <= 1:
-        raise ConfigError("an error rate must lie between 0 and 1, not " + str(rate))
-    return round(rate * CERTAIN)
+threshold_from_rate = fail_limit
 
 
 def draw_failures(state, stream: int, threshold: int, lanes: int) -> int:
