@@ -1,14 +1,41 @@
-/* mtjkit's kernels: whole layers of a packed binarized network and the emulated MTJ memory.
+/* mtjkit's C library, for boards and hosts: the emulated MTJ memory (memory.c), whole layers of
+ * packed binarized networks (binary.c), and, on hosts, of fixed-point networks (fixed.c). The two
+ * call the memory; the memory calls neither.
  *
- * The definition is mtjkit_core (reference.py, mtj_memory.py, streams.py); everything here gives the same
- * bits. Words are 32-bit little-endian, bit 0 first, 1 means +1; maps are (y, x, channel).
- * All buffers come from the caller and are 4-byte aligned; nothing is allocated.
+ * The definition is Python's, and everything here gives the same bits: mtjkit_core (reference.py,
+ * mtj_memory.py, streams.py), and mtjkit_host.simulate for fixed point. Words are 32-bit
+ * little-endian, bit 0 first, 1 means +1; maps are (y, x, channel). All buffers come from the
+ * caller and are 4-byte aligned; nothing is allocated.
  */
 #ifndef MTJKIT_H
 #define MTJKIT_H
 
 #include <stddef.h>
 #include <stdint.h>
+
+/* ---- memory.c: the emulated memory ---- */
+
+/* Error process of a write: the threshold of a rate is round(rate * 2**32). */
+typedef struct {
+    uint32_t threshold; /* modulo 2**32 */
+    uint32_t certain;   /* 1: the rate is 1; every bit fails, nothing is drawn */
+    uint32_t keep;      /* 0: an error inverts the written bit; 1: it leaves the old bit */
+} mtj_rate;
+
+/* Set the eight streams of a place (mtjkit_core.streams.place_word of stream 0): words 4s .. 4s+3
+ * of `state` are stream s. key: the seed's low and high word. */
+void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_t place);
+
+/* Write `words` words of cells: runs of `run_words` words, of which `run_bits` bits exist.
+ *
+ * fresh: the cells count as all 0, whatever lies there. cells and intended may be the same.
+ * state: of one place, word w is drawn from stream w % 8; it runs on. counts: bits [written,
+ * toggled, wrong], added to. */
+void mtj_write_run(uint32_t *cells, const uint32_t *intended, int fresh, uint32_t words,
+                   uint32_t run_words, uint32_t run_bits, uint32_t state[32], const mtj_rate *rate,
+                   uint32_t counts[3]);
+
+/* ---- binary.c: layers of binary networks ---- */
 
 /* One layer, filled by Python: mtjkit_core.model.Layer's attributes of the same names, in the
  * order of mtjkit_core.footprint.geometry, and two more. Offsets (.._at) are bytes. */
@@ -22,13 +49,6 @@ typedef struct {
     int32_t index;     /* number of the layer; 0 takes int8 pixels */
     int32_t packed_at; /* where the repacked weights are; -1: they are read in place */
 } mtj_layer;
-
-/* Error process of a write: the threshold of a rate is round(rate * 2**32). */
-typedef struct {
-    uint32_t threshold; /* modulo 2**32 */
-    uint32_t certain;   /* 1: the rate is 1; every bit fails, nothing is drawn */
-    uint32_t keep;      /* 0: an error inverts the written bit; 1: it leaves the old bit */
-} mtj_rate;
 
 /* Bytes that the fast kernels of this processor want for a layer's weights repacked; 0 where
  * the weights are best read in place. */
@@ -49,10 +69,6 @@ void mtj_map(const mtj_layer *layer, const uint8_t *model, const uint8_t *packed
 void mtj_scores(const mtj_layer *layer, const uint8_t *model, const uint8_t *packed,
                 const uint32_t *source, int32_t *scores, void *scratch);
 
-/* Set the eight streams of a place (mtjkit_core.streams.place_word of stream 0): words 4s .. 4s+3
- * of `state` are stream s. key: the seed's low and high word. */
-void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_t place);
-
 /* Write a hidden layer's map. counts: bits [written, toggled, wrong], added to. */
 void mtj_write(const mtj_layer *layer, uint32_t *cells, const uint32_t *intended,
                uint32_t state[32], const mtj_rate *rate, uint32_t counts[3]);
@@ -72,5 +88,39 @@ void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, cons
              uint32_t n, const int8_t *images, const uint32_t *indices, const uint32_t key[2],
              const mtj_rate *rate, const uint32_t half_words[2], uint32_t *work, int32_t *scores,
              uint32_t *counts, uint32_t *trace);
+
+/* ---- fixed.c: fixed-point networks, on hosts only ---- */
+
+/* One layer and how its inputs lie; see mtjkit_host.simulate.fixed_native. */
+typedef struct {
+    int32_t rows, cols;         /* of outputs, before pooling */
+    int32_t row_step, col_step; /* int16s from one output's window to the next one's */
+    int32_t image_step;         /* int16s from one image to the next */
+    int32_t piece_step;         /* int16s from the inputs' high pieces to their low ones; or 0 */
+    int32_t taps, pairs;        /* rows of a window, pairs of products in one */
+    int32_t chunk;              /* pairs that an int32 holds */
+    int32_t out, panels;        /* outputs, panels of weights */
+    int32_t digits;             /* pieces of a weight: 1, 2 or 4 */
+    int32_t pool, bits;         /* of the outputs */
+} mtj_fixed_layer;
+
+/* A layer's codes (images, rows, cols, out) after pooling; without `norm` its sums in values.
+ *
+ * x, w: inputs and weights in int16 pieces. fixed: a sum's part that follows from the weights
+ * alone. norm: [5][out] doubles, sign of gamma, mean, gamma, std, beta; or NULL. scale: value of a
+ * sum of 1. work: 4 * cols * stride + out int64s, stride the outputs of all panels. level: see
+ * mtj_fixed_level. */
+void mtj_fixed_run(const mtj_fixed_layer *layer, int images, const int16_t *x, const int16_t *w,
+                   const int64_t *fixed, const double *norm, double scale, char *to, int64_t *work,
+                   int level);
+
+/* The highest level of mtj_fixed_run on this processor: 2 AVX-512 with VNNI, 1 AVX2, 0 plain C. */
+int mtj_fixed_level(void);
+
+/* Write n rows of `bits` bits, each one run, into rows of cells that lie `step` words apart.
+ * images: number of each row's image. counts: [n][3], set. */
+void mtj_fixed_write(int n, int bits, uint32_t *cells, int step, const uint32_t *intended,
+                     const uint32_t *images, const uint32_t key[2], uint32_t place,
+                     const mtj_rate *rate, uint32_t *counts);
 
 #endif

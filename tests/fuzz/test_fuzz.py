@@ -23,7 +23,7 @@ from mtjkit_core.model import Model
 from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.session import Session, WriteConfig
-from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.simulate import compile as native
 from targets import BOUNDS, TARGETS, attempt
 
 MUTATIONS = 150  # of each target, besides its seeds

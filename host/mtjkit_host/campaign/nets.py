@@ -20,6 +20,7 @@ from mtjkit_export.formats.mtjb_writer import encode
 from mtjkit_host.datasets.images import to_input
 from mtjkit_host.paths import CARRIED
 from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.simulate import compile
 from mtjkit_host.simulate.binary_numpy import Twin
 from mtjkit_host.simulate.simulator import AnyTwin, write_weights
 
@@ -72,7 +73,7 @@ class BinarySimulator:
     def __init__(self, model: Model) -> None:
         self._model = model
         # One thread: a campaign keeps every core busy with a point of its own.
-        self._twin: AnyTwin = native.NativeTwin(model, 1) if native.available() else Twin(model)
+        self._twin: AnyTwin = native.NativeTwin(model, 1) if compile.available() else Twin(model)
         self.sha256 = hashlib.sha256(model.data).hexdigest()
         self.weight_bits = model.weight_bits
         self.map_bits = model.map_bits

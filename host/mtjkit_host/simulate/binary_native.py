@@ -8,17 +8,10 @@ from __future__ import annotations
 
 import binascii
 import ctypes
-import functools
-import hashlib
-import importlib.util
 import os
-import shutil
 import struct
-import subprocess
 import sys
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,10 +21,8 @@ from mtjkit_core.mtj_memory import FLIP
 from mtjkit_core.streams import WEIGHTS, place_word
 from numpy.typing import NDArray
 
-from mtjkit_host.paths import NATIVE as SOURCE
-from mtjkit_host.paths import cache_dir
+from mtjkit_host.simulate.compile import library
 
-FLAGS = ("-std=c99", "-O3", "-shared", "-fPIC")
 _WORK_BYTES = 2 << 30  # of all threads: a model of 128 MB in maps gets fewer of them
 
 Int8 = NDArray[np.int8]
@@ -48,100 +39,6 @@ _GEOMETRY = (
 
 class _Layer(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int32) for name in (*_GEOMETRY.split(), "packed_at")]
-
-
-def compiler() -> list[str] | None:
-    """The command of a C compiler: $CC, cc, gcc, clang, or zig's from PyPI; None without one."""
-    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
-        if name and shutil.which(name.split()[0]):
-            return name.split()
-    if importlib.util.find_spec("ziglang"):
-        # By default zig compiles for this very processor; the cache may serve another.
-        return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]
-    return None
-
-
-@functools.cache
-def library(*flags: str) -> ctypes.CDLL:
-    """The compiled kernels, built into the cache on first use.
-
-    Args:
-        flags: further compiler flags; -DMTJ_PORTABLE leaves AVX2 out.
-
-    Raises:
-        ConfigError: there is no C compiler or no source, or it does not compile here.
-    """
-    files = sorted(p for p in SOURCE.glob("*.[ch]") if p.name != "module.c")
-    return _declare(build("kernels", SOURCE / "kernels.c", files, *FLAGS, *flags))
-
-
-def build(name: str, main: Path, files: Sequence[Path], *flags: str) -> ctypes.CDLL:
-    """Compile C into the cache, unless it is there, and load it.
-
-    Args:
-        name: what the library's name begins with.
-        main: the file to compile.
-        files: all that it is made of.
-        flags: the compiler's.
-
-    Raises:
-        ConfigError: there is no C compiler or no source, or it does not compile here.
-    """
-    command = compiler()
-    if command is None:
-        raise ConfigError("no C compiler: install gcc or clang, or pip install ziglang")
-    if main not in files or not main.exists():
-        raise ConfigError(f"no C source in {main.parent}: it needs a clone of the project")
-    key = hashlib.sha256(repr((command, flags, sys.platform)).encode())
-    for path in files:
-        key.update(path.read_bytes())
-    built = cache_dir() / "native" / f"{name}-{key.hexdigest()[:16]}.so"
-    try:
-        if not built.exists():
-            _compile([*command, *flags], main, built)
-        return ctypes.CDLL(str(built))
-    except OSError as error:
-        raise ConfigError(f"the native {name} do not load here: {error}") from None
-
-
-def available() -> bool:
-    """Whether the fast twin can run here."""
-    try:
-        library()
-    except ConfigError:
-        return False
-    return True
-
-
-def _compile(command: list[str], main: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(f".{os.getpid()}.part")  # renamed, so that a half is never loaded
-    try:
-        done = subprocess.run(
-            [*command, "-o", str(part), str(main)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no message"]
-            raise ConfigError(f"{command[0]} cannot compile {main.name}: {lines[0]}")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
-    pointer, number = ctypes.c_void_p, ctypes.c_uint32
-    lib.mtj_packed_bytes.restype = lib.mtj_scratch_bytes.restype = ctypes.c_size_t
-    lib.mtj_packed_bytes.argtypes = lib.mtj_scratch_bytes.argtypes = [pointer]
-    lib.mtj_pack.argtypes = [pointer] * 3
-    lib.mtj_seed.argtypes = [pointer, pointer, number, number]
-    lib.mtj_program.argtypes = [pointer] * 5
-    lib.mtj_run.argtypes = [pointer, number, pointer, pointer, number, *[pointer] * 9]
-    for function in (lib.mtj_pack, lib.mtj_seed, lib.mtj_program, lib.mtj_run):
-        function.restype = None
-    return lib
 
 
 def _geometry(model: Model) -> Any:

@@ -1,4 +1,4 @@
-"""Layers of fixed-point networks in compiled code: layers.c, called through ctypes.
+"""Layers of fixed-point networks in compiled code: fixed.c, called through ctypes.
 
 They give the codes and sums of `mtjkit_host.simulate.fixed_torch.TorchLayer` to the bit.
 """
@@ -6,25 +6,18 @@ They give the codes and sums of `mtjkit_host.simulate.fixed_torch.TorchLayer` to
 from __future__ import annotations
 
 import ctypes
-import functools
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mtjkit_core.errors import ConfigError
 from mtjkit_core.streams import place_word
 from mtjkit_export.nets.fixed import FixedLayer
 
-from mtjkit_host.paths import NATIVE
-from mtjkit_host.simulate.binary_native import build, key_words, rate_words
-
-SOURCE = Path(__file__).with_name("layers.c")
-FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC", "-lm")
-KERNELS = NATIVE / "kernels.c"
+from mtjkit_host.simulate.binary_native import key_words, rate_words
+from mtjkit_host.simulate.compile import library
 
 LANES = 32
-"""Sums that the kernels compute at once: LANES of layers.c."""
+"""Sums that the kernels compute at once: LANES of fixed.c."""
 
 Codes = npt.NDArray[Any]
 """Integer codes: int8, int16 or int32."""
@@ -33,7 +26,7 @@ Int16 = npt.NDArray[np.int16]
 Words = npt.NDArray[np.uint32]
 
 
-# fx_layer of layers.c.
+# mtj_fixed_layer of mtjkit.h.
 _GEOMETRY = (
     "rows cols row_step col_step image_step piece_step taps pairs chunk out panels digits pool bits"
 )
@@ -41,30 +34,6 @@ _GEOMETRY = (
 
 class _Geometry(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int32) for name in _GEOMETRY.split()]
-
-
-@functools.cache
-def library() -> ctypes.CDLL:
-    """The compiled code, built into the cache on first use; raises ConfigError without it."""
-    files = [SOURCE, *sorted(NATIVE.glob("*.[ch]"))]
-    lib = build("layers", SOURCE, files, *FLAGS, "-I", str(NATIVE), str(KERNELS))
-    pointer, number, word = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32
-    lib.fx_run.argtypes = [pointer, number, *[pointer] * 4, ctypes.c_double, pointer, pointer]
-    lib.fx_run.argtypes = [*lib.fx_run.argtypes, number]
-    lib.fx_write.argtypes = [number, number, pointer, number, pointer, word, pointer, word]
-    lib.fx_write.argtypes = [*lib.fx_write.argtypes, pointer, pointer]
-    lib.fx_run.restype = lib.fx_write.restype = None
-    lib.fx_level.restype = ctypes.c_int32
-    return lib
-
-
-def available() -> bool:
-    """Whether compiled layers can run here."""
-    try:
-        library()
-    except ConfigError:
-        return False
-    return True
 
 
 def write(
@@ -79,14 +48,16 @@ def write(
     errors: int,
 ) -> npt.NDArray[np.int64]:
     """`mtjkit_host.simulate.fixed_memory.write` in compiled code."""
-    counts = np.zeros(3, np.int64)
+    counts = np.empty((len(cells), 3), np.uint32)
+    images = np.arange(first, first + len(cells), dtype=np.uint32)
     key, rate = key_words(seed), rate_words(threshold, errors)
-    library().fx_write(
+    library().mtj_fixed_write(
         *(len(cells), bits, cells.ctypes.data, cells.strides[0] // 4, intended.ctypes.data),
-        *(first, key.ctypes.data, place_word(memory, layer, 0)),
+        *(images.ctypes.data, key.ctypes.data, place_word(memory, layer, 0)),
         *(rate.ctypes.data, counts.ctypes.data),
     )
-    return counts
+    total: npt.NDArray[np.int64] = counts.sum(axis=0, dtype=np.int64)
+    return total
 
 
 class NativeLayer:
@@ -102,7 +73,7 @@ class NativeLayer:
 
     def __init__(self, layer: FixedLayer, level: int | None = None) -> None:
         self._lib = library()
-        self._level = self._lib.fx_level() if level is None else level
+        self._level = self._lib.mtj_fixed_level() if level is None else level
         self._g = layer
         self._pieces = layer.input_bits // 32 + 1
         self._digits = layer.bits // 8
@@ -162,7 +133,7 @@ class NativeLayer:
         out = (n, rows // pool, cols // pool, len(g.codes)) if conv else (n, len(g.codes))
         result = np.empty(out, kind)
         work = np.empty(4 * cols * len(self._fixed) + len(g.codes), np.int64)
-        self._lib.fx_run(
+        self._lib.mtj_fixed_run(
             ctypes.byref(geometry),
             n if conv else 1,
             x.ctypes.data,

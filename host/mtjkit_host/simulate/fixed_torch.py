@@ -25,6 +25,7 @@ from mtjkit_export.nets.fixed import FixedLayer, FixedNet
 from torch import Tensor
 from torch.nn.functional import conv2d, linear, max_pool2d
 
+from mtjkit_host.simulate import compile
 from mtjkit_host.simulate import fixed_memory as memory
 from mtjkit_host.simulate import fixed_native as native
 from mtjkit_host.simulate.fixed_memory import pack, unpack
@@ -65,7 +66,7 @@ class FixedTwin:
         if engine not in ENGINES:
             raise ConfigError(f"engine {engine!r} is unknown: {', '.join(ENGINES)}")
         if engine == "auto":
-            engine = "native" if native.available() else "torch"
+            engine = "native" if compile.available() else "torch"
         self.net = net
         self.engine = engine
         self._dtype = np.dtype(f"<i{net.bits // 8}")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from mtjkit_host.simulate import binary_native as native
 from mtjkit_host.simulate import binary_numpy as twin
+from mtjkit_host.simulate import compile
 
 ENGINES = ("auto", "native", "numpy")
 MAX_MACS = {"native": 10**11, "numpy": 10**10}
@@ -69,4 +70,4 @@ def write_weights(
 def _use_native(engine: str) -> bool:
     if engine not in ENGINES:
         raise ConfigError(f"engine {engine!r} is unknown: {', '.join(ENGINES)}")
-    return engine == "native" or (engine == "auto" and native.available())
+    return engine == "native" or (engine == "auto" and compile.available())

@@ -13,7 +13,7 @@ from mtjkit_core.errors import ConfigError
 from torch.nn import functional
 
 from mtjkit_host.datasets import cifar10
-from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.simulate.compile import available
 from mtjkit_host.train.augment import augment_rng, crop_and_flip, epoch_order, pad_images
 from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult
 from mtjkit_host.train.modules import Net, build_net
@@ -81,7 +81,7 @@ def _run(
 
     padded = pad_images(images)
     autocast = _autocast(config, device)
-    packed = config.net.binary and on_cpu and native.available()
+    packed = config.net.binary and on_cpu and available()
     test = evaluate_packed if packed else evaluate
     stop = config.epochs
     if config.epochs_now:

@@ -47,7 +47,7 @@ def test_it_is_built_for_the_architecture(architecture, code):
 
 def test_a_build_of_other_sources_is_not_found():
     assert build("x64") == native_module.find_native("x64")
-    with (native_module.SOURCE / "kernels.c").open("a") as source:
+    with (native_module.SOURCE / "binary.c").open("a") as source:
         source.write("/* changed */\n")
     assert native_module.find_native("x64") is None
 

@@ -10,7 +10,7 @@ from mtjkit_host.paths import CARRIED_MODEL
 from mtjkit_host.runs.fleet_run import run_ports, run_unix
 from mtjkit_host.runs.options import parse_options
 from mtjkit_host.runs.run import run_twin
-from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.simulate import compile as native
 from mtjkit_host.simulate.simulator import open_twin, write_weights
 
 OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ

@@ -15,19 +15,20 @@ from mtjkit_export import encode
 from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.simulate import binary_native as native
 from mtjkit_host.simulate import binary_numpy as twin
+from mtjkit_host.simulate import compile
 
 SEED = 0xFEDCBA9876543210
 INDICES = np.array([0, 7, 2**30 - 1, 2**32 - 1], np.uint32)
 RATES = [0, 1, 43, threshold_from_rate(0.024), 1 << 31, CERTAIN - 1, CERTAIN]
 WIDTHS = (1, 31, 32, 33, 40, 64, 65, 96)
 
-needs_compiler = pytest.mark.skipif(native.compiler() is None, reason="no C compiler")
+needs_compiler = pytest.mark.skipif(compile.compiler() is None, reason="no C compiler")
 
 
 @pytest.fixture(params=[(), ("-DMTJ_PORTABLE",)], ids=["fastest", "portable"])
 def kernels(request, monkeypatch):
-    """Both choices that the C source makes on x86-64, as `native.library`."""
-    library = native.library(*request.param)
+    """Both choices that the C source makes on x86-64, as `compile.library`."""
+    library = compile.library(*request.param)
     monkeypatch.setattr(native, "library", lambda: library)
 
 
@@ -110,20 +111,20 @@ def test_no_images_give_no_scores():
 
 
 def test_without_a_compiler_it_says_what_to_install(monkeypatch):
-    monkeypatch.setattr(native, "compiler", lambda: None)
-    native.library.cache_clear()
+    monkeypatch.setattr(compile, "compiler", lambda: None)
+    compile.library.cache_clear()
     with pytest.raises(ConfigError, match="no C compiler"):
-        native.library()
-    assert not native.available()
+        compile.library()
+    assert not compile.available()
 
 
 @needs_compiler
 def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("MTJKIT_CACHE", str(tmp_path))
-    monkeypatch.setattr(native, "FLAGS", (*native.FLAGS, "-DMTJKIT_H"))  # its header is skipped
-    native.library.cache_clear()
+    monkeypatch.setattr(compile, "FLAGS", (*compile.FLAGS, "-DMTJKIT_H"))  # its header is skipped
+    compile.library.cache_clear()
     with pytest.raises(ConfigError, match="cannot compile"):
-        native.library()
+        compile.library()
     assert not list(tmp_path.rglob("*.so")) + list(tmp_path.rglob("*.part"))
 
 

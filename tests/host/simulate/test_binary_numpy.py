@@ -15,7 +15,7 @@ from mtjkit_core.reference import run_image
 from mtjkit_core.streams import BUFFER, STREAMS, seed_streams
 from mtjkit_export import encode
 from mtjkit_host.datasets.images import load_images, to_input
-from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.simulate import compile as native
 from mtjkit_host.simulate import draws
 from mtjkit_host.simulate.binary_numpy import Twin, corrupt_weights
 from mtjkit_host.simulate.simulator import open_twin

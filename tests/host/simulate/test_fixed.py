@@ -18,7 +18,7 @@ from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP, threshold_from_rate
 from mtjkit_core.streams import BUFFER, WEIGHTS, seed_streams
 from mtjkit_export.formats.tflite.arithmetic import trace_int8
 from mtjkit_export.nets.fixed import FixedNet
-from mtjkit_host.simulate import draws
+from mtjkit_host.simulate import compile, draws
 from mtjkit_host.simulate import fixed_memory as memory
 from mtjkit_host.simulate import fixed_native as native
 from mtjkit_host.simulate.fixed_native import NativeLayer
@@ -30,7 +30,7 @@ BITS = (8, 16, 32)
 TOGETHER = 50  # images that the twin computes together
 IMAGES = np.random.default_rng(5).integers(0, 256, (TOGETHER + 10, 8, 8, 3), np.uint8)
 
-compiled = pytest.mark.skipif(not native.available(), reason="no C compiler")
+compiled = pytest.mark.skipif(not compile.available(), reason="no C compiler")
 
 
 @cache
@@ -111,7 +111,7 @@ LEVELS = ("plain C", "AVX2", "AVX-512 VNNI")
 @pytest.mark.parametrize("level", range(3), ids=LEVELS)
 @pytest.mark.parametrize(("bits", "input_bits"), [(8, 8), (16, 8), (16, 16), (32, 8), (32, 32)])
 def test_compiled_layers_are_those_of_torch(bits, input_bits, level):
-    if level > native.library().fx_level():
+    if level > compile.library().mtj_fixed_level():
         pytest.skip(f"this processor has no {LEVELS[level]}")
     rng = np.random.default_rng(bits + input_bits)
     shapes = [  # odd numbers of channels and columns; sums longer than an int32 holds

@@ -1,9 +1,29 @@
-/* Writes of the emulated memory for x86-64 processors with AVX2, part of kernels.c: one vector is
+/* Writes of the emulated memory for x86-64 processors with AVX2, part of memory.c: one vector is
  * the eight streams, so word w is lane w % 8. */
-#ifndef MTJKIT_AVX2_MEMORY_H
-#define MTJKIT_AVX2_MEMORY_H
+#ifndef MTJKIT_MEMORY_AVX2_H
+#define MTJKIT_MEMORY_AVX2_H
+
+#include "mtjkit.h"
 
 #include "avx2.h"
+
+int mtj_avx2_state; /* 0: not asked yet, 1: no, 2: yes; not static, as .mpy files want it */
+
+int mtj_has_avx2(void) {
+    if (!mtj_avx2_state) {
+        uint32_t a, b, c, d, low, high;
+        int found = 0;
+        /* The processor has AVX2, and the system keeps its registers. */
+        if (__get_cpuid(1, &a, &b, &c, &d) && (c & bit_OSXSAVE)) {
+            __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
+            found = (low & 6) == 6 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
+        }
+        mtj_avx2_state = found ? 2 : 1;
+    }
+    return mtj_avx2_state == 2;
+}
+
+static const uint8_t nibble_ones[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
 
 AVX2_INLINE __m256i rotate(__m256i v, int k) {
     return _mm256_or_si256(_mm256_slli_epi32(v, k), _mm256_srli_epi32(v, 32 - k));
@@ -12,7 +32,7 @@ AVX2_INLINE __m256i rotate(__m256i v, int k) {
 AVX2_INLINE __m256i ones_of(__m256i v) {
     const __m256i low = _mm256_set1_epi8(15);
     const __m256i ones =
-        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)mismatch_table));
+        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)nibble_ones));
     __m256i bytes =
         _mm256_add_epi8(_mm256_shuffle_epi8(ones, _mm256_and_si256(v, low)),
                         _mm256_shuffle_epi8(ones, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
@@ -25,7 +45,7 @@ AVX2_INLINE uint32_t sum_of(__m256i v) {
     return (uint32_t)(parts[0] + parts[1] + parts[2] + parts[3]);
 }
 
-/* See write_runs in kernels.c; `tail` is the mask of a run's last word. */
+/* See mtj_write_run in mtjkit.h; `tail` is the mask of a run's last word. */
 AVX2 static void avx2_write(uint32_t *cells, const uint32_t *intended, int fresh, uint32_t words,
                             uint32_t run_words, uint32_t tail, uint32_t *state,
                             const mtj_rate *rate, uint32_t counts[3]) {

@@ -1,4 +1,4 @@
-/* The kernels in portable C99, for microcontrollers and as the fallback elsewhere.
+/* The layers of binary networks in portable C99, for microcontrollers and as the fallback elsewhere.
  *
  * Hidden layers count mismatches with carry-save adders (Harley-Seal): eight words cost seven
  * full adders of five logical operations, and one popcount. A pooled bit is an OR, so the sums
@@ -7,33 +7,16 @@
  */
 #include "mtjkit.h"
 
-#if defined(__x86_64__) && !defined(MTJ_PORTABLE)
 #include "avx2.h"
-#include "avx2_memory.h"
-#else
-#define mtj_has_avx2() 0
+#include "bits.h"
+
+#ifdef MTJ_AVX2
+#include "binary_avx2.h"
 #endif
 
 #define NOINLINE __attribute__((noinline))
 
-static inline uint32_t tail_mask(uint32_t bits) { return 0xffffffffu >> (-bits & 31); }
-
 /* ---- counting ---- */
-
-/* Number of ones in each byte. */
-static inline uint32_t byte_counts(uint32_t v) {
-    v -= v >> 1 & 0x55555555u;
-    v = (v & 0x33333333u) + (v >> 2 & 0x33333333u);
-    return (v + (v >> 4)) & 0x0f0f0f0fu;
-}
-
-/* Sum of the four bytes. */
-static inline uint32_t sum_bytes(uint32_t v) {
-    v = (v & 0x00ff00ffu) + (v >> 8 & 0x00ff00ffu);
-    return (v + (v >> 16)) & 0xffffu;
-}
-
-static inline uint32_t popcount(uint32_t v) { return sum_bytes(byte_counts(v)); }
 
 /* Full adder on 32 lanes: `sum` += a + b, the carry out. */
 #define ADD2(carry, sum, a, b)                                                                     \
@@ -431,87 +414,18 @@ void mtj_scores(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
     }
 }
 
-/* ---- the memory ---- */
-
-static inline uint32_t rotl(uint32_t x, int k) { return x << k | x >> (32 - k); }
-
-void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_t place) {
-    for (uint32_t stream = 0; stream < 8; stream++) {
-        uint32_t a = 0x61707865u ^ key[0];
-        uint32_t b = 0x3320646eu ^ key[1];
-        uint32_t c = 0x79622d32u ^ image;
-        uint32_t d = 0x6b206574u ^ (place | stream);
-        for (int round = 0; round < 8; round++) {
-            a += b, d = rotl(d ^ a, 16);
-            c += d, b = rotl(b ^ c, 12);
-            a += b, d = rotl(d ^ a, 8);
-            c += d, b = rotl(b ^ c, 7);
-        }
-        *state++ = a, *state++ = b, *state++ = c, *state++ = d;
-    }
-}
-
-/* Which of a word's `lanes` fail: see draw_failures in mtj_memory.py. */
-static uint32_t draw_failures(uint32_t s[4], uint32_t threshold, uint32_t lanes) {
-    uint32_t s0 = s[0], s1 = s[1], s2 = s[2], s3 = s[3], failed = 0;
-    while (lanes && threshold) {
-        uint32_t word = rotl(s0 + s3, 7) + s0;
-        uint32_t shifted = s1 << 9;
-        s2 ^= s0, s3 ^= s1, s1 ^= s2, s0 ^= s3, s2 ^= shifted;
-        s3 = rotl(s3, 11);
-        if (threshold & 0x80000000u) {
-            failed |= lanes & ~word;
-            lanes &= word;
-        } else {
-            lanes &= ~word;
-        }
-        threshold <<= 1;
-    }
-    s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3;
-    return failed;
-}
-
-/* Write `words` words in runs. `fresh`: every cell's old value is 0, whatever lies there. */
-static void write_runs(uint32_t *cells, const uint32_t *intended, int fresh, uint32_t words,
-                       uint32_t run_words, uint32_t run_bits, uint32_t *state, const mtj_rate *rate,
-                       uint32_t counts[3]) {
-    uint32_t tail = tail_mask(run_bits), in_run = run_words;
-#ifdef MTJ_AVX2
-    if (mtj_has_avx2()) {
-        avx2_write(cells, intended, fresh, words, run_words, tail, state, rate, counts);
-        return;
-    }
-#endif
-    for (uint32_t w = 0; w < words; w++) {
-        uint32_t lanes = 0xffffffffu, lane_count = 32;
-        uint32_t failed, toggled, wrong;
-        if (--in_run == 0) {
-            in_run = run_words;
-            lanes = tail;
-            lane_count = run_bits - 32 * (run_words - 1);
-        }
-        failed = rate->certain ? lanes : draw_failures(state + 4 * (w & 7), rate->threshold, lanes);
-        toggled = (intended[w] ^ (fresh ? 0 : cells[w])) & lanes;
-        wrong = rate->keep ? failed & toggled : failed;
-        cells[w] = intended[w] ^ wrong;
-        counts[0] += lane_count;
-        counts[1] += popcount(toggled);
-        if (wrong) {
-            counts[2] += popcount(wrong);
-        }
-    }
-}
+/* ---- the memory, by layers ---- */
 
 void mtj_write(const mtj_layer *l, uint32_t *cells, const uint32_t *intended, uint32_t state[32],
                const mtj_rate *rate, uint32_t counts[3]) {
-    write_runs(cells, intended, 0, l->map_words, l->out_words, l->out_channels, state, rate,
-               counts);
+    mtj_write_run(cells, intended, 0, l->map_words, l->out_words, l->out_channels, state, rate,
+                  counts);
 }
 
 void mtj_program(const mtj_layer *l, uint8_t *model, uint32_t state[32], const mtj_rate *rate,
                  uint32_t counts[3]) {
     uint32_t *cells = (uint32_t *)(model + l->weights_at);
-    write_runs(cells, cells, 1, l->weight_words, l->run_words, l->run_bits, state, rate, counts);
+    mtj_write_run(cells, cells, 1, l->weight_words, l->run_words, l->run_bits, state, rate, counts);
 }
 
 /* ---- whole images ---- */

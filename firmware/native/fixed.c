@@ -1,12 +1,12 @@
 /* Fixed-point networks on the host: exact sums, batch norm, pooling, rounding; and the writes of
- * their maps, which are the memory of firmware/native with one long run of bits for each map.
+ * their maps, each one long run of bits.
  *
  * Codes are products of int16 pieces. Inputs up to 16 bits are one piece each; of 32 bits two,
  * x = 2^16 high + (low + 2^15). Weights are pieces of 8 bits, w = sum of 2^(8 d) piece[d], each
  * in [-128, 128]. A product of two pieces is at most 2^22, so an int32 holds `chunk` pairs of
  * them; chunks are added up in int64, where every sum is exact.
  *
- * Called through ctypes by native.py, which lays out inputs and weights. Multiplications and
+ * Called through ctypes by mtjkit_host.simulate.fixed_native, which lays out inputs and weights. Multiplications and
  * additions of batch norm are never next to each other, so fusing them cannot change a code.
  */
 #include <math.h>
@@ -24,18 +24,6 @@
 #define UNROLL _Pragma("GCC unroll 8")
 
 enum { LANES = 32 }; /* int32 sums of one panel: LANES / digits outputs x digits weight pieces */
-
-typedef struct {
-    int32_t rows, cols;         /* of outputs, before pooling */
-    int32_t row_step, col_step; /* int16s from one output's window to the next one's */
-    int32_t image_step;         /* int16s from one image to the next */
-    int32_t piece_step;         /* int16s from the inputs' high pieces to their low ones; or 0 */
-    int32_t taps, pairs;        /* rows of a window, pairs of products in one */
-    int32_t chunk;              /* pairs that an int32 holds */
-    int32_t out, panels;        /* outputs, panels of weights */
-    int32_t digits;             /* pieces of a weight: 1, 2 or 4 */
-    int32_t pool, bits;         /* of the outputs */
-} fx_layer;
 
 /* sums[pixel][LANES] = products of the windows at x, x + col_step, ... with one panel. */
 typedef void tile_function(int32_t *sums, const int16_t *x, ptrdiff_t row_step, ptrdiff_t col_step,
@@ -108,7 +96,7 @@ INLINE void gather(int64_t *to, const int32_t *sums, int digits) {
 }
 
 /* Sums of one row of outputs, [col][outputs of all panels], with one piece of the inputs. */
-INLINE void row_sums(const fx_layer *g, const int16_t *x, const int16_t *w, int64_t *sums,
+INLINE void row_sums(const mtj_fixed_layer *g, const int16_t *x, const int16_t *w, int64_t *sums,
                      tile_function *wide, int width, tile_function *single) {
     int per_panel = LANES / g->digits, stride = g->panels * per_panel;
     int taps = g->pairs < g->chunk ? g->chunk / g->pairs : 1;
@@ -144,7 +132,7 @@ INLINE void row_sums(const fx_layer *g, const int16_t *x, const int16_t *w, int6
 }
 
 /* The sums of one row in doubles: 2^16 high + low + fixed, rounded once. */
-INLINE void row_totals(const fx_layer *g, const int64_t *high, const int64_t *low,
+INLINE void row_totals(const mtj_fixed_layer *g, const int64_t *high, const int64_t *low,
                        const int64_t *fixed, double *totals) {
     int stride = g->panels * (LANES / g->digits);
     for (int col = 0; col < g->cols; col++) {
@@ -164,7 +152,7 @@ INLINE void row_totals(const fx_layer *g, const int64_t *high, const int64_t *lo
 /* norm: [5][out]: sign of gamma, mean, gamma, std, beta. The pool takes the largest y of four,
  * which is that of the largest sum, or of the smallest where gamma is negative: every operation
  * of y is monotone, rounding included. */
-INLINE void row_codes(const fx_layer *g, const double *totals, const double *norm, double scale,
+INLINE void row_codes(const mtj_fixed_layer *g, const double *totals, const double *norm, double scale,
                       double *y, char *codes) {
     int stride = g->panels * (LANES / g->digits), out = g->out;
     const double *sign = norm, *mean = norm + out, *gamma = mean + out, *std = gamma + out;
@@ -202,7 +190,7 @@ INLINE void row_codes(const fx_layer *g, const double *totals, const double *nor
 }
 
 /* Codes (images, rows, cols, out) after pooling; or without `norm` sums in values, doubles. */
-INLINE void layer(const fx_layer *g, int images, const int16_t *x, const int16_t *w,
+INLINE void layer(const mtj_fixed_layer *g, int images, const int16_t *x, const int16_t *w,
                   const int64_t *fixed, const double *norm, double scale, char *to, int64_t *work,
                   tile_function *wide, int width, tile_function *single) {
     int stride = g->panels * (LANES / g->digits);
@@ -235,7 +223,7 @@ INLINE void layer(const fx_layer *g, int images, const int16_t *x, const int16_t
 
 #define ARGUMENTS g, images, x, w, fixed, norm, scale, to, work
 #define PARAMETERS                                                                                \
-    const fx_layer *g, int images, const int16_t *x, const int16_t *w, const int64_t *fixed,      \
+    const mtj_fixed_layer *g, int images, const int16_t *x, const int16_t *w, const int64_t *fixed,      \
         const double *norm, double scale, char *to, int64_t *work
 
 #ifdef X86
@@ -243,8 +231,7 @@ VNNI static void layer_vnni(PARAMETERS) { layer(ARGUMENTS, tile8_vnni, 8, tile1_
 AVX2 static void layer_avx2(PARAMETERS) { layer(ARGUMENTS, tile2_avx2, 2, tile1_avx2); }
 #endif
 
-/* work: 4 * cols * stride + out int64s. level: 2 AVX-512 with VNNI, 1 AVX2, 0 plain C. */
-void fx_run(PARAMETERS, int level) {
+void mtj_fixed_run(PARAMETERS, int level) {
 #ifdef X86
     if (level == 2) {
         layer_vnni(ARGUMENTS);
@@ -259,8 +246,7 @@ void fx_run(PARAMETERS, int level) {
     layer(ARGUMENTS, tile1_plain, 1, tile1_plain);
 }
 
-/* The highest level of `fx_run` that this processor and its system have. */
-int fx_level(void) {
+int mtj_fixed_level(void) {
 #ifdef X86
     const uint32_t wide = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
     uint32_t a, b, c, d, kept, high;
@@ -277,18 +263,13 @@ int fx_level(void) {
 #endif
 }
 
-/* Write n rows of `bits` bits, the first of which belongs to image `first`, into rows of cells
- * that lie `step` words apart. key, place, rate, counts: see mtjkit.h. */
-void fx_write(int n, int bits, uint32_t *cells, int step, const uint32_t *intended, uint32_t first,
-              const uint32_t key[2], uint32_t place, const mtj_rate *rate, int64_t counts[3]) {
-    int words = (bits + 31) / 32;
-    mtj_layer run = {.map_words = words, .out_words = words, .out_channels = bits};
-    for (int row = 0; row < n; row++, cells += step, intended += words) {
-        uint32_t state[32], found[3] = {0};
-        mtj_seed(state, key, first + row, place);
-        mtj_write(&run, cells, intended, state, rate, found);
-        for (int k = 0; k < 3; k++) {
-            counts[k] += found[k];
-        }
+void mtj_fixed_write(int n, int bits, uint32_t *cells, int step, const uint32_t *intended,
+                     const uint32_t *images, const uint32_t key[2], uint32_t place,
+                     const mtj_rate *rate, uint32_t *counts) {
+    uint32_t words = ((uint32_t)bits + 31) / 32, state[32];
+    for (; n; n--, cells += step, intended += words, counts += 3) {
+        counts[0] = counts[1] = counts[2] = 0;
+        mtj_seed(state, key, *images++, place);
+        mtj_write_run(cells, intended, 0, words, words, bits, state, rate, counts);
     }
 }

@@ -1,0 +1,397 @@
+/* Layers of binary networks for x86-64 processors with AVX2, part of binary.c.
+ *
+ * Lanes are output channels. Four bits of the map select a row of a 16-byte table, the number of
+ * mismatches with each of the 16 possible weight nibbles, and one shuffle looks up 32 channels:
+ * 128 products an instruction. Weights are repacked so that byte k of 32 channels' rows lie side
+ * by side. Padding has a table row of zeros. Four outputs are computed at a time: the corners of a
+ * pooled pixel, or four neighbours.
+ */
+#ifndef MTJKIT_BINARY_AVX2_H
+#define MTJKIT_BINARY_AVX2_H
+
+#include "mtjkit.h"
+
+#include "avx2.h"
+
+#define PAD 32 /* a nibble of padding; a nibble n of the map is 2n */
+
+/* Mismatches of a nibble with weights 0 .. 15; the last row is padding's. Row of nibble n: 16n. */
+#define ROW(n)                                                                                     \
+    ONES(n ^ 0), ONES(n ^ 1), ONES(n ^ 2), ONES(n ^ 3), ONES(n ^ 4), ONES(n ^ 5), ONES(n ^ 6),     \
+        ONES(n ^ 7), ONES(n ^ 8), ONES(n ^ 9), ONES(n ^ 10), ONES(n ^ 11), ONES(n ^ 12),           \
+        ONES(n ^ 13), ONES(n ^ 14), ONES(n ^ 15)
+#define ONES(v) (((v) & 1) + ((v) >> 1 & 1) + ((v) >> 2 & 1) + ((v) >> 3 & 1))
+static const uint8_t mismatch_table[17 * 16] __attribute__((aligned(16))) = {
+    ROW(0), ROW(1), ROW(2),  ROW(3),  ROW(4),  ROW(5),  ROW(6),  ROW(7),
+    ROW(8), ROW(9), ROW(10), ROW(11), ROW(12), ROW(13), ROW(14), ROW(15),
+};
+
+/* ---- repacked weights ---- */
+
+static inline size_t pairs_of(const mtj_layer *l) { return ((size_t)l->fan_in + 1) / 2; }
+
+/* Limits come first: two vectors of 16-bit numbers for every 32 channels, in two versions. */
+static inline size_t limits_bytes(const mtj_layer *l) { return 128 * l->out_words; }
+
+static size_t avx2_packed_bytes(const mtj_layer *l) {
+    size_t blocks = l->out_words;
+    if (l->index == 0) {
+        return limits_bytes(l) + blocks * pairs_of(l) * 64;
+    }
+    /* Sums are 16-bit; a longer row is left to the portable kernel. */
+    return l->fan_in > INT16_MAX ? 0 : limits_bytes(l) + blocks * l->row_words * 128;
+}
+
+static int16_t clamp16(int64_t v, int64_t lowest) {
+    return v < lowest ? lowest : v > INT16_MAX ? INT16_MAX : v;
+}
+
+/* S = products - 2 * mismatches >= threshold is mismatches <= limit. Where padded taps take an
+ * odd number of products away, the limit is the second version's. */
+static void pack_limits(const mtj_layer *l, const uint8_t *model, int16_t *limits) {
+    const int32_t *thresholds = (const int32_t *)(model + l->thresholds_at);
+    int32_t blocks = l->out_words;
+    for (int32_t c = 0; c < 32 * blocks; c++) {
+        int64_t slack = c < l->out_channels ? (int64_t)l->fan_in - thresholds[c] : 0;
+        /* Unpacking bytes to 16 bits takes 0-7 and 16-23 to the first vector. */
+        int32_t lane = (c & ~31) | (c & 8) << 1 | (c & 16) >> 1 | (c & 7);
+        limits[lane] = clamp16(slack >> 1, -1);
+        limits[lane + 32 * blocks] = clamp16((slack - 1) >> 1, -1);
+    }
+}
+
+static void avx2_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed) {
+    const uint8_t *weights = model + l->weights_at;
+    int32_t channels = 32 * l->out_words;
+    uint8_t *to = packed + limits_bytes(l);
+    if (l->index == 0) {
+        const int32_t *thresholds = (const int32_t *)(model + l->thresholds_at);
+        int16_t *limits = (int16_t *)packed;
+        size_t taps = l->fan_in, row = 4 * l->row_words;
+        for (int32_t c = 0; c < channels; c++) {
+            int inside = c < l->out_channels;
+            limits[c] = clamp16(inside ? (int64_t)thresholds[c] - 1 : 0, INT16_MIN);
+            for (size_t tap = 0; tap < 2 * pairs_of(l); tap++) {
+                size_t at =
+                    (c >> 4) * pairs_of(l) * 32 + (tap >> 1) * 32 + (c & 15) * 2 + (tap & 1);
+                to[at] = inside && tap < taps ? weights[c * row + (tap >> 3)] >> (tap & 7) & 1 : 0;
+            }
+        }
+        return;
+    }
+    if (l->map_words) { /* not the last layer */
+        pack_limits(l, model, (int16_t *)packed);
+    }
+    size_t row = 4 * (size_t)l->row_words;
+    for (int32_t c = 0; c < channels; c++) {
+        for (size_t k = 0; k < row; k++) {
+            to[(c >> 5) * row * 32 + k * 32 + (c & 31)] =
+                c < l->out_channels ? weights[c * row + k] : 0;
+        }
+    }
+}
+
+/* ---- scratch: the map as nibbles, or the image, with its padding around it ---- */
+
+static inline size_t frame_pixels(const mtj_layer *l) {
+    return (size_t)(l->in_height + 2 * l->padding) * (l->in_width + 2 * l->padding);
+}
+
+static size_t avx2_scratch_bytes(const mtj_layer *l) {
+    return frame_pixels(l) * (l->index == 0 ? (size_t)l->in_channels : (size_t)8 * l->in_words) +
+           32;
+}
+
+/* Copy rows of `in` bytes a pixel into a frame of `padding` pixels; nibbles: doubled to 2 * `in`.
+ */
+AVX2 static void frame(const mtj_layer *l, const uint8_t *from, size_t pixel, int nibbles,
+                       uint8_t *to) {
+    size_t border = (pixel << nibbles) * l->padding;
+    size_t width = (pixel << nibbles) * l->in_width + 2 * border;
+    uint8_t fill = nibbles ? PAD : 0;
+    const __m128i low = _mm_set1_epi8(15);
+    for (size_t i = 0; i < width * l->padding; i++) {
+        to[i] = fill;
+        to[width * (l->in_height + l->padding) + i] = fill;
+    }
+    to += width * l->padding;
+    for (int32_t y = 0; y < l->in_height; y++) {
+        size_t bytes = pixel * l->in_width;
+        for (size_t i = 0; i < border; i++) {
+            *to++ = fill;
+        }
+        if (nibbles) {
+            for (; bytes; bytes -= 4, from += 4, to += 8) { /* 4 bytes are 8 nibbles */
+                __m128i v = _mm_cvtsi32_si128(*(const int32_t *)from);
+                v = _mm_unpacklo_epi8(_mm_and_si128(v, low),
+                                      _mm_and_si128(_mm_srli_epi16(v, 4), low));
+                _mm_storel_epi64((__m128i *)to, _mm_add_epi8(v, v));
+            }
+        } else {
+            for (; bytes; bytes--) {
+                *to++ = *from++;
+            }
+        }
+        for (size_t i = 0; i < border; i++) {
+            *to++ = fill;
+        }
+    }
+}
+
+/* The four outputs that are computed together. */
+typedef struct {
+    int32_t y[4], x[4]; /* before pooling */
+} quad;
+
+static inline quad quad_at(const mtj_layer *l, int32_t y, int32_t x) {
+    quad q;
+    for (int32_t k = 0; k < 4; k++) {
+        int32_t neighbour = x + k < l->map_width ? x + k : l->map_width - 1;
+        q.y[k] = l->pool ? 2 * y + (k >> 1) : y;
+        q.x[k] = l->pool ? 2 * x + (k & 1) : neighbour;
+    }
+    return q;
+}
+
+static inline void store_quad(const mtj_layer *l, uint32_t *out, int32_t y, int32_t x,
+                              int32_t block, const uint32_t bits[4]) {
+    int32_t words = l->out_words;
+    out += (size_t)(y * l->map_width + x) * words + block;
+    if (l->pool) {
+        *out = bits[0] | bits[1] | bits[2] | bits[3];
+        return;
+    }
+    for (int32_t k = 0; k < 4 && x + k < l->map_width; k++) {
+        out[k * words] = bits[k];
+    }
+}
+
+static inline uint32_t block_mask(const mtj_layer *l, int32_t block) {
+    uint32_t left = l->out_channels - 32 * block;
+    return left < 32 ? (1u << left) - 1 : 0xffffffffu;
+}
+
+/* ---- first layer: 16-bit sums of 0/1 weights times int8 pixels, two taps an instruction ---- */
+
+AVX2 static void avx2_first_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
+                                const void *image, uint32_t *out, uint8_t *scratch) {
+    const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at);
+    size_t pairs = pairs_of(l), row = (size_t)(l->in_width + 2 * l->padding) * l->in_channels;
+    frame(l, image, l->in_channels, 0, scratch);
+    for (int32_t y = 0; y < l->map_height; y++) {
+        for (int32_t x = 0; x < l->map_width; x += l->pool ? 1 : 4) {
+            const quad q = quad_at(l, y, x);
+            int16_t taps[4][73]; /* pairs of int8 pixels */
+            int16_t total[4];
+            for (int k = 0; k < 4; k++) {
+                int8_t *to = (int8_t *)taps[k];
+                int32_t sum = 0;
+                for (int32_t ky = 0; ky < 3; ky++) {
+                    const int8_t *from =
+                        (const int8_t *)scratch + (q.y[k] + ky) * row + q.x[k] * l->in_channels;
+                    for (int32_t i = 0; i < 3 * l->in_channels; i++) {
+                        sum += *to++ = *from++;
+                    }
+                }
+                *to = 0; /* the weight of an odd last pair's second tap is 0 */
+                total[k] = sum;
+            }
+            for (int32_t block = 0; block < l->out_words; block++) {
+                const __m256i *weights =
+                    (const __m256i *)(packed + limits_bytes(l)) + 2 * block * pairs;
+                const __m256i *limits = (const __m256i *)packed + 2 * block;
+                __m256i sums[4][2];
+                uint32_t bits[4];
+                for (int half = 0; half < 2; half++) {
+                    __m256i s0 = _mm256_setzero_si256(), s1 = s0, s2 = s0, s3 = s0;
+                    for (size_t p = 0; p < pairs; p++) {
+                        __m256i w = _mm256_loadu_si256(weights++);
+                        s0 = _mm256_add_epi16(
+                            s0, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[0][p])));
+                        s1 = _mm256_add_epi16(
+                            s1, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[1][p])));
+                        s2 = _mm256_add_epi16(
+                            s2, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[2][p])));
+                        s3 = _mm256_add_epi16(
+                            s3, _mm256_maddubs_epi16(w, _mm256_set1_epi16(taps[3][p])));
+                    }
+                    sums[0][half] = s0, sums[1][half] = s1, sums[2][half] = s2, sums[3][half] = s3;
+                }
+                for (int k = 0; k < 4; k++) {
+                    __m256i above[2];
+                    for (int half = 0; half < 2; half++) { /* S = 2 * (sum over 1s) - total */
+                        __m256i s = _mm256_add_epi16(sums[k][half], sums[k][half]);
+                        s = _mm256_sub_epi16(s, _mm256_set1_epi16(total[k]));
+                        above[half] = _mm256_cmpgt_epi16(s, _mm256_loadu_si256(limits + half));
+                    }
+                    __m256i mask = _mm256_packs_epi16(above[0], above[1]);
+                    mask = _mm256_permute4x64_epi64(mask, 0xd8);
+                    bits[k] = ((uint32_t)_mm256_movemask_epi8(mask) ^ inverted[block]) &
+                              block_mask(l, block);
+                }
+                store_quad(l, out, y, x, block, bits);
+            }
+        }
+    }
+}
+
+/* ---- hidden layers ---- */
+
+/* Mismatches of `outputs` windows with 32 * `vectors` channels, as 16-bit numbers.
+ *
+ * codes: each window's first nibble; rows: kernel rows, `row_bytes` bytes of weights each, their
+ * nibbles `stride` apart; weights: `step` bytes from one 32 channels to the next.
+ */
+AVX2_INLINE void count_mismatches(const uint8_t *const codes[4], size_t rows, size_t row_bytes,
+                                  size_t stride, const uint8_t *weights, size_t step,
+                                  const int outputs, const int vectors, __m256i sums[4][2][2]) {
+    const __m256i low = _mm256_set1_epi8(15), zero = _mm256_setzero_si256();
+    __m256i bytes[4][2];
+    size_t room = 31; /* a byte counts to 31 * 8 */
+    for (int p = 0; p < outputs; p++) {
+        for (int v = 0; v < vectors; v++) {
+            bytes[p][v] = sums[p][v][0] = sums[p][v][1] = zero;
+        }
+    }
+    for (size_t y = 0; y < rows; y++) {
+        size_t done = 0;
+        while (done < row_bytes) {
+            size_t end = row_bytes - done < room ? row_bytes : done + room;
+            const uint8_t *at[4];
+            room -= end - done;
+            for (int p = 0; p < outputs; p++) {
+                at[p] = codes[p] + y * stride;
+            }
+            for (size_t k = done; k < end; k++) {
+                __m256i w[2][2];
+                for (int v = 0; v < vectors; v++) {
+                    __m256i both = _mm256_loadu_si256((const __m256i *)(weights + v * step));
+                    w[v][0] = _mm256_and_si256(both, low);
+                    w[v][1] = _mm256_and_si256(_mm256_srli_epi16(both, 4), low);
+                }
+                weights += 32;
+                for (int p = 0; p < outputs; p++) {
+                    for (int half = 0; half < 2; half++) {
+                        const uint8_t *entry = mismatch_table + 8 * (size_t)at[p][2 * k + half];
+                        __m256i row =
+                            _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)entry));
+                        for (int v = 0; v < vectors; v++) {
+                            bytes[p][v] =
+                                _mm256_add_epi8(bytes[p][v], _mm256_shuffle_epi8(row, w[v][half]));
+                        }
+                    }
+                }
+            }
+            done = end;
+            if (!room || (y + 1 == rows && done == row_bytes)) {
+                for (int p = 0; p < outputs; p++) {
+                    for (int v = 0; v < vectors; v++) {
+                        sums[p][v][0] = _mm256_add_epi16(sums[p][v][0],
+                                                         _mm256_unpacklo_epi8(bytes[p][v], zero));
+                        sums[p][v][1] = _mm256_add_epi16(sums[p][v][1],
+                                                         _mm256_unpackhi_epi8(bytes[p][v], zero));
+                        bytes[p][v] = zero;
+                    }
+                }
+                room = 31;
+            }
+        }
+    }
+}
+
+/* Products that the padding takes away from output (y, x)'s sum. */
+static inline int32_t missing_products(const mtj_layer *l, int32_t y, int32_t x) {
+    int32_t rows = l->kernel_height, columns = l->kernel_width;
+    if (l->padding) {
+        rows -= (y == 0) + (y == l->in_height - 1);
+        columns -= (x == 0) + (x == l->in_width - 1);
+    }
+    return (l->kernel_height * l->kernel_width - rows * columns) * l->in_channels;
+}
+
+AVX2_INLINE void hidden_block(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
+                              const uint8_t *codes, int32_t block, const int outputs,
+                              const int vectors, uint32_t *out) {
+    const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at);
+    size_t blocks = l->out_words, step = (size_t)l->row_words * 128;
+    size_t nibbles = 8 * (size_t)l->in_words;
+    size_t stride = nibbles * (l->in_width + 2 * l->padding);
+    const uint8_t *weights = packed + limits_bytes(l) + block * step;
+    size_t row_bytes = 4 * (size_t)(l->kernel_width * l->in_words);
+    for (int32_t y = 0; y < l->map_height; y++) {
+        for (int32_t x = 0; x < l->map_width; x += l->pool ? 1 : outputs) {
+            const quad q = quad_at(l, y, x);
+            const uint8_t *windows[4];
+            __m256i sums[4][2][2];
+            for (int p = 0; p < outputs; p++) {
+                windows[p] = codes + q.y[p] * stride + q.x[p] * nibbles;
+            }
+            count_mismatches(windows, l->kernel_height, row_bytes, stride, weights, step, outputs,
+                             vectors, sums);
+            for (int v = 0; v < vectors; v++) {
+                uint32_t bits[4];
+                for (int p = 0; p < outputs; p++) {
+                    int32_t missing = missing_products(l, q.y[p], q.x[p]);
+                    const __m256i *limits =
+                        (const __m256i *)packed + 2 * ((missing & 1) * blocks + block + v);
+                    const __m256i extra = _mm256_set1_epi16((int16_t)(missing >> 1));
+                    __m256i above = _mm256_packs_epi16(
+                        _mm256_cmpgt_epi16(_mm256_add_epi16(sums[p][v][0], extra),
+                                           _mm256_loadu_si256(limits)),
+                        _mm256_cmpgt_epi16(_mm256_add_epi16(sums[p][v][1], extra),
+                                           _mm256_loadu_si256(limits + 1)));
+                    bits[p] = (~(uint32_t)_mm256_movemask_epi8(above) ^ inverted[block + v]) &
+                              block_mask(l, block + v);
+                }
+                if (outputs == 4) {
+                    store_quad(l, out, y, x, block + v, bits);
+                } else {
+                    out[block + v] = bits[0];
+                }
+            }
+        }
+    }
+}
+
+AVX2 static void avx2_hidden_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
+                                 const void *cells, uint32_t *out, uint8_t *scratch) {
+    int32_t blocks = l->out_words, block = 0;
+    int single = l->map_height * l->map_width == 1 && !l->pool;
+    frame(l, cells, 4 * (size_t)l->in_words, 1, scratch);
+    for (; block + 2 <= blocks; block += 2) {
+        if (single) {
+            hidden_block(l, model, packed, scratch, block, 1, 2, out);
+        } else {
+            hidden_block(l, model, packed, scratch, block, 4, 2, out);
+        }
+    }
+    if (block < blocks) {
+        if (single) {
+            hidden_block(l, model, packed, scratch, block, 1, 1, out);
+        } else {
+            hidden_block(l, model, packed, scratch, block, 4, 1, out);
+        }
+    }
+}
+
+AVX2 static void avx2_scores(const mtj_layer *l, const uint8_t *packed, const uint32_t *cells,
+                             int32_t *scores, uint8_t *scratch) {
+    size_t row = 4 * (size_t)l->row_words;
+    frame(l, (const uint8_t *)cells, 4 * (size_t)l->in_words, 1, scratch);
+    for (int32_t block = 0; block < l->out_words; block++) {
+        const uint8_t *windows[4] = {scratch};
+        int16_t differ[32] __attribute__((aligned(32)));
+        __m256i sums[4][2][2];
+        count_mismatches(windows, 1, row, 0, packed + limits_bytes(l) + block * row * 32, 0, 1, 1,
+                         sums);
+        _mm256_store_si256((__m256i *)differ,
+                           _mm256_permute2x128_si256(sums[0][0][0], sums[0][0][1], 0x20));
+        _mm256_store_si256((__m256i *)differ + 1,
+                           _mm256_permute2x128_si256(sums[0][0][0], sums[0][0][1], 0x31));
+        for (int32_t c = 0; c < 32 && 32 * block + c < l->out_channels; c++) {
+            scores[32 * block + c] = l->fan_in - 2 * differ[c];
+        }
+    }
+}
+
+#endif

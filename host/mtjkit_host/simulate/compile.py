@@ -1,0 +1,114 @@
+"""The C library of firmware/native on the host: compiled on first use, kept in the cache, declared.
+
+One library for binary and fixed-point networks; the same C as in the boards' native module.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import hashlib
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from mtjkit_core.errors import ConfigError
+
+from mtjkit_host.paths import NATIVE as SOURCE
+from mtjkit_host.paths import cache_dir
+
+SOURCES = ("memory.c", "binary.c", "fixed.c")
+FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+
+
+def compiler() -> list[str] | None:
+    """The command of a C compiler: $CC, cc, gcc, clang, or zig's from PyPI; None without one."""
+    for name in (os.environ.get("CC"), "cc", "gcc", "clang"):
+        if name and shutil.which(name.split()[0]):
+            return name.split()
+    if importlib.util.find_spec("ziglang"):
+        # By default zig compiles for this very processor; the cache may serve another.
+        return [sys.executable, "-m", "ziglang", "cc", "-mcpu=baseline"]
+    return None
+
+
+@functools.cache
+def library(*flags: str) -> ctypes.CDLL:
+    """The compiled library, built into the cache unless it is there.
+
+    Args:
+        flags: further compiler flags; -DMTJ_PORTABLE leaves AVX2 out of memory.c and binary.c.
+
+    Raises:
+        ConfigError: there is no C compiler or no source, or it does not compile or load here.
+    """
+    command = compiler()
+    if command is None:
+        raise ConfigError("no C compiler: install gcc or clang, or pip install ziglang")
+    sources = [SOURCE / name for name in SOURCES]
+    if not all(path.exists() for path in sources):
+        raise ConfigError(f"no C source in {SOURCE}: it needs a clone of the project")
+    command = [*command, *FLAGS, *flags]
+    key = hashlib.sha256(repr((command, sys.platform)).encode())
+    for path in sorted(SOURCE.glob("*.[ch]")):
+        if path.name != "module.c":
+            key.update(path.read_bytes())
+    built = cache_dir() / "native" / f"mtjkit-{key.hexdigest()[:16]}.so"
+    try:
+        if not built.exists():
+            _compile(command, sources, built)
+        return _declare(ctypes.CDLL(str(built)))
+    except OSError as error:
+        raise ConfigError(f"the native library {built} does not load here: {error}") from None
+
+
+def available() -> bool:
+    """Whether the compiled library can run here."""
+    try:
+        library()
+    except ConfigError:
+        return False
+    return True
+
+
+def _compile(command: list[str], sources: list[Path], target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(f".{os.getpid()}.part")  # renamed, so that a half is never loaded
+    try:
+        done = subprocess.run(
+            [*command, "-o", str(part), *map(str, sources), "-lm"],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            lines = done.stderr.strip().splitlines() or ["no message"]
+            names = ", ".join(path.name for path in sources)
+            raise ConfigError(f"{command[0]} cannot compile {names}: {lines[0]}")
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
+    pointer, number, word = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32
+    lib.mtj_seed.argtypes = [pointer, pointer, word, word]
+    lib.mtj_packed_bytes.restype = lib.mtj_scratch_bytes.restype = ctypes.c_size_t
+    lib.mtj_packed_bytes.argtypes = lib.mtj_scratch_bytes.argtypes = [pointer]
+    lib.mtj_pack.argtypes = [pointer] * 3
+    lib.mtj_program.argtypes = [pointer] * 5
+    lib.mtj_run.argtypes = [pointer, word, pointer, pointer, word, *[pointer] * 9]
+    lib.mtj_fixed_level.restype = number
+    lib.mtj_fixed_run.argtypes = [pointer, number, *[pointer] * 4, ctypes.c_double]
+    lib.mtj_fixed_run.argtypes = [*lib.mtj_fixed_run.argtypes, pointer, pointer, number]
+    lib.mtj_fixed_write.argtypes = [number, number, pointer, number, *[pointer] * 3, word]
+    lib.mtj_fixed_write.argtypes = [*lib.mtj_fixed_write.argtypes, pointer, pointer]
+    for function in (
+        *(lib.mtj_seed, lib.mtj_pack, lib.mtj_program, lib.mtj_run),
+        *(lib.mtj_fixed_run, lib.mtj_fixed_write),
+    ):
+        function.restype = None
+    return lib
