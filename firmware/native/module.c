@@ -1,4 +1,4 @@
-/* The kernels as a native MicroPython module, mtjkit_native (see kernel_native.py).
+/* The kernels as a native MicroPython module, mtjkit_native (see mtjkit_device/kernels/native.py).
  *
  * Arguments are buffers: `g` is a layer's geometry, array('i') as mtj_layer. Sizes are the
  * caller's to get right; the address of every buffer of words is checked here, since small cores

@@ -12,8 +12,8 @@ import networks
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.frames import Deframer, frames, pack
-from mtjkit_device.engine import KERNELS, load_kernel
 from mtjkit_device.frames_viper import copy
+from mtjkit_device.kernels import KERNELS, load_kernel
 from mtjkit_device.server import Server
 
 RATES = (0, 43, 103079215, 1 << 31, 1 << 32)  # 0, 1e-8, 2.4 %, a half, all

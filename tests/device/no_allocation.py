@@ -12,7 +12,8 @@ sys.path.extend(sys.argv[1:])  # none where they are there already
 import networks
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_device.engine import KERNELS, Engine, ram_bytes
+from mtjkit_device.engine import Engine, ram_bytes
+from mtjkit_device.kernels import KERNELS
 
 SEED = 0xFEDCBA9876543210
 

@@ -9,14 +9,15 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.streams import BUFFER, place_word
 from mtjkit_device import engine
+from mtjkit_device.kernels import KERNELS, load_kernel
 
 
 def kernels():
     """Names of the kernels that load here; the reference would take minutes on a small board."""
     names = []
-    for name in engine.KERNELS:
+    for name in KERNELS:
         try:
-            engine.load_kernel(name)
+            load_kernel(name)
             names.append(name)
         except ConfigError:
             pass
@@ -66,10 +67,10 @@ def test_runs_match_the_vectors():
 def test_the_assembler_for_any_cortex_m_matches_the_vectors():
     if "asm_thumb" not in kernels():
         return
-    from mtjkit_device import kernel_asm_thumb, thumb_rows
+    from mtjkit_device.kernels import asm_thumb, thumb_rows
 
-    taken = kernel_asm_thumb.rows
-    kernel_asm_thumb.rows = thumb_rows.rows
+    taken = asm_thumb.rows
+    asm_thumb.rows = thumb_rows.rows
     try:
         check_rows(["asm_thumb"])
         for record in records.load("networks"):
@@ -77,7 +78,7 @@ def test_the_assembler_for_any_cortex_m_matches_the_vectors():
             images = [networks.image(name, seed) for seed in range(3)]
             check_runs("asm_thumb", record, Model(networks.build(name)), images)
     finally:
-        kernel_asm_thumb.rows = taken
+        asm_thumb.rows = taken
 
 
 def test_rows_of_every_length_match_the_vectors():
@@ -147,13 +148,13 @@ def test_bad_arguments_are_refused():
 
 
 def test_a_kernel_that_cannot_run_here_is_named():
-    missing = [name for name in engine.KERNELS if name not in kernels()]
+    missing = [name for name in KERNELS if name not in kernels()]
     for name in missing:
-        assert name in refused(engine.load_kernel, name)
+        assert name in refused(load_kernel, name)
 
 
 def test_auto_takes_the_best_that_loads():
-    assert engine.load_kernel("auto")[1] == kernels()[0]
+    assert load_kernel("auto")[1] == kernels()[0]
 
 
 def test_weights_that_are_read_only_are_not_written():
@@ -173,11 +174,11 @@ def test_the_memory_of_the_kernels_in_c_is_known_beforehand():
     if "native" not in kernels():
         return
     import mtjkit_native
-    from mtjkit_device import kernel_native
+    from mtjkit_device.kernels import native
 
     for record in records.load("networks"):
         model = Model(networks.build(record["name"]))
-        layers = [kernel_native.as_c(layer) for layer in model.layers]
+        layers = [native.as_c(layer) for layer in model.layers]
         packed = sum((mtjkit_native.packed_bytes(g) + 63) & ~63 for g in layers)
         scratch = max(mtjkit_native.scratch_bytes(g) for g in layers)
         assert footprint.native_bytes(model, packed > 0) == packed + scratch, record["name"]

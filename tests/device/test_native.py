@@ -48,8 +48,8 @@ def micropython(module_folder, *arguments):
 
 def test_auto_takes_it_and_it_matches_the_vectors():
     folder = build("x64")
-    code = f"import sys; sys.path.append('{LIB}'); from mtjkit_device import engine; "
-    assert micropython(folder, "-c", code + "print(engine.load_kernel('auto')[1])") == "native\n"
+    code = f"import sys; sys.path.append('{LIB}'); from mtjkit_device import kernels; "
+    assert micropython(folder, "-c", code + "print(kernels.load_kernel('auto')[1])") == "native\n"
     out = micropython(folder, "tests/vectors/run.py", ROOT, "tests/device/test_engine.py")
     assert "test_runs_match_the_vectors" in out
     assert "test_programmed_weights_match_the_vectors" in out
@@ -67,10 +67,10 @@ def test_a_module_for_another_processor_is_named_and_not_taken():
 import sys
 sys.path.append('{LIB}')
 from mtjkit_core.errors import ConfigError
-from mtjkit_device import engine
-print(engine.load_kernel('auto')[1])
+from mtjkit_device import kernels
+print(kernels.load_kernel('auto')[1])
 try:
-    engine.load_kernel('native')
+    kernels.load_kernel('native')
 except ConfigError as error:
     print(error)
 """

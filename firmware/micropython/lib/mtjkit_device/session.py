@@ -9,7 +9,8 @@ from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
 from mtjkit_core.model import Model
 
 from mtjkit_device import board
-from mtjkit_device.engine import Engine, forget_kernels, load_kernel, ram_bytes
+from mtjkit_device.engine import Engine, ram_bytes
+from mtjkit_device.kernels import forget_kernels, load_kernel
 from mtjkit_device.transfers import Inbox, Slot
 
 try:

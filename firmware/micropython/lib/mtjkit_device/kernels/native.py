@@ -20,7 +20,7 @@ def as_c(layer):
 
 
 class Kernel:
-    """See mtjkit_device.engine.
+    """See mtjkit_device.kernels.
 
     On x86-64 with AVX2 the weights are repacked into memory of their own, once; elsewhere they
     are read in place.

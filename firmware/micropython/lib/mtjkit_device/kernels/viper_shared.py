@@ -3,7 +3,7 @@
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.footprint import geometry, job_words, work_words
 
-from mtjkit_device import viper_layers, viper_memory
+from mtjkit_device.kernels import viper_layers, viper_memory
 
 
 class ViperKernel:

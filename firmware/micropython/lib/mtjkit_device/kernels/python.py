@@ -7,7 +7,7 @@ from mtjkit_core.streams import seed_streams
 
 
 class Kernel:
-    """See mtjkit_device.engine."""
+    """See mtjkit_device.kernels."""
 
     def __init__(self, model):
         self._model = model
