@@ -4,7 +4,8 @@
     needed = in use with one image + loading
 
 Buffers and slots follow from the model (mtjkit_core.footprint). `code`, `layer` and `loading` were
-measured by tests/device/heap_shares.py; tests/device/test_heap.py holds the sums against devices.
+measured by mtjkit_host.checks.heap_shares; tests/device/test_heap.py holds the sums against
+devices.
 """
 
 from __future__ import annotations

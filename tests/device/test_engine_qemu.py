@@ -46,6 +46,7 @@ def mpremote(*arguments):
 
 
 @pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.emulated
 def test_kernels_match_the_vectors(machine, tmp_path):
     pytest.importorskip("mpremote")
     try:

@@ -1,8 +1,6 @@
 """The heap that export prints beforehand, against what devices report: right within 5 %."""
 
 import subprocess
-import sys
-from pathlib import Path
 
 import networks
 import pytest
@@ -15,12 +13,10 @@ from mtjkit_host.boards.native_module import find_native
 from mtjkit_host.boards.prompt import Board
 from mtjkit_host.boards.unix_port import find_micropython
 from mtjkit_host.checks.bench_nets import cnv
+from mtjkit_host.checks.heap_shares import BoardDevice, UnixDevice, measure
 from mtjkit_host.link.link import Link
 from mtjkit_host.paths import CARRIED_MODEL
 from mtjkit_host.runs.emulated import flashed_board
-
-sys.path.append(str(Path(__file__).parent))
-from heap_shares import BoardDevice, UnixDevice, measure
 
 MODELS = {
     "tiny": lambda: Model(bytes(networks.build("pooled"))),
@@ -99,6 +95,7 @@ def test_the_unix_port_needs_what_was_foreseen(kernel, name):
         ("pico", "native", ("carried",)),
     ],
 )
+@pytest.mark.emulated
 def test_a_board_uses_and_needs_what_was_foreseen(target, kernel, names):
     device = device_of("armv6m" if target == "pico" else "armv7m")
     models = [MODELS[name]() for name in names]

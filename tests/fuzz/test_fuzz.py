@@ -3,7 +3,6 @@
 import contextlib
 import importlib.util
 import json
-import os
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.session import Session, WriteConfig
 from mtjkit_host.simulate import compile as native
+from support.paths import python_env
 from targets import BOUNDS, TARGETS, attempt
 
 MUTATIONS = 150  # of each target, besides its seeds
@@ -106,7 +106,7 @@ def test_the_host_computes_an_absurd_model_or_says_what_it_lacks(name, engine):
     done = subprocess.run(
         [sys.executable, "-c", code, engine],
         input=inputs.HOSTILE_MODELS[name],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        env=python_env(),
         capture_output=True,
     )
     assert done.returncode == 0, done.stderr.decode()

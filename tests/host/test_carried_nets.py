@@ -1,8 +1,6 @@
 """The nets that the project carries: what their README says of them holds."""
 
-import os
 import re
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,12 +20,11 @@ def test_every_carried_net_is_in_the_readme():
     assert {net for _, net, _ in ROWS} == set(ACCURACY)
 
 
-@pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
 @pytest.mark.parametrize(("file", "accuracy"), [(file, accuracy) for file, _, accuracy in ROWS])
-def test_accuracy_is_what_the_readme_says(file, accuracy):
+def test_accuracy_is_what_the_readme_says(file, accuracy, long_data):
     if file.endswith(".safetensors"):
         pytest.importorskip("safetensors", reason="fixed-point nets need the extra: train")
-    images, labels = cifar10.load_test(Path(os.environ["MTJKIT_DATA"]))
+    images, labels = cifar10.load_test(long_data("cifar-10-batches-bin"))
     net = load_net(CARRIED / file)
     correct = 0
     for at in range(0, len(images), 250):

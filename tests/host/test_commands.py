@@ -5,38 +5,15 @@ import os
 import shutil
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
+from support.commands import INVOKE, invoke, refused
 
 ROOT = Path(__file__).resolve().parents[2]
-INVOKE = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]
 TIMES = ("backend", "kernel", "seconds", "device_us_per_image")
-
-
-def invoke(*words, cwd, env=None):
-    return subprocess.run(
-        [*INVOKE, *map(str, words)],
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-def refused(done, *parts):
-    """The command ended as bad input does: status 2, one clear line on stderr, nothing else."""
-    assert done.returncode == 2, done.stderr
-    assert done.stdout == ""
-    lines = done.stderr.strip().splitlines()
-    assert len(lines) == 1, done.stderr
-    for part in parts:
-        assert part in lines[0]
 
 
 def test_every_option_has_help(tmp_path):

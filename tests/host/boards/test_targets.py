@@ -32,7 +32,13 @@ OPTIONS = {
 }
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize(
+    "target",
+    [
+        pytest.param(target, marks=[] if target == "unix" else pytest.mark.emulated)
+        for target in TARGETS
+    ],
+)
 def test_a_run_is_the_twins(target, invoke, tmp_path, request):
     if target == "unix":
         request.getfixturevalue("micropython")

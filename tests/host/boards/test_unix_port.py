@@ -10,6 +10,7 @@ import pytest
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_host.boards.unix_port import UnixPort, find_micropython
 from mtjkit_host.link.session import Session
+from support.paths import python_env
 
 
 def is_running(pid):
@@ -111,7 +112,7 @@ def test_a_host_that_is_interrupted_or_killed_leaves_no_device(micropython, sign
         [sys.executable, "-c", code, micropython],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
+        env=python_env(),
     )
     assert host.stdout is not None
     pid = int(host.stdout.readline())

@@ -1,11 +1,7 @@
 """FINN's CNV under bit flips: the accuracies that a separate float simulation gave."""
 
-import os
-from pathlib import Path
-
 import finn_cnv
 import numpy as np
-import pytest
 from mtjkit_export import save
 from mtjkit_host.analysis import summarize
 from mtjkit_host.campaign import Campaign, NetEntry, run_campaign
@@ -31,10 +27,9 @@ SEPARATE = {
 REPEATS = 2
 
 
-@pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
-def test_finn_cnv_loses_what_a_separate_simulation_found(tmp_path):
-    data = Path(os.environ["MTJKIT_DATA"])
-    save(finn_cnv.network(np.load(data / "cnv_w1a1_cifar10.npz")), tmp_path / "cnv.mtjb")
+def test_finn_cnv_loses_what_a_separate_simulation_found(long_data, tmp_path):
+    data = long_data("cifar-10-batches-bin")
+    save(finn_cnv.network(np.load(long_data("cnv_w1a1_cifar10.npz"))), tmp_path / "cnv.mtjb")
     rates = tuple(SEPARATE["weights"])
     net = NetEntry("CNV", (str(tmp_path / "cnv.mtjb"),))
     campaign = Campaign("finn", (net,), rates, repeats=REPEATS, images=2000)

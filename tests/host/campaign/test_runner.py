@@ -11,9 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_export import BinaryLayer, BinaryNet, save
+from mtjkit_export import save
 from mtjkit_host.campaign import Campaign, NetEntry, Rrmse, run_campaign
 from mtjkit_host.campaign.records import ResultsFile
+from support.nets import tiny_network
+from support.paths import python_env
 
 DATA = Path(__file__).parents[3] / "host" / "mtjkit_host" / "data" / "cifar10_test_500.bin"
 CAMPAIGN = {"rates": (0.01, 0.1, 0.5), "errors": ("flip", "keep"), "repeats": 3, "images": 40}
@@ -21,19 +23,7 @@ POINTS = 1 + 2 * 2 * 3 * (3 + 1)  # error-free, memories x errors x rates x (rep
 
 
 def make_net(folder):
-    """Write a tiny model with random weights."""
-    rng = np.random.default_rng(0)
-
-    def signs(*shape):
-        return rng.integers(0, 2, shape) * 2 - 1
-
-    layers = [
-        BinaryLayer.conv(signs(5, 3, 3, 3), rng.integers(-99, 99, 5), padding=1, pool=True),
-        BinaryLayer.conv(signs(6, 5, 3, 3), rng.integers(-9, 9, 6), padding=1, pool=True),
-        BinaryLayer.dense(signs(33, 384), rng.integers(-9, 9, 33), input_shape=(8, 8, 6)),
-        BinaryLayer.dense(signs(10, 33)),
-    ]
-    save(BinaryNet("tiny", layers), folder / "tiny.mtjb")
+    save(tiny_network(), folder / "tiny.mtjb")
 
 
 def campaign(**changes):
@@ -113,14 +103,15 @@ def test_killed_and_resumed_it_loses_and_repeats_nothing(whole, tmp_path):
     _, result = whole
     make_net(tmp_path)
     script = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from pathlib import Path\n"
         "import test_runner as t\n"
         "if __name__ == '__main__':\n"
         f"    t.run(Path({str(tmp_path)!r}))\n"
     )
     (tmp_path / "script.py").write_text(script)
-    process = subprocess.Popen([sys.executable, tmp_path / "script.py"])
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py"], env=python_env(Path(__file__).parent)
+    )
     results = tmp_path / "out" / "results.jsonl"
     try:
         deadline = time.monotonic() + 120
@@ -208,14 +199,17 @@ def test_bad_input_ends_before_the_work_begins(tmp_path):
 def test_ctrl_c_leaves_no_process(tmp_path):
     make_net(tmp_path)
     script = (
-        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
         "from pathlib import Path\n"
         "import test_runner as t\n"
         "if __name__ == '__main__':\n"
         f"    t.run(Path({str(tmp_path)!r}), repeats=2000)\n"
     )
     (tmp_path / "script.py").write_text(script)
-    process = subprocess.Popen([sys.executable, tmp_path / "script.py"], start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, tmp_path / "script.py"],
+        env=python_env(Path(__file__).parent),
+        start_new_session=True,
+    )
     results = tmp_path / "out" / "results.jsonl"
     deadline = time.monotonic() + 120
     while not results.exists() or results.read_bytes().count(b"\n") < 3:

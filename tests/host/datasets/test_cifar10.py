@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import numpy as np
@@ -93,13 +92,12 @@ def test_an_absurdly_large_file_is_not_read(tmp_path: Path) -> None:
         cifar10.load_test(file)
 
 
-@pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
-def test_official_files() -> None:
-    images, labels = cifar10.load_test(os.environ["MTJKIT_DATA"])
+def test_official_files(long_data) -> None:
+    images, labels = cifar10.load_test(long_data("cifar-10-batches-bin"))
     assert images.shape == (10000, 32, 32, 3)
     assert np.bincount(labels).tolist() == [1000] * 10
     assert [cifar10.CLASSES[label] for label in labels[:4]] == ["cat", "ship", "ship", "airplane"]
-    images, labels = cifar10.load_train(os.environ["MTJKIT_DATA"])
+    images, labels = cifar10.load_train(long_data("cifar-10-batches-bin"))
     assert images.shape == (50000, 32, 32, 3)
     assert np.bincount(labels).tolist() == [5000] * 10
     # The data set's well-known means: red, green, blue.

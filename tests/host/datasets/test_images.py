@@ -1,8 +1,6 @@
 """Images: the carried ones are CIFAR-10's, photographs are cropped and scaled, bad ones refused."""
 
 import hashlib
-import os
-from pathlib import Path
 
 import networks
 import numpy as np
@@ -36,9 +34,8 @@ def test_the_carried_images_are_500_records_of_the_official_file():
     assert images.labels[:8].tolist() == [3, 8, 8, 0, 6, 6, 1, 6]
 
 
-@pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
-def test_the_official_file_begins_with_the_carried_images():
-    official = Path(os.environ["MTJKIT_DATA"]) / "cifar-10-batches-bin" / "test_batch.bin"
+def test_the_official_file_begins_with_the_carried_images(long_data):
+    official = long_data("cifar-10-batches-bin/test_batch.bin")
     raw = CARRIED_IMAGES.read_bytes()
     with official.open("rb") as stream:
         assert stream.read(len(raw)) == raw

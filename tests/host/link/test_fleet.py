@@ -20,6 +20,7 @@ from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.runs.run_file import RunFile, identity
 from mtjkit_host.runs.run_file_lines import read_head
 from mtjkit_host.simulate.binary_numpy import Twin
+from support.paths import python_env
 
 COUNT = 300
 CONFIG = WriteConfig(seed=9, threshold=100_000_000)
@@ -223,13 +224,12 @@ def test_ctrl_c_ends_all_boards_and_keeps_the_results(micropython, tmp_path):
         "            print(*[place.pid for place in places], flush=True)\n"
         "            import time; time.sleep(60)\n"
     )
-    folders = [*sys.path, str(Path(__file__).parent)]
     host = subprocess.Popen(
         [sys.executable, "-c", code, micropython],
         cwd=tmp_path,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in folders if p)},
+        env=python_env(Path(__file__).parent),
     )
     pids = [int(pid) for pid in host.stdout.readline().split()]
     host.send_signal(signal.SIGINT)

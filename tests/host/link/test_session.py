@@ -15,6 +15,7 @@ from mtjkit_host.link import requests as peer
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session, WriteConfig
 from mtjkit_host.simulate.binary_numpy import Twin, corrupt_weights
+from support.nets import random_images, small_model
 
 RATE = threshold_from_rate(0.024)
 
@@ -27,9 +28,8 @@ def device(micropython):
 
 def small(name, count=20):
     """A model file and int8 images for it."""
-    raw = bytes(networks.build(name))
-    shape = (count, *Model(raw).input_shape)
-    return raw, np.random.default_rng(7).integers(-128, 128, shape, np.int8)
+    model, _ = small_model(name, 0)
+    return model.data, random_images(model, count)
 
 
 @pytest.mark.parametrize("name", networks.NETWORKS)

@@ -6,8 +6,6 @@ import os
 import pty
 import random
 import resource
-import subprocess
-import sys
 import threading
 import time
 import tty
@@ -15,9 +13,9 @@ from pathlib import Path
 
 import pytest
 from mtjkit_host.boards.unix_port import start_micropython, stop_process
+from support import commands
 
 ROOT = Path(__file__).parents[3]
-INVOKE = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]
 RUN = ("run-unix", "--images", "60", "--ber", "0.05", "--weight-ber", "0.001", "--kernel", "viper")
 FILE = Path("build/runs/vgg-small-1.jsonl")
 
@@ -31,28 +29,15 @@ def start(folder, *words, limit=None):
         if limit is not None:
             resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
-    return subprocess.Popen(
-        [*INVOKE, *map(str, words)],
-        cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=prepare,
-    )
+    return commands.start(*words, cwd=folder, preexec_fn=prepare)
 
 
 def refused(process, *parts):
-    """It ends as bad input does: status 2 and one line."""
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 2, err
-    assert (out, len(err.splitlines())) == ("", 1), err
-    assert all(part in err for part in parts), err
+    return commands.refused(commands.ended(process), *parts)
 
 
 def finished(process):
-    out, err = process.communicate(timeout=120)
-    assert process.returncode == 0, err
-    return out
+    return commands.finished(commands.ended(process))
 
 
 def result(folder, *words):

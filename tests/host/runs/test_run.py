@@ -5,7 +5,6 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError, LinkError
 from mtjkit_core.model import Model
-from mtjkit_host.boards.unix_port import find_micropython
 from mtjkit_host.paths import CARRIED_MODEL
 from mtjkit_host.runs.fleet_run import run_ports, run_unix
 from mtjkit_host.runs.options import parse_options
@@ -16,20 +15,12 @@ from mtjkit_host.simulate.simulator import open_twin, write_weights
 OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ
 
 
-def has_micropython():
-    try:
-        find_micropython()
-    except ConfigError:
-        return False
-    return True
-
-
 def shared(result):
     """The JSON that every backend gives alike."""
     return {name: value for name, value in result.as_json().items() if name not in OWN}
 
 
-@pytest.mark.skipif(not has_micropython(), reason="MicroPython's Unix port is not there")
+@pytest.mark.usefixtures("micropython")
 @pytest.mark.parametrize(
     "given",
     [
@@ -48,7 +39,7 @@ def test_micropython_gives_the_twins_result(given):
     assert shared(device) == shared(run_twin(options))
 
 
-@pytest.mark.skipif(not has_micropython(), reason="MicroPython's Unix port is not there")
+@pytest.mark.usefixtures("micropython")
 @pytest.mark.parametrize("model", ["binary-paper", "binary_x3-small"])
 def test_micropython_gives_the_twins_result_of_every_carried_model(model):
     options = parse_options(model=model, images="3", weight_ber="0.001")

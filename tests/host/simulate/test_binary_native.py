@@ -1,7 +1,6 @@
 """The compiled twin gives the bits of the numpy twin, which gives the reference's."""
 
 import os
-from pathlib import Path
 
 import finn_cnv
 import networks
@@ -16,6 +15,7 @@ from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.simulate import binary_native as native
 from mtjkit_host.simulate import binary_numpy as twin
 from mtjkit_host.simulate import compile
+from support.nets import small_model
 
 SEED = 0xFEDCBA9876543210
 INDICES = np.array([0, 7, 2**30 - 1, 2**32 - 1], np.uint32)
@@ -30,13 +30,6 @@ def kernels(request, monkeypatch):
     """Both choices that the C source makes on x86-64, as `compile.library`."""
     library = compile.library(*request.param)
     monkeypatch.setattr(native, "library", lambda: library)
-
-
-def small(name):
-    """A model of tests/vectors and four images for it, int8 (4, height, width, channels)."""
-    model = Model(networks.build(name))
-    raw = b"".join(networks.image(name, k) for k in range(len(INDICES)))
-    return model, np.frombuffer(raw, np.int8).reshape(-1, *model.input_shape)
 
 
 def assert_same(model, images, threshold, errors):
@@ -56,7 +49,7 @@ def assert_same(model, images, threshold, errors):
 @pytest.mark.parametrize("threshold", RATES)
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_same_bits_as_the_twin(name, threshold, errors):
-    assert_same(*small(name), threshold, errors)
+    assert_same(*small_model(name), threshold, errors)
 
 
 @needs_compiler
@@ -72,7 +65,7 @@ def test_odd_widths(monkeypatch, channels, padding):
         (mtjb.DENSE, 0, 0, 10),
     ]
     monkeypatch.setitem(networks.NETWORKS, "wide", ((6, 8, 3), specs))
-    assert_same(*small("wide"), threshold_from_rate(0.1), KEEP)
+    assert_same(*small_model("wide"), threshold_from_rate(0.1), KEEP)
 
 
 @needs_compiler
@@ -81,7 +74,7 @@ def test_rows_longer_than_the_counters(monkeypatch):
     # 54,000 products: more than 16-bit sums hold, and more words than one block of the adders.
     specs = [(mtjb.CONV, 1, 0, 1500), (mtjb.DENSE, 0, 0, 5), (mtjb.DENSE, 0, 0, 2)]
     monkeypatch.setitem(networks.NETWORKS, "long", ((6, 6, 1), specs))
-    assert_same(*small("long"), 0, FLIP)
+    assert_same(*small_model("long"), 0, FLIP)
 
 
 @needs_compiler
@@ -97,14 +90,14 @@ def test_same_programmed_weights_as_the_twin(name, threshold, errors):
 
 @needs_compiler
 def test_images_of_the_wrong_shape_are_refused():
-    model, images = small("plain")
+    model, images = small_model("plain")
     with pytest.raises(ConfigError, match="the model takes"):
         native.NativeTwin(model).run(images[:, 1:], INDICES)
 
 
 @needs_compiler
 def test_no_images_give_no_scores():
-    model, images = small("plain")
+    model, images = small_model("plain")
     scores, counts = native.NativeTwin(model).run(images[:0], INDICES[:0])
     assert scores.shape == (0, 10)
     assert counts.shape == (0, 3)
@@ -129,14 +122,12 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
 
 
 @needs_compiler
-@pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
 @pytest.mark.usefixtures("kernels")
-def test_finn_cnv_gives_its_authors_scores():
-    folder = Path(os.environ["MTJKIT_DATA"])
-    archive = np.load(folder / "cnv_w1a1_cifar10.npz")
+def test_finn_cnv_gives_its_authors_scores(long_data):
+    archive = np.load(long_data("cnv_w1a1_cifar10.npz"))
     model = Model(encode(finn_cnv.network(archive)))
     count = int(os.environ.get("MTJKIT_CNV_IMAGES", "1000"))
-    images = load_images(folder, model, count)
+    images = load_images(long_data("cifar-10-batches-bin"), model, count)
     indices = np.arange(count, dtype=np.uint32)
     scores, counts = native.NativeTwin(model).run(to_input(model, images.pixels), indices)
     assert (scores == archive["test_scores"][:count]).all()

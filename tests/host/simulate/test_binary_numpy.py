@@ -1,8 +1,5 @@
 """The twin gives the reference's bits: scores, counts, every stored map; FINN's CNV its scores."""
 
-import os
-from pathlib import Path
-
 import finn_cnv
 import networks
 import numpy as np
@@ -19,24 +16,18 @@ from mtjkit_host.simulate import compile as native
 from mtjkit_host.simulate import draws
 from mtjkit_host.simulate.binary_numpy import Twin, corrupt_weights
 from mtjkit_host.simulate.simulator import open_twin
+from support.nets import small_model
 
 SEED = 0xFEDCBA9876543210
 INDICES = np.array([0, 7, 2**30 - 1, 2**32 - 1], np.uint32)
 RATES = [0, 1, 43, threshold_from_rate(0.024), 1 << 31, CERTAIN - 1, CERTAIN]
 
 
-def small(name):
-    """A model of tests/vectors and four images for it, int8 (4, height, width, channels)."""
-    model = Model(networks.build(name))
-    raw = b"".join(networks.image(name, k) for k in range(len(INDICES)))
-    return model, np.frombuffer(raw, np.int8).reshape(-1, *model.input_shape)
-
-
 @pytest.mark.parametrize("errors", [FLIP, KEEP])
 @pytest.mark.parametrize("threshold", [0, threshold_from_rate(0.024), CERTAIN])
 @pytest.mark.parametrize("name", networks.NETWORKS)
 def test_same_bits_as_the_reference(name, threshold, errors):
-    model, images = small(name)
+    model, images = small_model(name)
     maps = []
     scores, counts = Twin(model).run(images, INDICES, SEED, threshold, errors, maps)
     for k, index in enumerate(INDICES.tolist()):
@@ -63,7 +54,7 @@ def test_same_draws_as_the_reference(threshold):
 
 
 def test_an_image_does_not_depend_on_its_company():
-    model, images = small("pooled")
+    model, images = small_model("pooled")
     many = np.tile(images, (70, 1, 1, 1))  # more than are drawn together
     indices = np.arange(len(many), dtype=np.uint32)
     threshold = threshold_from_rate(0.1)
@@ -84,7 +75,7 @@ def test_flipped_bits_are_binomial():
 
 
 def test_images_of_the_wrong_shape_are_refused():
-    model, images = small("plain")
+    model, images = small_model("plain")
     with pytest.raises(ConfigError, match="the model takes"):
         Twin(model).run(images[:, 1:], INDICES)
 
@@ -129,15 +120,13 @@ def test_weight_errors_only_touch_weights_and_count_themselves():
         assert data[at:end] == bytes(model.data[at:end])
 
 
-@pytest.mark.skipif("MTJKIT_DATA" not in os.environ, reason="MTJKIT_DATA is not set")
 @pytest.mark.parametrize(("engine", "count"), [("numpy", 300), ("native", 10_000)])
-def test_finn_cnv_gives_its_authors_scores(engine, count):
+def test_finn_cnv_gives_its_authors_scores(engine, count, long_data):
     if engine == "native" and not native.available():
         pytest.skip("no C compiler")
-    folder = Path(os.environ["MTJKIT_DATA"])
-    archive = np.load(folder / "cnv_w1a1_cifar10.npz")
+    archive = np.load(long_data("cnv_w1a1_cifar10.npz"))
     model = Model(encode(finn_cnv.network(archive)))
-    images = load_images(folder, model, count)
+    images = load_images(long_data("cifar-10-batches-bin"), model, count)
     indices = np.arange(count, dtype=np.uint32)
     scores, counts = open_twin(model, engine).run(to_input(model, images.pixels), indices)
     assert (scores == archive["test_scores"][:count]).all()

@@ -1,6 +1,6 @@
 """Measures what mtjkit_export.heap carries: the heap that the firmware's code takes on a device.
 
-    python tests/device/heap_shares.py unix|mps2-an385|mps2-an500|pico [KERNEL ...]
+    python -m mtjkit_host.checks.heap_shares unix|mps2-an385|mps2-an500|pico [KERNEL ...]
 
 It prints for each kernel the bytes in use that no formula counts, for a model without layers
 (`code`) and for every layer (`layer`); and how many more the device must have free for a moment
@@ -20,6 +20,7 @@ from mtjkit_core.messages import CHUNK
 from mtjkit_core.model import Model
 from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_export.heap import counted_bytes
+
 from mtjkit_host.boards.prompt import Board
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.link import Link
@@ -34,7 +35,8 @@ STEP = 1024  # bytes at which the search for the smallest heap stops
 def deep(dense: int) -> Model:
     """A small network of one convolution and `dense` layers of 32 units."""
     layers = [BinaryLayer.conv(np.ones((32, 3, 3, 3), int), np.zeros(32), padding=1, pool=True)]
-    inputs, shape = 16 * 32, (4, 4, 32)
+    inputs = 16 * 32
+    shape: tuple[int, int, int] | None = (4, 4, 32)
     for _ in range(dense):
         ones = np.ones((32, inputs), int)
         layers.append(BinaryLayer.dense(ones, np.zeros(32), input_shape=shape))
@@ -115,6 +117,7 @@ def loading(place: Device, model: Model, kernel: str) -> int:
 
 
 def main(target: str, *kernels: str) -> None:
+    """Measure a target with some of the kernels, all by default, and print what was found."""
     shallow, layered = deep(1), deep(11)
     with device(target, bytes(shallow.data)) as place:
         for kernel in kernels or KERNELS:

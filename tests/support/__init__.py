@@ -1,0 +1,1 @@
+"""What several tests use: paths, MicroPython, commands as a user types them, random nets."""

@@ -1,0 +1,20 @@
+"""Where things stand in the checkout, and the environment for a test's own Python processes."""
+
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+LIB = ROOT / "firmware" / "micropython" / "lib"
+TESTS = ROOT / "tests"
+VECTORS = TESTS / "vectors"
+
+
+def python_env(*folders):
+    """This process's environment, for a child that shall import what this process can.
+
+    Args:
+        folders: more folders for the child to import from.
+    """
+    path = [*map(str, folders), *filter(None, sys.path)]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(path)}
