@@ -11,6 +11,7 @@ from mtjkit_core.model import Model
 from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_export.cost import cost, summary
 from mtjkit_export.heap import DEVICES, device_of, heap_in_use, heap_needed
+from mtjkit_host.datasets import cifar10
 
 
 def paper_shape(width):
@@ -27,7 +28,7 @@ def paper_shape(width):
         layers.append(BinaryLayer.dense(ones, np.zeros(out), input_shape=shape))
         inputs, shape = out, None
     layers.append(BinaryLayer.dense(np.ones((10, inputs), int)))
-    return Model(encode(BinaryNet("vgg", layers)))
+    return Model(encode(BinaryNet("vgg", layers, class_names=cifar10.CLASSES)))
 
 
 def test_the_papers_network():

@@ -8,6 +8,8 @@ from mtjkit_export.formats.mtjb_writer import encode
 from mtjkit_export.nets.binary import BinaryLayer, BinaryNet
 from numpy.typing import NDArray
 
+from mtjkit_host.datasets import cifar10
+
 
 def paper_binary(seed: int = 0) -> Model:
     """The paper's Binary VGG: 14.0 M weights, 617 M MACs, 288,768 feature-map bits an image."""
@@ -63,4 +65,4 @@ def _vgg(
         )
         side, channels = 1, out
     layers.append(BinaryLayer.dense(signs(10, channels)))
-    return Model(encode(BinaryNet(name, layers)))
+    return Model(encode(BinaryNet(name, layers, class_names=cifar10.CLASSES)))

@@ -41,8 +41,9 @@ def load_kernel(name: str):
         try:
             module = __import__("mtjkit_device.kernels." + one, None, None, ("Kernel",))
             return module.Kernel, one
-        # A .mpy of another architecture raises ValueError, a missing emitter SyntaxError.
-        except (ImportError, SyntaxError, ValueError) as error:
+        # A .mpy of another architecture raises ValueError, a missing emitter SyntaxError, and
+        # CPython with a package called micropython AttributeError.
+        except (ImportError, SyntaxError, ValueError, AttributeError) as error:
             reason = str(error)
     raise ConfigError("kernel %s does not load here (%s): try --kernel auto" % (name, reason))
 
