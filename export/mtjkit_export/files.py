@@ -41,4 +41,4 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
     Raises:
         ConfigError: the file cannot be written there.
     """
-    write_atomically(path, json.dumps(value, indent=1).encode() + b"\n")
+    write_atomically(path, json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")

@@ -19,30 +19,53 @@ def shown(value: object, longest: int = 40) -> str:
     return text if len(text) <= 2 * longest else text[: 2 * longest] + "..."
 
 
-def number(option: str, text: str) -> float:
-    """A finite decimal number; not nan, not inf, no words."""
+def _text(value: object) -> str:
+    """A value as it would be typed; a number of a Python program keeps all its digits."""
+    return value if isinstance(value, str) else "" if isinstance(value, bool) else str(value)
+
+
+def number(option: str, value: object) -> float:
+    """A finite decimal number, as text or as a number; not nan, not inf, no words.
+
+    Raises:
+        ConfigError: the value is something else.
+    """
+    text = _text(value)
     if not _NUMBER.fullmatch(text):
-        raise ConfigError(f"{option} takes a number, not {shown(text)}")
+        raise ConfigError(f"{option} takes a number, not {shown(value)}")
     return float(text)
 
 
-def rate(option: str, text: str) -> float:
-    """An error rate from 0 to 1."""
-    value = number(option, text)
-    if not 0 <= value <= 1:
-        raise ConfigError(f"{option} is an error rate from 0 to 1, not {shown(text)}")
-    return abs(value)  # -0 is 0
+def rate(option: str, value: object) -> float:
+    """An error rate from 0 to 1.
+
+    Raises:
+        ConfigError: the value is no number, or outside.
+    """
+    found = number(option, value)
+    if not 0 <= found <= 1:
+        raise ConfigError(f"{option} is an error rate from 0 to 1, not {shown(value)}")
+    return abs(found)  # -0 is 0
 
 
-def whole(option: str, text: str, low: int, high: int) -> int:
-    """A whole number from `low` to `high`."""
+def whole(option: str, value: object, low: int, high: int) -> int:
+    """A whole number from `low` to `high`, as text or as a number.
+
+    Raises:
+        ConfigError: the value is something else.
+    """
+    text = _text(value)
     if not _WHOLE.fullmatch(text) or not low <= int(text) <= high:
-        raise ConfigError(f"{option} takes a whole number from {low} to {high}, not {shown(text)}")
+        raise ConfigError(f"{option} takes a whole number from {low} to {high}, not {shown(value)}")
     return int(text)
 
 
-def choice(option: str, text: str, choices: tuple[str, ...]) -> str:
-    """One of some words."""
-    if text not in choices:
-        raise ConfigError(f"{option} is one of {', '.join(choices)}, not {shown(text)}")
-    return text
+def choice(option: str, value: object, choices: tuple[str, ...]) -> str:
+    """One of some words.
+
+    Raises:
+        ConfigError: the value is none of them.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise ConfigError(f"{option} is one of {', '.join(choices)}, not {shown(value)}")
+    return value

@@ -9,9 +9,11 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 FIRMWARE = REPOSITORY / "firmware"
 NATIVE = FIRMWARE / "native"
 DEVICE = FIRMWARE / "micropython"
-CARRIED = Path(__file__).parent / "data"
-CARRIED_MODEL = CARRIED / "vgg-small.mtjb"
+CARRIED = Path(__file__).resolve().parent / "data"
+CARRIED_MODEL = CARRIED / "binary-small.mtjb"
 CARRIED_IMAGES = CARRIED / "cifar10_test_500.bin"
+OTHER_NAMES = {"vgg-small": "binary-small"}
+"""Name that a carried net had before -> its name."""
 
 
 def cache_dir() -> Path:

@@ -77,7 +77,11 @@ def flash_for(options: RunOptions, port: str) -> Flashed:
     o = options
     model, *bits = write_weights(load(o.model), o.seed, o.weight_threshold, o.error_kind)
     done = flash(port, model, o.kernel)
-    return replace(done, weight_bits=(bits[0], bits[1])) if done.mapped and o.weight_ber else done
+    return (
+        replace(done, weight_bits=(bits[0], bits[1]))
+        if done.mapped and o.weight_error_rate
+        else done
+    )
 
 
 def flash(port: str, model: bytes | None = None, kernel: str = "auto") -> Flashed:

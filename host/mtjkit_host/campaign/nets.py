@@ -18,7 +18,7 @@ from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_export.formats.mtjb_writer import encode
 
 from mtjkit_host.datasets.images import to_input
-from mtjkit_host.paths import CARRIED
+from mtjkit_host.paths import CARRIED, OTHER_NAMES
 from mtjkit_host.simulate import binary_native as native
 from mtjkit_host.simulate import compile
 from mtjkit_host.simulate.binary_numpy import Twin
@@ -151,6 +151,8 @@ def find_net(models: Sequence[str], folders: Sequence[Path]) -> Path:
             for path in (folder / model, folder / f"{model}.mtjb", folder / f"{model}.safetensors"):
                 if os.path.isfile(path) or os.path.isfile(path / "last.json"):
                     return path
+        if model in OTHER_NAMES:
+            return CARRIED / f"{OTHER_NAMES[model]}.mtjb"
     places = ", ".join(os.path.relpath(folder) for folder in folders)
     raise ConfigError(f"no {' or '.join(models)} in {places}; train it, or name its file")
 

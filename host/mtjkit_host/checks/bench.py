@@ -7,8 +7,8 @@ import sys
 from dataclasses import asdict
 from typing import Any
 
-from mtjkit_core.errors import ConfigError
-from mtjkit_export.files import write_atomically
+from mtjkit_export.files import write_json
+from mtjkit_export.needs import needs
 
 from mtjkit_host import parse
 from mtjkit_host.checks.bench_device import bench_device
@@ -31,19 +31,15 @@ def run_bench(only: str | None = None, json: str | None = None, rounds: str = "9
     count = parse.whole("--rounds", rounds, 1, 1000)
     numbers: dict[str, Any] = {}
     if "twin" in parts:
-        try:
+        with needs("train", "the twin's part (--only device does without)"):
             from mtjkit_host.checks.bench_twin import bench_twin
 
             numbers["twin"] = asdict(bench_twin(count, _tell))
-        except ModuleNotFoundError as error:
-            raise ConfigError(
-                f"{error.name} is missing: pip install -e '.[train]', or --only device"
-            ) from None
     if "device" in parts:
         numbers["device"] = bench_device(_tell)
     text = jsonlib.dumps(numbers, indent=2)
     if json is not None:
-        write_atomically(json, f"{text}\n".encode())
+        write_json(json, numbers)
     return text
 
 

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import random
 import time
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.mtj_memory import threshold_from_rate
-from mtjkit_export.files import write_atomically
 from mtjkit_export.formats.mtjb_reader import load
 from numpy.typing import NDArray
 
@@ -167,16 +164,7 @@ def _correct(
     return correct
 
 
-def write_json(result: SoakResult, path: Path) -> None:
-    """Write a result, all of it or nothing.
-
-    Raises:
-        ConfigError: the file cannot be written.
-    """
-    write_atomically(path, (json.dumps(asdict(result), indent=2) + "\n").encode())
-
-
-def report(result: SoakResult) -> str:
+def describe(result: SoakResult) -> str:
     """A result as text."""
     kinds = ", ".join(f"{n} {kind}" for kind, n in result.faults_by_kind.items())
     return (

@@ -76,7 +76,7 @@ def load_cell(path: str | Path) -> Cell:
         ConfigError: the file cannot be read, or holds anything else.
     """
     file = Path(path)
-    what = f"device file {file}"
+    what = f"cell file {file}"
     values = parse_table(read_text(file, what), what, "JSON" if file.suffix == ".json" else "TOML")
     known = [field.name for field in fields(Cell)]
     if not values:

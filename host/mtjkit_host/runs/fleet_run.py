@@ -18,7 +18,7 @@ from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.link.fleet import Fleet, Place
 from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.mtj.cell import Cell
-from mtjkit_host.runs.options import RunOptions, parse_options
+from mtjkit_host.runs.options import Given, RunOptions, parse_options, shown_option
 from mtjkit_host.runs.result import Result
 from mtjkit_host.runs.run import Job, Outcome, Programmed, collect, prepare
 from mtjkit_host.runs.run_file import RunFile, identity
@@ -137,7 +137,7 @@ def run_ports(options: RunOptions, ports: Sequence[str], path: Path | None = Non
     return run_fleet(options, [SerialPlace(port) for port in found], path)
 
 
-def parse_run(resume: str | None = None, **texts: str | None) -> tuple[RunOptions, Path | None]:
+def parse_run(resume: Given = None, **texts: Given) -> tuple[RunOptions, Path | None]:
     """Check the options of a run as typed, or take them from the run file to go on with.
 
     Args:
@@ -155,9 +155,9 @@ def parse_run(resume: str | None = None, **texts: str | None) -> tuple[RunOption
     given = [name for name, text in texts.items() if text is not None and name != "json"]
     if given:
         raise ConfigError(
-            f"--resume goes on with the run's own options: leave out --{given[0].replace('_', '-')}"
+            f"--resume goes on with the run's own options: leave out {shown_option(given[0])}"
         )
-    path = Path(resume)
+    path = Path(str(resume))
     options = options_from_json(path, read_head(path).get("options"))
     return replace(options, json=parse_options(json=texts.get("json")).json), path
 
@@ -189,9 +189,9 @@ def options_to_json(options: RunOptions) -> dict[str, Any]:
         "model": str(options.model.absolute()),
         "data": str(options.data.absolute()),
         "images": options.images,
-        "ber": options.ber,
+        "ber": options.write_error_rate,
         "pulse_ns": options.given_pulse_ns,
-        "weight_ber": options.weight_ber,
+        "weight_ber": options.weight_error_rate,
         "errors": options.errors,
         "device": asdict(options.cell),
         "seed": options.seed,

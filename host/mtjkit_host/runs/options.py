@@ -13,10 +13,25 @@ from mtjkit_core.mtj_memory import FLIP, KEEP, threshold_from_rate
 
 from mtjkit_host import parse
 from mtjkit_host.mtj.cell import Cell, load_cell
-from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL
+from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL, OTHER_NAMES
 
 ERRORS = {"flip": FLIP, "keep": KEEP}
 KERNELS = ("auto", "python", "viper", "asm_thumb", "native")
+
+RATE = "--write-error-rate (--ber)"
+WEIGHT_RATE = "--weight-error-rate (--weight-ber)"
+_SHOWN = {
+    "write_error_rate": RATE,
+    "weight_error_rate": WEIGHT_RATE,
+    "cell": "--cell (--device)",
+}
+"""What messages call the options that have an older name."""
+
+
+def shown_option(name: str) -> str:
+    """An option of `parse_options` as a message shows it."""
+    return _SHOWN.get(name, "--" + name.replace("_", "-"))
+
 
 _MAX_PULSE_NS = 1e9  # a second
 
@@ -31,11 +46,11 @@ class RunOptions:
     """CIFAR-10's binary files, or photographs (see mtjkit_host.datasets.images)."""
     images: int | None = None
     """How many images, the first ones; None for all."""
-    ber: float = 0.024
+    write_error_rate: float = 0.024
     """Write-error rate of feature maps, 0..1."""
     given_pulse_ns: float | None = None
-    """Pulse width for feature maps, ns, where `ber` was computed from one."""
-    weight_ber: float = 0.0
+    """Pulse width for feature maps, ns, where the rate was computed from a pulse width."""
+    weight_error_rate: float = 0.0
     """Write-error rate of weights, 0..1."""
     errors: str = "flip"
     """"flip": an error inverts the written bit; "keep": it leaves the old bit."""
@@ -49,26 +64,36 @@ class RunOptions:
     """File for the result as JSON; None for no file."""
 
     @property
+    def ber(self) -> float:
+        """`write_error_rate` under its older name."""
+        return self.write_error_rate
+
+    @property
+    def weight_ber(self) -> float:
+        """`weight_error_rate` under its older name."""
+        return self.weight_error_rate
+
+    @property
     def threshold(self) -> int:
         """Feature maps' error rate as the engines' integer."""
-        return threshold_from_rate(self.ber)
+        return threshold_from_rate(self.write_error_rate)
 
     @property
     def pulse_ns(self) -> float | None:
         """Pulse width for feature maps, ns; None where no pulse is long enough (rate 0)."""
         if self.given_pulse_ns is not None:
             return self.given_pulse_ns
-        return self.cell.pulse_width_ns(self.ber) if self.ber else None
+        return self.cell.pulse_width_ns(self.write_error_rate) if self.write_error_rate else None
 
     @property
     def weight_threshold(self) -> int:
         """Weights' error rate as the engines' integer."""
-        return threshold_from_rate(self.weight_ber)
+        return threshold_from_rate(self.weight_error_rate)
 
     @property
     def weight_pulse_ns(self) -> float | None:
         """Pulse width for weights, ns; None for rate 0."""
-        return self.cell.pulse_width_ns(self.weight_ber) if self.weight_ber else None
+        return self.cell.pulse_width_ns(self.weight_error_rate) if self.weight_error_rate else None
 
     @property
     def error_kind(self) -> int:
@@ -76,74 +101,102 @@ class RunOptions:
         return ERRORS[self.errors]
 
 
+Given = str | float | Path | None
+"""An option as typed, or as a Python program writes it; None where it was not given."""
+
+
 def parse_options(
     *,
-    model: str | None = None,
-    data: str | None = None,
-    images: str | None = None,
-    ber: str | None = None,
-    pulse_ns: str | None = None,
-    weight_ber: str | None = None,
-    errors: str | None = None,
-    device: str | None = None,
-    seed: str | None = None,
-    kernel: str | None = None,
-    json: str | None = None,
+    model: Given = None,
+    data: Given = None,
+    images: Given = None,
+    write_error_rate: Given = None,
+    pulse_ns: Given = None,
+    weight_error_rate: Given = None,
+    errors: Given = None,
+    cell: Given = None,
+    seed: Given = None,
+    kernel: Given = None,
+    json: Given = None,
+    ber: Given = None,
+    weight_ber: Given = None,
+    device: Given = None,
 ) -> RunOptions:
-    """Check options as typed; None where one was not given.
+    """Check options as typed or as Python values: numbers as numbers, paths as paths.
+
+    `ber`, `weight_ber` and `device` are the older names of `write_error_rate`,
+    `weight_error_rate` and `cell`.
 
     Raises:
         ConfigError: one line that names the option and says what it takes.
     """
-    if ber is not None and pulse_ns is not None:
-        raise ConfigError("--ber and --pulse-ns both set the error rate; give one of them")
-    cell = load_cell(device) if device is not None else Cell()
+    write_error_rate = _either("write_error_rate", write_error_rate, "ber", ber)
+    weight_error_rate = _either("weight_error_rate", weight_error_rate, "weight_ber", weight_ber)
+    cell = _either("cell", cell, "device", device)
+    if write_error_rate is not None and pulse_ns is not None:
+        raise ConfigError(f"{RATE} and --pulse-ns both set the error rate; give one of them")
+    chosen = Cell() if cell is None else load_cell(_path("--cell", cell))
     pulse: float | None = None
     if pulse_ns is not None:
         pulse = parse.number("--pulse-ns", pulse_ns)
         if not 0 < pulse <= _MAX_PULSE_NS:
             raise ConfigError(f"--pulse-ns must be above 0 and at most 1e9, not {pulse_ns}")
-        rate = cell.error_rate(pulse)
+        rate = chosen.error_rate(pulse)
+    elif write_error_rate is not None:
+        rate = parse.rate(RATE, write_error_rate)
     else:
-        rate = RunOptions.ber if ber is None else parse.rate("--ber", ber)
+        rate = RunOptions.write_error_rate
     return RunOptions(
         model=CARRIED_MODEL if model is None else model_path(model),
-        data=_path("--data", data, CARRIED_IMAGES),
+        data=CARRIED_IMAGES if data is None else _path("--data", data),
         images=None if images is None else parse.whole("--images", images, 1, 2**30 - 1),
-        ber=rate,
+        write_error_rate=rate,
         given_pulse_ns=pulse,
-        weight_ber=0.0 if weight_ber is None else parse.rate("--weight-ber", weight_ber),
+        weight_error_rate=(
+            0.0 if weight_error_rate is None else parse.rate(WEIGHT_RATE, weight_error_rate)
+        ),
         errors="flip" if errors is None else parse.choice("--errors", errors, tuple(ERRORS)),
-        cell=cell,
+        cell=chosen,
         seed=0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1),
         kernel="auto" if kernel is None else parse.choice("--kernel", kernel, KERNELS),
-        json=_output("--json", json),
+        json=None if json is None else _output("--json", json),
     )
 
 
-def model_path(text: str) -> Path:
+def _either(name: str, value: Given, older: str, older_value: Given) -> Given:
+    """The value of an option that has two names.
+
+    Raises:
+        ConfigError: both names are given.
+    """
+    if value is not None and older_value is not None:
+        raise ConfigError(f"{older} is another name of {name}; give one of them")
+    return older_value if value is None else value
+
+
+def model_path(value: str | float | Path) -> Path:
     """Return the file that is meant by a path, or by the name of a model that mtjkit carries.
 
     Raises ConfigError for a text that is no path.
     """
-    path = _path("--model", text, CARRIED_MODEL)
-    carried = CARRIED / f"{path.name}.mtjb"
-    return carried if path.name == text and not path.exists() and carried.is_file() else path
+    path = _path("--model", value)
+    inside = path.suffix == ".mtjb" and path.parent.resolve() == CARRIED  # an older run file's
+    if path.exists() or (str(value) != path.name and not inside):
+        return path
+    name = path.stem if inside else path.name
+    carried = CARRIED / f"{OTHER_NAMES.get(name, name)}.mtjb"
+    return carried if carried.is_file() else path
 
 
-def _path(option: str, text: str | None, default: Path) -> Path:
-    if text is None:
-        return default
-    if not text or "\0" in text:
-        raise ConfigError(f"{option} takes a path, not {text!r}")
-    return Path(text)
+def _path(option: str, value: str | float | Path) -> Path:
+    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
+        raise ConfigError(f"{option} takes a path, not {value!r}")
+    return Path(value)
 
 
-def _output(option: str, text: str | None) -> Path | None:
+def _output(option: str, value: str | float | Path) -> Path:
     """A file to be written at the end of a long run: what can be refused is refused before it."""
-    if text is None:
-        return None
-    path = _path(option, text, Path())
+    path = _path(option, value)
     if path.is_dir():
         raise ConfigError(f"{option} takes a file to write, {path} is a folder")
     return path

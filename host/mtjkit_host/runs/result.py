@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import math
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mtjkit_core.model import Model
-from mtjkit_export.files import write_atomically
 from numpy.typing import NDArray
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -88,7 +84,7 @@ class Result:
         pulse = self.options.pulse_ns
         return None if pulse is None else self.options.cell.saving_percent(pulse)
 
-    def as_json(self) -> dict[str, Any]:
+    def to_json(self) -> dict[str, Any]:
         """The result unrounded, as JSON values.
 
         null stands for what does not exist: the pulse width and its energy at an error rate of
@@ -107,15 +103,21 @@ class Result:
                 "macs": self.model.macs,
             },
             "device": asdict(o.cell),
+            "cell": asdict(o.cell),
             "images": n,
             "correct": self.correct,
             "accuracy": _share(self.correct, n),
             "error_free_accuracy": _share(self.error_free_correct, n),
             "seed": o.seed,
             "errors": o.errors,
-            "buffer": {"ber": o.ber, "pulse_ns": o.pulse_ns},
+            "buffer": {
+                "ber": o.write_error_rate,
+                "write_error_rate": o.write_error_rate,
+                "pulse_ns": o.pulse_ns,
+            },
             "weights": {
-                "ber": o.weight_ber,
+                "ber": o.weight_error_rate,
+                "write_error_rate": o.weight_error_rate,
                 "pulse_ns": o.weight_pulse_ns,
                 "bits_written": self.weight_bits[0],
                 "bits_wrong": self.weight_bits[1],
@@ -133,16 +135,6 @@ class Result:
         }
 
 
-def write_json(result: Result, path: str | Path) -> None:
-    """Write a result as a JSON file, whole or not at all.
-
-    Raises:
-        ConfigError: the file cannot be written there.
-    """
-    text = json.dumps(result.as_json(), indent=2, allow_nan=False) + "\n"
-    write_atomically(path, text.encode())
-
-
 def best(scores: NDArray[np.int32]) -> NDArray[np.intp]:
     """Prediction for each image: the highest score, the lowest class on a tie."""
     classes: NDArray[np.intp] = scores.argmax(axis=1)
@@ -157,12 +149,10 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
     return (middle - spread if hits else 0.0), (middle + spread if hits < n else 1.0)
 
 
-def print_result(result: Result, console: Console | None = None) -> None:
-    """Print the result: a table, after one of the predictions where images have no labels."""
-    console = console or Console()
-    if result.images.labels is None:
-        console.print(_predictions(result))
-    console.print(_summary(result))
+def tables(result: Result) -> list[Table]:
+    """The result for people: a table, after one of the predictions where images have no labels."""
+    first = [_predictions(result)] if result.images.labels is None else []
+    return [*first, _summary(result)]
 
 
 def _summary(result: Result) -> Table:
@@ -180,7 +170,8 @@ def _summary(result: Result) -> Table:
     else:
         same = int((result.predictions == result.error_free_predictions).sum())
         table.add_row("same class as error-free (twin)", f"{same} of {n}")
-    table.add_row("feature maps", f"write-error rate {100 * o.ber:.4g} %, errors {o.errors}")
+    rate = f"write-error rate {100 * o.write_error_rate:.4g} %"
+    table.add_row("feature maps", f"{rate}, errors {o.errors}")
     per_bit, saving = result.energy_per_bit_pj, result.saving_percent
     pulse, energy, saved = "unlimited (rate 0)", "unlimited", "none"
     if o.pulse_ns is not None and per_bit is not None and saving is not None:
@@ -191,9 +182,10 @@ def _summary(result: Result) -> Table:
     table.add_row("write energy, modelled", energy)
     table.add_row("saving", f"{saved} against {o.cell.reference_energy_pj:.2f} pJ/bit (rate 1e-8)")
     table.add_row("bits written / toggled / wrong", " / ".join(f"{b:,}" for b in result.bits))
-    if o.weight_ber:
+    if o.weight_error_rate:
         written, wrong = result.weight_bits
-        table.add_row("weights", f"rate {100 * o.weight_ber:.4g} %, {wrong:,} of {written:,} wrong")
+        rate = f"rate {100 * o.weight_error_rate:.4g} %"
+        table.add_row("weights", f"{rate}, {wrong:,} of {written:,} wrong")
     return table
 
 

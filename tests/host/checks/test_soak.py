@@ -1,6 +1,7 @@
 """The fault test in small, and its faults."""
 
 import json
+from dataclasses import asdict
 
 import networks
 import numpy as np
@@ -9,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
+from mtjkit_export.files import write_json
 from mtjkit_host.checks.faulty_line import Faults
-from mtjkit_host.checks.soak import report, soak, soak_these, write_json
+from mtjkit_host.checks.soak import describe, soak, soak_these
 from mtjkit_host.link.session import WriteConfig
 
 
@@ -27,12 +29,12 @@ def test_faults_and_kills_cost_nothing(micropython, tmp_path):
     assert result.kills == 5
     assert result.connections >= 6
     assert all(n > 0 for n in result.faults_by_kind.values())
-    write_json(result, tmp_path / "soak.json")
+    write_json(tmp_path / "soak.json", asdict(result))
     written = json.loads((tmp_path / "soak.json").read_text())
     assert {"images", "correct", "lost", "duplicated", "kills", "faults", "images_per_s"} <= set(
         written
     )
-    assert "1000 equal to the twin's, 0 lost, 0 doubled" in report(result)
+    assert "1000 equal to the twin's, 0 lost, 0 doubled" in describe(result)
 
 
 def test_one_image_and_its_device_dies(micropython):

@@ -17,6 +17,7 @@ def test_no_option_means_the_carried_run():
     options = parse_options()
     assert options == RunOptions()
     assert (options.model, options.data, options.images) == (CARRIED_MODEL, CARRIED_IMAGES, None)
+    assert (options.write_error_rate, options.weight_error_rate) == (0.024, 0.0)
     assert (options.ber, options.weight_ber, options.seed) == (0.024, 0.0, 0)
     assert options.threshold == 103_079_215  # round(0.024 * 2**32)
     assert f"{options.pulse_ns:.1f}" == "55.2"
@@ -67,7 +68,7 @@ def test_rate_0_has_no_pulse_width():
 
 
 BAD = [
-    ({"ber": "0.1", "pulse_ns": "50"}, "--ber and --pulse-ns"),
+    ({"ber": "0.1", "pulse_ns": "50"}, "--ber. and --pulse-ns"),
     *[({"ber": text}, "--ber") for text in ("-0.1", "1.1", "a lot", "nan", "inf", "", "1_0", "٣")],
     *[({"weight_ber": text}, "--weight-ber") for text in ("-1e-9", "2", "nan", "0x1")],
     *[({"pulse_ns": text}, "--pulse-ns") for text in ("0", "-5", "inf", "1e10", "long", "5 ns")],
@@ -79,7 +80,7 @@ BAD = [
     ({"data": "a\0b"}, "--data"),
     ({"json": ""}, "--json"),
     ({"json": "."}, "--json"),
-    ({"device": "/nowhere/cell.toml"}, "device file"),
+    ({"device": "/nowhere/cell.toml"}, "cell file"),
 ]
 
 
@@ -89,3 +90,54 @@ def test_a_bad_option_ends_in_one_line_that_names_it(given, named):
         parse_options(**given)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 300
+
+
+def test_numbers_and_paths_of_a_program_are_taken(tmp_path):
+    cell = tmp_path / "cell.toml"
+    cell.write_text("tau_ns = 10\n")
+    options = parse_options(
+        model=Path("a.mtjb"), data=tmp_path, images=12, write_error_rate=1e-05,
+        weight_error_rate=1, cell=cell, seed=2**64 - 1, json=tmp_path / "out.json",
+    )  # fmt: skip
+    assert (options.write_error_rate, options.weight_error_rate) == (1e-05, 1.0)
+    assert (options.images, options.seed, options.cell) == (12, 2**64 - 1, Cell(tau_ns=10))
+    assert parse_options(pulse_ns=40).pulse_ns == 40.0
+    assert (options.model, options.data) == (Path("a.mtjb"), tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("given", "named"),
+    [
+        ({"write_error_rate": True}, "--write-error-rate"),
+        ({"write_error_rate": float("nan")}, "--write-error-rate"),
+        ({"images": 1.5}, "--images"),
+        ({"seed": -1}, "--seed"),
+        ({"data": 3}, "--data"),
+        ({"errors": 1}, "--errors"),
+        ({"json": Path("a\0b")}, "--json"),
+    ],
+)
+def test_wrong_python_values_end_in_one_line(given, named):
+    with pytest.raises(ConfigError, match=named):
+        parse_options(**given)
+
+
+def test_the_older_names_are_taken_but_not_beside_the_newer(tmp_path):
+    cell = tmp_path / "cell.toml"
+    cell.write_text("tau_ns = 10\n")
+    pairs = {
+        "ber": ("write_error_rate", 0.1),
+        "weight_ber": ("weight_error_rate", 0.1),
+        "device": ("cell", cell),
+    }
+    for older, (name, value) in pairs.items():
+        assert parse_options(**{older: value}) == parse_options(**{name: value})
+        with pytest.raises(ConfigError, match=f"{older} is another name of {name}"):
+            parse_options(**{older: value, name: value})
+
+
+def test_a_carried_model_keeps_its_older_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert parse_options(model="vgg-small").model == CARRIED_MODEL
+    assert parse_options(model=CARRIED / "vgg-small.mtjb").model == CARRIED_MODEL  # run files
+    assert parse_options(model="vgg-small.mtjb").model == Path("vgg-small.mtjb")

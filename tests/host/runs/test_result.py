@@ -10,19 +10,22 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.mtj_memory import CERTAIN
 from mtjkit_core.reference import run_image
+from mtjkit_export.files import write_json
 from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.runs.options import parse_options
-from mtjkit_host.runs.result import best, print_result, wilson, write_json
+from mtjkit_host.runs.result import best, tables, wilson
 from mtjkit_host.runs.run import run_twin
 from PIL import Image
 from rich.console import Console
 
 FIELDS = (  # in order; nested names after the dot
     "backend kernel model.name model.sha256 model.weight_bits model.macs device.tau_ns "
-    "device.current_ua device.voltage_v images correct accuracy error_free_accuracy seed errors "
-    "buffer.ber buffer.pulse_ns weights.ber weights.pulse_ns weights.bits_written "
+    "device.current_ua device.voltage_v cell.tau_ns cell.current_ua cell.voltage_v images "
+    "correct accuracy error_free_accuracy seed errors "
+    "buffer.ber buffer.write_error_rate buffer.pulse_ns weights.ber weights.write_error_rate "
+    "weights.pulse_ns weights.bits_written "
     "weights.bits_wrong bits.written bits.toggled bits.wrong energy.per_bit_pj energy.total_pj "
     "energy.reference_per_bit_pj energy.saving_percent scores_sha256 seconds device_us_per_image"
 )
@@ -38,9 +41,9 @@ def flat(values, prefix=""):
 
 
 def table(result):
-    """What print_result prints, as plain text."""
+    """What a command prints, as plain text."""
     console = Console(file=io.StringIO(), width=100)
-    print_result(result, console)
+    console.print(*tables(result))
     return console.file.getvalue()
 
 
@@ -50,15 +53,20 @@ def run():
 
 
 def test_every_field_is_there_in_order_and_consistent(run):
-    values = run.as_json()
+    values = run.to_json()
     assert " ".join(flat(values)) == FIELDS
     cell = Cell()
     assert values["device"] == {"tau_ns": 14.8, "current_ua": 150.0, "voltage_v": 1.08}
+    assert values["cell"] == values["device"]
     assert values["model"]["sha256"] == hashlib.sha256(CARRIED_MODEL.read_bytes()).hexdigest()
     assert (values["images"], values["seed"], values["errors"]) == (12, 7, "keep")
     assert values["accuracy"] == values["correct"] / 12
     assert values["bits"]["written"] == 12 * run.model.map_bits
-    assert values["buffer"] == {"ber": 0.024, "pulse_ns": cell.pulse_width_ns(0.024)}
+    assert values["buffer"] == {
+        "ber": 0.024,
+        "write_error_rate": 0.024,
+        "pulse_ns": cell.pulse_width_ns(0.024),
+    }
     per_bit = cell.write_energy_pj(cell.pulse_width_ns(0.024))
     assert values["energy"]["per_bit_pj"] == per_bit
     assert values["energy"]["total_pj"] == per_bit * 12 * run.model.map_bits
@@ -79,16 +87,16 @@ def test_the_run_is_the_reference_network():
 
 
 def test_rate_0_has_no_pulse_and_no_energy_but_rate_1_has():
-    without = run_twin(parse_options(images="2", ber="0")).as_json()
-    assert without["buffer"] == {"ber": 0.0, "pulse_ns": None}
+    without = run_twin(parse_options(images="2", ber="0")).to_json()
+    assert without["buffer"] == {"ber": 0.0, "write_error_rate": 0.0, "pulse_ns": None}
     assert without["energy"]["per_bit_pj"] is None
     assert without["energy"]["saving_percent"] is None
     assert without["bits"]["wrong"] == 0
     assert without["accuracy"] == without["error_free_accuracy"]
     certain = run_twin(parse_options(images="2", ber="1"))
-    values = certain.as_json()
+    values = certain.to_json()
     assert certain.options.threshold == CERTAIN
-    assert values["buffer"] == {"ber": 1.0, "pulse_ns": 0.0}
+    assert values["buffer"] == {"ber": 1.0, "write_error_rate": 1.0, "pulse_ns": 0.0}
     assert (values["energy"]["total_pj"], values["energy"]["saving_percent"]) == (0.0, 100.0)
     assert values["bits"]["wrong"] == values["bits"]["written"]
 
@@ -110,7 +118,7 @@ def test_the_table_says_it_shortly(run):
 def test_photographs_get_a_table_of_classes_and_no_accuracy(tmp_path):
     Image.new("RGB", (50, 50), "green").save(tmp_path / "[b]leaf\x1b.png")
     result = run_twin(parse_options(data=str(tmp_path)))
-    values = result.as_json()
+    values = result.to_json()
     assert (values["correct"], values["accuracy"], values["error_free_accuracy"]) == (None,) * 3
     text = table(result)
     assert "[b]leaf?.png" in text
@@ -120,11 +128,11 @@ def test_photographs_get_a_table_of_classes_and_no_accuracy(tmp_path):
 
 def test_json_is_written_whole_or_not_at_all(run, tmp_path):
     path = tmp_path / "new" / "out.json"
-    write_json(run, path)
-    assert json.loads(path.read_text()) == run.as_json()
+    write_json(path, run.to_json())
+    assert json.loads(path.read_text()) == run.to_json()
     assert [p.name for p in path.parent.iterdir()] == ["out.json"]
     with pytest.raises(ConfigError, match="cannot write"):
-        write_json(run, path / "below" / "a" / "file.json")
+        write_json(path / "below" / "a" / "file.json", run.to_json())
 
 
 def test_the_prediction_is_the_lowest_class_of_a_tie():

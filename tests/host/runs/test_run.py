@@ -17,7 +17,7 @@ OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ
 
 def shared(result):
     """The JSON that every backend gives alike."""
-    return {name: value for name, value in result.as_json().items() if name not in OWN}
+    return {name: value for name, value in result.to_json().items() if name not in OWN}
 
 
 @pytest.mark.usefixtures("micropython")

@@ -1,0 +1,79 @@
+"""Commands that prepare boards: build their firmware, put it on them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.context import Context
+
+from mtjkit_host.cli.command import command
+
+
+@command(
+    help={
+        "port": "serial port: /dev/ttyACM0, a pty, socket://HOST:PORT; auto finds the only board",
+        "model": "model that must fit the board: a file (.mtjb), or a carried one's name",
+        "kernel": "kernel that the model shall run with; default auto",
+        "weight-error-rate": "write-error rate of the weights, where they lie in mapped memory: "
+        "the run's",
+        "errors": "flip (default) or keep: the run's",
+        "seed": "seed of the weights' errors: the run's; default 0",
+    }
+)
+def flash(
+    c: Context,
+    port: str = "",
+    model: str | None = None,
+    kernel: str | None = None,
+    weight_error_rate: str | None = None,
+    errors: str | None = None,
+    seed: str | None = None,
+) -> Any:
+    """Put the firmware on a MicroPython board, copying only what changed, and check it."""
+    from mtjkit_host.boards.flash import flash_for, report
+    from mtjkit_host.runs.options import parse_options
+
+    options = parse_options(
+        model=model,
+        kernel=kernel,
+        weight_error_rate=weight_error_rate,
+        errors=errors,
+        seed=seed,
+    )
+    return report(flash_for(options, port))
+
+
+@command(
+    help={
+        "board": "mps2-an385, mps2-an500 or pico: build its MicroPython, for an emulator",
+        "arch": "x64, armv6m, armv7m, ...: build the native kernels for it; default: all possible",
+        "heap": "bytes of the emulated MPS2 board's heap; default 1048576",
+    }
+)
+def firmware(
+    c: Context, board: str | None = None, arch: str | None = None, heap: str | None = None
+) -> Any:
+    """Build the native kernels (.mpy), or the firmware of an emulated board, from source."""
+    from mtjkit_core.errors import ConfigError
+
+    from mtjkit_host.boards.firmware import HEAP_BYTES, HEAP_RANGE, build_firmware
+    from mtjkit_host.boards.native_module import build_native, build_natives
+    from mtjkit_host.cli import streams
+    from mtjkit_host.parse import whole
+
+    if board is not None and arch is not None:
+        raise ConfigError("give --board or --arch, not both")
+    if board is None and heap is not None:
+        raise ConfigError("--heap needs --board")
+    if board is not None:
+        size = HEAP_BYTES if heap is None else whole("--heap", heap, *HEAP_RANGE)
+        return str(build_firmware(board, size))
+    if arch is not None:
+        return str(build_native(arch))
+    paths, left_out = build_natives()
+    for line in left_out:
+        streams.tell(line)
+    return "\n".join(map(str, paths))
+
+
+COMMANDS = (flash, firmware)

@@ -1,0 +1,90 @@
+"""Commands for campaigns: nets x memories x error rates x repeats, and the paper's."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.context import Context
+
+from mtjkit_host.cli.command import command
+
+CAMPAIGN_HELP = {
+    "models": "folder where nets are looked for; may be given several times",
+    "workers": "processes; default one for each core",
+    "limit-s": "begin no point after so many seconds; the same command goes on; default no limit",
+}
+
+
+def _limits(workers: str | None, limit_s: str | None) -> dict[str, Any]:
+    """How many processes and for how long: options of `campaign` and `reproduce`."""
+    from mtjkit_host.parse import whole
+
+    return {
+        "workers": 0 if workers is None else whole("--workers", workers, 1, 256),
+        "limit_s": 0 if limit_s is None else whole("--limit-s", limit_s, 1, 10**8),
+    }
+
+
+@command(
+    help={
+        "campaign": "TOML file, or the name of a carried one: paper, reproduce, quick",
+        "data": "folder with CIFAR-10's binary files",
+        "output": "folder of results and report; default build/campaigns/NAME",
+        "skip-missing": "leave out nets that are not there, and say so in the report",
+        **CAMPAIGN_HELP,
+    },
+    positional=["campaign"],
+    iterable=["models"],
+)
+def campaign(
+    c: Context,
+    campaign: str,
+    data: str,
+    models: list[str],
+    output: str | None = None,
+    workers: str | None = None,
+    limit_s: str | None = None,
+    skip_missing: bool = False,
+) -> Any:
+    """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
+
+    from mtjkit_host.analysis import print_tables, write_report
+    from mtjkit_host.campaign import run_campaign
+
+    limits = _limits(workers, limit_s)
+    result = run_campaign(
+        campaign, data=data, models=models, out=output, skip_missing=skip_missing, **limits
+    )
+    print_tables(result)
+    return f"report: {write_report(result)}"
+
+
+@command(
+    help={
+        "quick": "a look in minutes: few images, rates and repeats",
+        "data": "CIFAR-10's binary files; default: the 500 carried test images",
+        "output": "folder of results and report; default build/reproduce",
+        **CAMPAIGN_HELP,
+    },
+    iterable=["models"],
+)
+def reproduce(
+    c: Context,
+    models: list[str],
+    quick: bool = False,
+    data: str | None = None,
+    output: str | None = None,
+    workers: str | None = None,
+    limit_s: str | None = None,
+) -> Any:
+    """Regenerate the paper's Table 1, Figs. 7-10 and Table 2 beside the paper's values."""
+    from mtjkit_host.analysis import print_tables
+    from mtjkit_host.analysis import reproduce as run_reproduce
+
+    limits = _limits(workers, limit_s)
+    done = run_reproduce(quick, data=data, models=models, out=output, **limits)
+    print_tables(done.result)
+    return f"report: {done.report}"
+
+
+COMMANDS = (campaign, reproduce)

@@ -1,0 +1,120 @@
+"""What every command shares: options with several names, one line for an error, one print."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from invoke.exceptions import Exit
+from invoke.tasks import Task, task
+
+from mtjkit_host.cli import streams
+
+ALIASES = {"write-error-rate": "ber", "weight-error-rate": "weight-ber", "cell": "device"}
+"""Option -> its older name, which is taken as well and which gives the short letter."""
+
+RUN_HELP = {
+    "model": "model file (.mtjb), or a carried one: binary-small (default), binary-paper, ...",
+    "data": "CIFAR-10's binary files, or photographs (PNG/JPEG); default: 500 test images",
+    "images": "how many images, the first ones; default: all",
+    "write-error-rate": "write-error rate of feature maps, 0..1; default 0.024",
+    "pulse-ns": "pulse width for feature maps in ns, instead of --write-error-rate",
+    "weight-error-rate": "write-error rate of weights, 0..1; default 0",
+    "errors": "flip (an error inverts the written bit; default) or keep (it leaves the old bit)",
+    "cell": "TOML or JSON file of an MTJ cell: tau_ns, current_ua, voltage_v",
+    "seed": "seed of every random stream; default 0",
+    "kernel": "auto (default), python, viper, asm_thumb or native",
+    "json": "write the result, unrounded, to this file",
+}
+"""Options of every run."""
+
+
+class _Text(str):
+    """A value of an option with several names, which are a line of help without the value."""
+
+
+class Command(Task[Callable[..., Any]]):
+    """A task some of whose options have an older name as well."""
+
+    def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
+        """See `invoke.Task.arg_opts`; the older name comes second and gives the short letter."""
+        options: dict[str, Any] = super().arg_opts(name, default, taken_names)
+        new = options["names"][0]
+        if new in ALIASES:
+            old = ALIASES[new]
+            letters = [letter for letter in old if letter not in taken_names]
+            options["names"] = [new, old, *letters[:1]]
+            options["kind"] = _Text
+        return options
+
+
+def command(help: dict[str, str] | None = None, **options: Any) -> Callable[..., Any]:
+    """`invoke.task` for a function that gives back what is to be printed.
+
+    The function has done its work and written its files when it returns, so a stdout that is
+    closed, full or without some letters costs no result. Errors end in one line on stderr: status 2
+    for what the user can mend, 130 after Ctrl-C.
+
+    Args:
+        help: option -> one line.
+        options: of `invoke.task`.
+    """
+
+    def decorate(body: Callable[..., Any]) -> Any:
+        name = body.__name__.replace("_", "-")
+
+        @functools.wraps(body)
+        def run(*args: Any, **kwargs: Any) -> None:
+            streams.prepare()
+            try:
+                shown = body(*args, **kwargs)
+            except KeyboardInterrupt as stop:
+                streams.tell(f"{name}: {str(stop) or 'interrupted'}")
+                raise Exit(code=130) from None
+            except BaseException as error:
+                message = _message(error)
+                if message is None:
+                    raise
+                streams.tell(f"{name}: {message}")
+                raise Exit(code=2) from None
+            values = () if shown is None else shown if isinstance(shown, tuple) else (shown,)
+            problem = streams.show(*values)
+            if problem:
+                streams.tell(f"{name}: the result cannot be printed ({problem})")
+                raise Exit(code=2)
+
+        return task(help=help or {}, klass=Command, **options)(run)
+
+    return decorate
+
+
+def _message(error: BaseException) -> str | None:
+    """What to tell of an error that is not the program's own fault; None for one that is."""
+    from mtjkit_core.errors import MtjkitError
+
+    if isinstance(error, MtjkitError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "this needs more memory than there is"
+    if isinstance(error, ModuleNotFoundError) and not (error.name or "mtjkit").startswith("mtjkit"):
+        from mtjkit_export.needs import missing
+
+        return missing(str(error.name), "train" if error.name in ("torch", "safetensors") else "")
+    return None
+
+
+def run_command(help: dict[str, str] | None = None, **more: Any) -> Callable[..., Any]:
+    """`command` for a run: takes the options of `RUN_HELP` too and hands them on as **options."""
+
+    def decorate(body: Callable[..., Any]) -> Any:
+        own = list(inspect.signature(body).parameters.values())[:-1]
+        keyword = inspect.Parameter.POSITIONAL_OR_KEYWORD
+        shared = [
+            inspect.Parameter(name.replace("-", "_"), keyword, default=None) for name in RUN_HELP
+        ]
+        body.__signature__ = inspect.Signature(own + shared)  # type: ignore[attr-defined]
+        return command(help={**RUN_HELP, **(help or {})}, **more)(body)
+
+    return decorate

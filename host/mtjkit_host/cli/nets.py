@@ -1,0 +1,100 @@
+"""Commands about networks: train one, make a deployable file of it, look into a file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.context import Context
+
+from mtjkit_host.cli.command import command
+
+
+@command(
+    help={
+        "net": "binary, binary_x3, fxp8, fxp16 or fxp32, and -paper, -half, -small or -tiny",
+        "data": "folder with CIFAR-10's binary files",
+        "run": "folder for checkpoints, log and plot; default build/train/NET",
+        "epochs": "length of the schedule; default 60",
+        "batch": "images a step; default 128",
+        "lr": "peak learning rate; default 0.002",
+        "seed": "seed of weights, order and augmentation; default 0",
+        "threads": "torch's threads; default its own choice",
+        "precision": "auto (default), float32 or bfloat16",
+        "start-from": "run folder of a net whose weights to start from; a narrower one is widened",
+    }
+)
+def train(
+    c: Context,
+    data: str,
+    net: str = "binary-small",
+    run: str | None = None,
+    epochs: str | None = None,
+    batch: str | None = None,
+    lr: str | None = None,
+    seed: str | None = None,
+    threads: str | None = None,
+    precision: str | None = None,
+    start_from: str | None = None,
+) -> Any:
+    """Train a network on CIFAR-10; the same command resumes after a stop (needs torch)."""
+    from mtjkit_host.train.command import parse_training
+    from mtjkit_host.train.trainer import train as run_training
+
+    config = parse_training(
+        net=net,
+        data=data,
+        run=run,
+        epochs=epochs,
+        batch=batch,
+        lr=lr,
+        seed=seed,
+        threads=threads,
+        precision=precision,
+        start_from=start_from,
+    )
+    result = run_training(config)
+    return (
+        f"{result.epochs} epochs, test accuracy {100 * result.test_accuracy:.2f} %\n"
+        f"checkpoints, log and plot: {result.run_dir}"
+    )
+
+
+@command(
+    help={
+        "run": "folder of a training run; default build/train/binary-small",
+        "output": "file to write; default build/NET.FORMAT",
+        "name": "name stored in an .mtjb or .safetensors file; default the net's",
+        "best": "take the epoch with the best test accuracy instead of the last one",
+        "format": "mtjb (binary nets), safetensors (fixed-point nets) or tflite (the Fxp8 net, "
+        "int8); default the first that holds the net",
+        "weight_percentile": "fixed-point nets: scale each layer so that this percentile of its "
+        "weights becomes 1, which makes wrong weight bits matter less; 99 costs little accuracy",
+    }
+)
+def export(
+    c: Context,
+    run: str = "build/train/binary-small",
+    output: str | None = None,
+    name: str | None = None,
+    best: bool = False,
+    format: str | None = None,
+    weight_percentile: str | None = None,
+) -> Any:
+    """Turn a trained net into a deployable file: bit-packed, or TFLite (needs torch)."""
+    from mtjkit_host.train.command import export_run
+
+    return export_run(run, output, name, best, format, weight_percentile)
+
+
+@command(positional=["model"], help={"model": "model file (.mtjb), or a carried one's name"})
+def info(c: Context, model: str) -> Any:
+    """Print a model's size by layer, RAM on the device, MACs, bits written for an image."""
+    from mtjkit_export.cost import summary
+    from mtjkit_export.formats.mtjb_reader import load
+
+    from mtjkit_host.runs.options import model_path
+
+    return summary(load(model_path(model)))
+
+
+COMMANDS = (train, export, info)

@@ -1,0 +1,85 @@
+"""stdout and stderr as a command needs them: whatever they are, no result is lost over them."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import os
+import sys
+from typing import Any, TextIO
+
+_NAMES = ("stdin", "stdout", "stderr")
+
+
+def prepare() -> None:
+    """Make stdout and stderr usable; doing it twice does no harm.
+
+    A stream that is closed leads to the null device from now on. That keeps its number taken, too:
+    otherwise the next file to be opened would get the number and the messages. A letter that a
+    stream's encoding lacks is shown as its code (\\u65e5).
+    """
+    for number, name in enumerate(_NAMES):
+        try:
+            os.fstat(number)
+        except OSError:
+            opened = os.open(os.devnull, os.O_RDWR)
+            if opened != number:
+                os.dup2(opened, number)
+                os.close(opened)
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure: Any = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(errors="backslashreplace")
+    atexit.unregister(_flush)
+    atexit.register(_flush)
+
+
+def show(*values: Any) -> str:
+    """Print values on stdout: strings as they are, tables and the like as rich draws them.
+
+    Returns:
+        Empty, or why not all was printed: the disk behind stdout is full, say. A reader that has
+        left (`| head`) is no error.
+    """
+    try:
+        for value in values:
+            if isinstance(value, str):
+                print(value)
+            else:
+                from rich.console import Console
+
+                Console().print(value, soft_wrap=False)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _silence(sys.stdout)
+    except (OSError, ValueError) as error:
+        _silence(sys.stdout)
+        return str(getattr(error, "strerror", None) or error)
+    return ""
+
+
+def tell(message: str) -> None:
+    """Print a message on stderr, if somebody still reads there."""
+    try:
+        print(message, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        _silence(sys.stderr)
+
+
+def _silence(stream: TextIO) -> None:
+    """Lead a broken stream to the null device, so that the interpreter can end without a word."""
+    with contextlib.suppress(OSError, ValueError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, stream.fileno())
+        os.close(null)
+
+
+def _flush() -> None:
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            _silence(stream)
