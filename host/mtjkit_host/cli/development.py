@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from invoke.exceptions import Exit
 
 from mtjkit_host.cli import streams
 from mtjkit_host.cli.command import command
+from mtjkit_host.parse import choice
 from mtjkit_host.paths import REPOSITORY
 
 
@@ -20,36 +22,58 @@ def lint(c: Context) -> None:
     _lint(c)
 
 
-@command(help={"select": "pytest's -k expression"})
-def test(c: Context, select: str | None = None) -> None:
-    """Run the tests; long data are found through MTJKIT_DATA and skipped without it."""
-    _test(c, select)
+TIERS = {
+    "fast": "not emulated and not data and not slow",
+    "emulated": "emulated and not data and not slow",
+    "check": "not data and not slow",
+    "data": "data and not slow",
+    "slow": "slow",
+    "all": "",
+}
+"""Tier -> pytest's -m expression. The markers are explained in pyproject.toml."""
 
 
-@command()
-def check(c: Context) -> None:
-    """Lint, types and tests: what CI runs, on the boards whose firmware is built."""
+@command(
+    help={
+        "select": "pytest's -k expression",
+        "tier": "fast (two minutes), emulated, check (these two), data, slow or all (default)",
+    }
+)
+def test(c: Context, select: str | None = None, tier: str = "all") -> None:
+    """Run the tests of a tier; what they need and is not there is a reason to skip them."""
+    _test(c, tier, select)
+
+
+@command(help={"tier": "the tests' tier; default check: fast and emulated"})
+def check(c: Context, tier: str = "check") -> None:
+    """Lint, build the emulated boards' firmware, run the tests: all that CI does."""
+    choice("--tier", tier, (*TIERS,))
     _lint(c)
-    _test(c)
+    _tools(c, ".ci/boards")
+    _test(c, tier)
 
 
 def _lint(c: Context) -> None:
     _tools(c, "ruff check .", "ruff format --check .", "mypy", "codespell")
 
 
-def _test(c: Context, select: str | None = None) -> None:
+def _test(c: Context, tier: str, select: str | None = None) -> None:
+    markers = TIERS[choice("--tier", tier, (*TIERS,))]
     # A file's tests share what they started, an emulated board say: they stay on one core.
-    _tools(c, "pytest -n auto --dist loadfile" + (f" -k {select!r}" if select else ""))
+    words = ["pytest", "-n", "auto", "--dist", "loadfile"]
+    words += ["-m", markers] * bool(markers) + ["-k", select or ""] * bool(select)
+    _tools(c, shlex.join(words), last=True)
 
 
-def _tools(c: Context, *commands: str) -> None:
-    """Run development tools of this environment in the project's folder."""
+def _tools(c: Context, *commands: str, last: bool = False) -> None:
+    """Run development tools in the project's folder; `last`: what they say comes last."""
     bin_dir = Path(sys.executable).parent
     env = {"PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}"}
     with c.cd(str(REPOSITORY)):
         for line in commands:
             if c.run(line, env=env, warn=True).exited:
-                streams.tell(f"{line.split()[0]} found something to fix; see above")
+                if not last:
+                    streams.tell(f"{line.split()[0]} found something to fix; see above")
                 raise Exit(code=1)
 
 
