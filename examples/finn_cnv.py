@@ -28,6 +28,7 @@ import numpy as np
 from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, save, summary
+from mtjkit_host.boards.catalog import processors
 from mtjkit_host.datasets import cifar10
 
 
@@ -67,7 +68,7 @@ def main() -> int:
                 described = network(archive)
         except (OSError, ValueError, TypeError, zlib.error, zipfile.BadZipFile) as error:
             raise ConfigError(f"{sys.argv[1]}: {error}") from None
-        print(summary(Model(save(described, sys.argv[2]))))
+        print(summary(Model(save(described, sys.argv[2])), processors().values()))
     except MtjkitError as error:
         print(f"finn_cnv.py: {error}", file=sys.stderr)
         return 2

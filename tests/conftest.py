@@ -4,8 +4,9 @@ import signal
 
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_host.boards import emulators
-from mtjkit_host.boards.firmware import HEAP_BYTES, find_firmware
+from mtjkit_host.boards.catalog import board_named
+from mtjkit_host.boards.emulate import emulate
+from mtjkit_host.boards.firmware import find_firmware
 from support import commands
 from support.long_data import long_file
 from support.micropython import micropython_or_skip
@@ -35,10 +36,9 @@ def micropython():
 def emulator():
     """Makes the emulator of a board, by name and heap; a context that yields its port."""
 
-    def make(name, heap_bytes=HEAP_BYTES):
+    def make(name, heap_bytes=0):
         try:
-            firmware = find_firmware(name, heap_bytes)
-            return emulators.pico(firmware) if name == "pico" else emulators.qemu(name, firmware)
+            return emulate(board_named(name), find_firmware(name, heap_bytes))
         except ConfigError as error:
             pytest.skip(str(error))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mtjkit_core.footprint import MAX_IMAGES, ram_bytes
 from mtjkit_core.model import CONV, Layer, Model
 
-from mtjkit_export.heap import DEVICES, heap_in_use, heap_needed
+from mtjkit_export.heap import Processor, heap_in_use, heap_needed
 
 
 @dataclass(frozen=True)
@@ -56,8 +57,8 @@ def cost(model: Model, kernel: str = "viper") -> Cost:
     )
 
 
-def summary(model: Model) -> str:
-    """The same as a plain text table, and the heap that devices need for the model."""
+def summary(model: Model, processors: Iterable[Processor] = ()) -> str:
+    """The same as a plain text table, and the heap that the model needs on some processors."""
     total = cost(model)
     rows: list[tuple[str, ...]] = [
         ("layer", "", "output", "weight bits", "bytes", "MACs", "bits written")
@@ -69,26 +70,29 @@ def summary(model: Model) -> str:
     counts = (total.weight_bits, data, total.macs, total.written_bits)
     rows.append(("all", "", "", *(f"{n:,}" for n in counts)))
     lines = [f"{model.name}: {_input(model)}, {model.classes} classes", *_aligned(rows, 3)]
-    return "\n".join([*lines, f"file {total.file_bytes:,} bytes", "", *_heaps(model)])
+    return "\n".join([*lines, f"file {total.file_bytes:,} bytes", *_heaps(model, processors)])
 
 
-def _heaps(model: Model) -> list[str]:
-    """Lines of a table: the heap on each kind of device, by kernel."""
+def _heaps(model: Model, processors: Iterable[Processor]) -> list[str]:
+    """Lines of a table: the heap on each kind of processor, by kernel; none without processors."""
     head = ("heap, in bytes", "kernel", "needed", "peak", "mapped: needed", "peak")
     rows: list[tuple[str, ...]] = [head]
-    for device in DEVICES.values():
-        for kernel in device.shares:
+    for processor in processors:
+        for kernel in processor.shares:
             if kernel == "python":  # minutes an image
                 continue
             numbers = []
             for mapped in (False, True):
-                if mapped and not device.maps:
+                if mapped and not processor.maps:
                     numbers += ["", ""]
                 else:
-                    needed = heap_needed(model, device, kernel, mapped)
-                    numbers += [f"{needed:,}", f"{heap_in_use(model, device, kernel, mapped):,}"]
-            rows.append((device.name, kernel, *numbers))
+                    needed = heap_needed(model, processor, kernel, mapped)
+                    numbers += [f"{needed:,}", f"{heap_in_use(model, processor, kernel, mapped):,}"]
+            rows.append((processor.name, kernel, *numbers))
+    if len(rows) == 1:
+        return []
     return [
+        "",
         *_aligned(rows, 2),
         "needed: the smallest heap that does; peak: in use, in a heap with room for "
         f"{MAX_IMAGES} images on",

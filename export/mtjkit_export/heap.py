@@ -3,8 +3,9 @@
     in use = code + layer x layers + buffers + images x slot + the model, unless it is mapped
     needed = in use with one image + loading
 
-Buffers and slots follow from the model (mtjkit_core.footprint). `code`, `layer` and `loading` were
-measured by mtjkit_host.checks.heap_shares; tests/device/test_heap.py holds the sums against
+Buffers and slots follow from the model (mtjkit_core.footprint). `code`, `layer` and `loading` stand
+in the [heap] table of a board's board.toml; the host's catalog of boards reads them and hands them
+in. mtjkit_host.checks.heap_shares measured them; tests/device/test_heap.py compares sums with
 devices.
 """
 
@@ -31,8 +32,8 @@ class Share:
 
 
 @dataclass(frozen=True)
-class Device:
-    """A kind of device."""
+class Processor:
+    """A kind of processor, and what mtjkit takes of the heap on it."""
 
     name: str
     """What it is called."""
@@ -44,48 +45,6 @@ class Device:
     """There are boards of this kind that read a model in place, in flash."""
 
 
-DEVICES = {
-    "x64": Device(
-        "Unix port, x86-64 with AVX2",
-        {
-            "native": Share(62_800, 530, 28_000),
-            "viper": Share(65_300, 530, 32_000),
-            "python": Share(64_000, 530, 25_000),
-        },
-        avx2=True,
-        maps=False,
-    ),
-    "armv7m": Device(
-        "Cortex-M3, M4, M7",
-        {
-            "native": Share(52_800, 250, 10_200),
-            "asm_thumb": Share(54_200, 250, 8_500),
-            "viper": Share(54_600, 250, 9_500),
-            "python": Share(44_800, 250, 9_000),
-        },
-    ),
-    "armv6m": Device(
-        "Cortex-M0+",
-        {
-            "native": Share(55_200, 250, 10_200),
-            "asm_thumb": Share(57_300, 250, 8_500),
-            "viper": Share(57_600, 250, 9_500),
-            "python": Share(47_200, 250, 9_000),
-        },
-    ),
-}
-"""By the architecture of the firmware. The Unix port compiles the modules itself, as they are
-loaded; boards have them compiled."""
-
-
-def device_of(architecture: str) -> Device:
-    """The device of an architecture, as MicroPython calls it; of one that was not measured, the
-    one of 32 bits whose code takes the most."""
-    if architecture in DEVICES:
-        return DEVICES[architecture]
-    return DEVICES["armv7m" if architecture.startswith("armv7") else "armv6m"]
-
-
 def counted_bytes(model: Model, kernel: str, images: int, mapped: bool, avx2: bool) -> int:
     """Bytes that follow from the model: buffers, images on their way, the model itself."""
     size = ram_bytes(model, kernel, avx2) + images * slot_bytes(model, CHUNK)
@@ -93,13 +52,13 @@ def counted_bytes(model: Model, kernel: str, images: int, mapped: bool, avx2: bo
 
 
 def heap_in_use(
-    model: Model, device: Device, kernel: str, mapped: bool = False, images: int = MAX_IMAGES
+    model: Model, processor: Processor, kernel: str, mapped: bool = False, images: int = MAX_IMAGES
 ) -> int:
     """Bytes of heap in use while a device classifies: no image adds to it.
 
     Args:
         model: the model.
-        device: one of DEVICES.
+        processor: its shares, as a board's board.toml has them.
         kernel: one of its kernels.
         mapped: the model is read in place, in flash.
         images: how many are on their way at the same time; a device takes as many as its heap
@@ -108,13 +67,15 @@ def heap_in_use(
     Raises:
         ConfigError: the device has no such kernel.
     """
-    if kernel not in device.shares:
-        raise ConfigError(f"{device.name}: kernel {kernel}: one of {', '.join(device.shares)}")
-    share = device.shares[kernel]
-    counted = counted_bytes(model, kernel, images, mapped, device.avx2)
+    if kernel not in processor.shares:
+        raise ConfigError(
+            f"{processor.name}: kernel {kernel}: one of {', '.join(processor.shares)}"
+        )
+    share = processor.shares[kernel]
+    counted = counted_bytes(model, kernel, images, mapped, processor.avx2)
     return share.code + share.layer * len(model.layers) + counted
 
 
-def heap_needed(model: Model, device: Device, kernel: str, mapped: bool = False) -> int:
+def heap_needed(model: Model, processor: Processor, kernel: str, mapped: bool = False) -> int:
     """Bytes of the smallest heap on which a device runs the model; arguments as `heap_in_use`."""
-    return heap_in_use(model, device, kernel, mapped, 1) + device.shares[kernel].loading
+    return heap_in_use(model, processor, kernel, mapped, 1) + processor.shares[kernel].loading

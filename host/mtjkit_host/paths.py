@@ -8,6 +8,7 @@ from pathlib import Path
 REPOSITORY = Path(__file__).resolve().parents[2]
 FIRMWARE = REPOSITORY / "firmware"
 NATIVE = FIRMWARE / "native"
+BOARDS = FIRMWARE / "boards"
 DEVICE = FIRMWARE / "micropython"
 CARRIED = Path(__file__).resolve().parent / "data"
 CARRIED_MODEL = CARRIED / "binary-small.mtjb"

@@ -11,11 +11,11 @@ from types import SimpleNamespace
 
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_host.boards import emulators
+from mtjkit_host.boards.catalog import board_named
+from mtjkit_host.boards.emulate import emulate
 from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.flash import MPY_VERSION, device_files
 from mtjkit_host.boards.native_module import find_native
-from mtjkit_host.boards.pico_firmware import with_romfs
 from mtjkit_host.boards.prompt import Board
 
 ROOT = Path(__file__).parents[2]
@@ -54,9 +54,9 @@ def test_no_allocation_between_images(tmp_path):
     for path in ("tests/vectors/networks.py", "tests/device/memory_lock.py"):
         (tree / "lib" / Path(path).name).write_bytes((ROOT / path).read_bytes())
     mpremote("romfs", "-o", tmp_path / "rom.img", "build", tree)
-    image = with_romfs(firmware, (tmp_path / "rom.img").read_bytes(), tmp_path / "pico.uf2")
+    romfs = (tmp_path / "rom.img").read_bytes()
     (tmp_path / "script.py").write_text(SCRIPT)
-    with emulators.pico(image) as port:
+    with emulate(board_named("pico"), firmware, romfs) as port:
         with Board(port, wait_s=120):  # it has started: mpremote does not wait that long
             pass
         out = mpremote("connect", port, "run", tmp_path / "script.py")

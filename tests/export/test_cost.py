@@ -10,7 +10,8 @@ from mtjkit_core.messages import CHUNK
 from mtjkit_core.model import Model
 from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_export.cost import cost, summary
-from mtjkit_export.heap import DEVICES, device_of, heap_in_use, heap_needed
+from mtjkit_export.heap import heap_in_use, heap_needed
+from mtjkit_host.boards.catalog import processor_of, processors
 from mtjkit_host.datasets import cifar10
 
 
@@ -54,8 +55,9 @@ def test_a_quarter_of_its_width_and_the_table():
 
 def test_the_heap_on_each_kind_of_device():
     model = paper_shape(0.25)
-    text = summary(model)
-    for device in DEVICES.values():
+    assert "heap" not in summary(model)
+    text = summary(model, processors().values())
+    for device in processors().values():
         for kernel in device.shares:
             numbers = [
                 f"{heap(model, device, kernel, mapped):,}"
@@ -68,7 +70,7 @@ def test_the_heap_on_each_kind_of_device():
 
 def test_mapped_weights_take_no_heap_and_every_image_takes_some():
     model = paper_shape(0.25)
-    device = device_of("armv7emdp")
+    device = processor_of("armv7emdp")
     in_ram, mapped = (heap_in_use(model, device, "native", m) for m in (False, True))
     assert in_ram - mapped == len(model.data)
     fewer = heap_in_use(model, device, "native", True, MAX_IMAGES - 2)
@@ -77,13 +79,13 @@ def test_mapped_weights_take_no_heap_and_every_image_takes_some():
 
 def test_a_device_without_the_kernel_is_named():
     with pytest.raises(ConfigError, match=r"Unix port.*asm_thumb.*native, viper, python"):
-        heap_needed(paper_shape(0.25), device_of("x64"), "asm_thumb")
+        heap_needed(paper_shape(0.25), processor_of("x64"), "asm_thumb")
 
 
 def test_an_architecture_that_was_not_measured_counts_as_the_largest():
     model = paper_shape(0.25)
-    needed = [heap_needed(model, d, "viper") for d in DEVICES.values() if d.maps]
-    assert heap_needed(model, device_of("rv32imc"), "viper") == max(needed)
+    needed = [heap_needed(model, d, "viper") for d in processors().values() if d.maps]
+    assert heap_needed(model, processor_of("rv32imc"), "viper") == max(needed)
 
 
 def test_the_kernel_in_plain_python_takes_less_ram():

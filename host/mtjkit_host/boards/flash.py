@@ -12,17 +12,17 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import rich.console
 import rich.progress
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
-from mtjkit_export.formats.mtjb_reader import load
-from mtjkit_export.heap import device_of, heap_needed
+from mtjkit_export.heap import heap_needed
 
-from mtjkit_host.boards.firmware import mpy_cross
+from mtjkit_host.boards.build.steps import mpy_cross
+from mtjkit_host.boards.catalog import processor_of
 from mtjkit_host.boards.native_module import MODULE, find_native
 from mtjkit_host.boards.prompt import Board, BoardInfo, Progress, resolve_port
 from mtjkit_host.boards.romfs import romfs_image
@@ -30,8 +30,6 @@ from mtjkit_host.link.link import Link
 from mtjkit_host.link.requests import Info
 from mtjkit_host.link.session import Session
 from mtjkit_host.paths import DEVICE
-from mtjkit_host.runs.options import RunOptions
-from mtjkit_host.simulate.simulator import write_weights
 
 MODEL_NAME = "model.mtjb"  # in the mapped file system
 _MAPPED = f"/rom/{MODEL_NAME}"
@@ -61,29 +59,6 @@ class Flashed:
     """Weight bits written with errors into the mapped memory, and how many of them are wrong."""
 
 
-def flash_for(options: RunOptions, port: str) -> Flashed:
-    """`flash` with the model of a run, so that `run` with the same options finds what it needs.
-
-    A board cannot write weights that it maps read-only: the host writes them here, with their
-    errors. Those that go to the RAM are written by the board itself, when it runs.
-
-    Args:
-        options: the run's; model, kernel, weight errors and seed count.
-        port: as for `flash`.
-
-    Raises:
-        MtjkitError: see `flash`.
-    """
-    o = options
-    model, *bits = write_weights(load(o.model), o.seed, o.weight_threshold, o.error_kind)
-    done = flash(port, model, o.kernel)
-    return (
-        replace(done, weight_bits=(bits[0], bits[1]))
-        if done.mapped and o.weight_error_rate
-        else done
-    )
-
-
 def flash(port: str, model: bytes | None = None, kernel: str = "auto") -> Flashed:
     """Make a board ready for `run --port`; on a terminal, a bar shows how far it is.
 
@@ -91,7 +66,7 @@ def flash(port: str, model: bytes | None = None, kernel: str = "auto") -> Flashe
         port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port, or auto.
         model: the bytes of an .mtjb file that must fit; it goes to mapped read-only memory where
             the board has such memory and too little RAM, and then must have its weights' errors
-            already, as `flash_for` gives it. None checks for no model.
+            already, as mtjkit_host.runs.flash_for gives it. None checks for no model.
         kernel: the kernel that the model shall run with.
 
     Raises:
@@ -205,13 +180,13 @@ def plan(
     """
     if model is None:
         return False
-    device = device_of(board.architecture)
+    processor = processor_of(board.architecture)
     taken = _best_kernel(files) if kernel == "auto" else kernel
-    in_ram = heap_needed(model, device, taken)
+    in_ram = heap_needed(model, processor, taken)
     size = len(model.data)
     if in_ram <= board.heap_bytes and not there:
         return False
-    in_place = heap_needed(model, device, taken, mapped=True)
+    in_place = heap_needed(model, processor, taken, mapped=True)
     if size + _BLOCK_BYTES <= board.romfs_bytes and in_place <= board.heap_bytes:
         return True
     needed = f"{model.name} needs a heap of {in_ram:,} bytes ({size:,} of them for its weights)"

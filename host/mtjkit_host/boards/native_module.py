@@ -16,28 +16,12 @@ from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
 
-from mtjkit_host.boards.firmware import BUILD, run_build
+from mtjkit_host.boards.architectures import COMPILER_SOURCES, COMPILERS, loadable
+from mtjkit_host.boards.build.steps import BUILD, run_build
 from mtjkit_host.boards.micropython_tree import micropython_tree
 from mtjkit_host.paths import NATIVE as SOURCE
 
 MODULE = "mtjkit_native.mpy"
-COMPILERS = {
-    "x64": "gcc",
-    "armv6m": "arm-none-eabi-gcc",
-    "armv7m": "arm-none-eabi-gcc",
-    "armv7emsp": "arm-none-eabi-gcc",
-    "xtensawin": "xtensa-esp32-elf-gcc",
-    "rv32imc": "riscv64-unknown-elf-gcc",
-}
-"""Architectures as MicroPython names them, and the compiler of each."""
-_SOURCES = {
-    "gcc": "Debian: apt install gcc make",
-    "arm-none-eabi-gcc": "Debian: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi make",
-    "xtensa-esp32-elf-gcc": "Espressif's ESP-IDF has it",
-    "riscv64-unknown-elf-gcc": "Debian: apt install gcc-riscv64-unknown-elf "
-    "picolibc-riscv64-unknown-elf make",
-}
-_THUMB = ("armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp")  # one loads those before it too
 
 
 def find_native(architecture: str) -> Path | None:
@@ -46,10 +30,7 @@ def find_native(architecture: str) -> Path | None:
     Args:
         architecture: of the board's processor, as sys.implementation._mpy names it.
     """
-    loadable = [architecture]
-    if architecture in _THUMB:
-        loadable = list(reversed(_THUMB[: _THUMB.index(architecture) + 1]))
-    paths = [_folder(name) / MODULE for name in loadable]
+    paths = [_folder(name) / MODULE for name in loadable(architecture)]
     return next((path for path in paths if path.is_file()), None)
 
 
@@ -118,14 +99,14 @@ def _folder(architecture: str) -> Path:
 def _compiler_missing(architecture: str) -> str | None:
     """What is missing to compile for an architecture; None if nothing is."""
     if architecture == "x64" and platform.machine().lower() not in ("x86_64", "amd64"):
-        return "this is no x86-64 machine"
+        return "this is not an x86-64 machine"
     compiler = COMPILERS[architecture]
     for tool in ("make", compiler):
         if not shutil.which(tool):
-            return f"{tool} is missing ({_SOURCES[compiler]})"
+            return f"{tool} is missing ({COMPILER_SOURCES[compiler]})"
     probes = ([compiler, "-E", "-", *flags] for flags in ([], ["--specs=picolibc.specs"]))
     if not any(_succeeds(probe, "#include <assert.h>\n") for probe in probes):
-        return f"{compiler} has no C library ({_SOURCES[compiler]})"
+        return f"{compiler} has no C library ({COMPILER_SOURCES[compiler]})"
     return None
 
 

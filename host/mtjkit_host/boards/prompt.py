@@ -16,14 +16,11 @@ from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.frames import MAX_FRAME, pack
 
+from mtjkit_host.boards.architectures import ARCHITECTURES
+from mtjkit_host.boards.catalog import has_flow_control
 from mtjkit_host.link.link import Link
 from mtjkit_host.paths import DEVICE as AGENTS
 
-ARCHITECTURES = (
-    "", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "xtensa",
-    "xtensawin", "rv32imc",
-)  # fmt: skip
-_FLOW_CONTROLLED = ("qemu", "rp2")  # an emulator, USB: they take a long chunk at once
 _CHUNK, _LONG_CHUNK = 144, 3072  # bytes; 144 are 192 characters
 _ANSWER_S = 60.0  # an emulated Pico is slow
 _PROMPT_S = 6.0
@@ -165,7 +162,7 @@ class Board:
         Raises:
             LinkError: the board refuses or falls silent.
         """
-        chunk = _LONG_CHUNK if self.info.platform in _FLOW_CONTROLLED else _CHUNK
+        chunk = _LONG_CHUNK if has_flow_control(self.info.platform) else _CHUNK
         with self._translated():
             transport = self._transport
             transport.exec_raw_no_follow(call.replace("{chunk}", str(chunk)))

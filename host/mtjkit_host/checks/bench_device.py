@@ -16,6 +16,7 @@ from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
 from mtjkit_core.mtj_memory import threshold_from_rate
 
+from mtjkit_host.boards.catalog import boards
 from mtjkit_host.checks.bench_nets import cnv, paper_binary, random_images
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session, WriteConfig
@@ -29,7 +30,7 @@ class Target:
     """Where the kernels run, and the unit of its time."""
 
     name: str
-    """unix, mps2-an385, mps2-an500 or pico."""
+    """The board's name in the catalog."""
     unit: str
     """Name of the number in the JSON."""
     per_us: float
@@ -47,13 +48,20 @@ class Target:
     """The kernels to measure."""
 
 
-TARGETS = (
-    Target("unix", "ms_per_image", 1e-3, False, paper_binary, 7, 9),
-    # QEMU's clock advances 1024 ns with every instruction, the Pico's 125 cycles a microsecond.
-    Target("mps2-an385", "instructions_per_32_macs", 1 / 1.024, True, cnv, 1, 1),
-    Target("mps2-an500", "instructions_per_32_macs", 1 / 1.024, True, cnv, 1, 1),
-    Target("pico", "cycles_per_32_macs", 125.0, True, cnv, 1, 1, ("native",)),  # minutes an image
-)
+def targets() -> list[Target]:
+    """Every board whose board.toml says how its time is counted, the Unix port first."""
+    found = []
+    for spec in boards().values():
+        if spec.bench is None:
+            continue
+        unit, per_us, kernels = spec.bench.unit, spec.bench.per_us, spec.bench.kernels or KERNELS
+        if spec.emulator:
+            emulated = (f"{unit}_per_32_macs", per_us, True, cnv, 1, 1, kernels)
+            found.append(Target(spec.name, *emulated))
+        else:
+            measured = (f"{unit}_per_image", per_us, False, paper_binary, 7, 9, kernels)
+            found.insert(0, Target(spec.name, *measured))
+    return found
 
 
 def bench_device(progress: Callable[[str], None] = print) -> dict[str, dict[str, dict[str, Any]]]:
@@ -66,7 +74,7 @@ def bench_device(progress: Callable[[str], None] = print) -> dict[str, dict[str,
         target -> kernel -> numbers.
     """
     found: dict[str, dict[str, dict[str, Any]]] = {}
-    for target in TARGETS:
+    for target in targets():
         model = target.model()
         try:
             with _device(target, model) as link:

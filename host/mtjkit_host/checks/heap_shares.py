@@ -1,4 +1,4 @@
-"""Measures what mtjkit_export.heap carries: the heap that the firmware's code takes on a device.
+"""Measures the [heap] table of a board.toml: the heap that the firmware's code takes on a device.
 
     python -m mtjkit_host.checks.heap_shares unix|mps2-an385|mps2-an500|pico [KERNEL ...]
 

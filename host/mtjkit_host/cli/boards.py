@@ -30,7 +30,8 @@ def flash(
     seed: str | None = None,
 ) -> Any:
     """Put the firmware on a MicroPython board, copying only what changed, and check it."""
-    from mtjkit_host.boards.flash import flash_for, report
+    from mtjkit_host.boards.flash import report
+    from mtjkit_host.runs.flash_for import flash_for
     from mtjkit_host.runs.options import parse_options
 
     options = parse_options(
@@ -45,9 +46,9 @@ def flash(
 
 @command(
     help={
-        "board": "mps2-an385, mps2-an500 or pico: build its MicroPython, for an emulator",
+        "board": "build the MicroPython of this board, for an emulator: `invoke boards` lists them",
         "arch": "x64, armv6m, armv7m, ...: build the native kernels for it; default: all possible",
-        "heap": "bytes of the emulated MPS2 board's heap; default 1048576",
+        "heap": "bytes of the board's heap, where they can be chosen; default as in its board.toml",
     }
 )
 def firmware(
@@ -56,7 +57,7 @@ def firmware(
     """Build the native kernels (.mpy), or the firmware of an emulated board, from source."""
     from mtjkit_core.errors import ConfigError
 
-    from mtjkit_host.boards.firmware import HEAP_BYTES, HEAP_RANGE, build_firmware
+    from mtjkit_host.boards.firmware import build_firmware
     from mtjkit_host.boards.native_module import build_native, build_natives
     from mtjkit_host.cli import streams
     from mtjkit_host.parse import whole
@@ -66,7 +67,7 @@ def firmware(
     if board is None and heap is not None:
         raise ConfigError("--heap needs --board")
     if board is not None:
-        size = HEAP_BYTES if heap is None else whole("--heap", heap, *HEAP_RANGE)
+        size = 0 if heap is None else whole("--heap", heap, 1, 1 << 32)
         return str(build_firmware(board, size))
     if arch is not None:
         return str(build_native(arch))
@@ -76,4 +77,18 @@ def firmware(
     return "\n".join(map(str, paths))
 
 
-COMMANDS = (flash, firmware)
+@command(help={"debian": "print the Debian packages that building and emulating them takes"})
+def boards(c: Context, debian: bool = False) -> Any:
+    """List the boards that are known, one on a line: name, and what it is."""
+    from mtjkit_host.boards.catalog import boards as known
+
+    if debian:
+        return " ".join(sorted({name for spec in known().values() for name in spec.debian}))
+    return "\n".join(
+        f"{name}: {spec.title}, "
+        + (f"emulated by {spec.emulator}" if spec.emulator else "needs no firmware")
+        for name, spec in known().items()
+    )
+
+
+COMMANDS = (flash, firmware, boards)

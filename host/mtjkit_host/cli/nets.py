@@ -92,9 +92,10 @@ def info(c: Context, model: str) -> Any:
     from mtjkit_export.cost import summary
     from mtjkit_export.formats.mtjb_reader import load
 
+    from mtjkit_host.boards.catalog import processors
     from mtjkit_host.runs.options import model_path
 
-    return summary(load(model_path(model)))
+    return summary(load(model_path(model)), processors().values())
 
 
 COMMANDS = (train, export, info)

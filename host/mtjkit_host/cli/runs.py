@@ -59,34 +59,48 @@ def twin(c: Context, **options: str | None) -> Any:
     help={
         "port": "serial port: /dev/ttyACM0, a pty, socket://HOST:PORT; auto finds the only board; "
         "given several times, the boards share the images",
+        "board": "name of an emulated board, which is started, flashed and ended: `invoke boards`",
         **RESUME_HELP,
     },
     iterable=["port"],
 )
-def run(c: Context, port: list[str], resume: str | None = None, **options: str | None) -> Any:
-    """Classify images on a board that `flash` has prepared."""
+def run(
+    c: Context,
+    port: list[str],
+    board: str | None = None,
+    resume: str | None = None,
+    **options: str | None,
+) -> Any:
+    """Classify images on a board that `flash` has prepared, or on an emulated one."""
+    from mtjkit_core.errors import ConfigError
+
+    from mtjkit_host.runs.emulated import run_board
     from mtjkit_host.runs.fleet_run import parse_run, run_ports
 
+    if board is not None and port:
+        raise ConfigError("give --port for a real board or --board for an emulated one, not both")
     parsed, path = parse_run(resume, **options)
+    if board is not None:
+        return _finish(run_board(parsed, board, path=path))
     return _finish(run_ports(parsed, port, path))
 
 
-@run_command(help={"machine": "mps2-an385 (Cortex-M3) or mps2-an500 (Cortex-M7)"})
+@run_command(help={"machine": "name of the emulated board; default mps2-an385"})
 def run_qemu(c: Context, machine: str = "mps2-an385", **options: str | None) -> Any:
-    """Classify images on an emulated Cortex-M board (QEMU), flashed as a real one is."""
-    from mtjkit_host.runs.emulated import run_qemu as run
+    """Short for run --board NAME: classify images on a Cortex-M board that QEMU emulates."""
+    from mtjkit_host.runs.emulated import run_board
     from mtjkit_host.runs.options import parse_options
 
-    return _finish(run(parse_options(**options), machine))
+    return _finish(run_board(parse_options(**options), machine))
 
 
 @run_command()
 def run_pico(c: Context, **options: str | None) -> Any:
-    """Classify images on an emulated Raspberry Pi Pico (slow: only a few images)."""
-    from mtjkit_host.runs.emulated import run_pico as run
+    """Short for run --board pico, an emulated Raspberry Pi Pico (slow: only a few images)."""
+    from mtjkit_host.runs.emulated import run_board
     from mtjkit_host.runs.options import parse_options
 
-    return _finish(run(parse_options(**options)))
+    return _finish(run_board(parse_options(**options), "pico"))
 
 
 COMMANDS = (run_unix, twin, run, run_qemu, run_pico)

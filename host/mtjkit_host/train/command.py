@@ -12,6 +12,7 @@ from mtjkit_export.cost import summary
 from mtjkit_export.formats.mtjb_writer import save
 
 from mtjkit_host import parse
+from mtjkit_host.boards.catalog import processors
 from mtjkit_host.train.architectures import NetSpec
 from mtjkit_host.train.config import PRECISIONS, TrainConfig
 from mtjkit_host.train.lower import fixed_net
@@ -104,7 +105,7 @@ def export_run(
                 "take --format safetensors"
             )
         model = Model(save(to_network(net, name), path))
-        return f"{summary(model)}\nwrote {path}"
+        return f"{summary(model, processors().values())}\nwrote {path}"
     fixed = fixed_net(net)
     if format == "tflite":
         try:

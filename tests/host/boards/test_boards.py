@@ -9,9 +9,11 @@ import pytest
 import serial.tools.list_ports
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
-from mtjkit_export.heap import device_of, heap_needed
-from mtjkit_host.boards import emulators
-from mtjkit_host.boards import firmware as board_firmware
+from mtjkit_export.heap import heap_needed
+from mtjkit_host.boards.build import steps
+from mtjkit_host.boards.catalog import board_named, processor_of
+from mtjkit_host.boards.emulate import emulate
+from mtjkit_host.boards.emulators.process import Emulator
 from mtjkit_host.boards.firmware import build_firmware, find_firmware
 from mtjkit_host.boards.flash import device_files, flash, plan
 from mtjkit_host.boards.micropython_tree import micropython_tree, source_entry
@@ -112,7 +114,7 @@ def test_where_a_model_goes():
     files = {"/main.py": bytes(999), "/lib/a.mpy": bytes(20_000)}
     assert not plan(PICO, None, files)
     assert not plan(PICO, model, files)
-    needed = heap_needed(model, device_of("armv6m"), "python")
+    needed = heap_needed(model, processor_of("armv6m"), "python")
     assert not plan(changed(PICO, heap_bytes=needed), model, files)
     with pytest.raises(ConfigError) as caught:
         plan(changed(PICO, heap_bytes=needed - 1), model, files)
@@ -123,7 +125,7 @@ def test_where_a_model_goes():
 def test_the_kernel_that_the_board_takes_counts():
     model = Model(networks.build("padded"))
     files = {f"/lib/mtjkit_device/kernels/{name}.mpy": b"" for name in ("viper", "python")}
-    shares = device_of("armv6m")
+    shares = processor_of("armv6m")
     for kernel in ("viper", "asm_thumb", "native"):
         if kernel == "native":
             files["/lib/mtjkit_native.mpy"] = b""
@@ -137,7 +139,7 @@ def test_the_kernel_that_the_board_takes_counts():
 
 def test_a_large_model_goes_to_mapped_memory():
     model = Model(networks.build("to one"))
-    needed = heap_needed(model, device_of("armv6m"), "python", mapped=True)
+    needed = heap_needed(model, processor_of("armv6m"), "python", mapped=True)
     board = changed(PICO, heap_bytes=needed, romfs_bytes=1 << 20)
     assert plan(board, model, {})
     with pytest.raises(ConfigError, match="of mapped memory for weights"):
@@ -175,17 +177,17 @@ def test_the_read_only_file_system_is_aligned(size):
 def test_unknown_names():
     with pytest.raises(ConfigError, match="board 'pyboard' is unknown: one of mps2-an385"):
         build_firmware("pyboard")
-    with pytest.raises(ConfigError, match="machine 'virt' is unknown"):
-        emulators.qemu("virt", None)
+    with pytest.raises(ConfigError, match="no emulator stands in for unix"):
+        emulate(board_named("unix"), None)
 
 
 def test_the_picos_heap_is_not_for_choice():
-    with pytest.raises(ConfigError, match="--heap is for the MPS2 boards"):
+    with pytest.raises(ConfigError, match="the heap of pico is what its RAM leaves"):
         build_firmware("pico", 262144)
 
 
 def test_firmware_that_is_not_built(monkeypatch, tmp_path):
-    monkeypatch.setattr(board_firmware, "BUILD", tmp_path)
+    monkeypatch.setattr(steps, "BUILD", tmp_path)
     with pytest.raises(ConfigError, match=r"`\./inv firmware --board mps2-an385` builds it"):
         find_firmware("mps2-an385")
     with pytest.raises(ConfigError, match="--heap 262144"):
@@ -208,13 +210,13 @@ def test_a_tool_that_is_missing(monkeypatch, tmp_path, board, tool, advice):
 def test_an_emulator_that_is_missing(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(ConfigError, match="apt install qemu-system-arm"):
-        emulators.qemu("mps2-an385", tmp_path)
+        emulate(board_named("mps2-an385"), tmp_path)
 
 
 def test_an_emulator_that_ends_at_once():
     with (
         pytest.raises(LinkError, match="the thing ended at once: no such board"),
-        emulators.Emulator("the thing", ["/bin/sh", "-c", "echo no such board; exit 1"]),
+        Emulator("the thing", lambda *_: ["/bin/sh", "-c", "echo no such board; exit 1"]),
     ):
         pass
 

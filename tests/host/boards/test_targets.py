@@ -10,14 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
+from mtjkit_host.boards.catalog import boards
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 
-TARGETS = {
-    "unix": ("run-unix",),
-    "mps2-an385": ("run-qemu", "--machine", "mps2-an385"),
-    "mps2-an500": ("run-qemu", "--machine", "mps2-an500"),
-    "pico": ("run-pico",),
-}
 OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ from the twin's
 OPTIONS = {
     "--model": CARRIED_MODEL,
@@ -35,8 +30,8 @@ OPTIONS = {
 @pytest.mark.parametrize(
     "target",
     [
-        pytest.param(target, marks=[] if target == "unix" else pytest.mark.emulated)
-        for target in TARGETS
+        pytest.param(name, marks=pytest.mark.emulated if spec.emulator else [])
+        for name, spec in boards().items()
     ],
 )
 def test_a_run_is_the_twins(target, invoke, tmp_path, request):
@@ -46,7 +41,7 @@ def test_a_run_is_the_twins(target, invoke, tmp_path, request):
         request.getfixturevalue("emulator")(target)
     (tmp_path / "cell.toml").write_text("tau_ns = 12.5\n")
     options = [word for option in OPTIONS.items() for word in option]
-    invoke(*TARGETS[target], *options, "--json", "device.json")
+    invoke("run", "--board", target, *options, "--json", "device.json")
     invoke("twin", *options, "--json", "twin.json")
     ours = json.loads((tmp_path / "device.json").read_text())
     theirs = json.loads((tmp_path / "twin.json").read_text())
@@ -65,7 +60,7 @@ def test_all_take_the_same_options(invoke):
     assert options("run-pico") == shared
     assert options("run-qemu") - {"--machine"} == shared
     assert options("run-unix") - {"--boards", "--resume"} == shared
-    assert options("run") - {"--port", "--resume"} == shared
+    assert options("run") - {"--port", "--board", "--resume"} == shared
 
 
 @pytest.mark.parametrize("after_s", [0.2, 4])
@@ -73,9 +68,9 @@ def test_ctrl_c_ends_host_and_emulator(after_s, emulator):
     """While the board is flashed, and while it runs."""
     emulator("mps2-an385")
     code = (
-        "from mtjkit_host.runs.emulated import run_qemu\n"
+        "from mtjkit_host.runs.emulated import run_board\n"
         "from mtjkit_host.runs.options import parse_options\n"
-        "print('started', flush=True)\nrun_qemu(parse_options(), 'mps2-an385')\n"
+        "print('started', flush=True)\nrun_board(parse_options(), 'mps2-an385')\n"
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     host = subprocess.Popen([sys.executable, "-c", code], **pipes)
@@ -97,10 +92,11 @@ def test_a_killed_host_leaves_no_emulator(emulator):
     if not sys.platform.startswith("linux"):
         pytest.skip("only Linux ends a process with its parent")
     code = (
-        "import time\nfrom mtjkit_host.boards import emulators\n"
+        "import time\nfrom mtjkit_host.boards.catalog import board_named\n"
+        "from mtjkit_host.boards.emulate import emulate\n"
         "from mtjkit_host.boards.firmware import find_firmware\n"
-        "e = emulators.qemu('mps2-an385', find_firmware('mps2-an385'))\n"
-        "print(e.open(), e._process.pid, flush=True)\ntime.sleep(60)\n"
+        "e = emulate(board_named('mps2-an385'), find_firmware('mps2-an385'))\n"
+        "print(e.open(), e.pid, flush=True)\ntime.sleep(60)\n"
     )
     host = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     pid = int(host.stdout.readline().split()[1])

@@ -1,4 +1,4 @@
-"""Mount the file system, as a board's own start-up does: littlefs on half of the PSRAM.
+"""Mount the file system, as a board's own start-up does: littlefs on the 8 MB below the ROMFS.
 
 It survives soft resets and machine.reset(), not the emulator's end.
 """
@@ -36,7 +36,7 @@ class Flash:
         return 0
 
 
-flash = Flash(0x60000000 if "an500" in sys.implementation._machine else 0x21000000, _BYTES)
+flash = Flash(uctypes.addressof(vfs.rom_ioctl(2, 0)) - _BYTES, _BYTES)
 try:
     vfs.mount(flash, "/")
 except OSError:

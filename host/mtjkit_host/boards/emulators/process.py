@@ -1,25 +1,20 @@
-"""Emulated boards: QEMU's MPS2 machines and a Raspberry Pi Pico, each reached by a serial port.
-
-Each is a context that yields the port's address, to be used as any board's port is.
-"""
+"""An emulator as a process that offers a board's serial line on a local TCP port."""
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from mtjkit_core.errors import ConfigError, LinkError
 
-MACHINES = ("mps2-an385", "mps2-an500")
-ROMFS_AT = {"mps2-an385": 0x21800000, "mps2-an500": 0x60800000}
 _START_S = 20.0
 _END_S = 2.0
 
@@ -27,18 +22,20 @@ _END_S = 2.0
 class Emulator:
     """A process that offers a board's serial line on a local TCP port.
 
-    Leaving the context ends the process; it ends too when this one is killed.
+    A context that yields the port's address, to be used as any board's port is. Leaving the context
+    ends the process; it ends too when this one is killed.
 
     Args:
         name: for messages.
-        command: the process; "{port}" in it stands for the TCP port.
+        command: given a folder for files of its own and the TCP port, returns the command.
     """
 
-    def __init__(self, name: str, command: list[str]) -> None:
+    def __init__(self, name: str, command: Callable[[Path, int], list[str]]) -> None:
         self.name = name
         self._command = command
         self._process: subprocess.Popen[bytes] | None = None
         self._messages: IO[bytes] | None = None
+        self._work: tempfile.TemporaryDirectory[str] | None = None
 
     def open(self) -> str:
         """Start the process; returns the serial port, as pyserial and mpremote take it.
@@ -47,7 +44,8 @@ class Emulator:
             LinkError: the process ends at once, or opens no port.
         """
         port = _free_port()
-        command = [part.replace("{port}", str(port)) for part in self._command]
+        self._work = tempfile.TemporaryDirectory()
+        command = self._command(Path(self._work.name), port)
         watched = shutil.which("setpriv")  # Linux: the kernel ends it with its parent
         if watched and sys.platform == "linux":
             command = [watched, "--pdeathsig", "KILL", *command]
@@ -82,6 +80,9 @@ class Emulator:
         if self._messages is not None:
             self._messages.close()
             self._messages = None
+        if self._work is not None:
+            self._work.cleanup()
+            self._work = None
 
     def _wait_for(self, port: int) -> None:
         """Wait until something listens on the port."""
@@ -100,6 +101,17 @@ class Emulator:
         lines = self._messages.read().decode("utf-8", "replace").strip().splitlines()
         return lines[-1] if lines else "it gives no reason"
 
+    @property
+    def pid(self) -> int:
+        """The process.
+
+        Raises:
+            LinkError: it does not run.
+        """
+        if self._process is None:
+            raise LinkError(f"{self.name} is not running")
+        return self._process.pid
+
     def __enter__(self) -> str:
         return self.open()
 
@@ -110,48 +122,6 @@ class Emulator:
         trace: TracebackType | None,
     ) -> None:
         self.close()
-
-
-def qemu(machine: str, firmware: Path, romfs: Path | None = None, count: bool = False) -> Emulator:
-    """An MPS2 board in QEMU.
-
-    Args:
-        machine: mps2-an385 (Cortex-M3) or mps2-an500 (Cortex-M7).
-        firmware: what build_firmware made for it.
-        romfs: image to lie in the mapped read-only memory from the start.
-        count: time counts instructions, 1024 ns each, whatever the host does.
-
-    Raises:
-        ConfigError: no such machine, or no QEMU.
-    """
-    if machine not in MACHINES:
-        raise ConfigError(f"machine {machine!r} is unknown: one of {', '.join(MACHINES)}")
-    executable = shutil.which("qemu-system-arm")
-    if not executable:
-        raise ConfigError("qemu-system-arm is missing (Debian: apt install qemu-system-arm)")
-    command = [executable, "-machine", machine, "-display", "none", "-monitor", "none"]
-    command += ["-serial", "tcp:127.0.0.1:{port},server=on,wait=off", "-kernel", str(firmware)]
-    if romfs is not None:
-        place = f"addr={ROMFS_AT[machine]:#x},force-raw=on"
-        command += ["-device", f"loader,file={romfs},{place}"]
-    if count:
-        command += ["-icount", "shift=10,sleep=off"]
-    return Emulator(f"QEMU's {machine}", command)
-
-
-def pico(firmware: Path) -> Emulator:
-    """A Raspberry Pi Pico in rp2040py.
-
-    Args:
-        firmware: a .uf2 file.
-
-    Raises:
-        ConfigError: rp2040py is not there.
-    """
-    if importlib.util.find_spec("rp2040py") is None:
-        raise ConfigError("rp2040py, the Pico's emulator, is missing: pip install 'mtjkit[board]'")
-    command = [sys.executable, "-m", "rp2040py", "micropython", "--image", str(firmware)]
-    return Emulator("the emulated Pico", [*command, "--tcp-port", "{port}"])
 
 
 def _free_port() -> int:

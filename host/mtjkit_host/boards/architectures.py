@@ -1,0 +1,38 @@
+"""Processor architectures as MicroPython names them, and the C compiler of each."""
+
+from __future__ import annotations
+
+ARCHITECTURES = (
+    "", "x86", "x64", "armv6", "armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp", "xtensa",
+    "xtensawin", "rv32imc",
+)  # fmt: skip
+"""In the order of the numbers in sys.implementation._mpy; "" for bytecode only."""
+
+THUMB = ("armv6m", "armv7m", "armv7em", "armv7emsp", "armv7emdp")
+"""Of the Cortex-M family: one loads the code of those before it too."""
+
+COMPILERS = {
+    "x64": "gcc",
+    "armv6m": "arm-none-eabi-gcc",
+    "armv7m": "arm-none-eabi-gcc",
+    "armv7emsp": "arm-none-eabi-gcc",
+    "xtensawin": "xtensa-esp32-elf-gcc",
+    "rv32imc": "riscv64-unknown-elf-gcc",
+}
+"""Architectures that native modules are built for, and the compiler of each."""
+
+COMPILER_SOURCES = {
+    "gcc": "Debian: apt install gcc make",
+    "arm-none-eabi-gcc": "Debian: apt install gcc-arm-none-eabi libnewlib-arm-none-eabi make",
+    "xtensa-esp32-elf-gcc": "Espressif's ESP-IDF has it",
+    "riscv64-unknown-elf-gcc": "Debian: apt install gcc-riscv64-unknown-elf "
+    "picolibc-riscv64-unknown-elf make",
+}
+"""Where a compiler comes from."""
+
+
+def loadable(architecture: str) -> list[str]:
+    """The architectures whose native code a board loads, the best first."""
+    if architecture not in THUMB:
+        return [architecture]
+    return list(reversed(THUMB[: THUMB.index(architecture) + 1]))

@@ -1,0 +1,1 @@
+"""Emulators of boards: a module with `check` and `command` for each."""

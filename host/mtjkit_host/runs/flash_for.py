@@ -1,0 +1,34 @@
+"""`flash` with the model of a run, whose weights the host writes where the board cannot."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from mtjkit_export.formats.mtjb_reader import load
+
+from mtjkit_host.boards.flash import Flashed, flash
+from mtjkit_host.runs.options import RunOptions
+from mtjkit_host.simulate.simulator import write_weights
+
+
+def flash_for(options: RunOptions, port: str) -> Flashed:
+    """Make a board ready for `run` with the same options.
+
+    A board cannot write weights that it maps read-only: the host writes them here, with their
+    errors. Those that go to the RAM are written by the board itself, when it runs.
+
+    Args:
+        options: the run's; model, kernel, weight errors and seed count.
+        port: as for `flash`.
+
+    Raises:
+        MtjkitError: see `flash`.
+    """
+    o = options
+    model, *bits = write_weights(load(o.model), o.seed, o.weight_threshold, o.error_kind)
+    done = flash(port, model, o.kernel)
+    return (
+        replace(done, weight_bits=(bits[0], bits[1]))
+        if done.mapped and o.weight_error_rate
+        else done
+    )
