@@ -12,14 +12,14 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
+from mtjkit_export.formats.safetensors import load_fixed
 from mtjkit_export.formats.tflite.arithmetic import trace_int8
 from mtjkit_export.formats.tflite.convert import export_tflite, score_step
 from mtjkit_export.formats.tflite.run import KERNELS, measure_tflite, run_tflite
-from mtjkit_export.nets.fixed import FixedNet
 from mtjkit_host.datasets import cifar10
 from mtjkit_host.simulate.fixed_torch import FixedTwin
 from mtjkit_host.train import load_net
-from mtjkit_host.train.lower import fixed_net
+from mtjkit_host.train.lower import fold_fixed
 
 CARRIED = Path(cifar10.__file__).parent / "data" / "cifar10_test_500.bin"
 BATCH = 50
@@ -46,7 +46,7 @@ def differences(net, images, rounding):
 
 def main(net_path, data=CARRIED, count=None):
     path = Path(net_path)
-    net = FixedNet.load(path) if path.is_file() else fixed_net(load_net(path))
+    net = load_fixed(path) if path.is_file() else fold_fixed(load_net(path))
     images, labels = cifar10.load_test(data)
     images, labels = images[: count and int(count)], labels[: count and int(count)]
     expected, _ = FixedTwin(net).run(images)

@@ -5,16 +5,18 @@ import platform
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_export.formats.safetensors import load_fixed
 from mtjkit_export.formats.tflite import convert as tflite
 from mtjkit_export.formats.tflite.arithmetic import trace_int8
 from mtjkit_export.formats.tflite.convert import encode_tflite, export_tflite, fold_int8, score_step
 from mtjkit_export.formats.tflite.run import measure_tflite, run_tflite
+from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
 from mtjkit_host.datasets import cifar10
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra tflite")
@@ -29,36 +31,6 @@ if platform.machine() not in ("x86_64", "AMD64"):
     EXACT = {"reference": "twice_away"}  # the only kernels that are the same everywhere
 
 
-@dataclass(frozen=True)
-class Norm:
-    gamma: np.ndarray
-    beta: np.ndarray
-    mean: np.ndarray
-    std: np.ndarray
-
-
-@dataclass(frozen=True)
-class Layer:
-    kind: str
-    codes: np.ndarray
-    norm: Norm | None
-    pool: int = 1
-    bits: int = 8
-    input_bits: int = 8
-
-    @property
-    def padding(self):
-        return int(self.kind == "conv")
-
-
-@dataclass(frozen=True)
-class Net:
-    layers: tuple
-    name: str = "random"
-    side: int = 32
-    bits: int = 8
-
-
 def random_net(seed=1):
     """A net with every special case: gammas of both signs and 0, codes of -128, a dead channel."""
     rng = np.random.default_rng(seed)
@@ -66,13 +38,13 @@ def random_net(seed=1):
     def layer(kind, shape, pool=1):
         codes = rng.integers(-128, 128, shape).astype(np.int32)
         out, fan_in = shape[0], codes[0].size
-        norm = Norm(
+        norm = FoldedNorm(
             rng.uniform(0.3, 1.2, out) * rng.choice([-1, 1], out, p=[0.3, 0.7]),
             rng.normal(0, 0.2, out),
             rng.normal(0, 0.3, out),
             0.3 * np.sqrt(fan_in) * rng.uniform(0.7, 1.4, out),
         )
-        return Layer(kind, codes, norm, pool)
+        return FixedLayer(kind, 8, 8, codes, norm, int(kind == "conv"), pool)
 
     first = layer("conv", (6, 3, 3, 3))
     first.norm.gamma[0], first.codes[0, 0, 0, 0] = -0.8, -128  # +128 in the file
@@ -84,7 +56,8 @@ def random_net(seed=1):
     third = layer("conv", (7, 9, 3, 3), 2)
     dense = layer("dense", (20, 8 * 8 * 7))
     head = rng.integers(-128, 128, (10, 20)).astype(np.int32)
-    return Net((first, second, third, dense, Layer("dense", head, None)))
+    last = FixedLayer("dense", 8, 8, head, None, 0, 1)
+    return FixedNet("random", 8, (first, second, third, dense, last))
 
 
 @pytest.fixture(scope="module")
@@ -144,11 +117,12 @@ def test_same_bytes_again(net):
 
 
 def test_wrong_nets_and_files(net, file, tmp_path):
-    wide = replace(net, layers=(replace(net.layers[0], bits=16), *net.layers[1:]))
+    layers = [replace(layer, bits=16, input_bits=16) for layer in net.layers]
+    wide = FixedNet("wide", 16, (replace(layers[0], input_bits=8), *layers[1:]))
     with pytest.raises(ConfigError, match="8 bits only"):
         encode_tflite(wide)
     # Hardly any factor, but an offset between two codes: the sum still decides.
-    weak = Norm(np.full(7, 1e-6), np.full(7, 0.5 / 128), np.zeros(7), np.full(7, 100.0))
+    weak = FoldedNorm(np.full(7, 1e-6), np.full(7, 0.5 / 128), np.zeros(7), np.full(7, 100.0))
     with pytest.raises(ConfigError, match=r"channel 0 .* does not fit"):
         fold_int8(replace(net.layers[2], norm=weak), (3, 3))
     with pytest.raises(ConfigError, match="uint8"):
@@ -183,7 +157,7 @@ def test_measurement(file):
 def test_random_net_against_the_twin(net, file, kernels):
     fixed = pytest.importorskip("mtjkit_host.simulate.fixed_torch", reason="needs the extra train")
     some = IMAGES[:100]
-    scores, _ = fixed.FixedTwin(fixed.FixedNet("random", 8, net.layers)).run(some)
+    scores, _ = fixed.FixedTwin(net).run(some)
     assert abs(run_tflite(file, some, kernels) - scores).max() <= score_step(net)
 
 
@@ -191,7 +165,7 @@ def test_random_net_against_the_twin(net, file, kernels):
 def trained(request, tmp_path_factory):
     """A carried net, its file, and its scores of the carried images by the twin."""
     fixed = pytest.importorskip("mtjkit_host.simulate.fixed_torch", reason="needs the extra train")
-    net = fixed.FixedNet.load(DATA / f"{request.param}.safetensors")
+    net = load_fixed(DATA / f"{request.param}.safetensors")
     path = tmp_path_factory.mktemp("tflite") / "fxp8.tflite"
     export_tflite(net, path)
     return net, path, fixed.FixedTwin(net).run(IMAGES)[0]

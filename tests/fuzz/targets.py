@@ -11,6 +11,7 @@ import both
 from arrays import build_network
 from mtjkit_core.errors import MtjkitError
 from mtjkit_export.formats import mtjb_reader as reader
+from mtjkit_export.formats.safetensors import load_fixed
 from mtjkit_host.campaign import description as spec
 from mtjkit_host.campaign import records as results
 from mtjkit_host.datasets import cifar10
@@ -100,9 +101,7 @@ def checkpoint(data: bytes) -> None:
 
 def fixed_net(data: bytes) -> None:
     """A fixed-point net."""
-    from mtjkit_export.nets.fixed import FixedNet
-
-    FixedNet.load(_file("fixed.safetensors", data))
+    load_fixed(_file("fixed.safetensors", data))
 
 
 TARGETS: dict[str, Callable[[bytes], object]] = {

@@ -6,8 +6,9 @@ import dataclasses
 import json
 
 import torch
+from mtjkit_export.formats.safetensors import encode_fixed
 from mtjkit_host.train.architectures import NetSpec
-from mtjkit_host.train.lower import fixed_net
+from mtjkit_host.train.lower import fold_fixed
 from mtjkit_host.train.modules import build_net
 from safetensors.torch import save
 
@@ -36,4 +37,4 @@ _KINDS = (torch.bfloat16, torch.float64, torch.bool, torch.int8, torch.float8_e4
 
 def fixed_seed() -> tuple[bytes, ...]:
     """Two nets of 8 and 32 bits."""
-    return tuple(fixed_net(build_net(_spec(bits)).eval()).encode() for bits in (8, 32))
+    return tuple(encode_fixed(fold_fixed(build_net(_spec(bits)).eval())) for bits in (8, 32))

@@ -22,8 +22,6 @@ def test_every_carried_net_is_in_the_readme():
 
 @pytest.mark.parametrize(("file", "accuracy"), [(file, accuracy) for file, _, accuracy in ROWS])
 def test_accuracy_is_what_the_readme_says(file, accuracy, long_data):
-    if file.endswith(".safetensors"):
-        pytest.importorskip("safetensors", reason="fixed-point nets need the extra: train")
     images, labels = cifar10.load_test(long_data("cifar-10-batches-bin"))
     net = load_net(CARRIED / file)
     correct = 0

@@ -1,30 +1,19 @@
-"""A fixed-point network as integer codes, and its file.
+"""A fixed-point network in integer codes: weights, batch norm in float64, layer by layer.
 
-The file is safetensors: ``codes.<l>`` (int8, int16 or int32), and for hidden layers
-``gamma.<l>``, ``beta.<l>``, ``mean.<l>``, ``std.<l>`` (float64); its metadata hold the rest as
-JSON under ``mtjkit``.
+Built by `mtjkit_host.train.lower`, or read from a file by `mtjkit_export.formats.safetensors`.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import safetensors
-import safetensors.numpy
-from mtjkit_core.errors import ConfigError, FormatError
-
-from mtjkit_export.files import write_atomically
+from mtjkit_core.errors import FormatError
 
 Float64s = npt.NDArray[np.float64]
-VERSION = 1
 MAX_PRODUCTS = 1 << 16
 """Products of one sum: fewer, so that 64 bits hold the sums of 32-bit codes' halves."""
 
@@ -89,7 +78,7 @@ class FixedNet:
     bits: int
     """Of weights and activations: 8, 16 or 32."""
     layers: tuple[FixedLayer, ...]
-    """As `mtjkit_host.train.lower.fixed_net` gives them."""
+    """First to last."""
     side: int = 32
     """Rows and columns of the input image."""
 
@@ -114,7 +103,7 @@ class FixedNet:
             taken = 8 if index == 0 else self.bits
             given = (layer.bits, layer.input_bits, layer.padding, layer.pool)
             if given not in ((self.bits, taken, int(conv), pool) for pool in (1, 1 + int(conv))):
-                raise FormatError(f"{where} has bits, padding or a pool that such nets have not")
+                raise FormatError(f"{where} has an unsupported number of bits, padding or pooling")
             limit = 1 << (layer.bits - 1)
             if layer.codes.min() < -limit or layer.codes.max() >= limit:
                 raise FormatError(f"{where} holds codes of more than {layer.bits} bits")
@@ -124,6 +113,21 @@ class FixedNet:
     def weight_bits(self) -> int:
         """Bits that the weights take."""
         return sum(layer.codes.size * layer.bits for layer in self.layers)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """(height, width, channels) of an image."""
+        return self.side, self.side, self.layers[0].codes.shape[1]
+
+    @property
+    def classes(self) -> int:
+        """Scores that an image gets."""
+        return len(self.layers[-1].codes)
+
+    @property
+    def pixel_rule(self) -> tuple[int, int, int]:
+        """`mtjkit_export.nets.binary.PixelRule`'s numbers: the int8 input is pixel - 128."""
+        return 1, 0, 1
 
     def map_elements(self) -> list[int]:
         """Codes that each hidden layer writes for an image."""
@@ -138,56 +142,6 @@ class FixedNet:
         """Feature-map bits written for one image."""
         return sum(self.map_elements()) * self.bits
 
-    def encode(self) -> bytes:
-        """Return the bytes of the net's file."""
-        tensors = {}
-        table = []
-        for index, layer in enumerate(self.layers):
-            tensors[f"codes.{index}"] = layer.codes.astype(f"<i{layer.bits // 8}")
-            if layer.norm is not None:
-                for key in _NORM:
-                    tensors[f"{key}.{index}"] = getattr(layer.norm, key)
-            row = {"kind": layer.kind, "input_bits": layer.input_bits}
-            table.append(row | {"padding": layer.padding, "pool": layer.pool})
-        head = {"version": VERSION, "name": self.name, "bits": self.bits, "side": self.side}
-        meta = {"mtjkit": json.dumps(head | {"layers": table})}
-        return safetensors.numpy.save(tensors, meta)
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of the net's file."""
-        return hashlib.sha256(self.encode()).hexdigest()
-
-    def save(self, path: str | Path) -> int:
-        """Write the net's file, all of it or nothing; raises ConfigError when it cannot.
-
-        Returns the file's size in bytes.
-        """
-        data = self.encode()
-        write_atomically(path, data)
-        return len(data)
-
-    @classmethod
-    def load(cls, path: str | Path) -> FixedNet:
-        """Read a net's file.
-
-        Raises ConfigError when it cannot be read, FormatError when it is damaged or foreign.
-        """
-        try:
-            with safetensors.safe_open(str(path), framework="numpy") as file:
-                meta = json.loads((file.metadata() or {}).get("mtjkit", "null"))
-                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be read ({error})") from error
-        except (safetensors.SafetensorError, ValueError) as error:
-            raise FormatError(f"{path}: not a fixed-point net ({error})") from error
-        try:
-            return _build(meta, tensors)
-        except FormatError as error:
-            raise FormatError(f"{path}: {error}") from error
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
-            raise FormatError(f"{path}: not a fixed-point net of mtjkit") from error
-
     def with_codes(self, codes: list[Any]) -> FixedNet:
         """Return the net with other weight codes of the same shapes."""
         pairs = zip(self.layers, codes, strict=True)
@@ -200,23 +154,3 @@ def _sound(norm: FoldedNorm, outputs: int) -> bool:
     parts = [getattr(norm, key) for key in _NORM]
     fits = all(part.shape == (outputs,) and np.isfinite(part).all() for part in parts)
     return fits and bool((norm.std > 0).all())
-
-
-def _build(meta: dict[str, Any], tensors: dict[str, Any]) -> FixedNet:
-    if meta["version"] != VERSION or meta["bits"] not in (8, 16, 32):
-        raise FormatError("a fixed-point net of another version; export the net again")
-    keys = ("input_bits", "padding", "pool")
-    numbers = [meta["side"], meta["bits"], *(row[key] for row in meta["layers"] for key in keys)]
-    if any(type(number) is not int for number in numbers) or not isinstance(meta["name"], str):
-        raise FormatError("not a fixed-point net of mtjkit")
-    layers = []
-    for index, row in enumerate(meta["layers"]):
-        norm = None
-        if index < len(meta["layers"]) - 1:
-            norm = FoldedNorm(*(tensors[f"{key}.{index}"].astype(np.float64) for key in _NORM))
-        codes = tensors[f"codes.{index}"].astype(np.int32)
-        if row["kind"] != ("conv" if codes.ndim == 4 else "dense") or row["pool"] not in (1, 2):
-            raise FormatError(f"layer {index} is neither a convolution nor dense")
-        input_bits, padding, pool = (row[key] for key in keys)
-        layers.append(FixedLayer(row["kind"], meta["bits"], input_bits, codes, norm, padding, pool))
-    return FixedNet(meta["name"], meta["bits"], tuple(layers), meta["side"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mtjkit_core.errors import MtjkitError
+from mtjkit_export.formats.safetensors import load_fixed
 
 from mtjkit_host.analysis.page import write_report
 from mtjkit_host.campaign.description import Campaign, load_campaign
@@ -15,7 +16,6 @@ from mtjkit_host.campaign.runner import CampaignResult, run_campaign
 from mtjkit_host.datasets import cifar10
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.paths import CARRIED_IMAGES
-from mtjkit_host.train.lower import fixed_net
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,11 @@ def _tflite(net: Path, folder: Path, images: cifar10.Images, labels: cifar10.Lab
     try:
         from mtjkit_export.formats.tflite.convert import export_tflite
         from mtjkit_export.formats.tflite.run import measure_tflite
-        from mtjkit_export.nets.fixed import FixedNet
 
         from mtjkit_host.train import load_net
+        from mtjkit_host.train.lower import fold_fixed
 
-        fixed = FixedNet.load(net) if net.is_file() else fixed_net(load_net(net))
+        fixed = load_fixed(net) if net.is_file() else fold_fixed(load_net(net))
         file = folder / f"{fixed.name}.tflite"
         export_tflite(fixed, file)
         found = measure_tflite(file, images, labels)

@@ -16,6 +16,7 @@ from mtjkit_core.model import Model
 from mtjkit_core.mtj_memory import FLIP
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_export.formats.mtjb_writer import encode
+from mtjkit_export.formats.safetensors import encode_fixed, load_fixed
 
 from mtjkit_host.datasets.images import to_input
 from mtjkit_host.paths import CARRIED, OTHER_NAMES
@@ -110,7 +111,7 @@ class FixedSimulator:
     def __init__(self, twin: Any) -> None:
         self._twin = twin
         self.bits = twin.net.bits
-        self.sha256 = twin.net.sha256
+        self.sha256 = hashlib.sha256(encode_fixed(twin.net)).hexdigest()
         self.weight_bits = twin.net.weight_bits
         self.map_bits = twin.net.map_bits
         self.arithmetic = f"integer codes, every sum exact (twin: {twin.engine})"
@@ -175,22 +176,19 @@ def load_net(path: Path) -> Simulator:
     if path.suffix == ".mtjb":
         return BinarySimulator(load(path))
     try:
-        from mtjkit_export.nets.fixed import FixedNet
-
         from mtjkit_host.simulate.fixed_torch import FixedTwin
         from mtjkit_host.train import load_net as load_trained
-        from mtjkit_host.train.lower import fixed_net
-        from mtjkit_host.train.network import to_network
+        from mtjkit_host.train.lower import fold, fold_fixed
     except ModuleNotFoundError as error:
         raise ConfigError(
             f"{path}: needs {error.name}; install the extra: pip install 'mtjkit[train]'"
         ) from None
     if path.is_file():
-        return FixedSimulator(FixedTwin(FixedNet.load(path)))
+        return FixedSimulator(FixedTwin(load_fixed(path)))
     net = load_trained(path)
     if net.spec.binary:
-        return BinarySimulator(Model(encode(to_network(net))))
-    return FixedSimulator(FixedTwin(fixed_net(net)))
+        return BinarySimulator(Model(encode(fold(net))))
+    return FixedSimulator(FixedTwin(fold_fixed(net)))
 
 
 def _bits(words: npt.NDArray[np.uint32], channels: int) -> npt.NDArray[np.int8]:

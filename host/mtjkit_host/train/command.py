@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +9,13 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_export.cost import summary
 from mtjkit_export.formats.mtjb_writer import save
+from mtjkit_export.formats.safetensors import save_fixed
 
 from mtjkit_host import parse
 from mtjkit_host.boards.catalog import processors
 from mtjkit_host.train.architectures import NetSpec
 from mtjkit_host.train.config import PRECISIONS, TrainConfig
-from mtjkit_host.train.lower import fixed_net
-from mtjkit_host.train.network import to_network
+from mtjkit_host.train.lower import fold, fold_fixed
 from mtjkit_host.train.scale_weights import scale_weights
 from mtjkit_host.train.state import load_net
 
@@ -104,9 +103,9 @@ def export_run(
                 f"{net.spec.name} is no binary net, which is what a .mtjb file holds; "
                 "take --format safetensors"
             )
-        model = Model(save(to_network(net, name), path))
+        model = Model(save(fold(net, name), path))
         return f"{summary(model, processors().values())}\nwrote {path}"
-    fixed = fixed_net(net)
+    fixed = fold_fixed(net, name)
     if format == "tflite":
         try:
             from mtjkit_export.formats.tflite.convert import export_tflite
@@ -115,5 +114,5 @@ def export_run(
 
         size = len(export_tflite(fixed, path))
     else:
-        size = dataclasses.replace(fixed, name=name or fixed.name).save(path)
+        size = save_fixed(fixed, path)
     return f"wrote {path}, {size:,} bytes"

@@ -1,85 +1,69 @@
-"""Lowering: from a trained net to the integers that a device or a simulator computes with."""
+"""Lowering: from a trained net to the integers that a device or a simulator computes with.
+
+Binary nets become a `mtjkit_export.nets.binary.BinaryNet`, fixed-point nets a
+`mtjkit_export.nets.fixed.FixedNet`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from mtjkit_core.errors import ConfigError
+from mtjkit_export.nets.binary import BinaryLayer, BinaryNet
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
 
+from mtjkit_host.datasets import cifar10
 from mtjkit_host.train.modules import PIXEL_ZERO, BatchNorm, Block, Linear, Net
 from mtjkit_host.train.quantize import fixed_codes
 
-Float64s = npt.NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class FoldedLayer:
-    """One layer of a binary net in integers.
-
-    A hidden layer's output bit is ``(S >= threshold) XOR inverted``, 1 meaning +1; pooling is the
-    OR of four bits. The last layer's scores are its sums S.
-    """
-
-    kind: str
-    """``conv`` (3x3, stride 1) or ``dense``; a dense layer after a convolution takes the feature
-    map in the order (y, x, channel)."""
-    input: str
-    """``int8``: q = pixel - 128, in the first layer; ``bits``: -1 and +1."""
-    weights: npt.NDArray[np.int8]
-    """-1 and +1, ``(out, in, 3, 3)`` or ``(out, in)``."""
-    thresholds: npt.NDArray[np.int32] | None
-    """``(out,)``; None in the last layer. A channel that is constant has -n - 1 or n + 1, where
-    n is the largest |S| there can be."""
-    inverted: npt.NDArray[np.bool_] | None
-    """``(out,)``; None in the last layer."""
-    padding: int
-    """Rows and columns of zeros around the input: 1 in a convolution, 0 in a dense layer. A
-    padded tap adds nothing to S."""
-    pool: int
-    """2 for 2x2 max pooling after the threshold, else 1."""
-
-
-def fold(net: Net) -> list[FoldedLayer]:
-    """Return the layers of a binary net, with batch norm folded into integer thresholds.
+def fold(net: Net, name: str | None = None) -> BinaryNet:
+    """Lower a binary net: batch norm becomes integer thresholds.
 
     The result agrees with the net's eval mode on every reachable sum: the threshold is found by
-    evaluating the same float64 formula on integers, not by solving it.
-    Raises ConfigError for a fixed-point net or one with infinite or undefined batch norm.
+    evaluating the same float64 formula on integers, not by solving it. A channel that is constant
+    has the threshold -n - 1 or n + 1, where n is the largest |S| there can be.
+
+    Args:
+        net: trained.
+        name: stored in the model file; default the net's own.
+
+    Raises:
+        ConfigError: a fixed-point net, or one with infinite or undefined batch norm.
     """
     if not net.spec.binary:
         raise ConfigError(f"{net.spec.name}: not a binary net, so it has no thresholds to fold")
     layers = []
+    map_shape = input_shape = (net.spec.side, net.spec.side, net.spec.channels)
     for index, (linear, block) in enumerate(_layers(net)):
         weights = linear.quantized(torch.float32).cpu().numpy().astype(np.int8)
-        first = index == 0
-        reach = linear.fan_in * (PIXEL_ZERO if first else 1)
-        thresholds, inverted = None, None
+        reach = linear.fan_in * (PIXEL_ZERO if index == 0 else 1)
+        rule: tuple[Any, Any] = None, None
         if block is not None:
-            thresholds, inverted = threshold_rule(fold_norm(block.norm, net.spec.name), reach)
-        conv = weights.ndim == 4
-        layers.append(
-            FoldedLayer(
-                "conv" if conv else "dense",
-                "int8" if first else "bits",
-                weights,
-                thresholds,
-                inverted,
-                int(conv),
-                2 if block is not None and block.pool else 1,
-            )
-        )
-    return layers
+            rule = threshold_rule(fold_norm(block.norm, net.spec.name), reach)
+        if weights.ndim == 4:
+            pool = block is not None and block.pool
+            layers.append(BinaryLayer.conv(weights, *rule, padding=1, pool=pool))
+            height, width = (side >> int(pool) for side in map_shape[:2])
+            map_shape = (height, width, len(weights))
+        else:
+            layers.append(BinaryLayer.dense(weights, *rule, input_shape=map_shape))
+            map_shape = (1, 1, len(weights))
+    return BinaryNet(name or net.spec.name, layers, input_shape, class_names=cifar10.CLASSES)
 
 
-def fold_fixed(net: Net) -> list[FixedLayer]:
-    """Return the layers of a fixed-point net as integer codes.
+def fold_fixed(net: Net, name: str | None = None) -> FixedNet:
+    """Lower a fixed-point net: weights become integer codes, batch norm four numbers a channel.
 
-    Raises ConfigError for a binary net or one with infinite or undefined batch norm.
+    Args:
+        net: trained.
+        name: stored in the net's file; default the net's own.
+
+    Raises:
+        ConfigError: a binary net, or one with infinite or undefined batch norm.
     """
     if net.spec.binary:
         raise ConfigError(f"{net.spec.name}: a binary net has no fixed-point codes; use fold")
@@ -90,21 +74,16 @@ def fold_fixed(net: Net) -> list[FixedLayer]:
         conv = codes.ndim == 4
         layers.append(
             FixedLayer(
-                "conv" if conv else "dense",
-                bits,
-                8 if index == 0 else bits,
-                codes,
-                None if block is None else fold_norm(block.norm, net.spec.name),
-                int(conv),
-                2 if block is not None and block.pool else 1,
+                kind="conv" if conv else "dense",
+                bits=bits,
+                input_bits=8 if index == 0 else bits,
+                codes=codes,
+                norm=None if block is None else fold_norm(block.norm, net.spec.name),
+                padding=int(conv),
+                pool=2 if block is not None and block.pool else 1,
             )
         )
-    return layers
-
-
-def fixed_net(net: Net) -> FixedNet:
-    """Return a trained fixed-point net in integer codes; raises ConfigError for a binary one."""
-    return FixedNet(net.spec.name, net.spec.bits, tuple(fold_fixed(net)), net.spec.side)
+    return FixedNet(name or net.spec.name, bits, tuple(layers), net.spec.side)
 
 
 def fold_norm(norm: BatchNorm, name: str = "net") -> FoldedNorm:

@@ -11,8 +11,8 @@ from torch import Tensor
 from mtjkit_host.datasets import cifar10
 from mtjkit_host.datasets.images import to_input
 from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.train.lower import fold
 from mtjkit_host.train.modules import Net
-from mtjkit_host.train.network import to_network
 
 
 @torch.no_grad()
@@ -42,7 +42,7 @@ def evaluate_packed(net: Net, images: cifar10.Images, labels: cifar10.Labels) ->
     On as many threads as torch has. Raises ConfigError for a fixed-point net, or without a C
     compiler.
     """
-    model = Model(encode(to_network(net)))
+    model = Model(encode(fold(net)))
     twin = native.NativeTwin(model, torch.get_num_threads())
     scores, _ = twin.run(to_input(model, images), np.arange(len(images), dtype=np.uint32))
     return float(np.mean(scores.argmax(axis=1) == labels))

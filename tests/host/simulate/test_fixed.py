@@ -16,15 +16,16 @@ from mtjkit_core.bits import tail_mask
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP, threshold_from_rate
 from mtjkit_core.streams import BUFFER, WEIGHTS, seed_streams
+from mtjkit_export.formats.safetensors import encode_fixed, load_fixed, save_fixed
 from mtjkit_export.formats.tflite.arithmetic import trace_int8
-from mtjkit_export.nets.fixed import FixedNet
+from mtjkit_export.nets.fixed import FixedLayer, FoldedNorm
 from mtjkit_host.simulate import compile, draws
 from mtjkit_host.simulate import fixed_memory as memory
 from mtjkit_host.simulate import fixed_native as native
 from mtjkit_host.simulate.fixed_native import NativeLayer
 from mtjkit_host.simulate.fixed_torch import ENGINES, FixedTwin, TorchLayer
 from mtjkit_host.train import NetSpec, build_net, predict
-from mtjkit_host.train.lower import FixedLayer, FoldedNorm, fixed_net
+from mtjkit_host.train.lower import fold_fixed
 
 BITS = (8, 16, 32)
 TOGETHER = 50  # images that the twin computes together
@@ -136,7 +137,7 @@ def test_compiled_layers_are_those_of_torch(bits, input_bits, level):
 
 def test_error_free_is_the_trained_net(net):
     expected = predict(net, IMAGES).double().numpy()
-    twin = FixedTwin(fixed_net(net))
+    twin = FixedTwin(fold_fixed(net))
     scores, counts = twin.run(IMAGES)
     if net.spec.bits < 32:
         assert np.array_equal(scores, expected)
@@ -151,7 +152,7 @@ def test_8_bits_are_the_arithmetic_of_int8_files():
     with torch.no_grad():  # channels that are always the same code
         trained.blocks[0].norm.weight[1] = 0
         trained.blocks[1].norm.weight[2] = 1e-9
-    net = fixed_net(trained)
+    net = fold_fixed(trained)
     scores, _ = FixedTwin(net).run(IMAGES[:TOGETHER], trace=trace)
     expected, maps = trace_int8(net, IMAGES[:TOGETHER])
     for codes, stored in zip(maps, trace[0], strict=True):
@@ -188,7 +189,7 @@ def test_sums_of_32_bits_are_python_s(kind):
 @compiled
 @pytest.mark.parametrize("errors", [FLIP, KEEP])
 def test_both_engines_give_the_same_bits(net, errors):
-    fixed = fixed_net(net)
+    fixed = fold_fixed(net)
     place = (1 << 40, 1 << 27, errors)
     results = []
     for engine in ENGINES[1:]:
@@ -228,7 +229,7 @@ def test_torch_with_the_same_masks_gives_the_same_scores(net, threshold):
     expected = predict(net, IMAGES[:TOGETHER]).double().numpy()
     for hook in hooks:
         hook.remove()
-    twin = FixedTwin(fixed_net(net))
+    twin = FixedTwin(fold_fixed(net))
     scores, counts = twin.run(IMAGES[:TOGETHER], 0, seed, threshold)
     assert np.allclose(scores, expected, rtol=0, atol=0 if bits < 32 else 1e-7)
     n, p = counts[0], threshold / CERTAIN
@@ -237,7 +238,7 @@ def test_torch_with_the_same_masks_gives_the_same_scores(net, threshold):
 
 def test_old_values_are_those_of_the_half(net):
     """Every write fails: the cells stay 0, and the last layer sees zeros."""
-    twin = FixedTwin(fixed_net(net))
+    twin = FixedTwin(fold_fixed(net))
     trace = []
     scores, counts = twin.run(IMAGES, threshold=CERTAIN, errors=KEEP, trace=trace)
     assert not any(stored.any() for block in trace for stored in block)
@@ -246,7 +247,7 @@ def test_old_values_are_those_of_the_half(net):
 
 
 def test_toggled_bits_are_against_the_layer_before_last(net):
-    twin = FixedTwin(fixed_net(net))
+    twin = FixedTwin(fold_fixed(net))
     trace = []
     _, counts = twin.run(IMAGES[:3], trace=trace)
     unsigned = f"<u{net.spec.bits // 8}"
@@ -262,7 +263,7 @@ def test_toggled_bits_are_against_the_layer_before_last(net):
 
 @pytest.mark.parametrize("errors", [FLIP, KEEP])
 def test_a_result_does_not_depend_on_how_images_are_shared_out(net, errors):
-    twin = FixedTwin(fixed_net(net))
+    twin = FixedTwin(fold_fixed(net))
     whole, counts = twin.run(IMAGES, 0, 9, 1 << 28, errors)
     parts = [
         twin.run(IMAGES[a:b], a, 9, 1 << 28, errors)
@@ -274,7 +275,7 @@ def test_a_result_does_not_depend_on_how_images_are_shared_out(net, errors):
 
 
 def test_weights_are_written_once(net):
-    fixed = fixed_net(net)
+    fixed = fold_fixed(net)
     flipped, written, wrong = FixedTwin(fixed).corrupted(4, CERTAIN, FLIP)
     assert written == wrong == fixed.weight_bits
     for before, after in zip(fixed.layers, flipped.net.layers, strict=True):
@@ -285,14 +286,14 @@ def test_weights_are_written_once(net):
     assert wrong == sum(ones(codes) for codes in unsigned)
     assert FixedTwin(fixed).corrupted(4, 0, FLIP)[2] == 0
     one, again = (FixedTwin(fixed).corrupted(4, 1 << 26, FLIP)[0].net for _ in range(2))
-    assert one.sha256 == again.sha256 != fixed.sha256
+    assert encode_fixed(one) == encode_fixed(again) != encode_fixed(fixed)
 
 
 def test_a_saved_net_is_the_same_net(net, tmp_path):
-    fixed = fixed_net(net)
-    fixed.save(tmp_path / "net.safetensors")
-    again = FixedNet.load(tmp_path / "net.safetensors")
-    assert again.sha256 == fixed.sha256
+    fixed = fold_fixed(net)
+    save_fixed(fixed, tmp_path / "net.safetensors")
+    again = load_fixed(tmp_path / "net.safetensors")
+    assert encode_fixed(again) == encode_fixed(fixed)
     assert (again.name, again.bits, again.side) == (fixed.name, fixed.bits, fixed.side)
     assert np.array_equal(FixedTwin(again).run(IMAGES)[0], FixedTwin(fixed).run(IMAGES)[0])
 
@@ -300,21 +301,21 @@ def test_a_saved_net_is_the_same_net(net, tmp_path):
 def test_bad_files_end_in_one_line(tmp_path):
     path = tmp_path / "net.safetensors"
     with pytest.raises(ConfigError):
-        FixedNet.load(path)
-    good = fixed_net(settled_net(8)).encode()
+        load_fixed(path)
+    good = encode_fixed(fold_fixed(settled_net(8)))
     safetensors.numpy.save_file({"a": np.zeros(3)}, path)
     foreign = path.read_bytes()
     safetensors.numpy.save_file({"a": np.zeros(3)}, path, {"mtjkit": json.dumps({"version": 9})})
     for data in (good[:-5], good[:40], b"", foreign, path.read_bytes()):
         path.write_bytes(data)
         with pytest.raises(FormatError) as caught:
-            FixedNet.load(path)
+            load_fixed(path)
         assert "\n" not in str(caught.value)
 
 
 def tampered(change):
     """The bytes of a net's file after `change(tensors, meta)`."""
-    good = fixed_net(settled_net(8)).encode()
+    good = encode_fixed(fold_fixed(settled_net(8)))
     tensors = safetensors.numpy.load(good)
     head = json.loads(good[8 : 8 + int.from_bytes(good[:8], "little")])
     meta = json.loads(head["__metadata__"]["mtjkit"])
@@ -345,15 +346,15 @@ def tampered(change):
 def test_nets_that_compiled_code_must_not_see_are_refused(change, tmp_path):
     path = tmp_path / "net.safetensors"
     path.write_bytes(tampered(lambda tensors, meta: None))
-    FixedNet.load(path)
+    load_fixed(path)
     path.write_bytes(tampered(change))
     with pytest.raises(FormatError) as caught:
-        FixedNet.load(path)
+        load_fixed(path)
     assert "\n" not in str(caught.value)
 
 
 def test_layers_that_do_not_fit_are_refused():
-    fixed = fixed_net(settled_net(8))
+    fixed = fold_fixed(settled_net(8))
     codes = [layer.codes for layer in fixed.layers]
     with pytest.raises(FormatError, match="layer 1"):
         fixed.with_codes([codes[0], codes[1][:, 1:], *codes[2:]])

@@ -13,7 +13,7 @@ pytest.importorskip("torch", reason="needs the extra train")
 import torch
 from mtjkit_core.errors import ConfigError
 from mtjkit_export.formats.mtjb_reader import load
-from mtjkit_export.nets.fixed import FixedNet
+from mtjkit_export.formats.safetensors import load_fixed
 from mtjkit_host.simulate.fixed_torch import FixedTwin
 from mtjkit_host.train import EpochRecord, Net, NetSpec, TrainConfig, build_net, predict
 from mtjkit_host.train.checkpoint import save_checkpoint
@@ -85,14 +85,14 @@ def test_fixed_point_runs_become_safetensors(tmp_path: Path) -> None:
     run, file = run_of(net, tmp_path / "run"), tmp_path / "net.safetensors"
     text = export_run(run, str(file), name="mine")
     assert text == f"wrote {file}, {file.stat().st_size:,} bytes"
-    fixed = FixedNet.load(file)
+    fixed = load_fixed(file)
     assert fixed.name == "mine"
     scores, _ = FixedTwin(fixed).run(IMAGES)
     assert np.array_equal(scores, predict(net, IMAGES).double().numpy())
 
     export_run(run, str(file), weight_percentile="99")
     scale_weights(net, 99)
-    scores, _ = FixedTwin(FixedNet.load(file)).run(IMAGES)
+    scores, _ = FixedTwin(load_fixed(file)).run(IMAGES)
     assert np.array_equal(scores, predict(net, IMAGES).double().numpy())
 
 

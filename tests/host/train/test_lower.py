@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,10 +12,9 @@ pytest.importorskip("torch", reason="needs the extra train")
 
 import torch
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import CONV, DENSE
 from mtjkit_host.train import NetSpec, build_net, predict
 from mtjkit_host.train.lower import (
-    FixedLayer,
-    FoldedLayer,
     fold,
     fold_fixed,
     fold_norm,
@@ -85,17 +84,20 @@ def random_net(name: str, seed: int = 0) -> Net:
     return net.eval()
 
 
-def sums_of(x: Integers, layer: FoldedLayer | FixedLayer) -> Integers:
-    """Return the layer's sums of integers, by shifted products: (N, H, W, out) or (N, out).
+def sums_of(x: Integers, weights: npt.NDArray[Any], conv: bool) -> Integers:
+    """Return a layer's sums of integers, by shifted products: (N, H, W, out) or (N, out).
 
-    In float64, which is exact: even with 16 bits the sums stay below 2^53.
+    ``weights`` are (out, 3, 3, in), or (out, ...) in the order of x's elements. In float64, which
+    is exact: even with 16 bits the sums stay below 2^53.
     """
-    weights = (layer.weights if isinstance(layer, FoldedLayer) else layer.codes).astype(np.float64)
-    if layer.kind == "dense":
-        return np.asarray(x.reshape(len(x), -1) @ weights.T).astype(np.int64)
+    weights = weights.astype(np.float64)
+    if not conv:
+        return np.asarray(x.reshape(len(x), -1) @ weights.reshape(len(weights), -1).T).astype(
+            np.int64
+        )
     x = np.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     height, width = x.shape[1] - 2, x.shape[2] - 2
-    taps = weights.transpose(2, 3, 1, 0)
+    taps = weights.transpose(1, 2, 3, 0)
     sums = np.zeros((len(x), height, width, taps.shape[-1]))
     for r, c in np.ndindex(3, 3):
         sums += x[:, r : r + height, c : c + width] @ taps[r, c]
@@ -117,16 +119,16 @@ def test_folded_layers_compute_the_scores_of_torch(name: str) -> None:
     net = random_net(name)
     images = some_images(6)
     x = images.astype(np.int64) - 128
-    layers = fold(net)
-    assert [layer.input for layer in layers] == ["int8"] + ["bits"] * 8
-    assert [layer.pool for layer in layers] == [1, 2, 1, 2, 1, 2, 1, 1, 1]
+    layers = fold(net).layers
+    assert [layer.kind for layer in layers] == [CONV] * 6 + [DENSE] * 3
+    assert [layer.pool for layer in layers] == [False, True] * 3 + [False] * 3
     assert [layer.padding for layer in layers] == [1] * 6 + [0] * 3
     for layer in layers:
         assert set(np.unique(layer.weights)) == {-1, 1}
-        x = sums_of(x, layer)
+        x = sums_of(x, layer.weights, layer.kind == CONV)
         if layer.thresholds is not None and layer.inverted is not None:
             x = ((x >= layer.thresholds) ^ layer.inverted).astype(np.int64)
-            x = 2 * (pooled(x) if layer.pool == 2 else x) - 1
+            x = 2 * (pooled(x) if layer.pool else x) - 1
     scores = predict(net, images)
     assert scores.dtype == torch.float32
     np.testing.assert_array_equal(x, scores.numpy())
@@ -139,8 +141,10 @@ def test_fixed_codes_compute_the_scores_of_torch(bits: int) -> None:
     images = some_images(4)
     one = 1 << (bits - 1)
     x, unit = images.astype(np.int64) - 128, 128
-    for layer in fold_fixed(net):
-        sums = sums_of(x, layer) / (unit * one)
+    for layer in fold_fixed(net).layers:
+        conv = layer.kind == "conv"
+        weights = layer.codes.transpose(0, 2, 3, 1) if conv else layer.codes
+        sums = sums_of(x, weights, conv) / (unit * one)
         if layer.norm is None:
             np.testing.assert_array_equal(sums, predict(net, images).double().numpy())
             return
@@ -171,3 +175,10 @@ def test_undefined_batch_norm_is_refused() -> None:
     cast(Block, net.blocks[2]).norm.running_var[1] = torch.nan
     with pytest.raises(ConfigError, match="undefined numbers"):
         fold(net)
+
+
+def test_a_binary_net_is_named_after_the_run_or_as_asked() -> None:
+    net = random_net("binary-tiny")
+    assert fold(net).name == "binary-tiny"
+    assert fold(net, "mine").name == "mine"
+    assert fold(net).geometry()[-1].out_channels == len(fold(net).class_names) == 10

@@ -14,7 +14,8 @@ from mtjkit_core.errors import ConfigError
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from mtjkit_export.formats.tflite.convert import ONE, FixedPointNet, fold_int8, weight_codes
+from mtjkit_export.formats.tflite.convert import ONE, fold_int8, weight_codes
+from mtjkit_export.nets.fixed import FixedNet
 
 Integers = NDArray[np.int64]
 Rounding = Callable[[Integers, NDArray[np.float32]], Integers]
@@ -68,7 +69,7 @@ def _high(sums: Integers, scales: NDArray[np.float32]) -> tuple[Integers, Intege
 
 
 def trace_int8(
-    net: FixedPointNet, images: NDArray[np.uint8], rounding: str = "once"
+    net: FixedNet, images: NDArray[np.uint8], rounding: str = "once"
 ) -> tuple[NDArray[np.float64], list[NDArray[np.int8]]]:
     """Compute what the TFLite file of a net computes.
 

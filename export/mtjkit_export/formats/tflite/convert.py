@@ -3,57 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
 from numpy.typing import NDArray
 
 from mtjkit_export.files import write_atomically
+from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
 
 ONE = 128
 """Codes for the value 1: a code of 8 bits stands for code / 128."""
-
-
-class Norm(Protocol):
-    """Batch norm of sums S of values: y = (S - mean) * gamma / std + beta, all (out,) float64."""
-
-    @property
-    def gamma(self) -> NDArray[np.float64]: ...
-    @property
-    def beta(self) -> NDArray[np.float64]: ...
-    @property
-    def mean(self) -> NDArray[np.float64]: ...
-    @property
-    def std(self) -> NDArray[np.float64]: ...
-
-
-class Layer(Protocol):
-    """What `mtjkit_host.train.lower.FixedLayer` is: stored code = clip(rint(128 y)), then pool."""
-
-    @property
-    def kind(self) -> str: ...
-    @property
-    def bits(self) -> int: ...
-    @property
-    def codes(self) -> NDArray[np.int32]: ...
-    @property
-    def norm(self) -> Norm | None: ...
-    @property
-    def pool(self) -> int: ...
-
-
-class FixedPointNet(Protocol):
-    """What `mtjkit_export.nets.fixed.FixedNet` is."""
-
-    @property
-    def name(self) -> str: ...
-    @property
-    def side(self) -> int: ...
-    @property
-    def layers(self) -> Sequence[Layer]: ...
 
 
 @dataclass(frozen=True)
@@ -74,7 +35,7 @@ class Int8Layer:
     """The input's channels come twice: a weight of +128 is the sum of two."""
 
 
-def fold_int8(layer: Layer, shape: tuple[int, int]) -> Int8Layer:
+def fold_int8(layer: FixedLayer, shape: tuple[int, int]) -> Int8Layer:
     """Fold a hidden layer's batch norm into scales and biases.
 
     Args:
@@ -116,7 +77,7 @@ def fold_int8(layer: Layer, shape: tuple[int, int]) -> Int8Layer:
     )
 
 
-def encode_tflite(net: FixedPointNet) -> bytes:
+def encode_tflite(net: FixedNet) -> bytes:
     """Turn a fixed-point net of 8 bits into the bytes of a TFLite file.
 
     The input is int8 (1, side, side, channels), q = pixel - 128; the output float32 (1, classes),
@@ -126,7 +87,7 @@ def encode_tflite(net: FixedPointNet) -> bytes:
         ConfigError: another number of bits, a channel that does not fit, or the extra ``tflite``
             is not installed.
     """
-    if any(layer.bits != 8 for layer in net.layers):
+    if net.bits != 8:
         raise ConfigError(f"{net.name}: a TFLite file holds nets of 8 bits only (fxp8)")
     try:
         from ai_edge_litert import schema_py_generated as schema
@@ -177,7 +138,7 @@ def encode_tflite(net: FixedPointNet) -> bytes:
     return graph.encode([image], [scores])
 
 
-def export_tflite(net: FixedPointNet, path: str | os.PathLike[str]) -> bytes:
+def export_tflite(net: FixedNet, path: str | os.PathLike[str]) -> bytes:
     """Write a fixed-point net of 8 bits as a TFLite file, atomically, and return its bytes.
 
     Raises:
@@ -188,7 +149,7 @@ def export_tflite(net: FixedPointNet, path: str | os.PathLike[str]) -> bytes:
     return data
 
 
-def score_step(net: FixedPointNet) -> float:
+def score_step(net: FixedNet) -> float:
     """Return the step of an int8 tensor that could hold every score of this net.
 
     max over classes of sum |w| / 128. It is also how far a score can move when every code of the
@@ -198,14 +159,14 @@ def score_step(net: FixedPointNet) -> float:
     return float(codes.sum(1).max()) / ONE**2
 
 
-def weight_codes(layer: Layer, shape: tuple[int, int]) -> NDArray[np.int32]:
+def weight_codes(layer: FixedLayer, shape: tuple[int, int]) -> NDArray[np.int32]:
     """Return weights as (out, height, width, in); a dense layer has them in (y, x, in) order."""
     if layer.kind == "conv":
         return layer.codes.transpose(0, 2, 3, 1).astype(np.int32)
     return layer.codes.reshape(len(layer.codes), *shape, -1).astype(np.int32)
 
 
-def _codes(norm: Norm, sums: NDArray[np.int64]) -> NDArray[np.float64]:
-    y = (sums / ONE**2 - norm.mean) * norm.gamma / norm.std + norm.beta
+def _codes(norm: FoldedNorm, sums: NDArray[np.int64]) -> NDArray[np.float64]:
+    y = norm(sums / ONE**2)
     codes: NDArray[np.float64] = np.rint(y * ONE).clip(-ONE, ONE - 1)
     return codes
