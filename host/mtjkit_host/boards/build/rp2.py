@@ -71,8 +71,20 @@ def build(spec: BoardSpec, tree: Path, image: Path, heap_bytes: int) -> None:
     run_build(cmake, log, spec.name)
     jobs = str(os.cpu_count() or 1)
     run_build(["env", *environment, "cmake", "--build", str(work), "-j", jobs], log, spec.name)
-    convert = [sys.executable, str(tree / "tools" / "uf2conv.py"), "--convert", "-b", hex(_FLASH_AT)]
-    convert += ["-f", hex(setting(spec, spec.build, "uf2_family", int)), "-o", str(image), str(work / "firmware.bin")]
+    convert = [
+        sys.executable,
+        str(tree / "tools" / "uf2conv.py"),
+        "--convert",
+        "-b",
+        hex(_FLASH_AT),
+    ]
+    convert += [
+        "-f",
+        hex(setting(spec, spec.build, "uf2_family", int)),
+        "-o",
+        str(image),
+        str(work / "firmware.bin"),
+    ]
     run_build(convert, log, spec.name)
 
 
@@ -84,7 +96,7 @@ def configuration(spec: BoardSpec) -> dict[str, str]:
     """
     flash_end = _FLASH_AT + setting(spec, spec.build, "flash_bytes", int)
     if spec.romfs is None or not _FLASH_AT < spec.romfs.address < flash_end - spec.romfs.bytes:
-        raise ConfigError(f"{spec.name}: an rp2 board needs a [romfs] in its flash, files behind it")
+        raise ConfigError(f"{spec.name}: a board of rp2 needs a [romfs] in its flash, files behind")
     storage = flash_end - spec.romfs.address - spec.romfs.bytes
     return {
         "mpconfigboard.h": f'#define MICROPY_HW_BOARD_NAME "{spec.title}"\n'

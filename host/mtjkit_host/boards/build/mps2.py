@@ -1,0 +1,48 @@
+"""MicroPython for Arm's MPS2 boards, from the port of our own in firmware/boards/mps2.
+
+A board's [build] table has `cpu`, the name of its processor, and `flags`, the compiler's options
+for it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from mtjkit_core.errors import ConfigError
+
+from mtjkit_host.boards.build.steps import mpy_cross, run_build
+from mtjkit_host.boards.catalog import BoardSpec, setting
+from mtjkit_host.paths import BOARDS
+
+_STORAGE_BYTES = 8 << 20  # of files, right below the ROMFS: modules/_boot.py
+
+
+def tools(spec: BoardSpec) -> list[str]:
+    """Programs that the build needs."""
+    return ["make", "arm-none-eabi-gcc"]
+
+
+def build(spec: BoardSpec, tree: Path, image: Path, heap_bytes: int) -> None:
+    """Build a board's firmware.
+
+    Args:
+        spec: the board.
+        tree: MicroPython's sources.
+        image: the file to write, in the folder to build in.
+        heap_bytes: MicroPython's heap.
+
+    Raises:
+        ConfigError: the board's settings are wrong, or the build fails.
+    """
+    if spec.romfs is None or spec.romfs.address < _STORAGE_BYTES:
+        raise ConfigError(f"{spec.name}: an MPS2 board needs a [romfs], with 8 MB of RAM below it")
+    command = ["make", "-C", str(BOARDS / "mps2"), f"-j{os.cpu_count() or 1}"]
+    command += [f"BOARD={spec.name}", f"MPY_DIR={tree}", f"BUILD={image.parent}"]
+    command += [f"IMAGE={image.name}", f"HEAP={heap_bytes}", f"ARCH={spec.architecture}"]
+    command += [f"CPU={setting(spec, spec.build, 'cpu', str)}"]
+    command += [f"CFLAGS_CPU={setting(spec, spec.build, 'flags', str)}"]
+    command += [f"ROMFS={spec.romfs.address:#x}", f"ROMFS_BYTES={spec.romfs.bytes}"]
+    command += [f"MICROPY_MPYCROSS={mpy_cross()}", f"PYTHON={sys.executable}"]
+    run_build(command, image.parent / "build.log", spec.name)
