@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import both
 from arrays import build_network
 from mtjkit_core.errors import MtjkitError
+from mtjkit_export.files import complete_lines
 from mtjkit_export.formats import mtjb_reader as reader
 from mtjkit_export.formats.safetensors import load_fixed
 from mtjkit_host.campaign import description as spec
@@ -74,7 +76,8 @@ def run_file(data: bytes) -> None:
 
 def campaign_results(data: bytes) -> None:
     """A campaign's results."""
-    results.parse(data, "results.jsonl")
+    for line in complete_lines(io.BytesIO(data), "results.jsonl"):
+        results.parse(line, "results.jsonl")
 
 
 def photo(data: bytes) -> None:

@@ -343,12 +343,13 @@ def _rates(result: CampaignResult) -> str:
     """What each memory really saw, over all repeats of a rate."""
     sums: dict[tuple[str, str, str, float], list[int]] = {}
     for record in result.records:
-        if record["memory"] != "none":
-            key = (record["net"], record["memory"], record["errors"], record["rate"])
+        point = record.point
+        if point.memory != "none":
+            key = (point.net, point.memory, point.errors, point.rate)
             total = sums.setdefault(key, [0, 0, 0])
             total[0] += 1
-            total[1] += record["bits"]["written"]
-            total[2] += record["bits"]["wrong"]
+            total[1] += record.bits.written
+            total[2] += record.bits.wrong
     rows = []
     for (net, memory, errors, rate), (points, written, wrong) in sums.items():
         row = [net, memory.replace("_", " "), errors, f"{rate:g}", f"{wrong / written:.6g}"]

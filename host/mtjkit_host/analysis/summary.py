@@ -15,6 +15,7 @@ from mtjkit_host.analysis.statistics import (
     mean_95,
 )
 from mtjkit_host.campaign.points import ACCURACY, RRMSE
+from mtjkit_host.campaign.records import Record
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import Cell
 
@@ -27,7 +28,7 @@ class Level:
     """Requested error rate of each written bit."""
     achieved: float
     """Share of the written bits that ended up wrong, mean over the repeats. With ``keep`` it is
-    lower than requested, since a bit that had not to change cannot be wrong."""
+    lower than requested: a bit that did not need to change cannot be wrong."""
     value: Mean
     """Accuracy or RRMSE."""
     values: tuple[float, ...]
@@ -105,15 +106,18 @@ def summarize(result: CampaignResult, cell: Cell | None = None) -> Summary:
     """
     cell = cell or Cell()
     error_free: dict[str, float] = {}
-    groups: dict[str, dict[tuple[str, str, str], dict[float, list[dict[str, Any]]]]] = {
+    groups: dict[str, dict[tuple[str, str, str], dict[float, list[Record]]]] = {
         kind: defaultdict(lambda: defaultdict(list)) for kind in (ACCURACY, RRMSE)
     }
     for record in result.records:
-        if record["memory"] == "none":
-            error_free[record["net"]] = record["accuracy"]
-        elif record["kind"] == ACCURACY or record["rrmse"] is not None:
-            key = (record["net"], record["memory"], record["errors"])
-            groups[record["kind"]][key][record["rate"]].append(record)
+        point, value = record.point, record.value
+        if value is None:
+            continue
+        if point.memory == "none":
+            error_free[point.net] = value
+        else:
+            key = (point.net, point.memory, point.errors)
+            groups[point.kind][key][point.rate].append(record)
     curves = {
         kind: tuple(
             Curve(*key, tuple(_level(rate, rows, kind) for rate, rows in sorted(levels.items())))
@@ -131,12 +135,12 @@ def summarize(result: CampaignResult, cell: Cell | None = None) -> Summary:
     return Summary(error_free, curves[ACCURACY], curves[RRMSE], acceptable)
 
 
-def _level(rate: float, rows: list[dict[str, Any]], kind: str) -> Level:
-    values = tuple(row[kind] for row in rows)
-    achieved = sum(row["achieved_rate"] for row in rows) / len(rows)
+def _level(rate: float, rows: list[Record], kind: str) -> Level:
+    values = tuple(row.value for row in rows if row.value is not None)
+    achieved = sum(row.achieved_rate for row in rows) / len(rows)
     by_layer: tuple[float | None, ...] = ()
     if kind == RRMSE:
-        columns = zip(*(row["rrmse_by_layer"] for row in rows), strict=True)
+        columns = zip(*(row.rrmse_by_layer for row in rows), strict=True)
         by_layer = tuple(None if None in column else sum(column) / len(rows) for column in columns)
     return Level(rate, achieved, mean_95(values), values, by_layer)
 

@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-from dataclasses import asdict
 from functools import lru_cache
 from multiprocessing import parent_process
 from pathlib import Path
@@ -20,7 +19,7 @@ from mtjkit_core.mtj_memory import threshold_from_rate
 from mtjkit_host.campaign.description import ERRORS
 from mtjkit_host.campaign.nets import Maps, Simulator, load_net
 from mtjkit_host.campaign.points import RRMSE, Point
-from mtjkit_host.campaign.records import Record
+from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.rrmse import VarianceRatios
 from mtjkit_host.datasets import cifar10
 
@@ -67,8 +66,8 @@ def measure(point: Point, net: Path, data: Path) -> Record:
     simulator = _net(net)
     task = _rrmse if point.kind == RRMSE else _accuracy
     found = task(point, simulator, images[: point.images], labels[: point.images])
-    head = {"id": point.id, "seed": point.seed, **asdict(point)}
-    return head | found | {"seconds": round(time.perf_counter() - began, 3)}
+    seconds = round(time.perf_counter() - began, 3)
+    return Record(point, threshold_from_rate(point.rate), seconds=seconds, **found)
 
 
 def _faulty(point: Point, simulator: Simulator) -> tuple[Simulator, int, int, int]:
@@ -93,7 +92,7 @@ def _accuracy(
         correct += int((scores.argmax(axis=1) == labels[at : at + _BATCH]).sum())
         bits += counts
     found = {"correct": correct, "accuracy": correct / len(images)}
-    return found | _achieved(point, bits, written, wrong)
+    return found | {"bits": _bits(point, bits, written, wrong)}
 
 
 def _rrmse(
@@ -115,20 +114,16 @@ def _rrmse(
     total = ratios.rrmse()
     found = {
         "rrmse": total if math.isfinite(total) else None,
-        "rrmse_by_layer": [math.sqrt(v) if math.isfinite(v) else None for v in layers],
+        "rrmse_by_layer": tuple(math.sqrt(v) if math.isfinite(v) else None for v in layers),
     }
-    return found | _achieved(point, bits, written, wrong)
+    return found | {"bits": _bits(point, bits, written, wrong)}
 
 
-def _achieved(
-    point: Point, bits: npt.NDArray[np.int64], weights_written: int, weights_wrong: int
-) -> dict[str, Any]:
-    """The rates that the point's memory really saw."""
-    written, toggled, wrong = bits.tolist()
-    found: dict[str, Any] = {"threshold": threshold_from_rate(point.rate)}
+def _bits(
+    point: Point, maps: npt.NDArray[np.int64], weights_written: int, weights_wrong: int
+) -> Bits:
+    """The bits of the memory that has the errors."""
     if point.memory == "weights":
-        found["bits"] = {"written": weights_written, "wrong": weights_wrong}
-        written, wrong = weights_written, weights_wrong
-    else:
-        found["bits"] = {"written": written, "toggled": toggled, "wrong": wrong}
-    return found | {"achieved_rate": wrong / written}
+        return Bits(weights_written, weights_wrong)
+    written, toggled, wrong = maps.tolist()
+    return Bits(written, wrong, toggled)

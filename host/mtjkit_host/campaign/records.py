@@ -1,72 +1,179 @@
-"""The results file: one JSON object a line, appended as the points come in.
+"""A campaign's results: what was measured at a point, and the file that keeps it.
 
-A line is on the disk before the next one is begun, so a kill loses the points being computed and
-nothing else. What a kill tears is the last line, and that is dropped when the file is opened
-again. Lines are found by their point's id: a line of another net, seed or number of images is
-somebody else's and is left alone.
+The file has one JSON object a line, appended as the points come in. A line is on the disk before
+the next one is begun, so a kill loses the points being computed and nothing else. What a kill
+tears is the last line, which is dropped when the file is opened again. Lines are found by their
+point's id: a line of another net, seed or number of images is somebody else's and is left alone.
 """
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_core.errors import FormatError
+from mtjkit_export.files import LineFile
 
-Record = dict[str, Any]
-"""One point's line: the fields of `points.Point`, ``id``, ``seed``, and what was measured."""
+from mtjkit_host.campaign.points import ACCURACY, RRMSE, Point
+
+
+@dataclass(frozen=True)
+class Bits:
+    """Bits of a point's memory, over all images; of the weights, which are written once."""
+
+    written: int
+    """Bits written."""
+    wrong: int
+    """Bits that differ from the intended ones."""
+    toggled: int | None = None
+    """Bits that the writes changed; None for weights."""
+
+
+@dataclass(frozen=True)
+class Record:
+    """What was measured at one point; made by `mtjkit_host.campaign.measure.measure`."""
+
+    point: Point
+    """The point."""
+    fail_limit: int
+    """The point's error rate as the simulators' integer, round(rate * 2**32)."""
+    bits: Bits
+    """Bits of the memory that has the errors."""
+    seconds: float
+    """Wall time of the measurement."""
+    correct: int | None = None
+    """Images classified as labelled; None for RRMSE."""
+    accuracy: float | None = None
+    """Share of them, 0..1; None for RRMSE."""
+    rrmse: float | None = None
+    """RRMSE (Eq. 3); None for an accuracy, and where RRMSE is infinite."""
+    rrmse_by_layer: tuple[float | None, ...] = ()
+    """Share of each layer, sqrt(var(delta_l) / var(x_l)); None where infinite."""
+
+    @property
+    def achieved_rate(self) -> float:
+        """Share of the written bits that ended up wrong."""
+        return self.bits.wrong / self.bits.written
+
+    @property
+    def value(self) -> float | None:
+        """What the point's kind measures: the accuracy or the RRMSE."""
+        return self.accuracy if self.point.kind == ACCURACY else self.rrmse
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as JSON values: one line of the results file."""
+        found: dict[str, Any]
+        if self.point.kind == RRMSE:
+            found = {"rrmse": self.rrmse, "rrmse_by_layer": list(self.rrmse_by_layer)}
+        else:
+            found = {"correct": self.correct, "accuracy": self.accuracy}
+        bits = asdict(self.bits)
+        if self.bits.toggled is None:
+            del bits["toggled"]
+        return {
+            "id": self.point.id,
+            "seed": self.point.seed,
+            **asdict(self.point),
+            **found,
+            "threshold": self.fail_limit,
+            "bits": bits,
+            "achieved_rate": self.achieved_rate,
+            "seconds": self.seconds,
+        }
+
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any], point: Point) -> Record:
+        """Read what `to_json` gives.
+
+        Args:
+            values: a line of the results file.
+            point: the point whose id the line has.
+
+        Raises:
+            KeyError, TypeError: something is missing, or of another type.
+        """
+        known = {field.name for field in fields(Bits)}
+        bits = {name: value for name, value in values["bits"].items() if name in known}
+        return cls(
+            point,
+            _number(values["threshold"]),
+            Bits(**{name: _number(value) for name, value in bits.items()}),
+            _number(values["seconds"]),
+            values.get("correct"),
+            values.get("accuracy"),
+            values.get("rrmse"),
+            tuple(values.get("rrmse_by_layer", ())),
+        )
+
+
+def _number(value: Any) -> Any:
+    """A number; TypeError for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise TypeError
+    return value
 
 
 class ResultsFile:
     """A results file open for appending; one process at a time.
 
-    Raises ConfigError when it cannot be opened or another process has it open, FormatError when
-    a line other than a torn last one is damaged.
+    Attributes:
+        lines: the file's lines as JSON values, by their point's id.
+
+    Raises:
+        ConfigError: it cannot be opened, or another process has it open.
+        FormatError: a line other than a torn last one is damaged.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._file = LineFile(
+            path, f"{path}: a campaign is writing to it; wait for it, or use another folder"
+        )
+        self.lines: dict[str, dict[str, Any]] = {}
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(path, "a+b")  # noqa: SIM115  (closed by __exit__)
-        except OSError as error:
-            raise ConfigError(f"{path}: cannot be written ({error.strerror})") from error
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._file.close()
-            raise ConfigError(
-                f"{path}: a campaign is writing to it; wait for it, or use another folder"
-            ) from None
-        try:
-            self.records = self._read()
-        except FormatError:
+            good = 0
+            for number, line in enumerate(self._file.lines(), 1):
+                values = parse(line, f"{path}: line {number}")
+                self.lines[values["id"]] = values
+                good += len(line)
+            self._file.cut(good)
+        except BaseException:
             self._file.close()
             raise
 
-    def _read(self) -> dict[str, Record]:
-        self._file.seek(0)
-        data = self._file.read()
-        end = data.rfind(b"\n") + 1
-        if end < len(data):  # torn by a kill
-            self._file.truncate(end)
-        return parse(data[:end], str(self.path))
-
     def append(self, record: Record) -> None:
-        """Add a point's line; it is on the disk when this returns."""
-        line = json.dumps(record, separators=(",", ":")).encode() + b"\n"
-        try:
-            self._file.write(line)
-            self._file.flush()
-            os.fsync(self._file.fileno())
-        except OSError as error:
-            raise ConfigError(f"{self.path}: cannot be written ({error.strerror})") from error
-        self.records[record["id"]] = record
+        """Add a record; it is on the disk when this returns.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        values = record.to_json()
+        self._file.append(values)
+        self.lines[values["id"]] = values
+
+    def records(self, points: Sequence[Point]) -> list[Record]:
+        """The records of those points that have one, in the points' order.
+
+        Raises:
+            FormatError: a point's line is damaged.
+        """
+        found = []
+        for point in points:
+            values = self.lines.get(point.id)
+            if values is None:
+                continue
+            try:
+                found.append(Record.from_json(values, point))
+            except (KeyError, TypeError, AttributeError):
+                raise FormatError(
+                    f"{self.path}: the line of id {point.id[:16]}... is damaged; remove it to "
+                    "compute its point again"
+                ) from None
+        return found
 
     def __enter__(self) -> ResultsFile:
         """Return the file itself."""
@@ -78,26 +185,24 @@ class ResultsFile:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Close the file and let others open it."""
-        self._file.close()
-
-
-def parse(data: bytes, name: str) -> dict[str, Record]:
-    """Return the records of whole lines by id; raises FormatError, naming the damaged line."""
-    records = {}
-    for number, line in enumerate(data.split(b"\n")[:-1], 1):
+        """Close the file and let others open it; an error inside the block is the one to tell."""
         try:
-            record = json.loads(line)
-            if not isinstance(record["id"], str):
-                raise TypeError
-            records[record["id"]] = record
-        except (ValueError, KeyError, TypeError, RecursionError):
-            raise FormatError(
-                f"{name}: line {number} is damaged; remove it to compute its point again"
-            ) from None
-    return records
+            self._file.close()
+        except Exception:
+            if error is None:
+                raise
 
 
-def of_points(records: dict[str, Record], ids: Sequence[str]) -> list[Record]:
-    """Return the records of those points that have one, in the points' order."""
-    return [records[key] for key in ids if key in records]
+def parse(line: bytes, name: str) -> dict[str, Any]:
+    """The JSON values of one line.
+
+    Raises:
+        FormatError: the line is damaged; the message begins with `name`.
+    """
+    try:
+        values = json.loads(line)
+        if isinstance(values["id"], str):
+            return dict(values)
+    except (ValueError, KeyError, TypeError, RecursionError):
+        pass
+    raise FormatError(f"{name} is damaged; remove it to compute its point again")

@@ -33,7 +33,7 @@ from mtjkit_host.campaign import measure as worker
 from mtjkit_host.campaign.description import Campaign, load_campaign
 from mtjkit_host.campaign.nets import find_net, load_net, training_note
 from mtjkit_host.campaign.points import Point, points_of
-from mtjkit_host.campaign.records import Record, ResultsFile, of_points
+from mtjkit_host.campaign.records import Record, ResultsFile
 from mtjkit_host.datasets import cifar10
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -111,10 +111,10 @@ def run_campaign(
             "environment": environment,
         }
         write_json(folder / "campaign.json", state)
-        left = [point for point in points if point.id not in file.records]
+        left = [point for point in points if point.id not in file.lines]
         if left:
             _run(left, paths, Path(data), file, workers or _cores(), limit_s, campaign.name)
-        records = of_points(file.records, [point.id for point in points])
+        records = file.records(points)
     return CampaignResult(campaign, folder, tuple(records), len(points), nets, missing, environment)
 
 

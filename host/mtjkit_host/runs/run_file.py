@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import os
 from collections.abc import Iterator
 from dataclasses import asdict
 from pathlib import Path
@@ -15,28 +14,15 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
-from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
+from mtjkit_core.errors import FormatError, MtjkitError
 from mtjkit_core.model import Model
+from mtjkit_export.files import LineFile, to_line
 from numpy.typing import NDArray
 
 from mtjkit_host.link.fleet import Fleet
 from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.link.stream import ImageResult
-from mtjkit_host.runs.run_file_lines import (
-    LONGEST_LINE,
-    VERSION,
-    check_head,
-    file_errors,
-    lines_of,
-    read_kernel,
-    read_result,
-    to_line,
-)
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from mtjkit_host.runs.run_file_lines import VERSION, check_head, read_kernel, read_result
 
 
 def identity(
@@ -58,8 +44,8 @@ def identity(
 class RunFile:
     """The results of one run; a context. Results are in the file when `append` returns.
 
-    Only one process at a time has a run file open (on Windows nothing sees to that). One that ends
-    in an error before it has any result leaves no file.
+    Only one process at a time has a run file open. A run that ends in an error before it has any
+    result leaves no file.
 
     Args:
         path: the file. It is made if it is not there.
@@ -72,7 +58,7 @@ class RunFile:
     Raises:
         ConfigError: the file cannot be opened or written, another process has it open, or another
             run lies in it.
-        FormatError: it is no run file, or damaged.
+        FormatError: it is not a run file, or damaged.
     """
 
     def __init__(self, path: str | Path, head: dict[str, Any]) -> None:
@@ -80,46 +66,33 @@ class RunFile:
         self.results: dict[int, ImageResult] = {}
         self.kernel = ""
         self.weight_bits = (0, 0)
-        with file_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115
+        self._file = LineFile(self.path, f"{self.path}: another process is at work on this run")
         try:
-            self._lock()
-            with file_errors(self.path):
-                self._resume(head)
+            self._resume(head)
         except BaseException:
-            self._file.close()
+            with contextlib.suppress(MtjkitError):  # the first error is the one to tell
+                self._file.close()
+            with contextlib.suppress(OSError):
+                if not self.path.stat().st_size:
+                    self.path.unlink()
             raise
-
-    def _lock(self) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(f"{self.path}: another process is at work on this run") from None
-        except OSError:
-            pass  # a file system without locks
 
     def _resume(self, head: dict[str, Any]) -> None:
         good = 0
-        with open(self.path, "rb") as file:
-            for line in lines_of(file):
-                if not good:
-                    check_head(self.path, line, head)
-                elif not self.kernel:
-                    self.kernel, self.weight_bits = read_kernel(self.path, line)
-                else:
-                    result = read_result(self.path, line, head["count"], head["classes"])
-                    self.results[result.index] = result
-                good += len(line)
+        for line in self._file.lines():
             if not good:
-                file.seek(0)
-                if not to_line(head).startswith(file.read(LONGEST_LINE)):
-                    raise FormatError(f"{self.path}: no run file, or damaged")
-        self._file.truncate(good)
+                check_head(self.path, line, head)
+            elif not self.kernel:
+                self.kernel, self.weight_bits = read_kernel(self.path, line)
+            else:
+                result = read_result(self.path, line, head["count"], head["classes"])
+                self.results[result.index] = result
+            good += len(line)
+        if not good and not to_line(head).startswith(self._file.start()):
+            raise FormatError(f"{self.path}: not a run file, or damaged")
+        self._file.cut(good)
         if not good:
-            self._write(head)
+            self._file.append(head, safe=False)
 
     def append(self, result: ImageResult) -> None:
         """Add a result.
@@ -133,14 +106,8 @@ class RunFile:
             "b": result.counts.tolist(),
             "us": result.device_us,
         }
-        with file_errors(self.path):
-            self._write(what)
+        self._file.append(what, safe=False)
         self.results[result.index] = result
-
-    def _write(self, what: dict[str, Any]) -> None:
-        left = memoryview(to_line(what))
-        while left:  # a disk that is nearly full takes a part
-            left = left[self._file.write(left) :]
 
     def complete(self, fleet: Fleet, images: NDArray[np.int8], count: int) -> Iterator[ImageResult]:
         """Yield all results of the run: those that are there, then the others as they come.
@@ -158,16 +125,13 @@ class RunFile:
                     done = fleet.programmed
                     self.kernel = done.kernel
                     self.weight_bits = (done.bits_written, done.bits_wrong)
-                    with file_errors(self.path):
-                        self._write({"kernel": self.kernel, "w": self.weight_bits})
+                    self._file.append({"kernel": self.kernel, "w": self.weight_bits}, safe=False)
                 self.append(result)
                 yield result
 
     def close(self) -> None:
         """Make sure that the results survive a power cut, and close the file."""
-        if not self._file.closed:
-            with self._file, file_errors(self.path):
-                os.fsync(self._file.fileno())
+        self._file.close()
 
     def __enter__(self) -> RunFile:
         return self

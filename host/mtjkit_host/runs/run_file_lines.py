@@ -10,20 +10,18 @@ bits; each other is one image's result:
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.messages import KERNELS
+from mtjkit_export.files import complete_lines, file_errors
 
 from mtjkit_host.link.stream import ImageResult
 
 VERSION = 1
-LONGEST_LINE = 1 << 20  # bytes; 1024 scores take far less
 
 
 def read_head(path: str | Path) -> dict[str, Any]:
@@ -31,47 +29,23 @@ def read_head(path: str | Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: the file cannot be read.
-        FormatError: it is no run file.
+        FormatError: it is not a run file.
     """
-    with file_errors(path), open(path, "rb") as file:
-        line = next(lines_of(file), b"")
+    with file_errors(path, "read"), open(path, "rb") as file:
+        line = next(complete_lines(file, str(path)), b"")
     head = _object(Path(path), line)
     if head.get("mtjkit_run") != VERSION:
-        raise FormatError(f"{path}: no run file of version {VERSION}")
+        raise FormatError(f"{path}: not a run file of version {VERSION}")
     return head
-
-
-@contextlib.contextmanager
-def file_errors(path: str | Path) -> Iterator[None]:
-    """What the file system says, as a ConfigError."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(f"{path}: {error.strerror or error}") from error
-
-
-def to_line(what: dict[str, Any]) -> bytes:
-    """One line."""
-    return json.dumps(what, separators=(",", ":")).encode() + b"\n"
-
-
-def lines_of(file: Any) -> Iterator[bytes]:
-    """The complete lines from where the file stands."""
-    while line := file.readline(LONGEST_LINE):
-        if not line.endswith(b"\n"):
-            if len(line) == LONGEST_LINE:
-                raise FormatError(f"{file.name}: no run file: a line is too long")
-            return
-        yield line
 
 
 def _object(path: Path, line: bytes) -> dict[str, Any]:
     try:
         value = json.loads(line)
     except (ValueError, RecursionError) as error:
-        raise FormatError(f"{path}: no run file, or damaged") from error
+        raise FormatError(f"{path}: not a run file, or damaged") from error
     if not isinstance(value, dict):
-        raise FormatError(f"{path}: no run file, or damaged")
+        raise FormatError(f"{path}: not a run file, or damaged")
     return value
 
 
@@ -79,7 +53,7 @@ def check_head(path: Path, line: bytes, head: dict[str, Any]) -> None:
     """Raise ConfigError unless the first line is that of the run that `head` tells."""
     there = _object(path, line)
     if there.get("mtjkit_run") != VERSION:
-        raise FormatError(f"{path}: no run file of version {VERSION}")
+        raise FormatError(f"{path}: not a run file of version {VERSION}")
     for key in head:
         if there.get(key) != head[key]:
             raise ConfigError(f"{path}: another run lies there (its {key} differs)")

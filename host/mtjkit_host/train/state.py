@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import torch
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_export.files import write_atomically
+from mtjkit_export.files import Lock, write_atomically
 from torch import Tensor
 
 from mtjkit_host.train.checkpoint import (
@@ -23,11 +22,6 @@ from mtjkit_host.train.config import EpochRecord, TrainConfig, spec_from_json
 from mtjkit_host.train.modules import Net, build_net
 from mtjkit_host.train.plot import plot_history
 from mtjkit_host.train.widen import widen
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 _ADAM = ("step", "exp_avg", "exp_avg_sq")
 
@@ -81,23 +75,11 @@ def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
 def locked(run_dir: Path) -> Iterator[None]:
     """Keep other trainers out of ``run_dir``, which must exist, until the block ends.
 
-    The system drops the lock with the process, however that ends, and no file stays behind.
-    Raises ConfigError when another process trains there. Without `fcntl` it does nothing.
+    Raises ConfigError when another process trains there.
     """
-    if fcntl is None:
+    busy = f"{run_dir}: another process is training here; wait for it or use another folder"
+    with Lock(run_dir / "training", busy):
         yield
-        return
-    handle = os.open(run_dir, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ConfigError(
-                f"{run_dir}: another process is training here; wait for it or use another folder"
-            ) from None
-        yield
-    finally:
-        os.close(handle)
 
 
 def started(run_dir: Path) -> bool:

@@ -13,6 +13,8 @@ from mtjkit_host.analysis import plots, print_tables, summarize, write_report
 from mtjkit_host.analysis.findings import findings
 from mtjkit_host.campaign import Campaign, NetEntry
 from mtjkit_host.campaign.description import MEMORIES
+from mtjkit_host.campaign.points import Point
+from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import Cell
 from rich.console import Console
@@ -31,27 +33,24 @@ def made_up(folder, repeats=2, tolerances=(0.2, 0.1)):
     campaign = Campaign("made-up", nets, RATES, repeats=repeats, images=100, title=EVIL)
     records = []
     for label, tolerance, bits in zip(("Binary", "Fxp8 & co"), tolerances, (1, 8), strict=True):
-        common = {"net": label, "errors": "flip", "id": label}
-        none = {"kind": "accuracy", "memory": "none", "rate": 0.0, "accuracy": 0.8}
-        records.append(
-            {**common, **none, "achieved_rate": 0.0, "bits": {"written": 100, "wrong": 0}}
-        )
+
+        def record(kind, memory, rate, repeat, written=1000, net=label, **found):
+            point = Point(kind, net, "0" * 64, "1" * 64, 100, memory, "flip", rate, repeat, 0)
+            bits_of_memory = Bits(written, round(written * rate))
+            return Record(point, round(rate * 2**32), bits_of_memory, 0.1, **found)
+
+        records.append(record("accuracy", "none", 0.0, 0, correct=80, accuracy=0.8))
         for memory, weaker in (("weights", 0.5), ("feature_maps", 1.0)):
             for rate in RATES:
                 for repeat in range(repeats):
                     lost = min(rate / (tolerance * weaker), 0.9) + 0.001 * (repeat - 0.5)
-                    point = {
-                        **common,
-                        "memory": memory,
-                        "rate": rate,
-                        "achieved_rate": rate,
-                        "bits": {"written": 1000, "wrong": round(1000 * rate)},
-                    }
-                    records.append({**point, "kind": "accuracy", "accuracy": 0.8 * (1 - lost)})
-                    size = (bits * rate) ** (0.2 if bits == 1 else 0.5)
-                    layers = [0.0, size / 2, None if rate == 0.5 else size / 2]
                     records.append(
-                        {**point, "kind": "rrmse", "rrmse": size, "rrmse_by_layer": layers}
+                        record("accuracy", memory, rate, repeat, accuracy=0.8 * (1 - lost))
+                    )
+                    size = (bits * rate) ** (0.2 if bits == 1 else 0.5)
+                    layers = (0.0, size / 2, None if rate == 0.5 else size / 2)
+                    records.append(
+                        record("rrmse", memory, rate, repeat, rrmse=size, rrmse_by_layer=layers)
                     )
     net = {
         "file": "a.mtjb",
@@ -213,7 +212,7 @@ def test_what_a_net_s_note_says_is_held_against_its_twin_without(tmp_path):
 @pytest.mark.parametrize("memory", MEMORIES)
 def test_one_memory_alone_has_a_report(tmp_path, memory):
     result = made_up(tmp_path)
-    records = tuple(r for r in result.records if r["memory"] in ("none", memory))
+    records = tuple(r for r in result.records if r.point.memory in ("none", memory))
     text = write_report(replace(result, records=records)).read_text(encoding="utf-8")
     assert text.count(">Not measured.<") == 1  # of the two tables of rates
     assert text.count("<img") == 4
