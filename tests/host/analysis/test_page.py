@@ -77,6 +77,11 @@ def result(tmp_path_factory):
     return made_up(tmp_path_factory.mktemp("report"))
 
 
+@pytest.fixture(scope="module")
+def report(result):
+    return write_report(result)
+
+
 class Page(HTMLParser):
     """Tags that stay open, images, and the text of a page."""
 
@@ -98,9 +103,8 @@ class Page(HTMLParser):
         self.words.append(data)
 
 
-def test_the_page_needs_nothing_else_and_shows_everything(result):
-    path = write_report(result)
-    page = Page(path.read_text(encoding="utf-8"))
+def test_the_page_needs_nothing_else_and_shows_everything(result, report):
+    page = Page(report.read_text(encoding="utf-8"))
     assert page.open == []
     assert "script" not in page.tags
     assert len(page.sources) == 4  # Figs. 7, 8, 9, 10
@@ -118,12 +122,10 @@ def test_the_page_needs_nothing_else_and_shows_everything(result):
     assert state["summary"]["error_free"] == {"Binary": 0.8, "Fxp8 & co": 0.8}
 
 
-def test_the_same_results_give_the_same_figures(result, tmp_path):
-    write_report(result)
-    again = made_up(tmp_path)
-    write_report(again)
+def test_the_same_results_give_the_same_figures(report, tmp_path):
+    again = write_report(made_up(tmp_path))
     for name in ("figure-7", "figure-10"):
-        one, two = ((r.folder / f"{name}.svg").read_bytes() for r in (result, again))
+        one, two = (path.with_name(f"{name}.svg").read_bytes() for path in (report, again))
         assert one == two
 
 
@@ -181,10 +183,10 @@ def test_nets_below_the_measured_rates_count_as_degrading(tmp_path, tolerances, 
     assert ("<0.10 %" in alike.evidence) is (holds is not True)
 
 
-def test_what_width_does_is_shown_by_nets_that_differ_in_it(tmp_path):
+def test_what_width_does_is_shown_by_nets_that_differ_in_it(report, tmp_path):
     result = made_up(tmp_path)
     alone = "How much, two nets here show"
-    assert alone not in write_report(result).read_text(encoding="utf-8")
+    assert alone not in report.read_text(encoding="utf-8")
     nets = tuple(replace(entry, paper="Binary") for entry in result.campaign.nets)
     both = replace(result, campaign=replace(result.campaign, nets=nets))
     text = write_report(both).read_text(encoding="utf-8")

@@ -43,7 +43,8 @@ def test_the_carried_model_on_every_carried_image(micropython, rate):
         twin = open_twin(job.model, engine)
         scores, _ = twin.run(job.inputs, indices, 0, options.threshold)
         np.testing.assert_array_equal(scores, expected)
-    np.testing.assert_array_equal(run_unix(options).scores, expected)
+    device = run_unix(parse_options(ber=rate, kernel="viper", images="100"))
+    np.testing.assert_array_equal(device.scores, expected[:100])
     for index in (0, 499):  # a second an image
         image = job.inputs[index].tobytes()
         scores = run_image(job.model, image, 0, index, options.threshold, 0, [0, 0, 0])
