@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import os
+import stat
+import tempfile
 from pathlib import Path
+
+from mtjkit_core.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 FIRMWARE = REPOSITORY / "firmware"
@@ -18,8 +22,32 @@ OTHER_NAMES = {"vgg-small": "binary-small"}
 
 
 def cache_dir() -> Path:
-    """The folder for downloads and libraries: $MTJKIT_CACHE, else mtjkit in the user's cache."""
+    """The folder for downloads and compiled libraries.
+
+    $MTJKIT_CACHE, else mtjkit in the user's cache folder, else, for a user without a home, a folder
+    of the temporary ones that is this user's alone.
+
+    Raises:
+        ConfigError: that last folder is somebody else's.
+    """
     named = os.environ.get("MTJKIT_CACHE")
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "mtjkit"
+    try:
+        cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    except RuntimeError:  # no HOME, and nothing in the list of users
+        return _temporary_cache()
+    return cache / "mtjkit"
+
+
+def _temporary_cache() -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()) / f"mtjkit-{user}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        there = folder.lstat()
+    except OSError as error:
+        raise ConfigError(f"cannot make {folder}: {error.strerror}; set MTJKIT_CACHE") from None
+    if not stat.S_ISDIR(there.st_mode) or there.st_uid != user or there.st_mode & 0o022:
+        raise ConfigError(f"{folder} is not this user's alone; set MTJKIT_CACHE to a folder")
+    return folder

@@ -1,4 +1,4 @@
-"""The progress bar of whatever classifies images."""
+"""Progress bars of everything that takes long: on stderr, on a terminal only."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.progress import (
     ProgressColumn,
     Task,
     TextColumn,
+    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -24,18 +25,24 @@ class _Speed(ProgressColumn):
         return Text(f"{task.speed:.1f} {task.fields['unit']}/s" if task.speed else "")
 
 
-def bar() -> Progress:
-    """A bar on stderr, on a terminal only: results go to stdout, and logs stay readable.
+def bar(kind: str = "speed", keep: bool = False) -> Progress:
+    """A progress bar; results go to stdout, and logs stay readable.
 
-    Its tasks take a `unit`: progress.add_task("soak", total=500, unit="images").
+    Args:
+        kind: what is shown besides the description and the bar. "speed": steps done, steps a
+            second, time left; its tasks take a `unit`, as in
+            progress.add_task("soak", total=500, unit="images"). "time": steps done, time gone and
+            left. "plain": nothing.
+        keep: whether the finished bar stays on the terminal.
     """
-    return Progress(
-        TextColumn("{task.description}"),
+    columns: list[ProgressColumn] = [
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
-        MofNCompleteColumn(),
-        _Speed(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    )
+    ]
+    if kind == "speed":
+        columns += [MofNCompleteColumn(), _Speed(), TimeRemainingColumn()]
+    elif kind == "time":
+        columns += [MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn()]
+    shown = sys.stderr is not None and sys.stderr.isatty()
+    console = Console(stderr=True)
+    return Progress(*columns, console=console, disable=not shown, transient=not keep)

@@ -277,7 +277,7 @@ def _table_2(summary: Summary, memory: str) -> str:
             entry.net,
             {"flip": "bit flipped", "keep": "old value kept"}[entry.errors],
             f"{100 * entry.found.limit:g} %",
-            interval(entry),
+            entry.interval,
             "" if entry.energy_pj is None else f"{entry.energy_pj:.2f}",
             "" if entry.saving_percent is None else f"{entry.saving_percent:.1f}",
             "" if entry.paper is None else f"{100 * entry.paper.rate:.2f}",
@@ -304,17 +304,6 @@ def _agreement(entry: Acceptable) -> str:
     if entry.paper is None or low is None or high is None:
         return ""
     return "yes" if low <= entry.paper.rate <= high else "no"
-
-
-def interval(entry: Acceptable) -> str:
-    """An acceptable rate in percent with its interval, or the bound that is known of it."""
-    found = entry.found
-    if found.rate is None:
-        return f"{found.bound[0]} {100 * found.edge:g}"
-    if found.low is None and found.high is None:
-        return f"{100 * found.rate:.3g}"
-    low, high = ("…" if v is None else f"{100 * v:.3g}" for v in (found.low, found.high))
-    return f"{100 * found.rate:.3g} [{low}, {high}]"
 
 
 def _layers(summary: Summary) -> str:

@@ -22,7 +22,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES = {"flip": "-", "keep": "--"}
 _PANELS = {"weights": "errors in weights", "feature_maps": "errors in feature maps"}
-_RATE = "bit-error rate (%)"
+_RATE = "write-error rate (%)"
 
 
 def draw_all(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) -> dict[str, Path]:

@@ -70,6 +70,17 @@ class Acceptable:
     paper: paper.Row | None
     """What the paper has: feature maps and ``flip`` only."""
 
+    @property
+    def interval(self) -> str:
+        """The rate in percent with its interval, or the bound that is known."""
+        found = self.found
+        if found.rate is None:
+            return f"{found.bound[0]} {100 * found.edge:g}"
+        if found.low is None and found.high is None:
+            return f"{100 * found.rate:.3g}"
+        low, high = ("…" if v is None else f"{100 * v:.3g}" for v in (found.low, found.high))
+        return f"{100 * found.rate:.3g} [{low}, {high}]"
+
 
 @dataclass(frozen=True)
 class Summary:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import rich.console
-import rich.progress
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
 from mtjkit_export.heap import heap_needed
@@ -30,6 +27,7 @@ from mtjkit_host.link.link import Link
 from mtjkit_host.link.requests import Info
 from mtjkit_host.link.session import Session
 from mtjkit_host.paths import DEVICE
+from mtjkit_host.progress import bar as shown
 
 MODEL_NAME = "model.mtjb"  # in the mapped file system
 _MAPPED = f"/rom/{MODEL_NAME}"
@@ -115,13 +113,7 @@ def report(done: Flashed) -> str:
 @contextmanager
 def _bar(port: str) -> Iterator[Progress]:
     """A bar on stderr, on a terminal only."""
-    with rich.progress.Progress(
-        rich.progress.TextColumn("{task.description}", markup=False),
-        rich.progress.BarColumn(),
-        console=rich.console.Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    ) as bar:
+    with shown("plain") as bar:
         task = bar.add_task(f"{port}: looking at the board", total=None)
         yield lambda what, done, size: bar.update(
             task, description=f"{port}: {what}", completed=done, total=size

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import platform
-import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
@@ -19,15 +18,6 @@ from typing import Any
 
 from mtjkit_core.errors import ConfigError, LinkError, MtjkitError
 from mtjkit_export.files import write_json
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 
 from mtjkit_host.campaign import measure as worker
 from mtjkit_host.campaign.description import Campaign, load_campaign
@@ -35,6 +25,7 @@ from mtjkit_host.campaign.nets import find_net, load_net, training_note
 from mtjkit_host.campaign.points import Point, points_of
 from mtjkit_host.campaign.records import Record, ResultsFile
 from mtjkit_host.datasets import cifar10
+from mtjkit_host.progress import bar
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -174,8 +165,8 @@ def _run(
     began = time.monotonic()
     waiting = iter(points)
     running: set[Future[Record]] = set()
-    with _pool(min(workers, len(points))) as pool, _progress() as progress:
-        task = progress.add_task(name, total=len(points))
+    with _pool(min(workers, len(points))) as pool, bar("time", keep=True) as progress:
+        task = progress.add_task(f"campaign {name}", total=len(points))
         while True:
             # Few points are handed out ahead, so that stopping early stops soon.
             while len(running) < 2 * workers and not _over(began, limit_s):
@@ -228,18 +219,6 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("campaign {task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-        disable=not sys.stderr.isatty(),
-    )
 
 
 def _environment(workers: int) -> dict[str, Any]:

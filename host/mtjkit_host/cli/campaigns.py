@@ -6,6 +6,7 @@ from typing import Any
 
 from invoke.context import Context
 
+from mtjkit_host.cli import streams
 from mtjkit_host.cli.command import command
 
 CAMPAIGN_HELP = {
@@ -23,6 +24,13 @@ def _limits(workers: str | None, limit_s: str | None) -> dict[str, Any]:
         "workers": 0 if workers is None else whole("--workers", workers, 1, 256),
         "limit_s": 0 if limit_s is None else whole("--limit-s", limit_s, 1, 10**8),
     }
+
+
+def _tables(result: Any) -> tuple[streams.Wide, ...]:
+    """A campaign's tables; their columns say nothing when they are squeezed."""
+    from mtjkit_host.analysis.tables import tables
+
+    return tuple(map(streams.Wide, tables(result)))
 
 
 @command(
@@ -48,15 +56,21 @@ def campaign(
 ) -> Any:
     """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
 
-    from mtjkit_host.analysis import print_tables, write_report
+    from mtjkit_core.errors import MtjkitError
+
+    from mtjkit_host.analysis import write_report
     from mtjkit_host.campaign import run_campaign
 
     limits = _limits(workers, limit_s)
     result = run_campaign(
         campaign, data=data, models=models, out=output, skip_missing=skip_missing, **limits
     )
-    print_tables(result)
-    return f"report: {write_report(result)}"
+    try:
+        report = write_report(result)
+    except MtjkitError:
+        streams.show(*_tables(result))
+        raise
+    return (*_tables(result), f"report: {report}")
 
 
 @command(
@@ -78,13 +92,11 @@ def reproduce(
     limit_s: str | None = None,
 ) -> Any:
     """Regenerate the paper's Table 1, Figs. 7-10 and Table 2 beside the paper's values."""
-    from mtjkit_host.analysis import print_tables
     from mtjkit_host.analysis import reproduce as run_reproduce
 
     limits = _limits(workers, limit_s)
     done = run_reproduce(quick, data=data, models=models, out=output, **limits)
-    print_tables(done.result)
-    return f"report: {done.report}"
+    return (*_tables(done.result), f"report: {done.report}")
 
 
 COMMANDS = (campaign, reproduce)

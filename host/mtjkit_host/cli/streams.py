@@ -6,6 +6,8 @@ import atexit
 import contextlib
 import os
 import sys
+from dataclasses import dataclass
+from types import TracebackType
 from typing import Any, TextIO
 
 _NAMES = ("stdin", "stdout", "stderr")
@@ -33,12 +35,27 @@ def prepare() -> None:
         reconfigure: Any = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+    sys.excepthook = _report
     atexit.unregister(_flush)
     atexit.register(_flush)
 
 
+COLUMNS = 200
+"""Columns of a table that is never squeezed, and of everything that no terminal shows."""
+
+
+@dataclass(frozen=True)
+class Wide:
+    """Something to be printed with room for every column, whatever the terminal's width is."""
+
+    value: Any
+    """What rich draws."""
+
+
 def show(*values: Any) -> str:
     """Print values on stdout: strings as they are, tables and the like as rich draws them.
+
+    A table is squeezed into the terminal's width; in a file or a pipe nothing is cut.
 
     Returns:
         Empty, or why not all was printed: the disk behind stdout is full, say. A reader that has
@@ -46,12 +63,7 @@ def show(*values: Any) -> str:
     """
     try:
         for value in values:
-            if isinstance(value, str):
-                print(value)
-            else:
-                from rich.console import Console
-
-                Console().print(value, soft_wrap=False)
+            print(value if isinstance(value, str) else _drawn(value))
         sys.stdout.flush()
     except BrokenPipeError:
         _silence(sys.stdout)
@@ -59,6 +71,24 @@ def show(*values: Any) -> str:
         _silence(sys.stdout)
         return str(getattr(error, "strerror", None) or error)
     return ""
+
+
+def _drawn(value: Any) -> str:
+    """What rich makes of a value for stdout as it is: its width, colours and letters."""
+    from rich.console import Console
+    from rich.measure import Measurement
+    from rich.text import Text
+
+    wide = isinstance(value, Wide)
+    value = value.value if wide else value
+    console = Console()
+    if wide or not console.is_terminal:
+        roomy = Console(width=10_000)
+        needed = Measurement.get(roomy, roomy.options, value).maximum
+        console = Console(width=max(COLUMNS, needed))
+    with console.capture() as drawn:  # rich itself would end the process where a reader has left
+        console.print(value, soft_wrap=isinstance(value, Text))
+    return drawn.get().removesuffix("\n")
 
 
 def tell(message: str) -> None:
@@ -75,6 +105,12 @@ def _silence(stream: TextIO) -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, stream.fileno())
         os.close(null)
+
+
+def _report(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Say nothing of a reader that has left in the middle of a list or of help."""
+    if not isinstance(error, BrokenPipeError):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _flush() -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.mtj_memory import FLIP, KEEP, threshold_from_rate
+from mtjkit_export.files import check_writable
 
 from mtjkit_host import parse
 from mtjkit_host.mtj.cell import Cell, load_cell
@@ -199,4 +200,8 @@ def _output(option: str, value: str | float | Path) -> Path:
     path = _path(option, value)
     if path.is_dir():
         raise ConfigError(f"{option} takes a file to write, {path} is a folder")
+    try:
+        check_writable(path)
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {error}") from None
     return path

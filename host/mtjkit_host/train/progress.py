@@ -2,34 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from types import TracebackType
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+from mtjkit_host.progress import bar
 
 
 class EpochBar:
     """Context manager around an epoch of ``steps`` steps; call `advance` after each."""
 
     def __init__(self, epoch: int, epochs: int, steps: int) -> None:
-        self._progress = Progress(
-            TextColumn("epoch {task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=Console(stderr=True),
-            disable=not sys.stderr.isatty(),
-        )
-        self._task = self._progress.add_task(f"{epoch}/{epochs}", total=steps)
+        self._progress = bar("time", keep=True)
+        self._task = self._progress.add_task(f"epoch {epoch}/{epochs}", total=steps)
 
     def advance(self) -> None:
         """Count one step."""
