@@ -1,38 +1,40 @@
 """Put mtjkit's firmware, and a model where the board can map one, on a MicroPython board.
 
 Nothing is written before all of it is known to fit. Files that the board has already are left
-alone; what is written is verified by its SHA-256.
+alone; what is written is verified by its SHA-256. A main.py of the user's is never overwritten:
+FLASHING.md says whose it is.
 """
 
 from __future__ import annotations
 
-import hashlib
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 
-from mtjkit_core.errors import ConfigError, LinkError
+from mtjkit_core.errors import ConfigError, FormatError, LinkError
 from mtjkit_core.model import Model
 from mtjkit_export.heap import heap_needed
 
-from mtjkit_host.boards.build.steps import mpy_cross
 from mtjkit_host.boards.catalog import processor_of
-from mtjkit_host.boards.native_module import MODULE, find_native
+from mtjkit_host.boards.device_files import device_files, device_folders, library, main_path
+from mtjkit_host.boards.installed import (
+    KEPT_MAIN,
+    LIST_BYTES,
+    LIST_NAME,
+    Installed,
+    digest_of,
+)
+from mtjkit_host.boards.native_module import MODULE
 from mtjkit_host.boards.prompt import Board, BoardInfo, Progress, resolve_port
 from mtjkit_host.boards.romfs import romfs_image
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.requests import Info
 from mtjkit_host.link.session import Session
-from mtjkit_host.paths import DEVICE
 from mtjkit_host.progress import bar as shown
 
 MODEL_NAME = "model.mtjb"  # in the mapped file system
+MAINS = ("ask", "replace", "leave")
 _MAPPED = f"/rom/{MODEL_NAME}"
-MPY_VERSION = (6, 3)  # what mpy-cross makes and MicroPython 1.23 and later load
-_LIB = "/lib"
 _BLOCK_BYTES = 4096  # what a small file takes on a board's file system
 _HELLO_S = 120.0  # an emulated Pico takes a minute to import the server
 
@@ -51,13 +53,17 @@ class Flashed:
     """Old files taken away."""
     mapped: bool
     """The model lies in the board's mapped memory; if not, a run sends it to the RAM."""
-    info: Info
-    """What the board's server says of itself."""
+    info: Info | None
+    """What the board's server says of itself; None where main.py was left alone."""
     weight_bits: tuple[int, int] = (0, 0)
     """Weight bits written with errors into the mapped memory, and how many of them are wrong."""
+    kept_main: str = ""
+    """Path of the user's main.py while ours is in its place; "" for none."""
 
 
-def flash(port: str, model: bytes | None = None, kernel: str = "auto") -> Flashed:
+def flash(
+    port: str, model: bytes | None = None, kernel: str = "auto", main: str = "ask"
+) -> Flashed:
     """Make a board ready for `run --port`; on a terminal, a bar shows how far it is.
 
     Args:
@@ -66,10 +72,12 @@ def flash(port: str, model: bytes | None = None, kernel: str = "auto") -> Flashe
             the board has such memory and too little RAM, and then must have its weights' errors
             already, as mtjkit_host.runs.flash_for gives it. None checks for no model.
         kernel: the kernel that the model shall run with.
+        main: what becomes of a main.py that is not ours: "ask" refuses, "replace" keeps it under
+            another name and puts ours in its place, "leave" installs the package alone.
 
     Raises:
-        ConfigError: the board cannot take it (with the numbers), or something to flash with is
-            missing here.
+        ConfigError: the board cannot take it (with the numbers), a file of the user's is in the
+            way, or something to flash with is missing here.
         FormatError: the model is none.
         LinkError: the port is not there or busy, or the board does not answer.
     """
@@ -77,37 +85,121 @@ def flash(port: str, model: bytes | None = None, kernel: str = "auto") -> Flashe
     parsed = None if model is None else Model(model)
     with _bar(port) as progress:
         with Board(port) as board:
-            found = board.info
-            files = device_files(found)
-            there = model is not None and _is_mapped(board, model)
-            mapped = plan(found, parsed, files, kernel, there)
-            stale = _stale(board, files)
-            fresh = _different(board, files)
-            _check_storage(found, [files[path] for path in fresh])
-            if mapped and model is not None and not there:
-                _write_model(board, model, progress)
-            elif not mapped and model is not None and found.mapped_model_bytes >= 0:
-                _write_rom(board, bytes(16), progress)  # the server would run that one
-            for path in stale:
-                board.execute(f"os.remove({path!r})")
-            _write_files(board, {path: files[path] for path in fresh}, progress)
+            try:
+                done = _flash(board, model, parsed, kernel, main, progress)
+            except (ConfigError, FormatError):
+                board.restart()  # nothing was written: what it ran before runs again
+                raise
+            if main == "leave":
+                board.leave()
+                return done
             board.restart()
         with Link.open(port) as link:
-            info = Session(link, hello_s=_HELLO_S).info
+            return replace(done, info=Session(link, hello_s=_HELLO_S).info)
+
+
+def _flash(
+    board: Board,
+    model: bytes | None,
+    parsed: Model | None,
+    kernel: str,
+    main: str,
+    progress: Progress,
+) -> Flashed:
+    """`flash` on a board at its prompt, up to its restart."""
+    found = board.info
+    files = device_files(found)
+    there = model is not None and _is_mapped(board, model)
+    mapped = plan(found, parsed, files, kernel, there)
+    before = read_list(board)
+    main_file = main_path(found)
+    main_is_foreign = main != "leave" and _is_foreign(board, main_file, files[main_file], before)
+    own_main = {}
+    if main == "leave":
+        del files[main_file]
+        own_main = {path: digest for path, digest in before.files.items() if path == main_file}
+    elif main_is_foreign and main != "replace":
+        raise ConfigError(
+            f"{board.port}: the board has a main.py of your own: --replace-main keeps it under "
+            "another name and unflash puts it back, --no-main leaves it and installs the package"
+        )
+    stale = _stale(board, files)
+    fresh = _different(board, files)
+    after = Installed(
+        files={path: digest_of(data) for path, data in files.items()} | own_main,
+        kept_main=_free_name(board) if main_is_foreign else before.kept_main,
+        mapped_model=digest_of(model) if mapped and model is not None else "",
+    )
+    listed = {f"{library(found)}/{LIST_NAME}": after.to_bytes()}
+    _check_storage(found, [*listed.values(), *(files[path] for path in fresh)])
+    write_rom = mapped and model is not None and not there
+    clear_rom = not mapped and model is not None and found.mapped_model_bytes >= 0
+    if write_rom or clear_rom:
+        _check_mapped_files(board)
+    if write_rom and model is not None:
+        _write_model(board, model, progress)
+    elif clear_rom:
+        _write_rom(board, bytes(16), progress)  # the server would run that one
+    board.execute(f"remove(*{stale!r})")
+    _write_files(board, {path: files[path] for path in fresh if path != main_file}, progress)
+    if after != before:
+        _write_files(board, listed, progress)
+    if main_is_foreign:
+        board.execute(f"os.rename({main_file!r}, {after.kept_main!r})")
+    if main_file in fresh:  # the last one: nothing starts by itself before all is there
+        _write_files(board, {main_file: files[main_file]}, progress)
     kept = tuple(path for path in files if path not in fresh)
-    return Flashed(found, tuple(fresh), kept, tuple(stale), mapped, info)
+    moved = after.kept_main if main_is_foreign else ""
+    return Flashed(found, tuple(fresh), kept, tuple(stale), mapped, None, kept_main=moved)
 
 
 def report(done: Flashed) -> str:
-    """What `flash` has done, in two lines."""
+    """What `flash` has done, in a few lines."""
     copied = f"{len(done.copied)} files copied, {len(done.kept)} were there"
     if done.removed:
         copied += f", {len(done.removed)} old ones removed"
+    lines = [f"{done.board.machine}: {copied}"]
+    if done.kept_main:
+        lines.append(f"your main.py is {done.kept_main} now; unflash puts it back")
     where = "the model lies in mapped memory; " if done.mapped else ""
     if done.weight_bits[0]:
         where += "{1:,} of its {0:,} weight bits are wrong; ".format(*done.weight_bits)
-    free = f"{done.info.free_bytes:,} bytes of RAM free"
-    return f"{done.board.machine}: {copied}\nready: {where}{free}"
+    if done.info is None:
+        lines.append(f"{where}main.py is as it was: mtjkit's server does not start by itself")
+    else:
+        lines.append(f"ready: {where}{done.info.free_bytes:,} bytes of RAM free")
+    return "\n".join(lines)
+
+
+def read_list(board: Board) -> Installed:
+    """The list of what was flashed on a board; empty where there is none."""
+    path = f"{library(board.info)}/{LIST_NAME}"
+    text = board.evaluate(f"(text_of({path!r}, {LIST_BYTES}),)", tuple)[0]
+    return Installed.from_text(text if isinstance(text, str) else None)
+
+
+def _is_foreign(board: Board, path: str, ours: bytes, known: Installed) -> bool:
+    """Whether a file lies in the way that flashing has not written."""
+    digest = board.digests([path])[0]
+    return bool(digest) and digest != digest_of(ours) and not known.owns(path, digest)
+
+
+def _free_name(board: Board) -> str:
+    """A path for the user's main.py at which there is nothing."""
+    root = board.info.root
+    taken = board.listing(root or "/")
+    names = (f"{KEPT_MAIN}{suffix}.py" for suffix in ("", *(f"_{n}" for n in range(2, 1000))))
+    return f"{root}/{next(name for name in names if name not in taken)}"
+
+
+def _check_mapped_files(board: Board) -> None:
+    """Raise ConfigError if there is more than a model in the mapped memory."""
+    others = [name for name in board.info.mapped_files if name != MODEL_NAME]
+    if others:
+        raise ConfigError(
+            f"{board.port}: the board's mapped memory holds files of your own "
+            f"({', '.join(others[:3])}): take them out first, with `mpremote romfs`"
+        )
 
 
 @contextmanager
@@ -118,37 +210,6 @@ def _bar(port: str) -> Iterator[Progress]:
         yield lambda what, done, size: bar.update(
             task, description=f"{port}: {what}", completed=done, total=size
         )
-
-
-def device_files(board: BoardInfo) -> dict[str, bytes]:
-    """The files of the device's side, precompiled for a board: path there -> content.
-
-    A module that cannot be compiled for this processor (a kernel for another one) is left out;
-    the device then takes another kernel. The native module is there if it has been built.
-
-    Raises:
-        ConfigError: the board's MicroPython cannot load what mpy-cross makes.
-    """
-    version = (board.mpy_version, board.mpy_sub_version)
-    if version != MPY_VERSION:
-        loads, needed = ("{}.{}".format(*v) if v[0] else "none" for v in (version, MPY_VERSION))
-        raise ConfigError(
-            f"the board's MicroPython loads .mpy version {loads}, "
-            f"mtjkit needs {needed}: put MicroPython 1.23 or newer on it"
-        )
-    files = {}
-    with tempfile.TemporaryDirectory() as work:
-        for source in _modules():
-            name = source.relative_to(DEVICE / "lib").as_posix()
-            compiled = _compile(source, name, board.architecture, Path(work) / "a.mpy")
-            if compiled is not None:
-                files[f"{_LIB}/{name[:-3]}.mpy"] = compiled
-    native = find_native(board.architecture)
-    if native is not None:
-        files[f"{_LIB}/{native.name}"] = native.read_bytes()
-    # The last one: nothing starts by itself before all is there.
-    files["/main.py"] = (DEVICE / "main.py").read_bytes()
-    return files
 
 
 def plan(
@@ -173,7 +234,7 @@ def plan(
     if model is None:
         return False
     processor = processor_of(board.architecture)
-    taken = _best_kernel(files) if kernel == "auto" else kernel
+    taken = _best_kernel(board, files) if kernel == "auto" else kernel
     in_ram = heap_needed(model, processor, taken)
     size = len(model.data)
     if in_ram <= board.heap_bytes and not there:
@@ -188,38 +249,13 @@ def plan(
     raise ConfigError(f"{needed}; {there_is}")
 
 
-def _best_kernel(files: dict[str, bytes]) -> str:
+def _best_kernel(board: BoardInfo, files: dict[str, bytes]) -> str:
     """The kernel that a board with these files takes by itself."""
-    if f"{_LIB}/{MODULE}" in files:
+    folder = library(board)
+    if f"{folder}/{MODULE}" in files:
         return "native"
     names = ("asm_thumb", "viper")
-    return next((n for n in names if f"{_LIB}/mtjkit_device/kernels/{n}.mpy" in files), "python")
-
-
-def _modules() -> list[Path]:
-    """The modules of the device's side, those of a folder before those of its subfolders."""
-    found = (DEVICE / "lib").glob("mtjkit_*/**/*.py")
-    return sorted(found, key=lambda path: (path.parent, path.name))
-
-
-def _folders() -> list[str]:
-    """The folders of these modules on a board, each after the one above it."""
-    parents = dict.fromkeys(path.parent for path in _modules())
-    return [f"{_LIB}/{path.relative_to(DEVICE / 'lib').as_posix()}" for path in parents]
-
-
-def _compile(source: Path, name: str, architecture: str, target: Path) -> bytes | None:
-    """One module as .mpy; None if this processor's compiler cannot take it."""
-    command = [mpy_cross(), "-o", str(target), "-s", name]
-    if architecture:
-        command.append(f"-march={architecture}")
-    done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
-    if done.returncode == 0:
-        return target.read_bytes()
-    lines = done.stderr.strip().splitlines() or [f"mpy-cross ended with {done.returncode}"]
-    if "@micropython." in source.read_text(encoding="utf-8"):  # machine code, and not for this one
-        return None
-    raise ConfigError(f"{source.name} does not compile: {lines[-1]}")
+    return next((n for n in names if f"{folder}/mtjkit_device/kernels/{n}.mpy" in files), "python")
 
 
 def _check_storage(board: BoardInfo, contents: list[bytes]) -> None:
@@ -234,15 +270,19 @@ def _check_storage(board: BoardInfo, contents: list[bytes]) -> None:
 
 
 def _stale(board: Board, files: dict[str, bytes]) -> list[str]:
-    """Files in our folders that would be imported in place of ours, or no longer exist."""
-    folders = _folders()
-    known = {*files, *folders}
+    """Files in our folders that would be imported in place of ours, or no longer exist.
+
+    Other files that somebody put there stay.
+    """
     found = []
-    for folder in folders:
-        names = board.evaluate(f"listing({folder!r})")
-        found += [f"{folder}/{name}" for name in names if f"{folder}/{name}" not in known]
-    native = f"{_LIB}/{MODULE}"  # of other sources it would not fit the rest
-    if native not in files and MODULE in board.evaluate(f"listing({_LIB!r})"):
+    for folder in device_folders(board.info):
+        for name in board.listing(folder):
+            path, (stem, _, kind) = f"{folder}/{name}", name.rpartition(".")
+            shadows = kind == "py" and f"{folder}/{stem}.mpy" in files
+            if path not in files and (kind == "mpy" or shadows):
+                found.append(path)
+    native = f"{library(board.info)}/{MODULE}"  # of other sources it would not fit the rest
+    if native not in files and MODULE in board.listing(library(board.info)):
         found.append(native)
     return sorted(found)
 
@@ -253,14 +293,14 @@ def _different(board: Board, files: dict[str, bytes]) -> list[str]:
     return [
         path
         for (path, data), digest in zip(files.items(), there, strict=True)
-        if digest != hashlib.sha256(data).hexdigest()
+        if digest != digest_of(data)
     ]
 
 
 def _write_files(board: Board, files: dict[str, bytes], progress: Progress) -> None:
     if not files:
         return
-    folders = [_LIB, *_folders()]
+    folders = [library(board.info), *device_folders(board.info)]
     sizes = [(path, len(data)) for path, data in files.items()]
     board.execute(f"make_folders(*{folders!r})")
     board.send(f"receive_files({{chunk}}, {sizes!r})", files, progress)
@@ -284,5 +324,12 @@ def _write_model(board: Board, model: bytes, progress: Progress) -> None:
 
 
 def _write_rom(board: Board, image: bytes, progress: Progress) -> None:
-    board.load("agent_rom")
+    board.load("romfs")
     board.send(f"receive_rom({{chunk}}, {len(image)})", {MODEL_NAME: image}, progress)
+
+
+def clear_mapped_model(board: Board, digest: str) -> None:
+    """Erase the mapped memory if the model there is the one whose SHA-256 this is."""
+    if digest and board.info.mapped_model_bytes >= 0 and board.digests([_MAPPED])[0] == digest:
+        _check_mapped_files(board)
+        _write_rom(board, bytes(16), lambda *_: None)

@@ -1,16 +1,14 @@
-"""A board at its MicroPython prompt, reached by mpremote's transport over the raw REPL."""
+"""A board at its MicroPython prompt, where flashing looks at it and sends it files."""
 
 from __future__ import annotations
 
 import ast
 import base64
-import contextlib
-import io
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import TypeVar
 
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, LinkError
@@ -18,13 +16,19 @@ from mtjkit_core.frames import MAX_FRAME, pack
 
 from mtjkit_host.boards.architectures import ARCHITECTURES
 from mtjkit_host.boards.catalog import has_flow_control
-from mtjkit_host.link.link import Link
-from mtjkit_host.paths import DEVICE as AGENTS
+from mtjkit_host.boards.raw_repl import RawRepl
+from mtjkit_host.link.said import last_line
+from mtjkit_host.paths import DEVICE
 
+AGENTS = DEVICE / "agent"
 _CHUNK, _LONG_CHUNK = 144, 3072  # bytes; 144 are 192 characters
 _ANSWER_S = 60.0  # an emulated Pico is slow
-_PROMPT_S = 6.0
+_PROMPT_S = 2.0  # after which whatever runs is interrupted again
+_CHUNK_S = 60.0
+_TRIES = 5  # of an answer that something else came into
+_MOST_NUMBER = 1 << 48
 
+T = TypeVar("T")
 Progress = Callable[[str, int, int], None]
 """Called with (what, bytes sent, bytes in all)."""
 
@@ -53,6 +57,10 @@ class BoardInfo:
     """Size of its mapped read-only file system; 0 without one."""
     mapped_model_bytes: int
     """Size of the model that lies there; -1 without one."""
+    mapped_files: tuple[str, ...] = ()
+    """Names of all files there."""
+    root: str = ""
+    """Where its file system is mounted, without the last slash: "" or /flash."""
 
 
 def resolve_port(port: str) -> str:
@@ -79,41 +87,32 @@ def resolve_port(port: str) -> str:
 class Board:
     """A board at its prompt, freshly soft-reset; a context, which ends with the port closed.
 
-    A running program is interrupted; an mtjkit server is stopped through its own protocol, as it
-    takes Ctrl-C for data.
+    A running program is interrupted; an mtjkit server is stopped through its own protocol too, as
+    it takes Ctrl-C in the middle of a frame for data.
 
     Args:
         port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port.
         wait_s: how long the board may take to show its prompt.
+        boot_s: how long its boot.py may run after that; it is interrupted then.
 
     Raises:
         LinkError: the port is not there or busy, or no MicroPython answers.
     """
 
-    def __init__(self, port: str, wait_s: float = 20.0) -> None:
-        try:
-            from mpremote.transport_serial import (  # type: ignore[import-untyped]
-                SerialTransport,
-            )
-        except ImportError:
-            raise ConfigError("mpremote is missing: pip install 'mtjkit[board]'") from None
+    def __init__(self, port: str, wait_s: float = 20.0, boot_s: float = 45.0) -> None:
         self.port = port
-        try:
-            with self._translated():
-                self._transport: Any = SerialTransport(port, baudrate=115200)
-        except LinkError:
-            Link.open(port).close()  # which says why, as mpremote does not
-            raise
+        self._repl = RawRepl(port)
         try:
             self._to_prompt(wait_s)
-            self.load("agent")
+            self.boot_ended = self._repl.reset(boot_s)
+            self.load("files")
             self.info = self._describe()
         except BaseException:
             self.close()
             raise
 
     def load(self, agent: str) -> None:
-        """Send one of firmware/micropython's agents, without its comments.
+        """Send a module of firmware/micropython/agent, without its comments.
 
         Raises:
             ConfigError: mtjkit was installed without its firmware.
@@ -135,21 +134,53 @@ class Board:
         Raises:
             LinkError: the code raises, or the board does not answer.
         """
-        with self._translated():
-            printed, error = self._transport.exec_raw(code, timeout=_ANSWER_S)
-        if error:
-            raise LinkError(f"{self.port}: {_last_line(error)}")
-        return bytes(printed)
+        return self._repl.run(code, _ANSWER_S)
 
-    def evaluate(self, expression: str) -> Any:
-        """The value of an expression there: a plain Python value."""
-        printed = self.execute(f"print(repr({expression}))").decode("utf-8", "replace")
-        with self._translated():
-            return ast.literal_eval(printed.strip())
+    def evaluate(self, expression: str, kind: type[T]) -> T:
+        """The value of an expression there: a plain Python value of one type.
+
+        Whatever else comes on the line, the value is right or refused: its length comes with it.
+
+        Raises:
+            LinkError: it is of another type, or the board does not answer.
+        """
+        code = f"_r = repr({expression})\nprint('\\x02%s\\x03%d\\x03' % (_r, len(_r)))"
+        said = b""
+        for _ in range(_TRIES):  # a log line may have come in between
+            said = self.execute(code)
+            text, _, length = (
+                said.partition(b"\x02")[2].decode("utf-8", "replace").partition("\x03")
+            )
+            if length.partition("\x03")[0] == str(len(text)):
+                break
+        else:
+            raise LinkError(f"{self.port}: the board's answer is not clear: {last_line(said)}")
+        try:
+            value = ast.literal_eval(text)
+        except (ValueError, SyntaxError, TypeError, ArithmeticError, MemoryError, RecursionError):
+            value = None
+        if type(value) is not kind:
+            raise LinkError(f"{self.port}: the board's answer makes no sense: {text[:80]}")
+        return value
 
     def digests(self, paths: list[str]) -> list[str]:
-        """SHA-256 of files as hexadecimal; "" where there is none."""
-        return self.execute(f"digests(*{paths!r})").decode().split("\r\n")[: len(paths)]
+        """SHA-256 of files as hexadecimal; "" where there is none.
+
+        Raises:
+            LinkError: the board's answer makes no sense.
+        """
+        found = self.evaluate(f"digests(*{paths!r})", list)
+        if len(found) != len(paths) or not all(isinstance(digest, str) for digest in found):
+            raise LinkError(f"{self.port}: the board's answer makes no sense: {str(found)[:80]}")
+        return found
+
+    def listing(self, folder: str) -> list[str]:
+        """Names in a folder; empty if there is none.
+
+        Raises:
+            LinkError: the board's answer makes no sense.
+        """
+        return [str(name) for name in self.evaluate(f"listing({folder!r})", list)]
 
     def send(self, call: str, contents: dict[str, bytes], progress: Progress | None = None) -> None:
         """Have the agent receive data.
@@ -163,34 +194,30 @@ class Board:
             LinkError: the board refuses or falls silent.
         """
         chunk = _LONG_CHUNK if has_flow_control(self.info.platform) else _CHUNK
-        with self._translated():
-            transport = self._transport
-            transport.exec_raw_no_follow(call.replace("{chunk}", str(chunk)))
-            for name, data in contents.items():
-                for at in range(0, len(data), chunk):
-                    transport.serial.write(base64.b64encode(data[at : at + chunk]))
-                    answer = transport.serial.read(1)
-                    if answer != b"+":
-                        rest = transport.read_until(1, b"\x04>", timeout=1) if answer else b""
-                        raise LinkError(f"{self.port}: {_last_line((answer + rest).rstrip(b'>'))}")
-                    if progress:
-                        progress(name, min(at + chunk, len(data)), len(data))
-            _, error = transport.follow(_ANSWER_S)
-            if error:
-                raise LinkError(f"{self.port}: {_last_line(error)}")
+        self._repl.start(call.replace("{chunk}", str(chunk)))
+        for name, data in contents.items():
+            for at in range(0, len(data), chunk):
+                self._repl.write(base64.b64encode(data[at : at + chunk]))
+                self._repl.acknowledged(_CHUNK_S)
+                if progress:
+                    progress(name, min(at + chunk, len(data)), len(data))
+        self._repl.finish(_ANSWER_S)
 
     def restart(self) -> None:
-        """Soft-reset the board, so that it runs its boot.py and main.py."""
-        with self._translated():
-            self._transport.exit_raw_repl()
-            self._transport.read_until(1, b">>> ", timeout=_PROMPT_S)
-            self._transport.serial.write(b"\x04")
-            self._transport.read_until(1, b"soft reboot", timeout=_PROMPT_S)
+        """Soft-reset the board, so that it runs its boot.py and main.py.
+
+        Raises:
+            LinkError: the board does not answer.
+        """
+        self._repl.restart()
+
+    def leave(self) -> None:
+        """Leave the board at its friendly prompt; main.py does not run."""
+        self._repl.leave()
 
     def close(self) -> None:
         """Close the port."""
-        with contextlib.suppress(Exception):
-            self._transport.close()
+        self._repl.close()
 
     def __enter__(self) -> Board:
         return self
@@ -204,66 +231,47 @@ class Board:
         self.close()
 
     def _to_prompt(self, wait_s: float) -> None:
-        """Enter the raw REPL, whatever runs, and soft-reset there: main.py does not start."""
-        from mpremote.transport import TransportError  # type: ignore[import-untyped]
-
-        serial = self._transport.serial
-        serial.timeout = _PROMPT_S / 3  # whatever answers, or nothing, is known soon
+        """Enter the raw REPL, whatever runs."""
         until = time.monotonic() + wait_s
-        while True:
-            try:
-                with self._translated(keep=TransportError):
-                    self._transport.enter_raw_repl(soft_reset=False, timeout_overall=_PROMPT_S / 3)
-                    break
-            except TransportError:
-                if time.monotonic() > until:
-                    raise LinkError(
-                        f"{self.port}: no MicroPython prompt; is a board with MicroPython there, "
-                        "and no other program at its port?"
-                    ) from None
-            with self._translated():
-                # Zeros end whatever frame a server believes to be receiving.
-                hello = pack(m.HELLO.kind, 0, m.HELLO.pack(m.MAGIC, m.VERSION))
-                serial.write(bytes(MAX_FRAME) + hello + pack(m.STOP.kind, 1))
-        with self._translated():
-            self._transport.enter_raw_repl(soft_reset=True, timeout_overall=wait_s)
-        serial.timeout = _ANSWER_S
+        while not self._repl.enter(_PROMPT_S):
+            if time.monotonic() > until:
+                said = self._repl.said
+                raise LinkError(
+                    f"{self.port}: no MicroPython prompt; is a board with MicroPython there, "
+                    "and no other program at its port?"
+                    + (f" What comes from there: {said}" if said else "")
+                )
+            # Zeros end whatever frame a server believes to be receiving.
+            hello = pack(m.HELLO.kind, 0, m.HELLO.pack(m.MAGIC, m.VERSION))
+            self._repl.write(bytes(MAX_FRAME) + hello + pack(m.STOP.kind, 1))
 
     def _describe(self) -> BoardInfo:
-        told = self.evaluate("describe()")
-        mpy = told["mpy"]
-        code = mpy >> 10 & 15
-        return BoardInfo(
-            machine=told["machine"],
-            platform=told["platform"],
-            mpy_version=mpy & 0xFF,
-            mpy_sub_version=mpy >> 8 & 3,
-            architecture=ARCHITECTURES[code] if code < len(ARCHITECTURES) else "",
-            heap_bytes=told["heap"],
-            storage_bytes=told["storage"][0],
-            storage_free_bytes=told["storage"][1],
-            romfs_bytes=told["romfs"],
-            mapped_model_bytes=told["mapped"],
-        )
-
-    @contextlib.contextmanager
-    def _translated(self, keep: type[Exception] | tuple[()] = ()) -> Iterator[None]:
-        """mpremote's and pyserial's errors as LinkError; what mpremote prints is dropped."""
-        from mpremote.transport import TransportError
-
+        told = self.evaluate("describe()", dict)
         try:
-            with contextlib.redirect_stdout(io.StringIO()):
-                yield
-        except keep:
-            raise
-        except TransportError as error:
-            raise LinkError(f"{self.port}: {' '.join(str(error).split())}") from None
-        except (OSError, ValueError, TypeError, ArithmeticError, SyntaxError) as error:
-            raise LinkError(f"{self.port}: the board does not answer ({error})") from None
-
-
-def _last_line(output: bytes | str) -> str:
-    """The last line of what a board said: of a traceback, the error."""
-    text = output.decode("utf-8", "replace") if isinstance(output, bytes) else output
-    lines = text.replace("\x04", "\n").strip().splitlines()
-    return lines[-1] if lines else "the board does not answer"
+            numbers = [told["mpy"], told["heap"], *told["storage"], told["romfs"], told["mapped"]]
+            if len(numbers) != 6 or not all(
+                type(n) is int and -1 <= n < _MOST_NUMBER for n in numbers
+            ):
+                raise TypeError
+            if not all(type(told[key]) is str for key in ("machine", "platform", "root")):
+                raise TypeError
+            mpy = told["mpy"]
+            code = mpy >> 10 & 15
+            return BoardInfo(
+                machine=last_line(told["machine"].encode()),
+                platform=told["platform"],
+                mpy_version=mpy & 0xFF,
+                mpy_sub_version=mpy >> 8 & 3,
+                architecture=ARCHITECTURES[code] if code < len(ARCHITECTURES) else "",
+                heap_bytes=told["heap"],
+                root=told["root"],
+                storage_bytes=told["storage"][0],
+                storage_free_bytes=told["storage"][1],
+                romfs_bytes=told["romfs"],
+                mapped_model_bytes=told["mapped"],
+                mapped_files=tuple(map(str, told["mapped_files"])),
+            )
+        except (KeyError, TypeError):
+            raise LinkError(
+                f"{self.port}: the board's answer makes no sense: {str(told)[:80]}"
+            ) from None

@@ -18,6 +18,9 @@ from mtjkit_host.cli.command import command
         "the run's",
         "errors": "flip (default) or keep: the run's",
         "seed": "seed of the weights' errors: the run's; default 0",
+        "replace-main": "keep a main.py of your own under another name and put mtjkit's in its "
+        "place; unflash puts it back",
+        "no-main": "leave main.py alone and install the package only",
     }
 )
 def flash(
@@ -28,8 +31,12 @@ def flash(
     weight_error_rate: str | None = None,
     errors: str | None = None,
     seed: str | None = None,
+    replace_main: bool = False,
+    no_main: bool = False,
 ) -> Any:
     """Put the firmware on a MicroPython board, copying only what changed, and check it."""
+    from mtjkit_core.errors import ConfigError
+
     from mtjkit_host.boards.flash import report
     from mtjkit_host.runs.flash_for import flash_for
     from mtjkit_host.runs.options import parse_options
@@ -41,7 +48,21 @@ def flash(
         errors=errors,
         seed=seed,
     )
-    return report(flash_for(options, port))
+    if replace_main and no_main:
+        raise ConfigError("give --replace-main or --no-main, not both")
+    main = "replace" if replace_main else "leave" if no_main else "ask"
+    return report(flash_for(options, port, main))
+
+
+@command(
+    help={"port": "serial port: /dev/ttyACM0, a pty, socket://HOST:PORT; auto finds the only board"}
+)
+def unflash(c: Context, port: str = "") -> Any:
+    """Take away what `flash` put on a board, and put back the main.py that was there before."""
+    from mtjkit_host.boards.unflash import describe
+    from mtjkit_host.boards.unflash import unflash as run
+
+    return describe(run(port))
 
 
 @command(
@@ -91,4 +112,4 @@ def boards(c: Context, debian: bool = False) -> Any:
     )
 
 
-COMMANDS = (flash, firmware, boards)
+COMMANDS = (flash, unflash, firmware, boards)

@@ -85,13 +85,7 @@ class Link:
         Raises:
             LinkError: the port is not there, or busy.
         """
-        try:
-            port = serial.serial_for_url(
-                url, BAUD, timeout=_READ_S, write_timeout=_WRITE_S, exclusive=True
-            )
-        except (OSError, ValueError) as error:  # pyserial's own errors are OSErrors
-            raise LinkError(f"{url}: {_reason(error)}") from error
-        return cls(port, name or url, backend)
+        return cls(open_port(url, _READ_S), name or url, backend)
 
     def send(self, kind: int, *bodies: bytes) -> list[int]:
         """Send messages of one kind; returns their sequence numbers.
@@ -201,7 +195,7 @@ class Link:
                 # A part has gone, who knows how much. It ends here, and all is said again.
                 data = _ZEROS + data.lstrip(b"\0")
             except (OSError, TypeError, ValueError) as error:  # pyserial, of a closed port
-                raise LinkError(f"{self.name}: {_reason(error)}") from error
+                raise LinkError(f"{self.name}: {reason(error)}") from error
 
     def _frame(self, kind: int, body: bytes) -> tuple[int, bytes]:
         """Number a message; returns that number and the frame."""
@@ -249,10 +243,28 @@ class Link:
                 self.frames_bad = deframer.bad
         except (OSError, TypeError, ValueError) as error:
             if not self._closing:
-                self._frames.put(LinkError(f"{self.name}: {_reason(error)}"))
+                self._frames.put(LinkError(f"{self.name}: {reason(error)}"))
 
 
-def _reason(error: Exception) -> str:
+def open_port(url: str, timeout_s: float) -> serial.SerialBase:
+    """Open a serial port that no other program has open.
+
+    Args:
+        url: /dev/ttyACM0, COM3, a pseudo-terminal's path, socket://host:port.
+        timeout_s: how long a read waits for its bytes.
+
+    Raises:
+        LinkError: the port is not there, or busy.
+    """
+    try:
+        return serial.serial_for_url(
+            url, BAUD, timeout=timeout_s, write_timeout=_WRITE_S, exclusive=True
+        )
+    except (OSError, ValueError) as error:  # pyserial's own errors are OSErrors
+        raise LinkError(f"{url}: {reason(error)}") from error
+
+
+def reason(error: Exception) -> str:
     """One line that says why a port does not work."""
     text = str(error)
     number = getattr(error, "errno", None)

@@ -11,7 +11,7 @@ from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.simulate.simulator import write_weights
 
 
-def flash_for(options: RunOptions, port: str) -> Flashed:
+def flash_for(options: RunOptions, port: str, main: str = "ask") -> Flashed:
     """Make a board ready for `run` with the same options.
 
     A board cannot write weights that it maps read-only: the host writes them here, with their
@@ -19,14 +19,14 @@ def flash_for(options: RunOptions, port: str) -> Flashed:
 
     Args:
         options: the run's; model, kernel, weight errors and seed count.
-        port: as for `flash`.
+        port, main: as for `flash`.
 
     Raises:
         MtjkitError: see `flash`.
     """
     o = options
     model, *bits = write_weights(load(o.model), o.seed, o.weight_threshold, o.error_kind)
-    done = flash(port, model, o.kernel)
+    done = flash(port, model, o.kernel, main)
     return (
         replace(done, weight_bits=(bits[0], bits[1]))
         if done.mapped and o.weight_error_rate

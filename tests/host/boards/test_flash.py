@@ -55,7 +55,7 @@ def test_only_what_changed_is_copied_and_what_shadows_it_removed(port):
     assert again.copied == ("/lib/mtjkit_core/bits.mpy",)
     assert again.removed == ("/lib/mtjkit_core/bits.py",)
     with Board(port) as board:
-        assert "mine.py" in board.evaluate("listing('/lib')")
+        assert "mine.py" in board.listing("/lib")
         board.execute("os.remove('/lib/mine.py')")
     assert flash(port).copied == ()
 
@@ -71,7 +71,7 @@ def test_a_model_too_large_is_refused_before_anything_is_written(port):
     with pytest.raises(ConfigError, match=r"needs a heap of [\d,]+ bytes .* the board has [\d,]+"):
         flash(port, huge)
     with Board(port) as board:
-        assert "main.py" not in board.evaluate("listing('/')")
+        assert "main.py" not in board.listing("/")
     assert flash(port).copied == ("/main.py",)
 
 

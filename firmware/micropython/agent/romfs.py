@@ -1,5 +1,5 @@
-"""The agent's part that writes the mapped read-only file system; sent after agent.py, if needed."""
-# ruff: noqa: F821 (agent.py has defined _rom and _receive)
+"""The agent's part that writes the mapped read-only file system; sent after files.py, if needed."""
+# ruff: noqa: F821 (files.py has defined _rom and _receive)
 
 import vfs
 

@@ -1,0 +1,84 @@
+"""The device's files, compiled for a board's processor."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+
+from mtjkit_core.errors import ConfigError
+
+from mtjkit_host.boards.build.steps import mpy_cross
+from mtjkit_host.boards.native_module import find_native
+from mtjkit_host.boards.prompt import BoardInfo
+from mtjkit_host.paths import DEVICE
+
+MPY_VERSION = (6, 3)
+"""What mpy-cross makes and MicroPython 1.23 and later load."""
+
+
+def library(board: BoardInfo) -> str:
+    """The folder on a board where packages are."""
+    return f"{board.root}/lib"
+
+
+def main_path(board: BoardInfo) -> str:
+    """What a board runs when it starts."""
+    return f"{board.root}/main.py"
+
+
+def device_files(board: BoardInfo) -> dict[str, bytes]:
+    """The files of the device's side, precompiled for a board: path there -> content.
+
+    A module that cannot be compiled for this processor (a kernel for another one) is left out;
+    the device then takes another kernel. The native module is there if it has been built.
+
+    Raises:
+        ConfigError: the board's MicroPython cannot load what mpy-cross makes.
+    """
+    version = (board.mpy_version, board.mpy_sub_version)
+    if version != MPY_VERSION:
+        loads, needed = ("{}.{}".format(*v) if v[0] else "none" for v in (version, MPY_VERSION))
+        raise ConfigError(
+            f"the board's MicroPython loads .mpy version {loads}, "
+            f"mtjkit needs {needed}: put MicroPython 1.23 or newer on it"
+        )
+    files = {}
+    with tempfile.TemporaryDirectory() as work:
+        for source in _modules():
+            name = source.relative_to(DEVICE / "lib").as_posix()
+            compiled = _compile(source, name, board.architecture, Path(work) / "a.mpy")
+            if compiled is not None:
+                files[f"{library(board)}/{name[:-3]}.mpy"] = compiled
+    native = find_native(board.architecture)
+    if native is not None:
+        files[f"{library(board)}/{native.name}"] = native.read_bytes()
+    # The last one: nothing starts by itself before all is there.
+    files[main_path(board)] = (DEVICE / "main.py").read_bytes()
+    return files
+
+
+def _modules() -> list[Path]:
+    """The modules of the device's side, those of a folder before those of its subfolders."""
+    found = (DEVICE / "lib").glob("mtjkit_*/**/*.py")
+    return sorted(found, key=lambda path: (path.parent, path.name))
+
+
+def device_folders(board: BoardInfo) -> list[str]:
+    """The folders of these modules on a board, each after the one above it."""
+    parents = dict.fromkeys(path.parent for path in _modules())
+    return [f"{library(board)}/{path.relative_to(DEVICE / 'lib').as_posix()}" for path in parents]
+
+
+def _compile(source: Path, name: str, architecture: str, target: Path) -> bytes | None:
+    """One module as .mpy; None if this processor's compiler cannot take it."""
+    command = [mpy_cross(), "-o", str(target), "-s", name]
+    if architecture:
+        command.append(f"-march={architecture}")
+    done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
+    if done.returncode == 0:
+        return target.read_bytes()
+    lines = done.stderr.strip().splitlines() or [f"mpy-cross ended with {done.returncode}"]
+    if "@micropython." in source.read_text(encoding="utf-8"):  # machine code, and not for this one
+        return None
+    raise ConfigError(f"{source.name} does not compile: {lines[-1]}")
