@@ -61,7 +61,8 @@ def train(
 
 @command(
     help={
-        "run": "folder of a training run; default build/train/binary-small",
+        "run": "folder of a training run; default build/train/binary-small, or the carried net "
+        "where there is no such run",
         "output": "file to write; default build/NET.FORMAT",
         "name": "name stored in an .mtjb or .safetensors file; default the net's",
         "best": "take the epoch with the best test accuracy instead of the last one",
@@ -73,7 +74,7 @@ def train(
 )
 def export(
     c: Context,
-    run: str = "build/train/binary-small",
+    run: str | None = None,
     output: str | None = None,
     name: str | None = None,
     best: bool = False,
@@ -81,9 +82,13 @@ def export(
     weight_percentile: str | None = None,
 ) -> Any:
     """Turn a trained net into a deployable file: bit-packed, or TFLite (needs torch)."""
+    from mtjkit_host.cli.carried import DEFAULT_RUN, export_carried, is_run
+
+    if run is None and not is_run(DEFAULT_RUN):
+        return export_carried(output, name, best, format, weight_percentile)
     from mtjkit_host.train.command import export_run
 
-    return export_run(run, output, name, best, format, weight_percentile)
+    return export_run(run or str(DEFAULT_RUN), output, name, best, format, weight_percentile)
 
 
 @command(positional=["model"], help={"model": "model file (.mtjb), or a carried one's name"})

@@ -1,0 +1,136 @@
+"""The commands: two ways to them, what they need, the options with an older name."""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import invoke as invoke_package
+import pytest
+from mtjkit_host.cli import namespace
+from mtjkit_host.paths import CARRIED_MODEL
+from support.commands import finished, invoke, refused
+from support.paths import ROOT
+
+EMPTY = {"PYTHONPATH": "", "PYTHONSAFEPATH": ""}
+
+
+@pytest.fixture(scope="module")
+def only_invoke(tmp_path_factory):
+    """The python of an environment in which nothing but invoke is installed."""
+    folder = tmp_path_factory.mktemp("only-invoke")
+    venv.create(folder, with_pip=False)
+    [packages] = folder.glob("lib/python*/site-packages")
+    source = Path(invoke_package.__file__).parent
+    shutil.copytree(source, packages / "invoke")
+    for info in source.parent.glob("invoke-*.dist-info"):
+        shutil.copytree(info, packages / info.name)
+    return folder / "bin" / "python"
+
+
+def run(python, *words, cwd):
+    return subprocess.run(
+        [python, "-m", "invoke", "--search-root", ROOT, *words],
+        cwd=cwd,
+        env={**os.environ, **EMPTY},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an environment's folders are others on Windows")
+def test_with_invoke_alone_commands_are_listed_and_say_what_to_install(only_invoke, tmp_path):
+    listed = finished(run(only_invoke, "--list", cwd=tmp_path))
+    for name in ("twin", "run-unix", "export", "flash", "train"):
+        assert f"  {name} " in listed
+    assert "--write-error-rate" in finished(run(only_invoke, "--help", "twin", cwd=tmp_path))
+    for words in (
+        *(["twin"], ["run-unix"], ["run", "--port", "x"], ["soak"], ["reproduce"]),
+        *(["train", "--data", "x"], ["campaign", "quick", "--data", "x"], ["flash"], ["bench"]),
+    ):
+        line = refused(run(only_invoke, *words, cwd=tmp_path), " is missing: pip install -e ")
+        assert re.search(rf"-e '{ROOT}(\[\w+\])?'$", line), line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="an environment's folders are others on Windows")
+def test_export_without_a_run_needs_invoke_alone(only_invoke, tmp_path):
+    said = finished(run(only_invoke, "export", cwd=tmp_path))
+    assert "wrote build/binary-small.mtjb: the carried net" in said
+    assert "train --net binary-small --data" in said
+    written = tmp_path / "build" / "binary-small.mtjb"
+    assert written.read_bytes() == CARRIED_MODEL.read_bytes()
+
+
+def test_export_of_what_only_a_run_has(tmp_path):
+    for words in (("--best",), ("--name", "x"), ("--format", "tflite")):
+        refused(invoke("export", *words, cwd=tmp_path), "build/train/binary-small: no training run")
+    run = tmp_path / "build" / "train" / "fxp8-tiny"
+    run.mkdir(parents=True)
+    (run / "last.json").touch()
+    refused(invoke("export", "--best", cwd=tmp_path), "--run build/train/fxp8-tiny")
+    refused(invoke("export", "--run", "nowhere", cwd=tmp_path), "nowhere: no checkpoint")
+
+
+def test_the_program_has_invokes_commands(tmp_path):
+    program = "import sys; from mtjkit_host.cli import main; sys.argv[0] = 'mtjkit'; main()"
+
+    def mtjkit(*words):
+        return subprocess.run(
+            [sys.executable, "-c", program, *words],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    assert re.fullmatch(r"mtjkit \d+\.\d+\.\d+\n", finished(mtjkit("--version")))
+    commands = finished(mtjkit("--help"))
+    listed = json.loads(finished(invoke("--list", "--list-format", "json", cwd=tmp_path)))
+    for task in listed["tasks"]:
+        assert f"  {task['name']} " in commands
+    assert finished(mtjkit("info", "vgg-small")) == finished(
+        invoke("info", "binary-small", cwd=tmp_path)
+    )
+    refused(mtjkit("twin", "--ber", "2"), "twin: --write-error-rate (--ber) is an error rate")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (("--ber", "0.1"), ("--write-error-rate", "0.1")),
+        (("-b", "0.1"), ("--write-error-rate=0.1",)),
+        (("--weight-ber", "0.01"), ("--weight-error-rate", "0.01")),
+        (("-w", "0.01"), ("--weight-error-rate", "0.01")),
+        (("--device", "cell.toml"), ("--cell", "cell.toml")),
+        (("--model", "vgg-small"), ("--model", "binary-small")),
+    ],
+)
+def test_older_names_mean_the_same(tmp_path, old, new):
+    (tmp_path / "cell.toml").write_text("tau_ns = 20.0\n")
+    found = []
+    for words in (old, new):
+        finished(invoke("twin", "--images", "3", *words, "--json", "a.json", cwd=tmp_path))
+        values = json.loads((tmp_path / "a.json").read_text())
+        found.append({k: v for k, v in values.items() if k not in ("seconds", TIME)})
+    assert found[0] == found[1]
+    assert found[0]["cell"] == found[0]["device"]
+    assert found[0]["buffer"]["ber"] == found[0]["buffer"]["write_error_rate"]
+
+
+TIME = "device_us_per_image"
+
+
+def test_every_command_of_a_run_takes_both_names():
+    tasks = namespace().tasks
+    for name in ("twin", "run-unix", "run", "run-qemu", "run-pico"):
+        names = {name for argument in tasks[name].get_arguments() for name in argument.names}
+        assert {"write-error-rate", "ber", "weight-error-rate", "weight-ber"} <= names
+        assert {"cell", "device"} <= names
