@@ -234,6 +234,7 @@ def runtime(tmp_path_factory):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("optimized" not in EXACT, reason="its rounding is known on x86-64 only")
 def test_runtime_2_14_to_the_last_bit(runtime, net, file):
     some = IMAGES[:100]
@@ -242,6 +243,7 @@ def test_runtime_2_14_to_the_last_bit(runtime, net, file):
     assert np.array_equal(runtime(file, some, "optimized"), scores)
 
 
+@pytest.mark.slow
 def test_runtime_2_14_agrees_with_the_trained_net(runtime, trained):
     net, path, expected = trained
     assert agree(net, runtime(path, IMAGES), expected) == 0

@@ -155,6 +155,7 @@ def named(text):
     return inputs.sealed(data)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     importlib.util.find_spec("atheris") is None,
     reason="atheris is not installed: the coverage-guided part is left out",

@@ -111,6 +111,7 @@ def test_no_micropython(tmp_path):
     refused(invoke("run-unix", cwd=tmp_path, env=env), "MICROPYTHON", "nothing")
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_the_device(tmp_path, micropython):
     """Interrupted in the middle of a run: no process stays, nothing is half-written."""
     own = tmp_path / "micropython"  # a name that only this test's processes carry

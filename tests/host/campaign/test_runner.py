@@ -100,6 +100,7 @@ def test_more_repeats_keep_what_is_there(whole):
     assert measured(result.records).items() <= measured(more.records).items()
 
 
+@pytest.mark.slow
 def test_killed_and_resumed_it_loses_and_repeats_nothing(whole, tmp_path):
     _, result = whole
     make_net(tmp_path)
@@ -197,6 +198,7 @@ def test_bad_input_ends_before_the_work_begins(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_process(tmp_path):
     make_net(tmp_path)
     script = (

@@ -22,6 +22,7 @@ def small_soak(images, rate, kills):
     return soak_these(model, inputs, WriteConfig(threshold=1 << 26), images, rate, kills, seed=5)
 
 
+@pytest.mark.slow
 def test_faults_and_kills_cost_nothing(micropython, tmp_path):
     result = small_soak(1000, 2e-3, 5)
     assert result.passed

@@ -86,9 +86,9 @@ class Mortal(UnixPort):
 
 
 def test_a_board_that_stays_away_is_left_out_and_its_images_are_redone(micropython, expected):
-    mortal = Mortal(micropython, name="mortal")
+    mortal = Mortal(micropython, "1M", "mortal")
     slow = replace(CONFIG, kernel="python")  # both boards are at work when one dies
-    fleet = Fleet([*ports(micropython, 1), mortal], MODEL, slow, Patience(away_s=0.3))
+    fleet = Fleet([UnixPort(micropython, "1M"), mortal], MODEL, slow, Patience(away_s=0.3))
     scores = {}
     killed = False
     few = 30

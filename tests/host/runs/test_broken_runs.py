@@ -59,6 +59,7 @@ def unbroken(tmp_path_factory):
     return result(tmp_path_factory.mktemp("twin"), "twin", *RUN[1:])
 
 
+@pytest.mark.slow
 def test_a_host_that_is_killed_again_and_again(tmp_path, unbroken):
     rng = random.Random(1)
     path = tmp_path / FILE
@@ -87,6 +88,7 @@ def test_a_disk_that_gets_full(tmp_path, unbroken):
     assert result(tmp_path, "run-unix", "--resume", FILE) == unbroken
 
 
+@pytest.mark.slow
 def test_two_hosts_on_one_run_file(tmp_path, unbroken):
     first = start(tmp_path, *RUN, "--json", "out.json")
     while not results(tmp_path / FILE):
@@ -120,6 +122,7 @@ def board():
         os.close(slave)
 
 
+@pytest.mark.slow
 def test_a_board_of_several_that_dies_is_left_out(tmp_path, unbroken):
     with board() as (stays, _), board() as (dies, process):
         words = ("run", "--port", stays, "--port", dies, *RUN[1:], "--json", "out.json")
@@ -146,6 +149,7 @@ def test_one_port_given_twice(tmp_path):
     refused(start(tmp_path, *words), "cannot share with itself", str(port))
 
 
+@pytest.mark.slow
 def test_a_port_that_takes_bytes_and_never_answers(tmp_path):
     master, slave = pty.openpty()
     tty.setraw(slave)
@@ -167,6 +171,7 @@ def swallow(end):
         pass
 
 
+@pytest.mark.slow
 def test_a_port_that_takes_nothing(tmp_path):
     master, slave = pty.openpty()
     tty.setraw(slave)
