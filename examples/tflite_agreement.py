@@ -26,8 +26,10 @@ BATCH = 50
 
 
 def differences(net, images, rounding):
-    """Share of each layer's codes that `rounding` makes differ from the ideal, or None: from the
-    net itself."""
+    """Share of each layer's codes that `rounding` makes differ from the ideal.
+
+    For None: that differ from the net itself.
+    """
     unlike, total = 0, 0
     for at in range(0, len(images), BATCH):
         batch = images[at : at + BATCH]

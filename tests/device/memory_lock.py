@@ -21,8 +21,10 @@ IMAGES = 3
 
 
 class Tape:
-    """A line whose input is there from the start: parts, each (bytes, whether the heap is locked
-    while they are read and answered)."""
+    """A line whose input is there from the start.
+
+    The input comes in parts: (bytes, whether the heap is locked while they are read and answered).
+    """
 
     credit = 0
     chunk = m.CHUNK

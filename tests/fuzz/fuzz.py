@@ -41,7 +41,7 @@ def guided(name: str, seconds: int, rss_mb: int, count: int) -> None:
         (corpus / f"seed-{number}").write_bytes(seed)
 
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
-        """atheris's own mutation; of models, mostly with the size and checksum set right."""
+        """The mutation of atheris; of models, mostly with the size and checksum set right."""
         changed = atheris.Mutate(data, max_size)
         return inputs.sealed(changed) if seed % 8 else changed
 

@@ -88,8 +88,10 @@ def with_rows(words):
 
 
 def fill(name, shape, specs, words):
-    """A model file: random weights, both polarities, and thresholds that are near 0 (so that
-    S == threshold happens) or at the ends of the range."""
+    """A model file: random weights, both polarities, thresholds of two kinds.
+
+    Thresholds are near 0, so that S == threshold happens, or at the ends of the range.
+    """
     layers = mtjb.chain(shape, specs)
     at = mtjb.HEADER_BYTES + mtjb.LAYER_BYTES * len(specs)
     size = at + sum(layer.data_bytes for layer in layers) + mtjb.CRC_BYTES

@@ -74,8 +74,11 @@ def load_fixed(path: str | os.PathLike[str]) -> FixedNet:
 
 
 def _plain(values: NDArray[Any], dtype: str) -> NDArray[Any]:
-    """Little-endian numbers in C order. safetensors copies memory as it lies, whatever the strides
-    are: a transposed array would be stored scrambled, without a word."""
+    """Little-endian numbers in C order.
+
+    safetensors copies memory as it lies, whatever the strides are: it would store a transposed
+    array scrambled, without a word.
+    """
     return np.ascontiguousarray(values, dtype)
 
 

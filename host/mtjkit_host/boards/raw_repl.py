@@ -187,8 +187,10 @@ class RawRepl:
         return before
 
     def _find(self, end: bytes, wait_s: float, skim: bool = False) -> bytes | None:
-        """The same; None if they do not come in time. `skim`: of what comes before them only the
-        last is wanted, however much it is."""
+        """The same; None if they do not come in time.
+
+        `skim`: only the last of what comes before them is wanted, however much it is.
+        """
         until = time.monotonic() + wait_s
         searched = 0
         while True:

@@ -55,7 +55,6 @@ def campaign(
     skip_missing: bool = False,
 ) -> Any:
     """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
-
     from mtjkit_core.errors import MtjkitError
 
     from mtjkit_host.analysis import write_report

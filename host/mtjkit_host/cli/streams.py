@@ -18,7 +18,7 @@ def prepare() -> None:
 
     A stream that is closed leads to the null device from now on. That keeps its number taken, too:
     otherwise the next file to be opened would get the number and the messages. A letter that a
-    stream's encoding lacks is shown as its code (\\u65e5).
+    stream's encoding lacks is shown as its code, a backslash and digits.
     """
     for number, name in enumerate(_NAMES):
         try:

@@ -1,7 +1,8 @@
 """Training of the paper's networks on CIFAR-10 (needs the extra ``train``).
 
 ``train`` runs or resumes a training, `load_net` brings its net back, and
-`mtjkit_host.train.lower` turns that into integers."""
+`mtjkit_host.train.lower` turns that into integers.
+"""
 
 from mtjkit_host.train.architectures import NETS, WIDTHS, NetSpec
 from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult

@@ -48,8 +48,11 @@ def geometry(layer) -> array:
 
 
 def work_words(model) -> int:
-    """Words of a kernel's `work`: for the first layer 32 taps and 8 tables of 16 sums for each
-    word of a row and its results, for a hidden layer its one or four (pooling) windows."""
+    """Words of a kernel's `work`.
+
+    First layer: 32 taps and 8 tables of 16 sums for each word of a row, and its results.
+    Hidden layer: its window, or four windows where it pools.
+    """
     first = model.layers[0]
     words = first.row_words * (32 + 8 * 16) + 2 * first.out_words
     for layer in model.layers[1:-1]:

@@ -27,8 +27,10 @@ def check(spec: BoardSpec) -> None:
 def command(
     spec: BoardSpec, firmware: Path, romfs: bytes, work: Path, port: int, count: bool
 ) -> list[str]:
-    """The emulator's command line; arguments as for the other emulators. `count` is ignored: its
-    time is the processor's cycles anyhow."""
+    """The emulator's command line; arguments as for the other emulators.
+
+    `count` is ignored: the emulator's time is the processor's cycles anyhow.
+    """
     if romfs and spec.romfs is not None:
         firmware = with_romfs(firmware, romfs, spec.romfs.address, work / "firmware.uf2")
     words = [sys.executable, "-m", "rp2040py", "micropython", "--image", str(firmware)]

@@ -80,8 +80,11 @@ def write(
 
 @micropython.asm_thumb
 def _write(r0):
-    """r0..r3 a stream, r4 undecided lanes, r5 word drawn, r6 r7 scratch, r8 failed lanes,
-    r9 digits of the threshold still to come, r12 _JOB."""
+    """Registers.
+
+    r0..r3 a stream, r4 undecided lanes, r5 word drawn, r6 r7 scratch, r8 failed lanes, r9 digits
+    of the fail limit still to come, r12 _JOB.
+    """
     mov(r4, r8)
     mov(r5, r9)
     push({r4, r5})

@@ -1,5 +1,7 @@
-"""The layers in viper: what surrounds the two inner functions, `pairs` of the first layer
-(viper_pairs, thumb_pairs) and `rows` of hidden layers (viper_rows32, viper_rows64, thumb_rows).
+"""The layers in viper: what surrounds the two inner functions.
+
+The inner functions are `pairs` of the first layer (viper_pairs, thumb_pairs) and `rows` of hidden
+layers (viper_rows32, viper_rows64, thumb_rows).
 
 Geometry fields are numbered as in mtjkit_core.footprint.geometry. A hidden layer copies each
 window into one run of words, `windows`, zeros where it leaves the image, so that a filter's row

@@ -7,8 +7,10 @@ from mtjkit_device.kernels import viper_layers, viper_memory
 
 
 class ViperKernel:
-    """The engine's kernel interface over the inner functions `pairs`, `rows` (see viper_layers)
-    and `write` (see viper_memory)."""
+    """The engine's kernel interface over three inner functions.
+
+    They are `pairs` and `rows` (see viper_layers) and `write` (see viper_memory).
+    """
 
     def __init__(self, model, pairs, rows, write):
         # A Cortex-M0 faults on words at other addresses.
