@@ -6,7 +6,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mtjkit_core.footprint import MAX_IMAGES, ram_bytes
-from mtjkit_core.model import CONV, Layer, Model
+from mtjkit_core.geometry import CONV, LayerShape
+from mtjkit_core.model import Model
 
 from mtjkit_export.heap import Processor, heap_in_use, heap_needed
 
@@ -112,12 +113,18 @@ def _aligned(rows: list[tuple[str, ...]], words: int) -> list[str]:
     return lines
 
 
-def _layer_cost(layer: Layer) -> LayerCost:
-    name = "conv 3x3" if layer.kind == CONV else "dense"
+def _layer_cost(layer: LayerShape) -> LayerCost:
+    name = "dense"
+    if layer.kind == CONV:
+        name = f"conv {layer.kernel_height}x{layer.kernel_width}"
+    if layer.stride_y != 1 or layer.stride_x != 1:
+        name += f", stride {layer.stride_y}x{layer.stride_x}"
     if layer.padding:
         name += ", padded"
     if layer.pool:
         name += ", pooled"
+    if layer.pool < 0:
+        name += f" {layer.pool_height}x{layer.pool_width}"
     height, width, channels = layer.map_shape
     return LayerCost(
         name=name,

@@ -37,16 +37,21 @@ void mtj_write_run(uint32_t *cells, const uint32_t *intended, int fresh, uint32_
 
 /* ---- binary.c: layers of binary networks ---- */
 
-/* One layer, filled by Python: mtjkit_core.model.Layer's attributes of the same names, in the
- * order of mtjkit_core.footprint.geometry, and two more. Offsets (.._at) are bytes. */
+/* One layer, filled by Python: LayerShape's attributes of the same names, in the order of FIELDS
+ * (mtjkit_core.geometry), and packed_at. Offsets (.._at) are bytes. */
 typedef struct {
+    /* FIELDS begin */
     int32_t in_height, in_width, in_channels, in_words;
     int32_t kernel_height, kernel_width, padding, pool;
     int32_t map_height, map_width, out_channels, out_words;
     int32_t fan_in, row_words, run_words, run_bits;
     int32_t weights_at, thresholds_at, inverted_at;
     int32_t map_words, weight_words;
-    int32_t index;     /* number of the layer; 0 takes int8 pixels */
+    int32_t index;  /* number of the layer; 0 takes int8 pixels */
+    int32_t source; /* number of the map that it reads; map 0 is the image */
+    int32_t stride_y, stride_x, pad_top, pad_left, pad_value;
+    int32_t pool_height, pool_width, pool_stride_y, pool_stride_x;
+    /* FIELDS end */
     int32_t packed_at; /* where the repacked weights are; -1: they are read in place */
 } mtj_layer;
 

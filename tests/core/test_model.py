@@ -4,8 +4,8 @@ import binascii
 import struct
 
 import networks
-from mtjkit_core import model as mtjb
 from mtjkit_core.errors import FormatError
+from mtjkit_core.geometry import CONV, DENSE, chain, entries_1
 from mtjkit_core.model import Model
 
 
@@ -73,7 +73,7 @@ def test_every_flipped_bit_is_noticed():
 
 
 def test_header_rules():
-    refused(changed("plain", 4, "<B", 2), "version")
+    refused(changed("plain", 4, "<B", 3), "version")
     refused(changed("plain", 5, "<B", 1), "version")
     refused(changed("plain", 6, "<B", 1), "2 to 64 layers")
     refused(changed("plain", 7, "<B", 1), "reserved")
@@ -97,11 +97,11 @@ def test_layer_rules():
     refused(changed("plain", table + 3, "<B", 1), "reserved")
     refused(changed("plain", table + 4, "<H", 0), "outputs")
     refused(changed("plain", table + 6, "<H", 1), "reserved")
-    refused(changed("plain", table, "<B", mtjb.DENSE), "first layer")
-    refused(changed("plain", table + 8, "<B", mtjb.DENSE), "the layers need")
-    refused(changed("plain", table + 16, "<B", mtjb.CONV), "last layer is dense")
+    refused(changed("plain", table, "<B", DENSE), "first layer")
+    refused(changed("plain", table + 8, "<B", DENSE), "the layers need")
+    refused(changed("plain", table + 16, "<B", CONV), "last layer is dense")
     refused(changed("plain", table + 17, "<B", 1), "no padding")
-    refused(changed("padded", table + 24, "<B", mtjb.CONV), "cannot follow")
+    refused(changed("padded", table + 24, "<B", CONV), "cannot follow")
     refused(changed("padded", table + 20, "<H", 65), "the layers need")
     refused(changed("one pixel", table + 1, "<B", 0), "too small")
 
@@ -109,7 +109,7 @@ def test_layer_rules():
 def test_sums_are_bounded():
     specs = [(1, 1, 0, 16384), (2, 0, 0, 2)]
     try:
-        mtjb.chain((1024, 1024, 3), specs)
+        chain((1024, 1024, 3), entries_1(specs))
     except FormatError as error:
         assert "too long" in str(error)
         return

@@ -18,22 +18,22 @@ def sum_by_taps(model, layer, source, y, x, channel):
     total = 0
     for ky in range(layer.kernel_height):
         for kx in range(layer.kernel_width):
-            iy = y + ky - layer.padding
-            ix = x + kx - layer.padding
-            if not (0 <= iy < layer.in_height and 0 <= ix < layer.in_width):
-                continue
+            iy = y * layer.stride_y + ky - layer.pad_top
+            ix = x * layer.stride_x + kx - layer.pad_left
+            inside = 0 <= iy < layer.in_height and 0 <= ix < layer.in_width
             pixel = iy * layer.in_width + ix
             tap = ky * layer.kernel_width + kx
             row = layer.weights_at + 4 * channel * layer.row_words
             for c in range(layer.in_channels):
                 if layer.index == 0:
                     at = pixel * layer.in_channels + c
-                    (value,) = struct.unpack("b", bytes(source[at : at + 1]))
+                    value = struct.unpack("b", bytes(source[at : at + 1]))[0] if inside else 0
                     weight = bit_of(model.data, row, tap * layer.in_channels + c)
                 else:
                     run = 32 * layer.in_words
-                    value = 2 * bit_of(source, 0, pixel * run + c) - 1
+                    value = 2 * bit_of(source, 0, pixel * run + c) - 1 if inside else 0
                     weight = bit_of(model.data, row, tap * run + c)
+                value = value if inside else layer.pad_value
                 total += value if weight else -value
     return total
 
@@ -54,10 +54,10 @@ def check_network(name):
                     (threshold,) = struct.unpack("<i", model.data[at : at + 4])
                     inverted = bit_of(model.data, layer.inverted_at, c)
                     bit = 0
-                    for dy in range(1 + layer.pool):
-                        for dx in range(1 + layer.pool):
-                            at_y = (y << layer.pool) + dy
-                            at_x = (x << layer.pool) + dx
+                    for dy in range(layer.pool_height):
+                        for dx in range(layer.pool_width):
+                            at_y = y * layer.pool_stride_y + dy
+                            at_x = x * layer.pool_stride_x + dx
                             total = sum_by_taps(model, layer, source, at_y, at_x, c)
                             bit |= (total >= threshold) ^ inverted
                             ties += total == threshold
@@ -77,6 +77,33 @@ def test_maps_and_scores_follow_the_definition():
     for name in ("plain", "padded", "one pixel", "one row", "two by two", "thin"):
         ties += check_network(name)
     assert ties > 20  # sign(0) = +1 was at stake
+
+
+def test_any_geometry_follows_the_definition():
+    ties = 0
+    for name in networks.GEOMETRIES:
+        ties += check_network(name)
+    assert ties > 20
+
+
+def test_geometries_are_locked():
+    for record in records.load("geometries"):
+        assert records.geometry_record(record["name"])["runs"] == record["runs"]
+
+
+def test_version_2_of_a_file_computes_the_same():
+    for name in networks.NETWORKS:
+        old = networks.build(name)
+        new = networks.as_version_2(old)
+        image = networks.image(name, 1)
+        results = []
+        for data in (old, new):
+            maps = []
+            counts = [0, 0, 0]
+            scores = xnor.run_image(Model(data), image, 5, 6, 1 << 30, 0, counts, maps)
+            results.append((scores, counts, maps))
+        assert Model(new).version == (2, 0) and Model(new).name == name
+        assert results[0] == results[1], name
 
 
 def test_runs_are_locked():

@@ -64,6 +64,48 @@ def test_runs_match_the_vectors():
             check_runs(kernel, record, model, images)
 
 
+def test_geometries_match_the_vectors():
+    if "python" not in kernels():
+        return  # a small board: minutes, and the reference is what the Unix port runs
+    for record in records.load("geometries"):
+        name = record["name"]
+        model = Model(networks.build(name))
+        images = [networks.image(name, seed) for seed in range(3)]
+        check_runs("python", record, model, images)
+        for program in record["programs"]:
+            model = Model(networks.build(name), check_crc=False)
+            done = engine.Engine(model, "python").program(records.SEED, *program["rate"])
+            assert list(done) == program["bits"], name
+            assert records.crc(model.data) == program["crc"], name
+
+
+# What the kernels for 3x3 convolutions refuse first of each network.
+REFUSED = {
+    "5x5 and 1x1": "layer 0 (a kernel of 5 x 5)",
+    "rows and columns": "layer 0 (a kernel of 1 x 5)",
+    "strides": "layer 0 (a stride of 2 x 2)",
+    "pad value +1": "layer 0 (a pad value of -128)",
+    "pad value -1": "layer 0 (a pad value of 127)",
+    "pooling": "layer 0 (3 x 3 pooling)",
+    "odd pooling": "layer 0 (pooling of odd 5 x 7)",
+    "samples": "layer 0 (a kernel of 7 x 1)",
+    "dense first": "layer 0 (a dense first layer)",
+    "deep and wide": "layer 0 (a kernel of 2 x 1)",
+}
+
+
+def test_a_kernel_names_the_layer_that_it_refuses():
+    assert sorted(REFUSED) == sorted(networks.GEOMETRIES)
+    for name, where in REFUSED.items():
+        model = Model(networks.build(name))
+        for kernel in kernels():
+            if kernel != "python":
+                text = "kernel " + kernel + " does not compute " + where
+                assert text in refused(engine.Engine, model, kernel)
+        assert engine.Engine(model, "auto").kernel == "python"
+    assert engine.Engine(Model(networks.build("plain")), "auto").kernel == kernels()[0]
+
+
 def test_the_assembler_for_any_cortex_m_matches_the_vectors():
     if "asm_thumb" not in kernels():
         return

@@ -1,12 +1,17 @@
 """Networks from plain arrays: what goes in comes out of the file, and wrong arrays are refused."""
 
+import dataclasses
+
 import mtjkit_export
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.geometry import DENSE as DENSE_KIND
 from mtjkit_core.model import Model
 from mtjkit_core.reference import run_image
 from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode, save
+from mtjkit_host.simulate.binary_numpy import Twin
+from mtjkit_host.simulate.simulator import open_twin
 
 RNG = np.random.default_rng(5)
 
@@ -33,17 +38,33 @@ def plain_scores(net, image):
     x = image.astype(int)
     for spec in net.layers:
         out, ky, kx, _ = spec.weights.shape
-        x = np.pad(x, [(spec.padding,) * 2] * 2 + [(0, 0)])
-        height, width = x.shape[0] - ky + 1, x.shape[1] - kx + 1
-        sums = np.empty((height, width, out), int)
-        for row, column in np.ndindex(height, width):
-            window = x[row : row + ky, column : column + kx]
-            sums[row, column] = (window * spec.weights).sum(axis=(1, 2, 3))
+        if spec.kind == DENSE_KIND:
+            ky, kx = x.shape[:2]
+        top, left, bottom, right = spec.padding
+        x = np.pad(x, [(top, bottom), (left, right), (0, 0)], constant_values=spec.pad_value)
+        sums = np.array(
+            [
+                [
+                    (x[row : row + ky, column : column + kx] * spec.weights).sum(axis=(1, 2, 3))
+                    for column in range(0, x.shape[1] - kx + 1, spec.stride[1])
+                ]
+                for row in range(0, x.shape[0] - ky + 1, spec.stride[0])
+            ]
+        )
         if spec.thresholds is None:
             return sums.reshape(out).tolist()
         x = np.where((sums >= spec.thresholds) ^ spec.inverted, 1, -1)
         if spec.pool:
-            x = x.reshape(height // 2, 2, width // 2, 2, out).max(axis=(1, 3))
+            (ph, pw), (sy, sx) = spec.pool, spec.pool_stride
+            x = np.array(
+                [
+                    [
+                        x[row : row + ph, column : column + pw].max(axis=(0, 1))
+                        for column in range(0, x.shape[1] - pw + 1, sx)
+                    ]
+                    for row in range(0, x.shape[0] - ph + 1, sy)
+                ]
+            )
     raise AssertionError("no last layer")
 
 
@@ -54,6 +75,66 @@ def test_the_file_computes_what_the_arrays_say():
         image = RNG.integers(-128, 128, (8, 8, 3)).astype(np.int8)
         scores = run_image(model, image.tobytes(), 0, k, 0, 0, [0, 0, 0])
         assert scores == plain_scores(net, image)
+
+
+def random_layer(rng, shape):
+    """Any convolution over a map of (height, width, channels), and the map that it stores."""
+    height, width, channels = shape
+    ky, kx = (int(rng.integers(1, min(6, side + 1))) for side in (height, width))
+    pads = [int(rng.integers(0, side)) for side in (ky, kx, ky, kx)]
+    stride = [int(n) for n in rng.integers(1, 4, 2)]
+    out = int(rng.choice([1, 5, 31, 32, 33]))
+    sums = (
+        (height + pads[0] + pads[2] - ky) // stride[0] + 1,
+        (width + pads[1] + pads[3] - kx) // stride[1] + 1,
+    )
+    pool = [int(rng.integers(1, min(3, side) + 1)) for side in sums]
+    pool_stride = [int(n) for n in rng.integers(1, 4, 2)]
+    layer = BinaryLayer.conv(
+        rng.choice([-1, 1], (out, channels, ky, kx)),
+        rng.integers(-9, 10, out),
+        rng.integers(0, 2, out),
+        stride=stride,
+        padding=pads,
+        pad_value=int(rng.integers(-1, 2)),
+        pool=pool,
+        pool_stride=pool_stride,
+    )
+    stored = ((sums[i] - pool[i]) // pool_stride[i] + 1 for i in range(2))
+    return layer, (*stored, out)
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_any_geometry_computes_what_the_arrays_say(seed):
+    rng = np.random.default_rng(seed)
+    shape = (*(int(n) for n in rng.integers(5, 12, 2)), 3)
+    first, inner = random_layer(rng, shape)
+    first = dataclasses.replace(first, pad_value=int(rng.integers(-128, 128)))
+    second, inner = random_layer(rng, inner)
+    fan_in = int(np.prod(inner))
+    last = BinaryLayer.dense(rng.choice([-1, 1], (3, fan_in)), input_shape=inner)
+    net = BinaryNet("any", [first, second, last], shape)
+    model = Model(encode(net))
+    images = rng.integers(-128, 128, (4, *shape)).astype(np.int8)
+    expected = [plain_scores(net, image) for image in images]
+    assert Twin(model).run(images, np.arange(4, dtype=np.uint32))[0].tolist() == expected
+    found = [run_image(model, image.tobytes(), 0, 0, 0, 0, [0, 0, 0]) for image in images]
+    assert found == expected
+
+
+def test_a_dense_first_layer_computes_what_the_arrays_say():
+    layers = [
+        BinaryLayer.dense(signs(40, 99), RNG.integers(-99, 99, 40)),
+        BinaryLayer.dense(signs(3, 40)),
+    ]
+    net = BinaryNet("mlp", layers, (1, 1, 99))
+    model = Model(encode(net))
+    images = RNG.integers(-128, 128, (4, 1, 1, 99)).astype(np.int8)
+    expected = [plain_scores(net, image) for image in images]
+    assert open_twin(model).run(images, np.arange(4, dtype=np.uint32))[0].tolist() == expected
+    assert [
+        run_image(model, image.tobytes(), 0, 0, 0, 0, [0, 0, 0]) for image in images
+    ] == expected
 
 
 def test_torchs_flattening_is_reordered():
@@ -79,7 +160,7 @@ def test_thresholds_use_all_of_32_bits(threshold):
 CONV, DENSE = signs(2, 1, 3, 3), signs(2, 4)
 BAD_LAYERS = [
     (lambda: BinaryLayer.conv(CONV[0], [0, 0]), "3 dimensions"),
-    (lambda: BinaryLayer.conv(signs(2, 1, 5, 5), [0, 0]), "(out, in, 3, 3)"),
+    (lambda: BinaryLayer.conv(signs(2, 1, 0, 5), [0, 0]), "(out, in, height, width)"),
     (lambda: BinaryLayer.conv(CONV * 2, [0, 0]), "-1 and +1"),
     (lambda: BinaryLayer.conv(CONV * np.nan, [0, 0]), "-1 and +1"),
     (lambda: BinaryLayer.conv(CONV > 0, [0, 0]), "-1 and +1"),
@@ -92,7 +173,19 @@ BAD_LAYERS = [
     (lambda: BinaryLayer.conv(CONV, [0, 2**31]), "32 bits"),
     (lambda: BinaryLayer.conv(CONV, [0, 0], [True]), "one bool"),
     (lambda: BinaryLayer.conv(CONV, [0, 0], [0, 2]), "one bool"),
-    (lambda: BinaryLayer.conv(CONV, [0, 0], padding=2), "padding is 0 or 1"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], padding=3), "as wide as the kernel"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], padding=-1), "padding is one whole number from 0"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], padding=(1, 1)), "or 4 of them"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], pad_value=0.5), "pad value is a whole number"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], pad_value=128), "pad value is a whole number"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], stride=0), "stride is one whole number from 1"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], stride=1.5), "stride is one whole number from 1"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], stride=True), "stride is one whole number from 1"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], pool=1), "pool=1 pools nothing"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], pool=0), "pool is one whole number from 1"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], pool=None), "pool is one whole number from 1"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], pool="2"), "pool is one whole number from 1"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], pool_stride=2), "pool stride without pooling"),
     (lambda: BinaryLayer.dense(DENSE, input_shape=(1, 1, 5)), "do not fit"),
     (lambda: BinaryLayer.dense(DENSE, input_shape=(1, 2, 2), flatten="whc"), "hwc"),
     (lambda: PixelRule(div=0), "div"),
@@ -151,6 +244,14 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["net.mtjb"]
     with pytest.raises(ConfigError, match="cannot write"):
         save(network(), path / "below.mtjb")
+
+
+def test_pool_is_what_it_says():
+    assert BinaryLayer.conv(CONV, [0, 0], pool=3).pool == (3, 3)
+    assert BinaryLayer.conv(CONV, [0, 0], pool=True).pool_stride == (2, 2)
+    layer = BinaryLayer.conv(CONV, [0, 0], pool=(1, 3), pool_stride=2)
+    assert (layer.pool, layer.pool_stride) == ((1, 3), (2, 2))
+    assert BinaryLayer.conv(CONV, [0, 0], pool=np.bool_(False)).pool is None
 
 
 def test_names_of_before_are_the_same_classes():

@@ -84,10 +84,23 @@ def layer(take: Take, shape: tuple[int, int, int], last: bool) -> tuple[BinaryLa
         order = take.one_of(("hwc", "hwc", "chw", "whc"))
         one = BinaryLayer.dense(weights, thresholds, inverted, input_shape=inputs, flatten=order)
         return one, (1, 1, out)
-    weights = array(take, (out, channels, 3, 3), (1, -1))
-    padding, pool = take.one_of((1, 1, 0, 2)), take.below(2)
-    one = BinaryLayer.conv(weights, thresholds, inverted, padding=padding, pool=bool(pool))
-    return one, ((height + 2 * padding - 2) >> pool, (width + 2 * padding - 2) >> pool, out)
+    side = take.one_of((3, 3, 3, 1, 2, 5))
+    weights = array(take, (out, channels, side, side), (1, -1))
+    padding, stride = take.one_of((1, 1, 0, 2)), take.one_of((1, 1, 2))
+    pool = take.one_of((False, True, 3, 2, 1, -1, 1.5, None, "x", (2, 3, 4)))
+    value = take.one_of((0, 0, 1, -1, 2, 200, 0.5))
+    one = BinaryLayer.conv(
+        weights,
+        thresholds,
+        inverted,
+        stride=stride,
+        padding=padding,
+        pad_value=value,
+        pool=pool,
+    )
+    window = 1 if pool is False else max(2, pool)
+    sums = ((edge + 2 * padding - side) // stride + 1 for edge in (height, width))
+    return one, (*(edge // window for edge in sums), out)
 
 
 def build_network(data: bytes) -> bytes:

@@ -12,14 +12,15 @@ from functools import cache
 from random import Random
 
 import networks
-from mtjkit_core import frames
+from mtjkit_core import frames, geometry
 from mtjkit_core import messages as m
 from mtjkit_core import model as mtjb
 from mtjkit_core.errors import FormatError
+from mtjkit_core.geometry import conv_entry, dense_entry
 from mtjkit_host.campaign.description import CARRIED
 from PIL import Image, PngImagePlugin
 
-CONV, DENSE = mtjb.CONV, mtjb.DENSE
+CONV, DENSE = geometry.CONV, geometry.DENSE
 EDGES = (0, 1, 2, 3, 31, 32, 33, 127, 128, 254, 255)
 EDGES_16 = (0, 1, 2, 3, 16, 17, 32, 33, 1024, 1025, 16384, 16385, 0x7FFF, 0x8000, 0xFFFF)
 EDGES_32 = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 1 << 27, 1 << 30)
@@ -48,9 +49,17 @@ def sealed(data: bytes | bytearray) -> bytes:
 
 def absurd(shape: tuple[int, ...], specs: list[tuple[int, ...]], body: int = 0) -> bytes:
     """A model with a right size and checksum and `body` bytes of zeros as its layers."""
-    head = struct.pack(mtjb.HEADER, b"MTJB", 1, 0, len(specs), 0, 0, *shape, 1, 0, 1, 0, 0, 0)
-    table = b"".join(struct.pack(mtjb.LAYER, k, pad, pool, 0, n, 0) for k, pad, pool, n in specs)
+    head = struct.pack(mtjb.START, b"MTJB", 1, 0, len(specs), 0, 0)
+    head += struct.pack(mtjb.HEADER_1, *shape, 1, 0, 1, 0, 0, 0)
+    table = b"".join(struct.pack(mtjb.ENTRY_1, k, pad, pool, 0, n, 0) for k, pad, pool, n in specs)
     return sealed(head + bytes(32) + table + bytes(body + 4))
+
+
+def absurd_2(shape: tuple[int, ...], entries: list[tuple[int, ...]], body: int = 0) -> bytes:
+    """The same as `absurd` in version 2.0."""
+    head = struct.pack(mtjb.START, b"MTJB", 2, 0, len(entries), 0, 0) + networks.head_2(shape)
+    head = head.ljust(mtjb.HEADER_BYTES, b"\0")
+    return sealed(head + networks.table_2(entries) + bytes(body + 4))
 
 
 def lying(frame: bytes) -> Iterator[bytes]:
@@ -111,6 +120,33 @@ HOSTILE_MODELS = {
     "valid and absurd: a score for each of 1024 classes, from one pixel": absurd(
         (1, 1, 1), [(CONV, 1, 0, 1), (DENSE, 0, 0, 1024)], 12 + 4096
     ),
+    "2.0: every field of every entry at its most": absurd_2(
+        (65535, 65535, 65535),
+        [(255, 255, 65535, *[255] * 8, 127, *[255] * 5, 65535, 255, 255)] * 255,
+    ),
+    "valid and absurd: 1.5e11 products of a kernel of 255 x 255": absurd_2(
+        (1024, 1024, 1),
+        [
+            conv_entry(0, 4, (255, 255), (1, 1), (0,) * 4, 0, (255, 255), (255, 255)),
+            dense_entry(1, 1, True),
+        ],
+        4 * (4 * 2033 + 4 + 1) + 4 * 9,
+    ),
+    "2.0: a vector of 16384 inputs, then 16384 outputs": absurd_2(
+        (1, 1, 16384), [dense_entry(0, 16384), dense_entry(1, 1, True)], 4 * 16384
+    ),
+    "2.0: a header longer than any file": sealed(
+        absurd_2((3, 3, 1), [conv_entry(0, 1), dense_entry(1, 1, True)], 16)[:12]
+        + b"\xfc\xff\xfc\xff" + bytes(200)
+    ),
+    "valid and absurd: 6e8 bits of pooling windows": absurd_2(
+        (1024, 1024, 1),
+        [
+            conv_entry(0, 1, (1, 1), (1, 1), (0,) * 4, 0, (255, 255), (8, 8)),
+            dense_entry(1, 1, True),
+        ],
+        12 + 4 * 97 * 97,
+    ),
 }  # fmt: skip
 
 
@@ -122,7 +158,9 @@ def _text(*lines: object) -> bytes:
 def seeds(name: str) -> tuple[bytes, ...]:
     """Good inputs of a target, the hand-made hostile ones behind them."""
     if name in ("model", "model-file"):
-        good = [bytes(networks.build(net)) for net in networks.NETWORKS]
+        nets = (*networks.NETWORKS, *networks.GEOMETRIES)
+        good = [bytes(networks.build(net)) for net in nets]
+        good += [bytes(networks.as_version_2(networks.build(net))) for net in ("thin", "pooled")]
         named = bytearray(64 + 12) + networks.build("thin")[64:]
         named[:64] = networks.build("thin")[:64]
         named[24:26] = b"\x0c\x00"
@@ -201,6 +239,8 @@ def _messages() -> dict[int, m.Message]:
 def built(rng: Random) -> bytes:
     """A model with a right checksum and any geometry, complete where that is possible and small."""
     shape = tuple(rng.choice((1, 2, 3, 4, 5, 16, 17, 64, 1024, 0)) for _ in range(3))
+    if rng.random() < 0.5:
+        return built_2(rng, shape)
     outs = (1, 2, 31, 32, 33, 64, 65, 1024, 16384, 0, 65535)
     kinds = [CONV] * rng.randint(1, 5) + [DENSE] * rng.choice((1, 1, 2, 9, 60))
     if rng.random() < 0.2:
@@ -210,11 +250,33 @@ def built(rng: Random) -> bytes:
         padding, pool = (rng.choice((0, 1)), rng.choice((0, 0, 1))) if kind == CONV else (0, 0)
         specs.append((kind, padding, pool, outs[min(rng.randrange(11), rng.randrange(11))]))
     try:
-        layers = mtjb.chain(shape, specs)
+        layers = geometry.chain(shape, geometry.entries_1(specs), 1)
     except FormatError:
         return absurd(shape, specs, rng.choice((0, 4, 400)))
     size = sum(layer.data_bytes for layer in layers)
     return absurd(shape, specs, size if size < 1 << 16 else 400)
+
+
+def built_2(rng: Random, shape: tuple[int, ...]) -> bytes:
+    """A network of version 2.0 that fits together, or nearly."""
+    entries = []
+    for index in range(rng.randint(1, 4)):
+        kernel = rng.choice(((3, 3), (1, 1), (5, 5), (1, 5), (3, 1), (2, 2)))
+        pads = tuple(rng.randrange(side) for side in (*kernel, *kernel))
+        pool = rng.choice(((0, 0), (0, 0), (2, 2), (3, 3), (1, 2)))
+        steps = tuple(rng.choice((1, 2, 3)) for _ in range(2)) if pool[0] else (0, 0)
+        stride = (rng.choice((1, 1, 2)), rng.choice((1, 1, 2)))
+        out = rng.choice((1, 31, 32, 33))
+        entries.append(
+            conv_entry(index, out, kernel, stride, pads, rng.choice((-1, 0, 1)), pool, steps)
+        )
+    entries += [dense_entry(len(entries), 33), dense_entry(len(entries) + 1, 3, True)]
+    try:
+        layers = geometry.chain(shape, entries)
+    except FormatError:
+        return absurd_2(shape, entries, rng.choice((0, 4, 400)))
+    size = sum(layer.data_bytes for layer in layers)
+    return absurd_2(shape, entries, size if size < 1 << 16 else 400)
 
 
 def mutated(name: str, rng: Random) -> bytes:

@@ -1,18 +1,20 @@
 """Small random networks and images, the same bytes on CPython and MicroPython.
 
-Their content comes from mtjkit_core.streams; networks.json locks their checksums and results.
+Their content comes from mtjkit_core.streams; networks.json and geometries.json lock their checksums
+and results.
 """
 
 import binascii
 import struct
 from hashlib import sha256
 
+from mtjkit_core import geometry
 from mtjkit_core import model as mtjb
 from mtjkit_core.bits import tail_mask
 from mtjkit_core.streams import next_word, seed_streams
 
-CONV = mtjb.CONV
-DENSE = mtjb.DENSE
+CONV = geometry.CONV
+DENSE = geometry.DENSE
 
 # name: (input shape, [(kind, padding, pool, out_channels), ...])
 NETWORKS = {
@@ -39,6 +41,51 @@ NETWORKS = {
         [(CONV, 0, 0, 20), (CONV, 0, 0, 300), (DENSE, 0, 0, 70), (DENSE, 0, 0, 10)],
     ),
     "deep image": ((4, 3, 16), [(CONV, 1, 0, 37), (DENSE, 0, 0, 6)]),
+}
+
+
+def _net(shape, *layers):
+    """A network of format 2.0: arguments of conv_entry after the index, or a dense width."""
+    entries = []
+    for index, layer in enumerate(layers):
+        if isinstance(layer, int):
+            entries.append(geometry.dense_entry(index, layer, index == len(layers) - 1))
+        else:
+            entries.append(geometry.conv_entry(index, *layer))
+    return shape, entries
+
+
+_ONE, _ALL, _NONE = (1, 1), (1, 1, 1, 1), (0, 0, 0, 0)
+
+# name: (input shape, entries); an argument list is (out, kernel, stride, pads, pad value, pool,
+# pool stride)
+GEOMETRIES = {
+    "5x5 and 1x1": _net((7, 8, 3), (33, (5, 5), _ONE, (2, 2, 2, 2)), (40, _ONE), 5),
+    "rows and columns": _net((6, 12, 2), (31, (1, 5)), (33, (3, 1), (2, 1)), 4),
+    "strides": _net(
+        (11, 9, 3), (40, (3, 3), (2, 2), _ALL), (33, (3, 3), (2, 1), (0, 0, 1, 1), -1), 64, 3
+    ),
+    "pad value +1": _net(
+        (6, 7, 3),
+        (33, (3, 3), _ONE, _ALL, -128),
+        (31, (3, 3), _ONE, _ALL, 1, (3, 3), (2, 2)),
+        (40, (2, 2), _ONE, (1, 0, 0, 1), 1),
+        2,
+    ),
+    "pad value -1": _net((5, 4, 1), (32, (3, 3), _ONE, _ALL, 127), (7, (5, 3), _ONE, _ALL, -1), 2),
+    "pooling": _net(
+        (13, 11, 1),
+        (20, (3, 3), _ONE, _NONE, 0, (3, 3), (2, 2)),
+        (33, (2, 2), _ONE, _ALL, 0, (2, 2), (2, 2)),
+        (5, _ONE, _ONE, _NONE, 0, (3, 1), (1, 2)),
+        3,
+    ),
+    "odd pooling": _net((5, 7, 3), (33, (3, 3), _ONE, _ALL, 0, (2, 2), (2, 2)), 2),
+    "samples": _net(
+        (40, 1, 1), (16, (7, 1), (2, 1), (3, 0, 3, 0)), (33, (5, 1), (3, 1)), (8, (3, 1)), 2
+    ),
+    "dense first": _net((1, 1, 50), 33, 40, 3),
+    "deep and wide": _net((2, 2, 40), (33, (2, 1)), 3),
 }
 
 
@@ -77,7 +124,9 @@ class HashedWords(Words):
 
 
 def build(name, seed=1):
-    """The model file of a network."""
+    """The model file of a network: version 1.0 of NETWORKS, 2.0 of GEOMETRIES."""
+    if name in GEOMETRIES:
+        return _fill_2(name, *GEOMETRIES[name], Words(seed))
     return fill(name, *NETWORKS[name], Words(seed))
 
 
@@ -88,22 +137,46 @@ def with_rows(words):
 
 
 def fill(name, shape, specs, words):
+    """A model file of version 1.0: (kind, padding, pool, out_channels) of each layer."""
+    layers = geometry.chain(shape, geometry.entries_1(specs), 1)
+    table = b"".join([struct.pack(mtjb.ENTRY_1, *spec[:3], 0, spec[3], 0) for spec in specs])
+    rule = struct.pack(mtjb.HEADER_1, *shape, 2, 255, 2, 0, 0, 0)
+    return _file(1, rule, mtjb.HEADER_1_BYTES, name, table, layers, words)
+
+
+def _fill_2(name, shape, entries, words):
+    """A model file of version 2.0."""
+    layers = geometry.chain(shape, entries)
+    return _file(2, head_2(shape), mtjb.HEADER_BYTES, name, table_2(entries), layers, words)
+
+
+def table_2(entries):
+    """Layer table of version 2.0."""
+    size = mtjb.ENTRY_BYTES
+    return b"".join([(struct.pack(mtjb.ENTRY, *entry) + bytes(size))[:size] for entry in entries])
+
+
+def head_2(shape):
+    """Header of version 2.0 between its start and its name, without class names."""
+    return struct.pack(
+        mtjb.HEADER, mtjb.HEADER_BYTES, mtjb.ENTRY_BYTES, *shape, 0, 0, 2, 255, 2, 0, 0, 0
+    )
+
+
+def _file(major, head, header_bytes, name, table, layers, words):
     """A model file: random weights, both polarities, thresholds of two kinds.
 
     Thresholds are near 0, so that S == threshold happens, or at the ends of the range.
     """
-    layers = mtjb.chain(shape, specs)
-    at = mtjb.HEADER_BYTES + mtjb.LAYER_BYTES * len(specs)
-    size = at + sum(layer.data_bytes for layer in layers) + mtjb.CRC_BYTES
+    at = header_bytes + len(table)
+    size = at + sum([layer.data_bytes for layer in layers]) + mtjb.CRC_BYTES
     data = bytearray(size)
-    start = (mtjb.MAGIC, mtjb.MAJOR, mtjb.MINOR, len(specs), 0, size)
-    struct.pack_into(mtjb.HEADER, data, 0, *start, *shape, 2, 255, 2, 0, 0, 0)
+    struct.pack_into(mtjb.START, data, 0, mtjb.MAGIC, major, 0, len(layers), 0, size)
+    data[mtjb.HEADER_AT : mtjb.HEADER_AT + len(head)] = head
     raw_name = name.encode()
-    name_at = mtjb.HEADER_BYTES - mtjb.NAME_BYTES
+    name_at = header_bytes - mtjb.NAME_BYTES
     data[name_at : name_at + len(raw_name)] = raw_name
-    for i, (kind, padding, pool, out_channels) in enumerate(specs):
-        table_at = mtjb.HEADER_BYTES + mtjb.LAYER_BYTES * i
-        struct.pack_into(mtjb.LAYER, data, table_at, kind, padding, pool, 0, out_channels, 0)
+    data[header_bytes:at] = table
     for layer in layers:
         at = words.put(data, at, layer.weight_words, layer.run_words, layer.run_bits)
         if not layer.last:
@@ -119,9 +192,28 @@ def fill(name, shape, specs, words):
     return data
 
 
+def as_version_2(data):
+    """The network of a file of version 1.0 without class names, as version 2.0."""
+    model = mtjb.Model(data)
+    specs = []
+    for layer in model.layers:
+        specs.append((layer.kind, layer.padding, layer.pool, layer.out_channels))
+    table = table_2(geometry.entries_1(specs))
+    start = model.layers[0].weights_at
+    body = bytes(data[start : len(data) - mtjb.CRC_BYTES])
+    size = mtjb.HEADER_BYTES + len(table) + len(body) + mtjb.CRC_BYTES
+    head = struct.pack(mtjb.START, mtjb.MAGIC, 2, 0, len(specs), 0, size) + head_2(
+        model.input_shape
+    )
+    head += bytes(mtjb.HEADER_BYTES - mtjb.NAME_BYTES - len(head))
+    head += bytes(data[mtjb.HEADER_1_BYTES - mtjb.NAME_BYTES : mtjb.HEADER_1_BYTES])
+    whole = head + table + body
+    return bytearray(whole + struct.pack("<I", binascii.crc32(whole) & 0xFFFFFFFF))
+
+
 def image(name, seed):
     """A random int8 image of the network's shape; seed 0 gives the most negative pixels."""
-    height, width, channels = NETWORKS[name][0]
+    height, width, channels = (NETWORKS.get(name) or GEOMETRIES[name])[0]
     words = Words(seed)
     size = height * width * channels
     return bytes([words.next() & 255 if seed else 128 for _ in range(size)])

@@ -131,6 +131,14 @@ def network_record(name):
     }
 
 
+def geometry_record(name):
+    data = networks.build(name)
+    model = Model(data)
+    runs = [run_record(model, name, n, rate) for n, rate in enumerate(RATES[:5])]
+    programs = [program_record(name, rate) for rate in RATES[3:4]]
+    return {"name": name, "crc": crc(data), "runs": runs, "programs": programs}
+
+
 def rows_record(words):
     """Two images through rows of so many words: checksum of the hidden bits, and scores."""
     model = Model(networks.with_rows(words))
@@ -152,4 +160,5 @@ if __name__ == "__main__":
     save("random", [random_record(place) for place in PLACES])
     save("memory", [write_record(shape, rate) for shape in SHAPES for rate in RATES])
     save("rows", [rows_record(words) for words in range(1, 41)])
+    save("geometries", [geometry_record(name) for name in sorted(networks.GEOMETRIES)])
     save("networks", [network_record(name) for name in sorted(networks.NETWORKS)])

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_core.model import HEADER, HEADER_BYTES, MAGIC, MAX_FILE_BYTES, Model
+from mtjkit_core.geometry import MAX_FILE_BYTES
+from mtjkit_core.model import HEADER_1_BYTES, MAGIC, START, Model
 
 _CHUNK = 1 << 20  # bytes: memory is taken as the file shows to have them
 
@@ -32,10 +33,10 @@ def load(path: str | os.PathLike[str]) -> Model:
 
 def _read(stream: BinaryIO) -> bytes:
     """The bytes of a model, at most one more than its header declares: a file may be endless."""
-    data = stream.read(HEADER_BYTES)
-    if len(data) < HEADER_BYTES or not data.startswith(MAGIC):
+    data = stream.read(HEADER_1_BYTES)
+    if len(data) < HEADER_1_BYTES or not data.startswith(MAGIC):
         return data
-    file_bytes = struct.unpack_from(HEADER, data)[5]
+    file_bytes = struct.unpack_from(START, data)[5]
     chunks = [data]
     missing = min(file_bytes, MAX_FILE_BYTES) + 1 - len(data)
     while missing > 0 and (chunk := stream.read(min(missing, _CHUNK))):

@@ -1,4 +1,4 @@
-"""Writer of `.mtjb` model files (FORMAT.md)."""
+"""Writer of `.mtjb` model files, version 2.0 (FORMAT.md)."""
 
 from __future__ import annotations
 
@@ -47,7 +47,8 @@ def encode(network: BinaryNet) -> bytes:
         raise ConfigError(f"class names take {len(labels)} bytes: 65532 are possible")
     layers = network.geometry()
     table = b"".join(
-        struct.pack(mtjb.LAYER, g.kind, g.padding, g.pool, 0, g.out_channels, 0) for g in layers
+        struct.pack(mtjb.ENTRY, *entry).ljust(mtjb.ENTRY_BYTES, b"\0")
+        for entry in network.entries()
     )
     body = b"".join(
         _layer_data(spec, first=g.index == 0)
@@ -56,21 +57,18 @@ def encode(network: BinaryNet) -> bytes:
     size = mtjb.HEADER_BYTES + len(labels) + len(table) + len(body) + mtjb.CRC_BYTES
     rule = network.pixel_rule
     header = struct.pack(
+        mtjb.START, mtjb.MAGIC, mtjb.MAJOR, mtjb.MINOR, len(layers), 0, size
+    ) + struct.pack(
         mtjb.HEADER,
-        mtjb.MAGIC,
-        mtjb.MAJOR,
-        mtjb.MINOR,
-        len(layers),
-        0,
-        size,
+        mtjb.HEADER_BYTES,
+        mtjb.ENTRY_BYTES,
         *network.input_shape,
-        rule.mul,
-        rule.add,
-        rule.div,
+        *(0, 0),  # int8 input, from pixels by the rule
+        *(rule.mul, rule.add, rule.div),
+        *(0, 0),  # scores are the sums, the highest one decides
         len(labels),
-        0,
-        0,
     )
+    header = header.ljust(mtjb.HEADER_BYTES - mtjb.NAME_BYTES, b"\0")
     data = header + name.ljust(mtjb.NAME_BYTES, b"\0") + labels + table + body
     data += struct.pack("<I", binascii.crc32(data))
     try:

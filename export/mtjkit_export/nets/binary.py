@@ -8,11 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_core.model import CONV, DENSE, MAX_FILE_BYTES, Layer, chain
+from mtjkit_core.geometry import (
+    CONV,
+    DENSE,
+    MAX_FILE_BYTES,
+    LayerShape,
+    chain,
+    conv_entry,
+    dense_entry,
+)
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -48,18 +56,24 @@ class BinaryLayer:
     """One layer as arrays; make it with `conv` or `dense`, which check them."""
 
     kind: int
-    """mtjkit_core.model.CONV or DENSE."""
+    """mtjkit_core.geometry.CONV or DENSE."""
     weights: NDArray[np.int8]
-    """+-1, (out, 3, 3, in) for a convolution; (out, height, width, in) for a dense layer over
-    a map, (out, 1, 1, in) over a vector."""
+    """+-1, (out, kernel height, kernel width, in) for a convolution; (out, height, width, in) for
+    a dense layer over a map, (out, 1, 1, in) over a vector."""
     thresholds: NDArray[np.int32] | None
     """(out,); None for the last layer, whose scores are the signed sums."""
     inverted: NDArray[np.bool_] | None
     """(out,); True where the bit is S < threshold (a negative batch-norm scale)."""
-    padding: int = 0
-    """0, or 1 with zeros: a padded tap adds nothing to the sum."""
-    pool: bool = False
-    """2x2 max pooling of the bits, which is their OR."""
+    stride: tuple[int, int] = (1, 1)
+    """Vertical, horizontal."""
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Taps beyond the map: top, left, bottom, right."""
+    pad_value: int = 0
+    """What these taps hold: -1, 0 or 1, in the first layer any int8."""
+    pool: tuple[int, int] | None = None
+    """Max pooling of the bits, which is their OR: height, width of its window; None for none."""
+    pool_stride: tuple[int, int] | None = None
+    """Vertical, horizontal; None without pooling."""
 
     @classmethod
     def conv(
@@ -68,28 +82,53 @@ class BinaryLayer:
         thresholds: ArrayLike,
         inverted: ArrayLike | None = None,
         *,
-        padding: int = 0,
-        pool: bool = False,
+        stride: int | Sequence[int] = 1,
+        padding: int | Sequence[int] = 0,
+        pad_value: int = 0,
+        pool: bool | int | Sequence[int] = False,
+        pool_stride: int | Sequence[int] | None = None,
     ) -> BinaryLayer:
-        """Describe a 3x3 convolution from torch's weight order.
+        """Describe a convolution from torch's weight order.
 
         Args:
-            weights: +-1, (out, in, 3, 3).
+            weights: +-1, (out, in, height, width).
             thresholds: integers, (out,).
             inverted: bools, (out,); default all False.
-            padding: 0 or 1.
-            pool: whether 2x2 max pooling of the bits follows.
+            stride: of the kernel; one number or (vertical, horizontal).
+            padding: taps beyond the map, fewer than the kernel has; one number or (top, left,
+                bottom, right).
+            pad_value: what these taps hold: -1, 0 (they add nothing to the sum) or 1; in the first
+                layer any int8.
+            pool: max pooling of the bits; True is 2x2, a number of 2 or more the side of a square,
+                else (height, width). Sums at the edge that fill no window are left out.
+            pool_stride: one number or (vertical, horizontal); default the size of the window.
 
         Raises:
             ConfigError: shapes or values are not as described.
         """
         w = _signs(weights, 4)
-        if w.shape[2:] != (3, 3):
-            raise ConfigError(f"convolution weights are (out, in, 3, 3), not {w.shape}")
-        if padding not in (0, 1):
-            raise ConfigError(f"padding is 0 or 1, not {padding}")
+        if not all(1 <= side <= 255 for side in w.shape[2:]):
+            raise ConfigError(f"convolution weights are (out, in, height, width), not {w.shape}")
+        strides = _sizes(stride, 2, "stride")
+        pads = _sizes(padding, 4, "padding", least=0)
+        limits = (*w.shape[2:], *w.shape[2:])
+        if any(pad >= side for pad, side in zip(pads, limits, strict=True)):
+            raise ConfigError(f"padding {padding} is as wide as the kernel {w.shape[2:]}")
+        if not _whole(pad_value) or not -128 <= pad_value <= 127:
+            raise ConfigError(f"a pad value is a whole number from -128 to 127, not {pad_value}")
+        window: tuple[int, ...] | None
+        if isinstance(pool, (bool, np.bool_)):
+            window = (2, 2) if pool else None
+        elif _whole(pool) and pool == 1:
+            raise ConfigError("pool=1 pools nothing: say False for none, True for 2x2")
+        else:
+            window = _sizes(pool, 2, "pool")
+        if window is None and pool_stride is not None:
+            raise ConfigError("a pool stride without pooling")
+        steps = window if pool_stride is None else _sizes(pool_stride, 2, "pool stride")
         t, i = _decision(thresholds, inverted, len(w))
-        return cls(CONV, w.transpose(0, 2, 3, 1), t, i, int(padding), bool(pool))
+        rest: Any = (strides, pads, int(pad_value), window, steps)
+        return cls(CONV, w.transpose(0, 2, 3, 1), t, i, *rest)
 
     @classmethod
     def dense(
@@ -130,6 +169,24 @@ class BinaryLayer:
         t, i = _decision(thresholds, inverted, len(w))
         return cls(DENSE, w, t, i)
 
+    def entry(self, index: int, last: bool) -> tuple[int, ...]:
+        """What a model file says of the layer: mtjkit_core.geometry.ENTRY_FIELDS."""
+        entry: tuple[int, ...]
+        if self.kind == DENSE:
+            entry = dense_entry(index, len(self.weights), last)
+        else:
+            entry = conv_entry(
+                index,
+                len(self.weights),
+                self.weights.shape[1:3],
+                self.stride,
+                self.padding,
+                self.pad_value,
+                self.pool or (0, 0),
+                self.pool_stride or (0, 0),
+            )
+        return entry
+
 
 @dataclass(frozen=True)
 class BinaryNet:
@@ -138,7 +195,7 @@ class BinaryNet:
     name: str
     """Up to 32 bytes of UTF-8."""
     layers: Sequence[BinaryLayer]
-    """First layer: convolution over int8; last: dense without thresholds."""
+    """The first one takes int8; the last one is dense and has no thresholds."""
     input_shape: tuple[int, int, int] = (32, 32, 3)
     """(height, width, channels) of an image."""
     pixel_rule: PixelRule = PixelRule()
@@ -150,17 +207,19 @@ class BinaryNet:
         _map_shape(self.input_shape)
         self.geometry()
 
-    def geometry(self) -> list[Layer]:
-        """Shapes and sizes of the layers (mtjkit_core.model.Layer).
+    def entries(self) -> list[tuple[int, ...]]:
+        """What a model file says of the layers: mtjkit_core.geometry.ENTRY_FIELDS."""
+        last = len(self.layers) - 1
+        return [layer.entry(index, index == last) for index, layer in enumerate(self.layers)]
+
+    def geometry(self) -> list[LayerShape]:
+        """Shapes and sizes of the layers.
 
         Raises:
             ConfigError: the layers do not fit together; the message names the layer.
         """
         try:
-            layers = chain(
-                self.input_shape,
-                [(s.kind, s.padding, int(s.pool), len(s.weights)) for s in self.layers],
-            )
+            layers: list[LayerShape] = chain(self.input_shape, self.entries())
         except FormatError as error:
             raise ConfigError(f"network {self.name!r}: {error}") from None
         for spec, layer in zip(self.layers, layers, strict=True):
@@ -175,6 +234,21 @@ class BinaryNet:
                 need = "has no thresholds" if layer.last else "needs thresholds"
                 raise ConfigError(f"network {self.name!r}: layer {layer.index} {need}")
         return layers
+
+
+def _whole(number: object) -> TypeGuard[int]:
+    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
+
+
+def _sizes(given: object, count: int, what: str, least: int = 1) -> tuple[int, ...]:
+    """One number for all, or `count` of them, each from `least` to 255."""
+    values = tuple(given) if isinstance(given, (Sequence, np.ndarray)) else (given,) * count
+    numbers = [int(value) for value in values if _whole(value) and least <= value <= 255]
+    if len(numbers) != count or len(values) != count:
+        raise ConfigError(
+            f"{what} is one whole number from {least} to 255 or {count} of them, not {given!r}"
+        )
+    return tuple(numbers)
 
 
 def _map_shape(shape: Sequence[int]) -> Sequence[int]:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from mtjkit_core.model import CONV, Layer, Model
+from mtjkit_core.geometry import CONV, LayerShape
+from mtjkit_core.model import Model
 from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
@@ -41,7 +42,9 @@ class FloatNet(nn.Module):
         x = images
         for layer, weights in zip(self.layers, self.weights, strict=True):
             if layer.kind == CONV:
-                x = functional.conv2d(x, weights, padding=layer.padding)
+                pads = (layer.pad_left, layer.pad_right, layer.pad_top, layer.pad_bottom)
+                x = functional.pad(x, pads, value=layer.pad_value)
+                x = functional.conv2d(x, weights, stride=(layer.stride_y, layer.stride_x))
             else:
                 x = (x.flatten(1) @ weights.flatten(1).t())[:, :, None, None]
             if layer.last:
@@ -49,13 +52,14 @@ class FloatNet(nn.Module):
             at_least = torch.where(x >= self.thresholds[layer.index], 1.0, -1.0)
             x = at_least * self.polarity[layer.index]
             if layer.pool:
-                x = functional.max_pool2d(x, 2)
+                size = (layer.pool_height, layer.pool_width)
+                x = functional.max_pool2d(x, size, (layer.pool_stride_y, layer.pool_stride_x))
             if failures is not None:
                 x = torch.where(_unpack(failures[layer.index], layer), -x, x)
         return x.flatten(1)
 
 
-def _signs(model: Model, layer: Layer) -> Tensor:
+def _signs(model: Model, layer: LayerShape) -> Tensor:
     """Weights +-1 as (out, in, height, width)."""
     words = np.frombuffer(model.data, "<u4", layer.weight_words, layer.weights_at)
     octets: NDArray[np.uint8] = words.reshape(-1, layer.run_words).view(np.uint8)
@@ -65,12 +69,12 @@ def _signs(model: Model, layer: Layer) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(weights))
 
 
-def _integers(model: Model, layer: Layer) -> NDArray[np.float32]:
+def _integers(model: Model, layer: LayerShape) -> NDArray[np.float32]:
     values = np.frombuffer(model.data, "<i4", layer.out_channels, layer.thresholds_at)
     return values.astype(np.float32)  # beyond 2**24 rounded, but there no sum reaches
 
 
-def _inverted(model: Model, layer: Layer) -> NDArray[np.float32]:
+def _inverted(model: Model, layer: LayerShape) -> NDArray[np.float32]:
     octets = np.frombuffer(model.data, np.uint8, 4 * layer.out_words, layer.inverted_at)
     bits = np.unpackbits(octets, count=layer.out_channels, bitorder="little")
     return bits.astype(np.float32)
@@ -80,7 +84,7 @@ def _per_channel(values: NDArray[np.float32]) -> Tensor:
     return torch.from_numpy(values.astype(np.float32)).reshape(1, -1, 1, 1)
 
 
-def _unpack(words: NDArray[np.uint32], layer: Layer) -> Tensor:
+def _unpack(words: NDArray[np.uint32], layer: LayerShape) -> Tensor:
     """Packed map (n, map_words) to bool (n, channels, height, width)."""
     octets = np.ascontiguousarray(words).view(np.uint8)
     shape = (len(words), layer.map_height, layer.map_width, -1)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.geometry import FIELDS, beyond_3x3
 from mtjkit_core.model import CRC_BYTES, Model
 from mtjkit_core.mtj_memory import FLIP
 from mtjkit_core.streams import WEIGHTS, place_word
@@ -29,16 +30,10 @@ Int8 = NDArray[np.int8]
 Words = NDArray[np.uint32]
 
 
-# mtj_layer of mtjkit.h: attributes of mtjkit_core.model.Layer, then where packed weights lie.
-_GEOMETRY = (
-    "in_height in_width in_channels in_words kernel_height kernel_width padding pool "
-    "map_height map_width out_channels out_words fan_in row_words run_words run_bits "
-    "weights_at thresholds_at inverted_at map_words weight_words index"
-)
-
-
 class _Layer(ctypes.Structure):
-    _fields_ = [(name, ctypes.c_int32) for name in (*_GEOMETRY.split(), "packed_at")]
+    """mtj_layer of mtjkit.h."""
+
+    _fields_ = [(name, ctypes.c_int32) for name in (*FIELDS, "packed_at")]
 
 
 def _geometry(model: Model) -> Any:
@@ -46,7 +41,7 @@ def _geometry(model: Model) -> Any:
     layers = (_Layer * len(model.layers))()
     for to, layer in zip(layers, model.layers, strict=True):
         to.packed_at = -1
-        for name in _GEOMETRY.split():
+        for name in FIELDS:
             setattr(to, name, getattr(layer, name))
     return layers
 
@@ -75,6 +70,12 @@ class NativeTwin:
     kernel = "native"
 
     def __init__(self, model: Model, threads: int | None = None) -> None:
+        for layer in model.layers:
+            if refused := beyond_3x3(layer):
+                raise ConfigError(
+                    f"the compiled simulator does not compute layer {layer.index} of "
+                    f"{model.name!r} ({refused}): take numpy"
+                )
         self.model = model
         self._lib = library()
         self._data = np.frombuffer(model.data, np.uint8)

@@ -7,13 +7,15 @@ that hold integers exactly, and the memory is `mtjkit_host.simulate.draws`.
 from __future__ import annotations
 
 import binascii
+import functools
 import struct
 from typing import Any
 
 import numpy as np
 from mtjkit_core.bits import tail_mask
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.model import CRC_BYTES, Layer, Model
+from mtjkit_core.geometry import DENSE, LayerShape
+from mtjkit_core.model import CRC_BYTES, Model
 from mtjkit_core.mtj_memory import FLIP, write
 from mtjkit_core.streams import WEIGHTS, seed_streams
 from numpy.typing import NDArray
@@ -129,7 +131,7 @@ class Twin:
 class _Layer:
     """One layer's arrays: weights as a matrix, thresholds, inversion, lanes of its output."""
 
-    def __init__(self, model: Model, layer: Layer) -> None:
+    def __init__(self, model: Model, layer: LayerShape) -> None:
         self.g = g = layer
         # Any sum stays below the limit up to which the floats hold every integer.
         limit = g.fan_in * (128 if g.index == 0 else 1)
@@ -173,9 +175,13 @@ class _Layer:
         # A threshold beyond the floats' integers is beyond every sum too: rounding changes nothing.
         bits = (sums >= self.thresholds.astype(self.dtype)) ^ self.inverted
         bits = bits.reshape(n, g.out_height, g.out_width, g.out_channels)
-        if g.pool:
+        if g.pool == 1:
+            bits = bits[:, : 2 * g.map_height, : 2 * g.map_width]
             bits = bits[:, ::2] | bits[:, 1::2]
             bits = bits[:, :, ::2] | bits[:, :, 1::2]
+        elif g.pool:
+            bits = _pooled(bits, 1, g.pool_height, g.pool_stride_y, g.map_height)
+            bits = _pooled(bits, 2, g.pool_width, g.pool_stride_x, g.map_width)
         spare = -g.out_channels % 32
         packed = np.packbits(np.pad(bits, [(0, 0)] * 3 + [(0, spare)]), axis=-1, bitorder="little")
         return packed.view(np.uint32).reshape(n, g.map_words)
@@ -183,13 +189,13 @@ class _Layer:
     def _patches(self, values: Float) -> Float:
         """The window of every output, (n * out_height * out_width, taps * channels)."""
         g = self.g
-        if g.out_height == g.out_width == 1 and not g.padding:
+        if g.kind == DENSE:
             return values.reshape(len(values), -1)
-        p = g.padding
-        values = np.pad(values, ((0, 0), (p, p), (p, p), (0, 0)))  # a padded tap adds nothing
+        beyond = ((0, 0), (g.pad_top, g.pad_bottom), (g.pad_left, g.pad_right), (0, 0))
+        values = np.pad(values, beyond, constant_values=g.pad_value)
         windows = np.lib.stride_tricks.sliding_window_view(
             values, (g.kernel_height, g.kernel_width), (1, 2)
-        )
+        )[:, :: g.stride_y, :: g.stride_x]
         patches: Float = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, g.fan_in)
         return patches
 
@@ -234,6 +240,15 @@ def corrupt_weights(model: Model, seed: int, threshold: int, errors: int) -> tup
         data[layer.weights_at : layer.weights_at + size] = cells
     data[-CRC_BYTES:] = struct.pack("<I", binascii.crc32(data[:-CRC_BYTES]))
     return bytes(data), counts[0], counts[2]
+
+
+def _pooled(
+    bits: NDArray[np.bool_], axis: int, size: int, stride: int, count: int
+) -> NDArray[np.bool_]:
+    """OR over `count` windows along an axis."""
+    span = (count - 1) * stride + 1
+    parts = (np.take(bits, range(first, first + span, stride), axis) for first in range(size))
+    return functools.reduce(np.logical_or, parts)
 
 
 def _bits(words: draws.Words, count: int) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from typing import Protocol
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.geometry import beyond_3x3
 from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
@@ -44,12 +45,14 @@ def open_twin(model: Model, engine: str = "auto") -> AnyTwin:
     Args:
         model: mtjkit_core.model.Model.
         engine: native (needs a C compiler, or a library built earlier), numpy, or auto: the first
-            that works here. They give the same bits.
+            that works here and computes all of the model's layers. They give the same bits.
 
     Raises:
         ConfigError: the engine is unknown, cannot run here, or the model is too large for it.
     """
     use_native = _use_native(engine)
+    if engine == "auto" and any(beyond_3x3(layer) for layer in model.layers):
+        use_native = False
     most = MAX_MACS["native" if use_native else "numpy"]
     if model.macs > most:
         raise ConfigError(

@@ -6,7 +6,7 @@ import finn_cnv
 import networks
 import numpy as np
 import pytest
-from mtjkit_core import model as mtjb
+from mtjkit_core import geometry
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP, threshold_from_rate
@@ -58,11 +58,11 @@ def test_same_bits_as_the_twin(name, threshold, errors):
 @pytest.mark.parametrize("padding", [0, 1])
 def test_odd_widths(monkeypatch, channels, padding):
     specs = [
-        (mtjb.CONV, 1, 0, channels),
-        (mtjb.CONV, padding, 0, WIDTHS[-1 - WIDTHS.index(channels)]),
-        (mtjb.CONV, 1, 1, channels),
-        (mtjb.DENSE, 0, 0, channels),
-        (mtjb.DENSE, 0, 0, 10),
+        (geometry.CONV, 1, 0, channels),
+        (geometry.CONV, padding, 0, WIDTHS[-1 - WIDTHS.index(channels)]),
+        (geometry.CONV, 1, 1, channels),
+        (geometry.DENSE, 0, 0, channels),
+        (geometry.DENSE, 0, 0, 10),
     ]
     monkeypatch.setitem(networks.NETWORKS, "wide", ((6, 8, 3), specs))
     assert_same(*small_model("wide"), threshold_from_rate(0.1), KEEP)
@@ -72,7 +72,7 @@ def test_odd_widths(monkeypatch, channels, padding):
 @pytest.mark.usefixtures("kernels")
 def test_rows_longer_than_the_counters(monkeypatch):
     # 54,000 products: more than 16-bit sums hold, and more words than one block of the adders.
-    specs = [(mtjb.CONV, 1, 0, 1500), (mtjb.DENSE, 0, 0, 5), (mtjb.DENSE, 0, 0, 2)]
+    specs = [(geometry.CONV, 1, 0, 1500), (geometry.DENSE, 0, 0, 5), (geometry.DENSE, 0, 0, 2)]
     monkeypatch.setitem(networks.NETWORKS, "long", ((6, 6, 1), specs))
     assert_same(*small_model("long"), 0, FLIP)
 

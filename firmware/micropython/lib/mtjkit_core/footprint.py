@@ -1,50 +1,12 @@
-"""A layer as flat numbers for the kernels, and the RAM that an engine takes beyond the model.
+"""The RAM that an engine takes beyond the model.
 
 Here and not on the device's side, so that the export can print it beforehand.
 """
 
-from array import array
-
 MAX_IMAGES = 8  # on their way to a device at the same time, where its heap has room for them
 
-_LIMITS = 32  # words of a job before its limits: see mtjkit_device.viper_layers
+_LIMITS = 32  # words of a job before its limits: see mtjkit_device.kernels.viper_layers
 _LONGEST_ROW = 32767  # products of a hidden sum that the AVX2 kernels count: INT16_MAX
-
-
-def geometry(layer) -> array:
-    """Layer as array('i'); offsets are bytes in the model file.
-
-    0 in_height, 1 in_width, 2 in_channels, 3 in_words, 4 kernel_height, 5 kernel_width,
-    6 padding, 7 pool, 8 map_height, 9 map_width, 10 out_channels, 11 out_words, 12 fan_in,
-    13 row_words, 14 run_words, 15 run_bits, 16 weights_at, 17 thresholds_at, 18 inverted_at,
-    19 map_words, 20 weight_words.
-    """
-    return array(
-        "i",
-        (
-            layer.in_height,
-            layer.in_width,
-            layer.in_channels,
-            layer.in_words,
-            layer.kernel_height,
-            layer.kernel_width,
-            layer.padding,
-            layer.pool,
-            layer.map_height,
-            layer.map_width,
-            layer.out_channels,
-            layer.out_words,
-            layer.fan_in,
-            layer.row_words,
-            layer.run_words,
-            layer.run_bits,
-            layer.weights_at,
-            layer.thresholds_at,
-            layer.inverted_at,
-            layer.map_words,
-            layer.weight_words,
-        ),
-    )
 
 
 def work_words(model) -> int:
@@ -79,17 +41,18 @@ def native_bytes(model, avx2: bool) -> int:
     packed = scratch = 0
     for layer in model.layers:
         first = layer.index == 0
+        padding, pool = max(0, layer.padding), max(0, layer.pool)  # others are not computed in C
         if avx2 and (first or layer.fan_in <= _LONGEST_ROW):
             row = (layer.fan_in + 1) // 2 * 64 if first else layer.row_words * 128
             packed += (layer.out_words * (128 + row) + 63) & ~63
-            height = layer.in_height + 2 * layer.padding
-            width = layer.in_width + 2 * layer.padding
+            height = layer.in_height + 2 * padding
+            width = layer.in_width + 2 * padding
             depth = layer.in_channels if first else 8 * layer.in_words
             scratch = max(scratch, height * width * depth + 32)
         elif first:
             scratch = max(scratch, 640 * layer.row_words)
-        elif layer.padding or layer.map_height * layer.map_width << layer.pool > 1:
-            scratch = max(scratch, 4 * layer.row_words << (layer.padding + 2 * layer.pool))
+        elif padding or layer.map_height * layer.map_width << pool > 1:
+            scratch = max(scratch, 4 * layer.row_words << (padding + 2 * pool))
     return packed + scratch
 
 

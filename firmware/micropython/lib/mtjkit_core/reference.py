@@ -1,7 +1,7 @@
 """The reference network: XNOR-popcount layers in plain Python, written to be read.
 
 Every other kernel (viper, assembler, C) and every host twin gives the same integers. Signed sums
-are over products of +-1; a padded tap adds nothing.
+are over products of +-1; a tap beyond the map adds nothing, unless the layer has a pad value.
 """
 
 import struct
@@ -12,42 +12,58 @@ from mtjkit_core.streams import BUFFER, seed_streams
 
 
 def image_sum(model, layer, image, y, x, channel) -> int:
-    """First layer: signed sum of int8 pixels over the 3x3 window of output (y, x).
+    """First layer: signed sum of int8 pixels over the window of output (y, x).
 
     `image` is bytes-like, int8 two's complement in (y, x, channel) order.
     """
     depth = layer.in_channels
+    top = y * layer.stride_y - layer.pad_top
+    left = x * layer.stride_x - layer.pad_left
     total = 0
     bit = 32 * ((layer.weights_at >> 2) + channel * layer.row_words)
-    for ky in range(3):
-        for kx in range(3):
-            iy = y + ky - layer.padding
-            ix = x + kx - layer.padding
-            if 0 <= iy < layer.in_height and 0 <= ix < layer.in_width:
-                at = (iy * layer.in_width + ix) * depth
-                for c in range(depth):
-                    pixel = (image[at + c] ^ 128) - 128
-                    weight = model.data[(bit + c) >> 3] >> ((bit + c) & 7) & 1
-                    total += pixel if weight else -pixel
+    for iy in range(top, top + layer.kernel_height):
+        for ix in range(left, left + layer.kernel_width):
+            inside = 0 <= iy < layer.in_height and 0 <= ix < layer.in_width
+            at = (iy * layer.in_width + ix) * depth
+            for c in range(depth):
+                pixel = (image[at + c] ^ 128) - 128 if inside else layer.pad_value
+                weight = model.data[(bit + c) >> 3] >> ((bit + c) & 7) & 1
+                total += pixel if weight else -pixel
             bit += depth
     return total
 
 
 def packed_sum(model, layer, cells, y, x, channel) -> int:
-    """Hidden layer: n - 2 * popcount(map XOR weights) over the n in-image inputs of (y, x)."""
+    """Hidden layer: n - 2 * popcount(map XOR weights) over the n inputs of output (y, x).
+
+    Taps beyond the map are inputs too if the pad value is +1 or -1.
+    """
     run = 4 * layer.in_words  # bytes of one pixel
-    row = layer.weights_at + 4 * channel * layer.row_words
-    left = max(0, layer.padding - x)  # first and last column of the window inside the image
-    right = min(layer.kernel_width, layer.in_width + layer.padding - x)
+    weights_at = layer.weights_at + 4 * channel * layer.row_words
+    top = y * layer.stride_y - layer.pad_top
+    left = x * layer.stride_x - layer.pad_left
+    width = layer.kernel_width
+    first = max(0, -left)  # taps first .. end - 1 of the window's rows lie inside the map
+    end = min(width, layer.in_width - left)
     n = 0
     differ = 0
-    for ky in range(layer.kernel_height):
-        iy = y + ky - layer.padding
+    for iy in range(top, top + layer.kernel_height):
         if 0 <= iy < layer.in_height:
-            at = (iy * layer.in_width + x + left - layer.padding) * run
-            weights_at = row + (ky * layer.kernel_width + left) * run
-            differ += mismatches(cells, at, model.data, weights_at, (right - left) * run)
-            n += (right - left) * layer.in_channels
+            at = (iy * layer.in_width + left + first) * run
+            size = (end - first) * run
+            differ += mismatches(cells, at, model.data, weights_at + first * run, size)
+            n += (end - first) * layer.in_channels
+            beyond = (0, first, end, width)
+        else:
+            beyond = (0, width, 0, 0)
+        if layer.pad_value:
+            for a, b in (beyond[:2], beyond[2:]):
+                bits = (b - a) * layer.in_channels
+                size = (b - a) * run
+                ones = mismatches(bytes(size), 0, model.data, weights_at + a * run, size)
+                differ += bits - ones if layer.pad_value > 0 else ones
+                n += bits
+        weights_at += width * run
     return n - 2 * differ
 
 
@@ -60,9 +76,8 @@ def layer_sum(model, layer, source, y, x, channel) -> int:
 def layer_map(model, layer, source, out) -> None:
     """Fill `out` (bytearray) with a hidden layer's intended output: packed, pooled bits.
 
-    bit = (S >= threshold) XOR inverted; 2x2 pooling is the OR of four bits.
+    bit = (S >= threshold) XOR inverted; max pooling is the OR of the bits of its window.
     """
-    corners = ((0, 0), (0, 1), (1, 0), (1, 1)) if layer.pool else ((0, 0),)
     w = 0
     for y in range(layer.map_height):
         for x in range(layer.map_width):
@@ -70,16 +85,23 @@ def layer_map(model, layer, source, out) -> None:
                 inverted = load_word(model.data, (layer.inverted_at >> 2) + (first >> 5))
                 word = 0
                 for c in range(first, min(first + 32, layer.out_channels)):
-                    (threshold,) = struct.unpack_from("<i", model.data, layer.thresholds_at + 4 * c)
-                    for dy, dx in corners:
-                        total = layer_sum(
-                            model, layer, source, (y << layer.pool) + dy, (x << layer.pool) + dx, c
-                        )
-                        if (total >= threshold) != (inverted >> (c - first) & 1):
-                            word |= 1 << (c - first)
-                            break
+                    bit = inverted >> (c - first) & 1
+                    word |= pooled_bit(model, layer, source, y, x, c, bit) << (c - first)
                 store_word(out, w, word)
                 w += 1
+
+
+def pooled_bit(model, layer, source, y, x, channel, inverted) -> int:
+    """The bit of a stored pixel (y, x): 1 if a sum of its pooling window gives 1."""
+    (threshold,) = struct.unpack_from("<i", model.data, layer.thresholds_at + 4 * channel)
+    top = y * layer.pool_stride_y
+    left = x * layer.pool_stride_x
+    for sy in range(top, top + layer.pool_height):
+        for sx in range(left, left + layer.pool_width):
+            total = layer_sum(model, layer, source, sy, sx, channel)
+            if (total >= threshold) != inverted:
+                return 1
+    return 0
 
 
 def run_image(model, image, seed, index, threshold, errors, counts, trace=None) -> list:

@@ -14,9 +14,9 @@ def ram_bytes(model, kernel: str) -> int:
     """Bytes of heap that Engine(model, kernel) will allocate here; the kernel's code is loaded.
 
     Raises:
-        ConfigError: the kernel cannot run here.
+        ConfigError: the kernel cannot run here, or refuses a layer.
     """
-    kind, name = load_kernel(kernel)
+    kind, name = load_kernel(kernel, model.layers)
     return footprint.ram_bytes(model, name, name == "native" and kind.repacks(model))
 
 
@@ -35,11 +35,11 @@ class Engine:
         counts: array('I'), the last image's [written, toggled, wrong] feature-map bits.
 
     Raises:
-        ConfigError: the kernel cannot run here.
+        ConfigError: the kernel cannot run here, or refuses a layer.
     """
 
     def __init__(self, model, kernel="auto", beat=None):
-        kind, self.kernel = load_kernel(kernel)
+        kind, self.kernel = load_kernel(kernel, model.layers)
         self.model = model
         self._beat = beat
         even, odd = model.half_words

@@ -37,9 +37,9 @@ def too_large(needed: int, free: int) -> RefusedError:
     )
 
 
-def _load(kernel: str, piece: bytearray) -> None:
+def _load(kernel: str, model, piece: bytearray) -> None:
     """Load a kernel's code; meanwhile `piece` keeps memory in one piece for what comes then."""
-    load_kernel(kernel)
+    load_kernel(kernel, model.layers)
 
 
 class Workplace:
@@ -159,7 +159,7 @@ class Workplace:
         gc.collect()
         try:
             buffers = footprint.ram_bytes(self.model, kernel, _MAY_REPACK) + one_slot
-            _load(kernel, bytearray(buffers))
+            _load(kernel, self.model, bytearray(buffers))
         except MemoryError:
             text = "the buffers and the code of kernel %s do not fit the memory: %d bytes are free"
             raise RefusedError(m.TOO_LARGE, text % (kernel, board.free_bytes()))

@@ -4,6 +4,7 @@ The module of each name in KERNELS has a class `Kernel`; all give the same bits 
 in mtjkit_core. Importing such a module fails where the kernel cannot run. Modules `viper_*` and
 `thumb_*` are parts of the kernels `viper` and `asm_thumb`. The interface of a kernel:
 
+    Kernel.refuses(layer)               what of a layer it does not compute; "" for nothing
     Kernel(model)                       allocates what it needs beyond the engine's buffers
     .layer_map(n, source, out)          intended output of hidden layer number n; `source` is the
                                         image (n = 0) or the half that layer n - 1 wrote
@@ -15,9 +16,9 @@ in mtjkit_core. Importing such a module fails where the kernel cannot run. Modul
 
 `state` is array('I') of 32 words; `key` = array('I', [seed low, seed high]);
 `rate` = array('I', [threshold mod 2**32, threshold >> 32, errors]) with errors FLIP or KEEP;
-`counts` = array('I') of 3, added to. mtjkit_core.footprint.geometry gives a layer as flat small
-integers, which is what viper, assembler and C read. But for `python` and `program`, no call but
-Kernel() allocates.
+`counts` = array('I') of 3, added to. LayerShape.numbers of mtjkit_core.geometry gives a layer as
+flat small integers, which is what viper, assembler and C read. But for `python` and `program`, no
+call but Kernel() allocates.
 """
 
 import sys
@@ -28,24 +29,34 @@ KERNELS = ("native", "asm_thumb", "viper", "python")  # the best first
 _PACKAGE = "mtjkit_device.kernels"
 
 
-def load_kernel(name: str):
-    """Class `Kernel` of the named kernel, or of the best one that loads, and its name.
+def load_kernel(name: str, layers=()):
+    """Class `Kernel` of the named kernel, and its name.
+
+    "auto" is the best kernel that loads here and computes all of these layers.
 
     Raises:
-        ConfigError: there is no such kernel, or it cannot run here.
+        ConfigError: there is no such kernel, it cannot run here, or it refuses a layer.
     """
     if name != "auto" and name not in KERNELS:
         raise ConfigError("kernel %r is unknown: auto or one of %s" % (name, ", ".join(KERNELS)))
     reason = ""
     for one in KERNELS if name == "auto" else (name,):
         try:
-            module = __import__("mtjkit_device.kernels." + one, None, None, ("Kernel",))
-            return module.Kernel, one
+            kind = __import__("mtjkit_device.kernels." + one, None, None, ("Kernel",)).Kernel
         # A .mpy of another architecture raises ValueError, a missing emitter SyntaxError, and
         # CPython with a package called micropython AttributeError.
         except (ImportError, SyntaxError, ValueError, AttributeError) as error:
-            reason = str(error)
-    raise ConfigError("kernel %s does not load here (%s): try --kernel auto" % (name, reason))
+            reason = "kernel %s does not load here (%s)" % (one, error)
+            continue
+        for layer in layers:
+            refused = kind.refuses(layer)
+            if refused:
+                reason = "kernel %s does not compute layer %d (%s)" % (one, layer.index, refused)
+                forget_kernels()
+                break
+        else:
+            return kind, one
+    raise ConfigError(reason + ": try --kernel auto")
 
 
 def forget_kernels() -> None:

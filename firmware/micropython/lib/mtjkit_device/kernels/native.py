@@ -9,14 +9,14 @@ from array import array
 
 import mtjkit_native as native
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.footprint import geometry
+from mtjkit_core.geometry import FIELDS, beyond_3x3
 
-_PACKED_AT = 22  # the last number of mtj_layer
+_PACKED_AT = len(FIELDS)  # the last number of mtj_layer
 
 
 def as_c(layer):
     """Layer as mtj_layer: array('i')."""
-    return geometry(layer) + array("i", (layer.index, -1))
+    return layer.numbers() + array("i", (-1,))
 
 
 class Kernel:
@@ -52,6 +52,11 @@ class Kernel:
     def repacks(model) -> bool:
         """Whether this processor has the weights repacked, which takes memory."""
         return native.packed_bytes(as_c(model.layers[0])) > 0
+
+    @staticmethod
+    def refuses(layer) -> str:
+        """What of a layer this kernel does not compute; "" for nothing."""
+        return beyond_3x3(layer)
 
     def layer_map(self, n, source, out):
         native.layer_map(self._layers[n], self._data, self._packed, source, out, self._scratch)

@@ -12,6 +12,11 @@ class Kernel:
     def __init__(self, model):
         self._model = model
 
+    @staticmethod
+    def refuses(layer) -> str:
+        """Nothing: this kernel is the definition."""
+        return ""
+
     def layer_map(self, n, source, out):
         layer_map(self._model, self._model.layers[n], source, out)
 

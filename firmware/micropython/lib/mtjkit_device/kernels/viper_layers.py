@@ -3,7 +3,7 @@
 The inner functions are `pairs` of the first layer (viper_pairs, thumb_pairs) and `rows` of hidden
 layers (viper_rows32, viper_rows64, thumb_rows).
 
-Geometry fields are numbered as in mtjkit_core.footprint.geometry. A hidden layer copies each
+`geometry` is LayerShape.numbers of mtjkit_core.geometry. A hidden layer copies each
 window into one run of words, `windows`, zeros where it leaves the image, so that a filter's row
 and its window are two runs of the same length. `job` tells the inner functions what to do:
 
@@ -22,6 +22,25 @@ those ones; there are nine positions (top, middle, bottom x left, middle, right)
 import micropython
 from micropython import const
 
+# Places in mtjkit_core.geometry.FIELDS.
+_G_IN_HEIGHT = const(0)
+_G_IN_WIDTH = const(1)
+_G_IN_CHANNELS = const(2)
+_G_IN_WORDS = const(3)
+_G_KERNEL_HEIGHT = const(4)
+_G_KERNEL_WIDTH = const(5)
+_G_PADDING = const(6)
+_G_POOL = const(7)
+_G_MAP_HEIGHT = const(8)
+_G_MAP_WIDTH = const(9)
+_G_OUT_CHANNELS = const(10)
+_G_OUT_WORDS = const(11)
+_G_FAN_IN = const(12)
+_G_ROW_WORDS = const(13)
+_G_WEIGHTS_AT = const(16)
+_G_THRESHOLDS_AT = const(17)
+_G_INVERTED_AT = const(18)
+
 _TAPS = const(10)  # free for `limits` too, as `rows` does not run then
 _MASKS = const(19)
 _LIMITS = const(32)  # where the limits start in `job`
@@ -37,23 +56,23 @@ def first(geometry, image, data, out, work, job, pairs):
     pixels = ptr8(image)
     taps = ptr32(work)
     target = ptr32(out)
-    in_height = g[0]
-    in_width = g[1]
-    depth = g[2]
-    padding = g[6]
-    pool = g[7]
-    height = g[8] << pool
-    width = g[9] << pool
-    out_words = g[11]
-    inverted = ptr32(int(ptr8(data)) + g[18])
-    bits = ptr32(int(taps) + g[13] * 640)
+    in_height = g[_G_IN_HEIGHT]
+    in_width = g[_G_IN_WIDTH]
+    depth = g[_G_IN_CHANNELS]
+    padding = g[_G_PADDING]
+    pool = g[_G_POOL]
+    height = g[_G_MAP_HEIGHT] << pool
+    width = g[_G_MAP_WIDTH] << pool
+    out_words = g[_G_OUT_WORDS]
+    inverted = ptr32(int(ptr8(data)) + g[_G_INVERTED_AT])
+    bits = ptr32(int(taps) + g[_G_ROW_WORDS] * 640)
     j = ptr32(job)
-    j[0] = g[13]
-    j[2] = g[10]
-    j[3] = g[16]
-    j[4] = g[17]
-    k = g[12]
-    while k < g[13] << 5:
+    j[0] = g[_G_ROW_WORDS]
+    j[2] = g[_G_OUT_CHANNELS]
+    j[3] = g[_G_WEIGHTS_AT]
+    j[4] = g[_G_THRESHOLDS_AT]
+    k = g[_G_FAN_IN]
+    while k < g[_G_ROW_WORDS] << 5:
         taps[k] = 0
         k += 1
     y = 0
@@ -93,7 +112,7 @@ def first(geometry, image, data, out, work, job, pairs):
                 left = bits[2 * k] ^ inverted[k]
                 right = bits[2 * k + 1] ^ inverted[k]
                 if pool != 0:
-                    at = ((y >> 1) * g[9] + (x >> 1)) * out_words + k
+                    at = ((y >> 1) * g[_G_MAP_WIDTH] + (x >> 1)) * out_words + k
                     left |= right
                     if y & 1 != 0:
                         left |= target[at]
@@ -111,20 +130,20 @@ def first(geometry, image, data, out, work, job, pairs):
 @micropython.viper
 def limits(geometry: ptr32, data: ptr8, job: ptr32):
     """Fill the limits of a hidden layer, and what `job` holds of the layer."""
-    in_height = geometry[0]
-    in_width = geometry[1]
-    in_channels = geometry[2]
-    in_words = geometry[3]
-    padding = geometry[6]
-    channels = geometry[10]
-    fan_in = geometry[12]
-    row = ptr32(int(data) + geometry[16])
-    thresholds = ptr32(int(data) + geometry[17])
-    job[0] = geometry[13]
-    job[1] = 4 if geometry[7] else 1
+    in_height = geometry[_G_IN_HEIGHT]
+    in_width = geometry[_G_IN_WIDTH]
+    in_channels = geometry[_G_IN_CHANNELS]
+    in_words = geometry[_G_IN_WORDS]
+    padding = geometry[_G_PADDING]
+    channels = geometry[_G_OUT_CHANNELS]
+    fan_in = geometry[_G_FAN_IN]
+    row = ptr32(int(data) + geometry[_G_WEIGHTS_AT])
+    thresholds = ptr32(int(data) + geometry[_G_THRESHOLDS_AT])
+    job[0] = geometry[_G_ROW_WORDS]
+    job[1] = 4 if geometry[_G_POOL] else 1
     job[2] = channels
-    job[3] = geometry[16]
-    job[4] = geometry[18]
+    job[3] = geometry[_G_WEIGHTS_AT]
+    job[4] = geometry[_G_INVERTED_AT]
     m1 = 0x5555
     m1 |= m1 << 16
     m2 = 0x3333
@@ -205,15 +224,15 @@ def hidden(geometry, source, data, out, windows, job, rows):
     g = ptr32(geometry)
     j = ptr32(job)
     cells = ptr32(source)
-    in_height = g[0]
-    row_words = g[1] * g[3]  # words of one row of the image
-    span = g[5] * g[3]  # words of one row of a window
-    kernel_height = g[4]
-    padding = g[6]
-    pool = g[7]
-    map_height = g[8]
-    map_width = g[9]
-    out_words = g[11]
+    in_height = g[_G_IN_HEIGHT]
+    row_words = g[_G_IN_WIDTH] * g[_G_IN_WORDS]  # words of one row of the image
+    span = g[_G_KERNEL_WIDTH] * g[_G_IN_WORDS]  # words of one row of a window
+    kernel_height = g[_G_KERNEL_HEIGHT]
+    padding = g[_G_PADDING]
+    pool = g[_G_POOL]
+    map_height = g[_G_MAP_HEIGHT]
+    map_width = g[_G_MAP_WIDTH]
+    out_words = g[_G_OUT_WORDS]
     last_y = (map_height << pool) - 1
     last_x = (map_width << pool) - 1
     w = 0
@@ -226,7 +245,7 @@ def hidden(geometry, source, data, out, windows, job, rows):
             while corner < (4 if pool else 1):
                 cy = (y << pool) + (corner >> 1)
                 cx = (x << pool) + (corner & 1)
-                first_word = (cx - padding) * g[3]
+                first_word = (cx - padding) * g[_G_IN_WORDS]
                 ky = 0
                 while ky < kernel_height:
                     iy = cy + ky - padding
@@ -250,7 +269,7 @@ def hidden(geometry, source, data, out, windows, job, rows):
                         k = 6 if cy == last_y else 3
                     if cx != 0:
                         k += 2 if cx == last_x else 1
-                j[6 + corner] = _LIMITS + k * g[10]
+                j[6 + corner] = _LIMITS + k * g[_G_OUT_CHANNELS]
                 corner += 1
             j[5] = w
             rows(job, windows, data, out)
@@ -268,11 +287,11 @@ def last(geometry: ptr32, cells: ptr32, data: ptr8, scores: ptr32):
     m2 |= m2 << 16
     m4 = 0x0F0F
     m4 |= m4 << 16
-    words = geometry[13]
-    row = ptr32(int(data) + geometry[16])
+    words = geometry[_G_ROW_WORDS]
+    row = ptr32(int(data) + geometry[_G_WEIGHTS_AT])
     c = 0
-    while c < geometry[10]:
-        total = geometry[12]
+    while c < geometry[_G_OUT_CHANNELS]:
+        total = geometry[_G_FAN_IN]
         i = 0
         while i < words:
             w = cells[i] ^ row[i]

@@ -1,7 +1,8 @@
 """What the kernels viper and asm_thumb share: all but the inner loops."""
 
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.footprint import geometry, job_words, work_words
+from mtjkit_core.footprint import job_words, work_words
+from mtjkit_core.geometry import beyond_3x3
 
 from mtjkit_device.kernels import viper_layers, viper_memory
 
@@ -20,9 +21,15 @@ class ViperKernel:
         self._rows = rows
         self._write = write
         self._data = model.data
-        self._layers = [geometry(layer) for layer in model.layers]
+        self._shapes = model.layers
+        self._layers = [layer.numbers() for layer in model.layers]
         self._work = bytearray(4 * work_words(model))
         self._job = bytearray(4 * job_words(model))
+
+    @staticmethod
+    def refuses(layer) -> str:
+        """What of a layer this kernel does not compute; "" for nothing."""
+        return beyond_3x3(layer)
 
     def layer_map(self, n, source, out):
         g = self._layers[n]
@@ -39,13 +46,15 @@ class ViperKernel:
         viper_memory.seed_streams(state, key, image, place)
 
     def write(self, n, cells, intended, state, rate, counts):
-        g = self._layers[n]
-        self._write(cells, intended, g[19], g[11], g[10], 0, state, rate, counts)
+        g = self._shapes[n]
+        words, run_words, run_bits = g.map_words, g.out_words, g.out_channels
+        self._write(cells, intended, words, run_words, run_bits, 0, state, rate, counts)
 
     def program(self, n, state, rate, counts):
-        g = self._layers[n]
-        weights = self._data[g[16] : g[16] + 4 * g[20]]
-        self._write(weights, weights, g[20], g[14], g[15], 1, state, rate, counts)
+        g = self._shapes[n]
+        weights = self._data[g.weights_at : g.weights_at + 4 * g.weight_words]
+        words, run_words, run_bits = g.weight_words, g.run_words, g.run_bits
+        self._write(weights, weights, words, run_words, run_bits, 1, state, rate, counts)
 
     def erase(self, cells):
         viper_memory.erase(cells, len(cells) >> 2)
