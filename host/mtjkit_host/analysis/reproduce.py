@@ -13,7 +13,7 @@ from mtjkit_host.analysis.page import write_report
 from mtjkit_host.campaign.description import Campaign, load_campaign
 from mtjkit_host.campaign.nets import find_net
 from mtjkit_host.campaign.runner import CampaignResult, run_campaign
-from mtjkit_host.datasets import cifar10
+from mtjkit_host.datasets.dataset import Dataset, load_dataset
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.paths import CARRIED_IMAGES
 
@@ -62,13 +62,13 @@ def reproduce(
     folders = [Path(folder) for folder in models]
     path = Path(data) if data is not None else CARRIED_IMAGES
     remarks = []
-    images, labels = cifar10.load_test(path)
-    if len(images) < campaign.images:
+    dataset = load_dataset(path)
+    if len(dataset) < campaign.images:
         remarks.append(
-            f"{len(images)} test images were used instead of {campaign.images:,}: name a folder "
+            f"{len(dataset)} test images were used instead of {campaign.images:,}: name a folder "
             "with CIFAR-10's official test images to use them all."
         )
-        campaign = _with_images(campaign, len(images))
+        campaign = _with_images(campaign, len(dataset))
     result = run_campaign(
         campaign,
         data=path,
@@ -80,9 +80,7 @@ def reproduce(
     )
     count = min(campaign.images, 1000)
     tflite = {
-        entry.label: _tflite(
-            find_net(entry.model, folders), result.folder, images[:count], labels[:count]
-        )
+        entry.label: _tflite(find_net(entry.model, folders), result.folder, dataset.first(count))
         for entry in campaign.nets
         if entry.paper == "Fxp8" and entry.label in result.nets
     }
@@ -97,7 +95,7 @@ def _with_images(campaign: Campaign, count: int) -> Campaign:
     return replace(campaign, images=count, rrmse=rrmse)
 
 
-def _tflite(net: Path, folder: Path, images: cifar10.Images, labels: cifar10.Labels) -> str:
+def _tflite(net: Path, folder: Path, data: Dataset) -> str:
     """Table 1's cell of an Fxp8 net as a TFLite file: accuracy and latency on this machine."""
     try:
         from mtjkit_export.formats.tflite.convert import export_tflite
@@ -109,7 +107,7 @@ def _tflite(net: Path, folder: Path, images: cifar10.Images, labels: cifar10.Lab
         fixed = load_fixed(net) if net.is_file() else fold_fixed(load_net(net))
         file = folder / f"{fixed.name}.tflite"
         export_tflite(fixed, file)
-        found = measure_tflite(file, images, labels)
+        found = measure_tflite(file, data.images, data.labels)
     except (MtjkitError, ModuleNotFoundError) as error:
         return f"not measured: {error}"
     return (

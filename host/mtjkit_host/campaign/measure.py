@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 import signal
 import threading
 import time
 from functools import lru_cache
-from multiprocessing import parent_process
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
@@ -22,22 +23,26 @@ from mtjkit_host.campaign.points import RRMSE, Point
 from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.rrmse import VarianceRatios
 from mtjkit_host.datasets import cifar10
+from mtjkit_host.datasets.dataset import load_dataset
 
 _BATCH = 250  # images; for RRMSE fewer, since their maps are kept
 _TRACED = 50
 
 
-def start() -> None:
-    """Make this process a worker: silent on Ctrl-C, gone when its parent is."""
+def start(campaign: Connection) -> None:
+    """Make this process a worker: silent on Ctrl-C, gone when the campaign is.
+
+    Args:
+        campaign: a pipe whose other end the campaign has, and closes.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_leave_with_parent, daemon=True).start()
+    threading.Thread(target=_leave_with, args=(campaign,), daemon=True).start()
 
 
-def _leave_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _leave_with(campaign: Connection) -> None:
+    with contextlib.suppress(EOFError, OSError):
+        campaign.recv()
+    os._exit(1)
 
 
 @lru_cache(maxsize=4)
@@ -47,7 +52,8 @@ def _net(path: Path) -> Simulator:
 
 @lru_cache(maxsize=1)
 def _data(path: Path) -> tuple[cifar10.Images, cifar10.Labels]:
-    return cifar10.load_test(path)
+    data = load_dataset(path)
+    return data.images, data.labels
 
 
 def measure(point: Point, net: Path, data: Path) -> Record:
@@ -56,7 +62,7 @@ def measure(point: Point, net: Path, data: Path) -> Record:
     Args:
         point: what to measure.
         net: file or run folder of the point's net.
-        data: CIFAR-10's test images.
+        data: the test images' file or folder.
 
     Returns:
         The point's record.
@@ -124,6 +130,6 @@ def _bits(
 ) -> Bits:
     """The bits of the memory that has the errors."""
     if point.memory == "weights":
-        return Bits(weights_written, weights_wrong)
+        return Bits(weights_written, wrong=weights_wrong)
     written, toggled, wrong = maps.tolist()
-    return Bits(written, wrong, toggled)
+    return Bits(written, toggled, wrong)

@@ -27,10 +27,14 @@ class Bits:
 
     written: int
     """Bits written."""
-    wrong: int
-    """Bits that differ from the intended ones."""
     toggled: int | None = None
-    """Bits that the writes changed; None for weights."""
+    """Bits whose old value differed from the intended one; None in old files of weights."""
+    wrong: int = 0
+    """Bits that differ from the intended ones."""
+    ones_written: int | None = None
+    """Bits whose intended value was 1; None in files of older versions."""
+    up_toggled: int | None = None
+    """Bits whose intended value was 1 and whose old value was 0; None in older files."""
 
 
 @dataclass(frozen=True)
@@ -71,9 +75,7 @@ class Record:
             found = {"rrmse": self.rrmse, "rrmse_by_layer": list(self.rrmse_by_layer)}
         else:
             found = {"correct": self.correct, "accuracy": self.accuracy}
-        bits = asdict(self.bits)
-        if self.bits.toggled is None:
-            del bits["toggled"]
+        bits = {name: n for name, n in asdict(self.bits).items() if n is not None}
         return {
             "id": self.point.id,
             "seed": self.point.seed,

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
 import platform
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from collections.abc import Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +17,13 @@ from mtjkit_export.files import write_json
 
 from mtjkit_host.campaign import measure as worker
 from mtjkit_host.campaign.description import Campaign, load_campaign
+from mtjkit_host.campaign.execute import InThisProcess, executor
 from mtjkit_host.campaign.nets import find_net, load_net, training_note
 from mtjkit_host.campaign.points import Point, points_of
 from mtjkit_host.campaign.records import Record, ResultsFile
-from mtjkit_host.datasets import cifar10
+from mtjkit_host.datasets.dataset import load_dataset
+from mtjkit_host.machine import cores
 from mtjkit_host.progress import bar
-
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -104,7 +100,7 @@ def run_campaign(
         write_json(folder / "campaign.json", state)
         left = [point for point in points if point.id not in file.lines]
         if left:
-            _run(left, paths, Path(data), file, workers or _cores(), limit_s, campaign.name)
+            _run(left, paths, Path(data), file, workers or cores(), limit_s, campaign.name)
         records = file.records(points)
     return CampaignResult(campaign, folder, tuple(records), len(points), nets, missing, environment)
 
@@ -142,15 +138,13 @@ def _find(
 
 def _data_hashes(campaign: Campaign, path: Path) -> dict[int, str]:
     """Hash the images and labels that each kind of point uses."""
-    images, labels = cifar10.load_test(path)
+    data = load_dataset(path)
     counts = {campaign.images} | ({campaign.rrmse.images} if campaign.rrmse else set())
-    if max(counts) > len(images):
+    if max(counts) > len(data):
         raise ConfigError(
-            f"campaign {campaign.name}: {max(counts)} images asked for, {path} has {len(images)}"
+            f"campaign {campaign.name}: {max(counts)} images asked for, {path} has {len(data)}"
         )
-    return {
-        n: hashlib.sha256(images[:n].tobytes() + labels[:n].tobytes()).hexdigest() for n in counts
-    }
+    return {n: data.first(n).sha256 for n in counts}
 
 
 def _run(
@@ -165,11 +159,12 @@ def _run(
     began = time.monotonic()
     waiting = iter(points)
     running: set[Future[Record]] = set()
-    with _pool(min(workers, len(points))) as pool, bar("time", keep=True) as progress:
+    with executor(min(workers, len(points))) as pool, bar("time", keep=True) as progress:
         task = progress.add_task(f"campaign {name}", total=len(points))
+        # Few points are handed out ahead, so that stopping early stops soon.
+        ahead = 1 if isinstance(pool, InThisProcess) else 2 * workers
         while True:
-            # Few points are handed out ahead, so that stopping early stops soon.
-            while len(running) < 2 * workers and not _over(began, limit_s):
+            while len(running) < ahead and not _over(began, limit_s):
                 point = next(waiting, None)
                 if point is None:
                     break
@@ -194,33 +189,6 @@ def _over(began: float, limit_s: float) -> bool:
     return limit_s > 0 and time.monotonic() - began >= limit_s
 
 
-@contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool of single-threaded processes that are gone when this ends, however it ends."""
-    before = {name: os.environ.get(name) for name in _THREADS}
-    os.environ.update(dict.fromkeys(_THREADS, "1"))  # what BLAS and torch read on loading
-    pool = ProcessPoolExecutor(workers, get_context("spawn"), worker.start)
-    try:
-        yield pool
-    except BaseException:
-        processes = list((pool._processes or {}).values())  # no public way to end them
-        pool.shutdown(wait=False, cancel_futures=True)
-        for process in processes:
-            process.terminate()
-        raise
-    finally:
-        pool.shutdown(wait=True, cancel_futures=True)
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def _environment(workers: int) -> dict[str, Any]:
     versions = {}
     for package in ("mtjkit", "numpy", "torch", "matplotlib"):
@@ -231,7 +199,7 @@ def _environment(workers: int) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processes": workers or _cores(),
+        "processes": workers or cores(),
         "versions": versions,
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
     }

@@ -36,7 +36,7 @@ def made_up(folder, repeats=2, tolerances=(0.2, 0.1)):
 
         def record(kind, memory, rate, repeat, written=1000, net=label, **found):
             point = Point(kind, net, "0" * 64, "1" * 64, 100, memory, "flip", rate, repeat, 0)
-            bits_of_memory = Bits(written, round(written * rate))
+            bits_of_memory = Bits(written, wrong=round(written * rate))
             return Record(point, round(rate * 2**32), bits_of_memory, 0.1, **found)
 
         records.append(record("accuracy", "none", 0.0, 0, correct=80, accuracy=0.8))

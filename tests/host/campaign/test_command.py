@@ -1,6 +1,11 @@
 """Campaigns as a user starts them: options of the real commands, one line for bad ones."""
 
 import json
+import os
+import resource
+import shlex
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -63,3 +68,54 @@ def test_missing_nets_are_left_out_and_named(invoke, tmp_path):
     records = [json.loads(line) for line in results.read_text().splitlines()]
     assert [record["net"] for record in records] == ["Binary"] * 4
     assert (results.parent / "report.html").is_file()
+
+
+ONE = "rates = [0.1]\nrepeats = 1\nimages = 20\n[[nets]]\nlabel = 'a'\nmodel = 'vgg-small'\n"
+
+
+def test_a_full_disk_is_one_line_and_costs_no_point_that_is_there(tmp_path):
+    """A limit of the size of files stands for the disk."""
+    (tmp_path / "one.toml").write_text(ONE.replace("repeats = 1", "repeats = 5"))
+    words = ("campaign", "one.toml", "--data", CARRIED / "cifar10_test_500.bin", "--workers", 1)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3000, 3000))
+
+    folder = tmp_path / "build" / "campaigns" / "one"
+    full = commands.ended(commands.start(*words, cwd=tmp_path, preexec_fn=limit))
+    commands.refused(full, "campaign: cannot write", "results.jsonl: File too large")
+    before = (folder / "results.jsonl").read_bytes()
+    assert 0 < len(before) <= 3000
+    assert before.endswith(b"\n")
+    assert sorted(path.name for path in folder.iterdir()) == ["campaign.json", "results.jsonl"]
+    commands.finished(commands.invoke(*words, cwd=tmp_path))
+    assert (folder / "results.jsonl").read_bytes().startswith(before)
+
+
+def _own_mounts():
+    """Whether a process may have mounts of its own here."""
+    if os.name != "posix" or os.geteuid() or not shutil.which("unshare"):
+        return False
+    probe = "mount -t tmpfs -o ro none /dev/shm"
+    return subprocess.run(["unshare", "-m", "sh", "-c", probe], check=False).returncode == 0
+
+
+def test_without_shared_memory_one_process_computes_alone(tmp_path):
+    if not _own_mounts():
+        pytest.skip("takes a /dev/shm that cannot be written: root, and mounts of one's own")
+    (tmp_path / "one.toml").write_text(ONE)
+    command = [*commands.INVOKE, "campaign", "one.toml", "--data", CARRIED / "cifar10_test_500.bin"]
+    script = "mount -t tmpfs -o ro none /dev/shm && exec " + shlex.join(map(str, command))
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=200,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "one computes alone" in done.stderr
+    assert done.stderr.count("\n") == 1
+    results = tmp_path / "build" / "campaigns" / "one" / "results.jsonl"
+    assert results.read_bytes().count(b"\n") == 3

@@ -1,0 +1,21 @@
+"""What this machine and this process offer: processors, a stderr that may be gone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+
+
+def cores() -> int:
+    """Processors that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def tell(message: str) -> None:
+    """Print a message on stderr, if there is one and somebody still reads there."""
+    if sys.stderr is not None:
+        with contextlib.suppress(OSError, ValueError):
+            print(message, file=sys.stderr, flush=True)
