@@ -1,6 +1,7 @@
 """Sessions with MicroPython's Unix port: the reference's scores through a real line."""
 
 import hashlib
+import re
 
 import networks
 import numpy as np
@@ -32,7 +33,7 @@ def small(name, count=20):
     return model.data, random_images(model, count)
 
 
-@pytest.mark.parametrize("name", networks.NETWORKS)
+@pytest.mark.parametrize("name", [*networks.NETWORKS, *networks.GEOMETRIES])
 def test_scores_and_counts_are_the_references(device, name):
     raw, images = small(name, 3)
     config = WriteConfig(seed=1 << 63 | 5, threshold=RATE, errors=KEEP)
@@ -119,6 +120,16 @@ def test_the_kernel_can_be_named(device):
         assert device.program(raw, WriteConfig(kernel=kernel)).kernel == kernel
         assert device.run(images[:2]).kernel == kernel
     assert device.program(raw).kernel != "python"  # auto takes the best again
+
+
+def test_a_layer_that_a_kernel_refuses(device):
+    raw, images = small("strides")
+    text = "the device says: kernel viper does not compute layer 0 (a stride of 2 x 2)"
+    with pytest.raises(ConfigError, match=re.escape(text)):
+        device.program(raw, WriteConfig(kernel="viper"))
+    assert device.program(raw).kernel == "python"
+    expected, _ = Twin(Model(raw)).run(images[:2], np.arange(2, dtype=np.uint32))
+    assert (device.run(images[:2]).scores == expected).all()
 
 
 def test_a_kernel_that_does_not_load_is_one_line(device):
