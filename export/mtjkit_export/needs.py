@@ -32,15 +32,17 @@ def needs(extra: str, what: str = "") -> Iterator[None]:
         what: what the message says in addition, such as a file's name; empty for nothing.
 
     Raises:
-        ConfigError: a package is missing; the message names the package and the command that
-            installs it.
+        ConfigError: a package is missing or does not load; the message names the package and the
+            command that installs it.
     """
     try:
         yield
-    except ModuleNotFoundError as error:
+    except ImportError as error:
         if error.name is None or error.name.startswith("mtjkit"):
             raise
-        raise ConfigError(missing(error.name, extra, what)) from None
+        if isinstance(error, ModuleNotFoundError):
+            raise ConfigError(missing(error.name, extra, what)) from None
+        raise ConfigError(f"{error.name} does not load ({error}): {install(extra)}") from None
 
 
 def missing(package: str, extra: str = "", what: str = "") -> str:

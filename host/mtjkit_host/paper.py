@@ -24,7 +24,7 @@ class Row:
     """One row of Table 2."""
 
     rate: float
-    """Acceptable bit-error rate of the feature maps (a share, not percent)."""
+    """Acceptable write-error rate of the feature maps (a share, not percent)."""
     energy_pj: float
     """Write energy of one MTJ at that rate, pJ."""
     saving_percent: float
@@ -49,17 +49,23 @@ TABLE_2: dict[str, tuple[Row, Row]] = {
 }
 """Table 2: at 3 % and at 30 % degradation."""
 
-PAPER_CONV = (128, 128, 256, 256, 512, 512)
-PAPER_DENSE = (1024, 1024, 10)
+CONV = (128, 128, 256, 256, 512, 512)
+"""Filters of the 3x3 convolutions of its nets but Binary_x3, which has three times as many."""
+
+DENSE = (1024, 1024)
+"""Units of the hidden dense layers."""
+
+CLASSES = 10
+"""Scores."""
 
 
 def weights(net: str) -> int:
     """Return how many weights the paper's net has: Sect. 3, 32x32x3 input, padding 1."""
     factor = 3 if net == "Binary_x3" else 1
     total, maps = 0, 3
-    for filters in PAPER_CONV:
+    for filters in CONV:
         total, maps = total + 9 * maps * filters * factor, filters * factor
     units = maps * 4 * 4  # three poolings of 32x32
-    for out in PAPER_DENSE:
+    for out in (*DENSE, CLASSES):
         total, units = total + units * out, out
     return total

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mtjkit_core.errors import ConfigError
 from mtjkit_export.files import write_atomically
+from mtjkit_export.needs import needs
 
 from mtjkit_host import paper
 from mtjkit_host.analysis.statistics import Mean
@@ -61,11 +61,9 @@ def draw_all(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) 
 
 def _figure(columns: int, sharey: bool = True) -> tuple[Any, Any]:
     """A figure with a row of axes over the error rate. No pyplot: nothing global, no window."""
-    try:
+    with needs("train", "figures"):
         from matplotlib.figure import Figure  # slow to import, and only needed here
         from matplotlib.ticker import FuncFormatter, NullFormatter
-    except ModuleNotFoundError:
-        raise ConfigError("figures need matplotlib: pip install 'mtjkit[train]'") from None
     figure = Figure(figsize=(5 * columns, 4.6), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False, sharey=sharey)[0]
     for ax in axes:

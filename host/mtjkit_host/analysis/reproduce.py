@@ -35,7 +35,7 @@ def reproduce(
     *,
     data: str | Path | None = None,
     models: Sequence[str | Path] = (),
-    out: str | Path | None = None,
+    folder: str | Path | None = None,
     workers: int = 0,
     limit_s: float = 0.0,
     cell: Cell | None = None,
@@ -49,7 +49,7 @@ def reproduce(
         quick: a look in minutes: few images, rates and repeats.
         data: CIFAR-10's test images; default the first 500, which the project carries.
         models: folders of nets, searched before the trainer's and the carried ones.
-        out: folder of results and report; default ``build/reproduce`` or ``build/reproduce-quick``.
+        folder: of results and report; default ``build/reproduce`` or ``build/reproduce-quick``.
         workers: processes; 0 takes one for each core.
         limit_s: begin no point after so many seconds; 0 for no limit.
         cell: the MTJ cell that energies are of; default the paper's.
@@ -59,7 +59,7 @@ def reproduce(
         LinkError: a worker process ended.
     """
     campaign = load_campaign("quick" if quick else "reproduce")
-    folders = [Path(folder) for folder in models]
+    folders = [Path(model) for model in models]
     path = Path(data) if data is not None else CARRIED_IMAGES
     remarks = []
     dataset = load_dataset(path)
@@ -73,7 +73,7 @@ def reproduce(
         campaign,
         data=path,
         models=folders,
-        out=out or Path("build") / ("reproduce-quick" if quick else "reproduce"),
+        folder=folder or Path("build") / ("reproduce-quick" if quick else "reproduce"),
         workers=workers,
         limit_s=limit_s,
         skip_missing=True,

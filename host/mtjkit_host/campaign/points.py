@@ -10,7 +10,7 @@ from itertools import groupby, product
 
 from mtjkit_host.campaign.description import Campaign
 
-VERSION = 1
+POINT_VERSION = 1
 """Of what a point means; a simulator that gives other numbers needs another version."""
 
 ACCURACY = "accuracy"
@@ -45,7 +45,7 @@ class Point:
     @property
     def id(self) -> str:
         """64 hexadecimal digits that name the point and nothing else does."""
-        canonical = json.dumps({"version": VERSION, **asdict(self)}, sort_keys=True)
+        canonical = json.dumps({"version": POINT_VERSION, **asdict(self)}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property

@@ -56,7 +56,7 @@ def run_campaign(
     *,
     data: str | Path,
     models: Sequence[str | Path] = (),
-    out: str | Path | None = None,
+    folder: str | Path | None = None,
     workers: int = 0,
     limit_s: float = 0.0,
     skip_missing: bool = False,
@@ -72,7 +72,7 @@ def run_campaign(
         campaign: a description, its TOML file, or the name of one that the project carries.
         data: folder with CIFAR-10's binary files, or one .bin file.
         models: folders of nets, searched before the trainer's and the carried ones.
-        out: folder of the results; default ``build/campaigns/<name>``.
+        folder: folder of the results; default ``build/campaigns/<name>``.
         workers: processes; 0 takes one for each core.
         limit_s: begin no point after so many seconds; 0 for no limit.
         skip_missing: leave out nets that are not there, rather than raise.
@@ -83,7 +83,7 @@ def run_campaign(
     """
     if not isinstance(campaign, Campaign):
         campaign = load_campaign(campaign)
-    folder = Path(out) if out is not None else Path("build/campaigns") / campaign.name
+    folder = Path("build/campaigns") / campaign.name if folder is None else Path(folder)
     paths, nets, missing = _find(campaign, [Path(m) for m in models], skip_missing)
     hashes = _data_hashes(campaign, Path(data))
     points = points_of(campaign, {k: str(v["sha256"]) for k, v in nets.items()}, hashes)

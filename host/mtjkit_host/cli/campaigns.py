@@ -62,7 +62,7 @@ def campaign(
 
     limits = _limits(workers, limit_s)
     result = run_campaign(
-        campaign, data=data, models=models, out=output, skip_missing=skip_missing, **limits
+        campaign, data=data, models=models, folder=output, skip_missing=skip_missing, **limits
     )
     try:
         report = write_report(result)
@@ -94,7 +94,7 @@ def reproduce(
     from mtjkit_host.analysis import reproduce as run_reproduce
 
     limits = _limits(workers, limit_s)
-    done = run_reproduce(quick, data=data, models=models, out=output, **limits)
+    done = run_reproduce(quick, data=data, models=models, folder=output, **limits)
     return (*_tables(done.result), f"report: {done.report}")
 
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 
 from mtjkit_core.errors import ConfigError
 
-PAPER_CONV = (128, 128, 256, 256, 512, 512)
-PAPER_DENSE = (1024, 1024)
+from mtjkit_host import paper
 
 NETS: dict[str, tuple[int, int]] = {
     "binary": (1, 1),
@@ -43,7 +42,7 @@ class NetSpec:
     """Filters of the 3x3 convolutions; 2x2 max pooling follows every second one."""
     dense: tuple[int, ...]
     """Units of the hidden dense layers."""
-    classes: int = 10
+    classes: int = paper.CLASSES
     """Scores of the last dense layer."""
     side: int = 32
     """Rows and columns of the input image, a multiple of 2 ** (pooled convolutions)."""
@@ -99,6 +98,6 @@ class NetSpec:
         return cls(
             name,
             bits,
-            tuple(filters * factor // divisor for filters in PAPER_CONV),
-            tuple(units // divisor for units in PAPER_DENSE),
+            tuple(filters * factor // divisor for filters in paper.CONV),
+            tuple(units // divisor for units in paper.DENSE),
         )

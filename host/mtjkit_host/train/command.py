@@ -10,6 +10,7 @@ from mtjkit_core.model import Model
 from mtjkit_export.cost import summary
 from mtjkit_export.formats.mtjb_writer import save
 from mtjkit_export.formats.safetensors import save_fixed
+from mtjkit_export.needs import needs
 
 from mtjkit_host import parse
 from mtjkit_host.boards.catalog import processors
@@ -107,10 +108,8 @@ def export_run(
         return f"{summary(model, processors().values())}\nwrote {path}"
     fixed = fold_fixed(net, name)
     if format == "tflite":
-        try:
+        with needs("tflite"):
             from mtjkit_export.formats.tflite.convert import export_tflite
-        except ModuleNotFoundError as error:
-            raise ConfigError(f"{error.name} is missing: pip install -e '.[tflite]'") from None
 
         size = len(export_tflite(fixed, path))
     else:

@@ -49,6 +49,6 @@ def _scale(layer: Linear, percentile: float, name: str) -> float:
     """Scale a layer's weights and return the factor."""
     size = float(np.percentile(layer.weight.abs().numpy(force=True), percentile))
     if size == 0:
-        raise ConfigError(f"{name}: so many of a layer's weights are 0; take a higher percentile")
+        raise ConfigError(f"{name}: at this percentile a layer's weights are 0; use a higher one")
     layer.weight.div_(size).clamp_(-1.0, 1.0)
     return 1 / size

@@ -152,7 +152,9 @@ def _train_epoch(
             bar.advance()
     mean_loss = loss_sum.item() / steps
     if not math.isfinite(mean_loss):
-        raise ConfigError(f"training: the loss left the numbers in epoch {epoch}; lower peak_lr")
+        raise ConfigError(
+            f"training: the loss is not a number after epoch {epoch}; use a smaller --lr"
+        )
     return lr, mean_loss, right.item() / (steps * config.batch)
 
 

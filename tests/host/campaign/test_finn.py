@@ -33,7 +33,7 @@ def test_finn_cnv_loses_what_a_separate_simulation_found(long_data, tmp_path):
     rates = tuple(SEPARATE["weights"])
     net = NetEntry("CNV", (str(tmp_path / "cnv.mtjb"),))
     campaign = Campaign("finn", (net,), rates, repeats=REPEATS, images=2000)
-    summary = summarize(run_campaign(campaign, data=data, out=tmp_path / "out"))
+    summary = summarize(run_campaign(campaign, data=data, folder=tmp_path / "out"))
     assert summary.error_free["CNV"] == 0.803
     for curve in summary.accuracy:
         for level in curve.levels:

@@ -34,7 +34,7 @@ def campaign(**changes):
 
 def run(folder, out="out", **changes):
     return run_campaign(
-        campaign(**changes), data=DATA, models=[folder], out=folder / out, workers=2
+        campaign(**changes), data=DATA, models=[folder], folder=folder / out, workers=2
     )
 
 
@@ -153,7 +153,7 @@ def _alive(pid):
 
 def test_a_time_limit_stops_early_and_goes_on_later(whole, tmp_path):
     make_net(tmp_path)
-    arguments = {"data": DATA, "models": [tmp_path], "out": tmp_path / "out", "workers": 1}
+    arguments = {"data": DATA, "models": [tmp_path], "folder": tmp_path / "out", "workers": 1}
     some = run_campaign(campaign(), limit_s=1e-9, **arguments)
     assert len(some.records) < POINTS
     assert not some.complete
@@ -172,7 +172,7 @@ def test_a_missing_net_is_an_error_or_a_remark(tmp_path):
     make_net(tmp_path)
     nets = (NetEntry("Tiny", ("tiny",)), NetEntry("Gone", ("gone",)))
     two = Campaign("two", nets, (0.1,), repeats=1, images=5)
-    arguments = {"data": DATA, "models": [tmp_path], "out": tmp_path / "out", "workers": 1}
+    arguments = {"data": DATA, "models": [tmp_path], "folder": tmp_path / "out", "workers": 1}
     with pytest.raises(ConfigError, match="no gone"):
         run_campaign(two, **arguments)
     assert not (tmp_path / "out").exists()
@@ -187,7 +187,7 @@ def test_a_missing_net_is_an_error_or_a_remark(tmp_path):
 
 def test_bad_input_ends_before_the_work_begins(tmp_path):
     make_net(tmp_path)
-    arguments = {"models": [tmp_path], "out": tmp_path / "out"}
+    arguments = {"models": [tmp_path], "folder": tmp_path / "out"}
     with pytest.raises(ConfigError, match="501 images asked for"):
         run_campaign(campaign(images=501), data=DATA, **arguments)
     with pytest.raises(ConfigError, match="no such file"):

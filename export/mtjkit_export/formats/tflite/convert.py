@@ -11,6 +11,7 @@ from mtjkit_core.errors import ConfigError
 from numpy.typing import NDArray
 
 from mtjkit_export.files import write_atomically
+from mtjkit_export.needs import needs
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
 
 ONE = 128
@@ -89,12 +90,10 @@ def encode_tflite(net: FixedNet) -> bytes:
     """
     if net.bits != 8:
         raise ConfigError(f"{net.name}: a TFLite file holds nets of 8 bits only (fxp8)")
-    try:
+    with needs("tflite"):
         from ai_edge_litert import schema_py_generated as schema
 
         from mtjkit_export.formats.tflite.graph import Graph
-    except ImportError as error:
-        raise ConfigError(f"{error}; install the extra: pip install 'mtjkit[tflite]'") from None
     step = np.array([1 / ONE], np.float32)
     graph = Graph(f"mtjkit {net.name}: feature maps and weights in [-1, 1), steps of 1/128")
     channels = net.layers[0].codes.shape[1]

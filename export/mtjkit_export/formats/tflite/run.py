@@ -7,6 +7,7 @@ and works with numpy 1.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 import time
@@ -16,6 +17,8 @@ from typing import Any
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
 from numpy.typing import NDArray
+
+from mtjkit_export.needs import missing
 
 KERNELS = {
     "default": "AUTO",
@@ -131,10 +134,11 @@ def _interpreter() -> Any:
     try:
         from ai_edge_litert import interpreter
     except ImportError:
-        try:
+        with contextlib.suppress(ImportError):
             from tflite_runtime import interpreter
-        except ImportError as error:
-            raise ConfigError(f"{error}; install the extra: pip install 'mtjkit[tflite]'") from None
+
+            return interpreter
+        raise ConfigError(missing("ai_edge_litert", "tflite")) from None
     return interpreter
 
 

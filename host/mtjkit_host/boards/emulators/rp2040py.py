@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
+from mtjkit_export.needs import missing
 
 from mtjkit_host.boards.catalog import BoardSpec
 
@@ -21,7 +22,7 @@ _FAMILY_AT = 28
 def check(spec: BoardSpec) -> None:
     """Raise ConfigError if the emulator is missing."""
     if importlib.util.find_spec("rp2040py") is None:
-        raise ConfigError(f"rp2040py, which emulates {spec.name}, is missing: pip install rp2040py")
+        raise ConfigError(missing("rp2040py", "board", f"emulating {spec.name}"))
 
 
 def command(
