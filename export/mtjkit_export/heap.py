@@ -5,7 +5,7 @@
 
 Buffers and slots follow from the model (mtjkit_core.footprint). `code`, `layer` and `loading` stand
 in the [heap] table of a board's board.toml; the host's catalog of boards reads them and hands them
-in. mtjkit_host.checks.heap_shares measured them; tests/device/test_heap.py compares sums with
+in. `invoke measure-heap` measured them; tests/device/test_heap.py compares sums with
 devices.
 """
 

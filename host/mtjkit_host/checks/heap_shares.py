@@ -1,16 +1,13 @@
-"""Measures the [heap] table of a board.toml: the heap that the firmware's code takes on a device.
+"""Measures the [heap] table of a board.toml: the heap that the firmware's code takes on a board.
 
-    python -m mtjkit_host.checks.heap_shares unix|mps2-an385|mps2-an500|pico [KERNEL ...]
-
-It prints for each kernel the bytes in use that no formula counts, for a model without layers
-(`code`) and for every layer (`layer`); and how many more the device must have free for a moment
-while it loads the code (`loading`). Emulated boards need their firmware, and minutes.
+For each kernel: the bytes in use that no formula counts, for a model without layers (`code`) and
+for every layer (`layer`); and how many more must be free for a moment while the code is loaded
+(`loading`).
 """
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -25,6 +22,7 @@ from mtjkit_host.boards.prompt import Board
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.parse import choice
 from mtjkit_host.runs.emulated import flashed_board
 
 KERNELS = ("native", "asm_thumb", "viper", "python")
@@ -116,23 +114,31 @@ def loading(place: Device, model: Model, kernel: str) -> int:
     return found
 
 
-def main(target: str, *kernels: str) -> None:
-    """Measure a target with some of the kernels, all by default, and print what was found."""
+def measure_heap(board: str, kernels: Sequence[str] = (), quick: bool = False) -> Iterator[str]:
+    """Measure the heap shares of a board; yields the lines of its board.toml's [heap] table.
+
+    Args:
+        board: an emulated board whose firmware is built, or unix.
+        kernels: which kernels; all if empty.
+        quick: leave out `loading`, which takes a dozen starts of the board for each kernel.
+
+    Raises:
+        ConfigError: the board or a kernel is unknown, or the firmware is missing.
+    """
+    for kernel in kernels:
+        choice("--kernel", kernel, KERNELS)
     shallow, layered = deep(1), deep(11)
-    with device(target, bytes(shallow.data)) as place:
+    with device(board, bytes(shallow.data)) as place:
         for kernel in kernels or KERNELS:
             try:
                 with place.server() as link:
-                    few = uncounted(link, shallow, kernel, target == "unix")
-                    many = uncounted(link, layered, kernel, target == "unix")
+                    few = uncounted(link, shallow, kernel, board == "unix")
+                    many = uncounted(link, layered, kernel, board == "unix")
+                layer = (many - few) / 10
+                found = f"code = {few - 3 * layer:.0f}, layer = {layer:.0f}"
+                if not quick:
+                    found += f", loading = {loading(place, shallow, kernel)}"
             except MtjkitError as error:
-                print(target, kernel, "left out:", error, flush=True)
+                yield f"# {kernel}: {error}"
                 continue
-            layer = (many - few) / 10
-            print(target, kernel, f"code {few - 3 * layer:.0f} layer {layer:.0f}", flush=True)
-            if target != "pico":  # a quarter of an hour
-                print(target, kernel, "loading", loading(place, shallow, kernel), flush=True)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+            yield f"{kernel} = {{ {found} }}"

@@ -59,4 +59,19 @@ def bench(c: Context, only: str | None = None, json: str | None = None, rounds: 
     return run_bench(only, json, rounds)
 
 
-COMMANDS = (soak, bench)
+@command(
+    positional=["board"],
+    help={
+        "board": "an emulated board whose firmware is built, or unix",
+        "kernel": "measure this kernel alone; default all",
+        "quick": "leave out `loading`, which takes a dozen starts of the board for each kernel",
+    },
+)
+def measure_heap(c: Context, board: str, kernel: str | None = None, quick: bool = False) -> Any:
+    """Measure what mtjkit's code takes of a board's heap, for its board.toml (minutes)."""
+    from mtjkit_host.checks.heap_shares import measure_heap as measure
+
+    return "\n".join(measure(board, (kernel,) if kernel else (), quick))
+
+
+COMMANDS = (soak, bench, measure_heap)
