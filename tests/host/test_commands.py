@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
+from mtjkit_host.cli import namespace
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from support.commands import INVOKE, invoke, refused
 
@@ -23,9 +24,12 @@ def test_every_option_has_help(tmp_path):
         *("train", "export", "info", "run-unix", "twin", "flash", "run", "test", "check", "bench")
     }
     for name in names:
-        shown = invoke(name, "--help", cwd=tmp_path).stdout
-        options = [line for line in shown.splitlines() if line.lstrip().startswith("-")]
-        assert all(len(line.split("  ")) > 2 for line in options), shown
+        for argument in namespace()[name].get_arguments():
+            assert argument.help, f"{name} --{argument.name}"
+    shown = invoke("twin", "--help", cwd=tmp_path).stdout
+    options = [line for line in shown.splitlines() if line.lstrip().startswith("-")]
+    assert len(options) > 8
+    assert all(len(line.split("  ")) > 2 for line in options), shown
 
 
 @pytest.mark.parametrize(
