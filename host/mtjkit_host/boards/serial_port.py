@@ -20,12 +20,15 @@ class SerialPlace:
     Args:
         port: /dev/ttyACM0, COM3, a pseudo-terminal's path, socket://host:port.
         backend: name of the kind of device, for results.
+
+    Attributes:
+        port: where the board was found last.
     """
 
     def __init__(self, port: str, backend: str = "serial") -> None:
         self.name = port
         self.backend = backend
-        self._port = port
+        self.port = port
         self._serial_number = self._number()
         ports = _ports(self._serial_number)
         self._rank = ports.index(self._device()) if self._serial_number else 0
@@ -43,12 +46,12 @@ class SerialPlace:
                     raise LinkError(
                         f"{self.name}: the board {self._serial_number} is not plugged in"
                     )
-                self._port = found[self._rank]
-        return Link.open(self._port, self.backend, self.name)
+                self.port = found[self._rank]
+        return Link.open(self.port, self.backend, self.name)
 
     def _device(self) -> str:
         """Our port, without links such as /dev/serial/by-id/..."""
-        return os.path.realpath(self._port) if os.path.exists(self._port) else self._port
+        return os.path.realpath(self.port) if os.path.exists(self.port) else self.port
 
     def _number(self) -> str | None:
         """The USB serial number of what is plugged in at our port."""

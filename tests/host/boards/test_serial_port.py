@@ -104,7 +104,7 @@ def test_a_board_that_comes_back_at_another_port_is_found_by_its_number(bus, exp
 
     assert classify(place, move) == expected
     assert place.name == paths[0]
-    assert place._port == paths[1] != paths[0]
+    assert place.port == paths[1] != paths[0]
 
 
 def test_another_board_at_our_port_is_not_taken_for_ours(bus):
@@ -143,10 +143,10 @@ def test_boards_of_one_number_keep_their_ports(bus):
     places = [SerialPlace(first), SerialPlace(second)]
     for place, path in zip(places, (first, second), strict=True):
         with place.connect():
-            assert place._port == path
+            assert place.port == path
     bus.unplug(first)
     with places[1].connect():
-        assert places[1]._port == second
+        assert places[1].port == second
 
 
 def test_a_port_without_a_number_is_known_by_its_path(bus):
