@@ -13,7 +13,7 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-from mtjkit_core.mtj_memory import FLIP, KEEP, threshold_from_rate
+from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_host.datasets.cifar10 import load_test
 from mtjkit_host.datasets.images import to_input
@@ -35,7 +35,7 @@ def accuracies(model, images, labels, errors):
     indices = np.arange(len(inputs), dtype=np.uint32)
     shares = []
     for rate in RATES:
-        scores, _ = twin.run(inputs, indices, 0, threshold_from_rate(rate), errors)
+        scores, _ = twin.run(inputs, indices, WriteErrors(0, errors, fail_limit(rate)))
         shares.append(100 * float((scores.argmax(axis=1) == labels).mean()))
         print(f"{model.name}: rate {rate:g}, {shares[-1]:.2f} %")
     return shares

@@ -5,7 +5,7 @@ import gc
 # Collecting early keeps what stays together, so that a small heap has room for whole maps.
 gc.threshold(8192)
 
-from mtjkit_device.board import Line  # noqa: E402
+from mtjkit_device.serial_line import Line  # noqa: E402
 
 with Line() as line:  # first of all: a host that did not notice a reset still sends
     from mtjkit_device.server import Server

@@ -417,32 +417,35 @@ void mtj_scores(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
 /* ---- the memory, by layers ---- */
 
 void mtj_write(const mtj_layer *l, uint32_t *cells, const uint32_t *intended, uint32_t state[32],
-               const mtj_rate *rate, uint32_t counts[3]) {
-    mtj_write_run(cells, intended, 0, l->map_words, l->out_words, l->out_channels, state, rate,
+               const mtj_write_errors *errors, uint32_t counts[MTJ_COUNTS]) {
+    mtj_write_run(cells, intended, 0, l->map_words, l->out_words, l->out_channels, state, errors,
                   counts);
 }
 
-void mtj_program(const mtj_layer *l, uint8_t *model, uint32_t state[32], const mtj_rate *rate,
-                 uint32_t counts[3]) {
+void mtj_program(const mtj_layer *l, uint8_t *model, uint32_t state[32],
+                 const mtj_write_errors *errors, uint32_t counts[MTJ_COUNTS]) {
     uint32_t *cells = (uint32_t *)(model + l->weights_at);
-    mtj_write_run(cells, cells, 1, l->weight_words, l->run_words, l->run_bits, state, rate, counts);
+    mtj_write_run(cells, cells, 1, l->weight_words, l->run_words, l->run_bits, state, errors,
+                  counts);
 }
 
 /* ---- whole images ---- */
 
 void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, const uint8_t *packed,
              uint32_t n, const int8_t *images, const uint32_t *indices, const uint32_t key[2],
-             const mtj_rate *rate, const uint32_t half_words[2], uint32_t *work, int32_t *scores,
-             uint32_t *counts, uint32_t *trace) {
+             const mtj_write_errors *errors, const uint32_t half_words[2], uint32_t *work,
+             int32_t *scores, uint32_t *counts, uint32_t *trace) {
     const mtj_layer *last = &layers[count - 1];
     uint32_t *halves[2] = {work, work + half_words[0]};
     uint32_t *intended = halves[1] + half_words[1];
     void *scratch = intended + (half_words[0] > half_words[1] ? half_words[0] : half_words[1]);
     uint32_t state[32];
-    for (; n; n--, indices++, counts += 3, scores += last->out_channels) {
+    for (; n; n--, indices++, counts += MTJ_COUNTS, scores += last->out_channels) {
         const void *source = images;
         images += layers->in_height * layers->in_width * layers->in_channels;
-        counts[0] = counts[1] = counts[2] = 0;
+        for (int k = 0; k < MTJ_COUNTS; k++) {
+            counts[k] = 0;
+        }
         for (uint32_t *cell = work; cell < intended; cell++) {
             *cell = 0; /* all cells in the P state */
         }
@@ -450,7 +453,7 @@ void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, cons
             uint32_t *cells = halves[l->index & 1];
             mtj_map(l, model, packed, source, intended, scratch);
             mtj_seed(state, key, *indices, (uint32_t)l->index << 3);
-            mtj_write(l, cells, intended, state, rate, counts);
+            mtj_write(l, cells, intended, state, &errors[l - layers], counts);
             for (int32_t w = 0; trace && w < l->map_words; w++) {
                 *trace++ = cells[w];
             }

@@ -265,11 +265,13 @@ int mtj_fixed_level(void) {
 
 void mtj_fixed_write(int n, int bits, uint32_t *cells, int step, const uint32_t *intended,
                      const uint32_t *images, const uint32_t key[2], uint32_t place,
-                     const mtj_rate *rate, uint32_t *counts) {
+                     const mtj_write_errors *errors, uint32_t *counts) {
     uint32_t words = ((uint32_t)bits + 31) / 32, state[32];
-    for (; n; n--, cells += step, intended += words, counts += 3) {
-        counts[0] = counts[1] = counts[2] = 0;
+    for (; n; n--, cells += step, intended += words, counts += MTJ_COUNTS) {
+        for (int k = 0; k < MTJ_COUNTS; k++) {
+            counts[k] = 0;
+        }
         mtj_seed(state, key, *images++, place);
-        mtj_write_run(cells, intended, 0, words, words, bits, state, rate, counts);
+        mtj_write_run(cells, intended, 0, words, words, bits, state, errors, counts);
     }
 }

@@ -28,52 +28,107 @@ void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_
     }
 }
 
+/* One draw of the stream in s0 .. s3. */
+#define DRAW(word)                                                                                 \
+    do {                                                                                           \
+        uint32_t shifted_ = s1 << 9;                                                               \
+        word = rotl(s0 + s3, 7) + s0;                                                              \
+        s2 ^= s0, s3 ^= s1, s1 ^= s2, s0 ^= s3, s2 ^= shifted_;                                    \
+        s3 = rotl(s3, 11);                                                                         \
+    } while (0)
+
 /* Which of a word's `lanes` fail: see draw_failures in mtj_memory.py. */
-static uint32_t draw_failures(uint32_t s[4], uint32_t threshold, uint32_t lanes) {
-    uint32_t s0 = s[0], s1 = s[1], s2 = s[2], s3 = s[3], failed = 0;
-    while (lanes && threshold) {
-        uint32_t word = rotl(s0 + s3, 7) + s0;
-        uint32_t shifted = s1 << 9;
-        s2 ^= s0, s3 ^= s1, s1 ^= s2, s0 ^= s3, s2 ^= shifted;
-        s3 = rotl(s3, 11);
-        if (threshold & 0x80000000u) {
+static uint32_t draw_failures(uint32_t s[4], uint32_t limit, uint32_t lanes) {
+    uint32_t s0 = s[0], s1 = s[1], s2 = s[2], s3 = s[3], failed = 0, word;
+    while (lanes && limit) {
+        DRAW(word);
+        if (limit & 0x80000000u) {
             failed |= lanes & ~word;
             lanes &= word;
         } else {
             lanes &= ~word;
         }
-        threshold <<= 1;
+        limit <<= 1;
+    }
+    s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3;
+    return failed;
+}
+
+/* The same with two limits, where `intended` is 0 and where it is 1: see draw_uneven. */
+static uint32_t draw_uneven(uint32_t s[4], const mtj_write_errors *errors, uint32_t lanes,
+                            uint32_t intended) {
+    uint32_t s0 = s[0], s1 = s[1], s2 = s[2], s3 = s[3], failed = 0, word;
+    uint32_t down = errors->down, up = errors->up;
+    if (errors->down_certain) {
+        failed |= lanes & ~intended;
+        lanes &= intended;
+    }
+    if (errors->up_certain) {
+        failed |= lanes & intended;
+        lanes &= ~intended;
+    }
+    for (;; down <<= 1, up <<= 1) {
+        /* Where the digit is 0: the sign bits, spread over all lanes. */
+        uint32_t none_down = (down >> 31) - 1, none_up = (up >> 31) - 1;
+        uint32_t none = ((none_down ^ none_up) & intended) ^ none_down;
+        if (!down) {
+            lanes &= intended;
+        }
+        if (!up) {
+            lanes &= ~intended;
+        }
+        if (!lanes) {
+            break;
+        }
+        DRAW(word);
+        failed |= lanes & ~none & ~word;
+        lanes &= none ^ word;
     }
     s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3;
     return failed;
 }
 
 void mtj_write_run(uint32_t *cells, const uint32_t *intended, int fresh, uint32_t words,
-                   uint32_t run_words, uint32_t run_bits, uint32_t state[32], const mtj_rate *rate,
-                   uint32_t counts[3]) {
+                   uint32_t run_words, uint32_t run_bits, uint32_t state[32],
+                   const mtj_write_errors *errors, uint32_t counts[MTJ_COUNTS]) {
     uint32_t tail = tail_mask(run_bits), in_run = run_words;
+    int uneven = errors->down != errors->up || errors->down_certain != errors->up_certain;
 #ifdef MTJ_AVX2
     if (mtj_has_avx2()) {
-        avx2_write(cells, intended, fresh, words, run_words, tail, state, rate, counts);
+        avx2_write(cells, intended, fresh, words, run_words, tail, state, errors, uneven, counts);
         return;
     }
 #endif
     for (uint32_t w = 0; w < words; w++) {
+        uint32_t *stream = state + 4 * (w & 7);
         uint32_t lanes = 0xffffffffu, lane_count = 32;
-        uint32_t failed, toggled, wrong;
+        uint32_t new = intended[w], old = fresh ? 0 : cells[w];
+        uint32_t failed, toggled, wrong, toggles;
         if (--in_run == 0) {
             in_run = run_words;
             lanes = tail;
             lane_count = run_bits - 32 * (run_words - 1);
         }
-        failed = rate->certain ? lanes : draw_failures(state + 4 * (w & 7), rate->threshold, lanes);
-        toggled = (intended[w] ^ (fresh ? 0 : cells[w])) & lanes;
-        wrong = rate->keep ? failed & toggled : failed;
-        cells[w] = intended[w] ^ wrong;
+        if (uneven) {
+            failed = draw_uneven(stream, errors, lanes, new);
+        } else {
+            failed = errors->up_certain ? lanes : draw_failures(stream, errors->up, lanes);
+        }
+        toggled = (new ^ old) & lanes;
+        wrong = errors->keep ? failed & toggled : failed;
+        cells[w] = new ^ wrong;
+        toggles = popcount(toggled);
         counts[0] += lane_count;
-        counts[1] += popcount(toggled);
+        counts[1] += toggles;
         if (wrong) {
             counts[2] += popcount(wrong);
+        }
+        if (old) {
+            counts[3] += popcount(new);
+            counts[4] += popcount(toggled & new);
+        } else { /* of erased cells only ones toggle */
+            counts[3] += toggles;
+            counts[4] += toggles;
         }
     }
 }

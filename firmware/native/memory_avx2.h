@@ -45,12 +45,66 @@ AVX2_INLINE uint32_t sum_of(__m256i v) {
     return (uint32_t)(parts[0] + parts[1] + parts[2] + parts[3]);
 }
 
+/* One draw of all eight streams. */
+AVX2_INLINE __m256i avx2_draw(__m256i r[4]) {
+    const __m256i word = _mm256_add_epi32(rotate(_mm256_add_epi32(r[0], r[3]), 7), r[0]);
+    const __m256i x2 = _mm256_xor_si256(r[2], r[0]);
+    const __m256i x3 = _mm256_xor_si256(r[3], r[1]);
+    r[2] = _mm256_xor_si256(x2, _mm256_slli_epi32(r[1], 9));
+    r[1] = _mm256_xor_si256(r[1], x2);
+    r[0] = _mm256_xor_si256(r[0], x3);
+    r[3] = rotate(x3, 11);
+    return word;
+}
+
+/* Which lanes of eight words fail, with two limits: see draw_uneven in memory.c. */
+AVX2_INLINE __m256i avx2_uneven(__m256i s[4], const mtj_write_errors *errors, __m256i alive,
+                                __m256i intended) {
+    const __m256i zero = _mm256_setzero_si256();
+    __m256i failed = zero, r[4] = {s[0], s[1], s[2], s[3]};
+    uint32_t down = errors->down, up = errors->up;
+    if (errors->down_certain) {
+        failed = _mm256_andnot_si256(intended, alive);
+        alive = _mm256_and_si256(alive, intended);
+    }
+    if (errors->up_certain) {
+        failed = _mm256_or_si256(failed, _mm256_and_si256(alive, intended));
+        alive = _mm256_andnot_si256(intended, alive);
+    }
+    for (int digit = 0; down | up; digit++, down <<= 1, up <<= 1) {
+        if (!down) {
+            alive = _mm256_and_si256(alive, intended);
+        }
+        if (!up) {
+            alive = _mm256_andnot_si256(intended, alive);
+        }
+        if (digit >= 12 && _mm256_testz_si256(alive, alive)) {
+            break;
+        }
+        const __m256i decided = _mm256_cmpeq_epi32(alive, zero);
+        const __m256i none_down = _mm256_set1_epi32((int32_t)((down >> 31) - 1));
+        const __m256i none_up = _mm256_set1_epi32((int32_t)((up >> 31) - 1));
+        const __m256i none = _mm256_xor_si256(
+            _mm256_and_si256(_mm256_xor_si256(none_down, none_up), intended), none_down);
+        const __m256i word = avx2_draw(r);
+        for (int k = 0; k < 4; k++) {
+            s[k] = _mm256_blendv_epi8(r[k], s[k], decided);
+        }
+        failed = _mm256_or_si256(
+            failed, _mm256_andnot_si256(_mm256_or_si256(none, word), alive));
+        alive = _mm256_and_si256(alive, _mm256_xor_si256(none, word));
+    }
+    return failed;
+}
+
 /* See mtj_write_run in mtjkit.h; `tail` is the mask of a run's last word. */
 AVX2 static void avx2_write(uint32_t *cells, const uint32_t *intended, int fresh, uint32_t words,
                             uint32_t run_words, uint32_t tail, uint32_t *state,
-                            const mtj_rate *rate, uint32_t counts[3]) {
+                            const mtj_write_errors *errors, int uneven,
+                            uint32_t counts[MTJ_COUNTS]) {
     const __m256i zero = _mm256_setzero_si256(), all = _mm256_set1_epi32(-1);
     __m256i s[4], written_sum = zero, toggled_sum = zero, wrong_sum = zero;
+    __m256i ones_sum = zero, up_sum = zero;
     uint32_t streams[4][8];
     uint32_t in_run = run_words;
     for (int i = 0; i < 32; i++) {
@@ -85,30 +139,25 @@ AVX2 static void avx2_write(uint32_t *cells, const uint32_t *intended, int fresh
             }
             lanes = _mm256_loadu_si256((const __m256i *)masks);
         }
-        if (rate->certain) {
+        if (uneven) {
+            failed = avx2_uneven(s, errors, lanes, new);
+        } else if (errors->up_certain) {
             failed = lanes;
         } else {
             /* All streams run on; one whose word is decided has its state put aside, which is
              * what it goes on from: it stopped drawing. */
             __m256i alive = lanes, r[4] = {s[0], s[1], s[2], s[3]};
-            uint32_t threshold = rate->threshold;
+            uint32_t limit = errors->up;
             /* When the 256 lanes are all decided cannot be predicted, but after 12 digits they are
              * in 94 of 100 cases: digits too many cost less than mispredicted branches. */
-            for (int digit = 0; threshold && (digit < 12 || !_mm256_testz_si256(alive, alive));
-                 digit++, threshold <<= 1) {
+            for (int digit = 0; limit && (digit < 12 || !_mm256_testz_si256(alive, alive));
+                 digit++, limit <<= 1) {
                 const __m256i decided = _mm256_cmpeq_epi32(alive, zero);
-                const __m256i word =
-                    _mm256_add_epi32(rotate(_mm256_add_epi32(r[0], r[3]), 7), r[0]);
-                const __m256i x2 = _mm256_xor_si256(r[2], r[0]);
-                const __m256i x3 = _mm256_xor_si256(r[3], r[1]);
-                r[2] = _mm256_xor_si256(x2, _mm256_slli_epi32(r[1], 9));
-                r[1] = _mm256_xor_si256(r[1], x2);
-                r[0] = _mm256_xor_si256(r[0], x3);
-                r[3] = rotate(x3, 11);
+                const __m256i word = avx2_draw(r);
                 for (int k = 0; k < 4; k++) {
                     s[k] = _mm256_blendv_epi8(r[k], s[k], decided);
                 }
-                if (threshold & 0x80000000u) {
+                if (limit & 0x80000000u) {
                     failed = _mm256_or_si256(failed, _mm256_andnot_si256(word, alive));
                     alive = _mm256_and_si256(alive, word);
                 } else {
@@ -117,10 +166,12 @@ AVX2 static void avx2_write(uint32_t *cells, const uint32_t *intended, int fresh
             }
         }
         __m256i toggled = _mm256_and_si256(fresh ? new : _mm256_xor_si256(new, old), lanes);
-        __m256i wrong = rate->keep ? _mm256_and_si256(failed, toggled) : failed;
+        __m256i wrong = errors->keep ? _mm256_and_si256(failed, toggled) : failed;
         written_sum = _mm256_add_epi64(written_sum, ones_of(lanes));
         toggled_sum = _mm256_add_epi64(toggled_sum, ones_of(toggled));
         wrong_sum = _mm256_add_epi64(wrong_sum, ones_of(wrong));
+        ones_sum = _mm256_add_epi64(ones_sum, ones_of(new));
+        up_sum = _mm256_add_epi64(up_sum, ones_of(_mm256_and_si256(toggled, new)));
         new = _mm256_xor_si256(new, wrong);
         if (n < 8) {
             _mm256_storeu_si256((__m256i *)partial, new);
@@ -140,6 +191,8 @@ AVX2 static void avx2_write(uint32_t *cells, const uint32_t *intended, int fresh
     counts[0] += sum_of(written_sum);
     counts[1] += sum_of(toggled_sum);
     counts[2] += sum_of(wrong_sum);
+    counts[3] += sum_of(ones_sum);
+    counts[4] += sum_of(up_sum);
 }
 
 #endif

@@ -79,7 +79,7 @@ static mp_obj_t seed(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t
     return mp_const_none;
 }
 
-/* write(g, cells, intended, state, rate, counts) */
+/* write(g, cells, intended, state, errors, counts) */
 static mp_obj_t write(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
     (void)self;
     mp_arg_check_num(n_args, n_kw, 6, 6, false);
@@ -88,7 +88,7 @@ static mp_obj_t write(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_
     return mp_const_none;
 }
 
-/* program(g, model, state, rate, counts) */
+/* program(g, model, state, errors, counts) */
 static mp_obj_t program(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
     (void)self;
     mp_arg_check_num(n_args, n_kw, 5, 5, false);

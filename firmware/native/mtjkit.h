@@ -15,12 +15,16 @@
 
 /* ---- memory.c: the emulated memory ---- */
 
-/* Error process of a write: the threshold of a rate is round(rate * 2**32). */
+/* Error process of a write, as mtjkit_core.write_errors.words makes it. The fail limit of a rate is
+ * round(rate * 2**32): down where a 0 is written, up where a 1 is. */
 typedef struct {
-    uint32_t threshold; /* modulo 2**32 */
-    uint32_t certain;   /* 1: the rate is 1; every bit fails, nothing is drawn */
-    uint32_t keep;      /* 0: an error inverts the written bit; 1: it leaves the old bit */
-} mtj_rate;
+    uint32_t down, up;                 /* the limits modulo 2**32 */
+    uint32_t down_certain, up_certain; /* 1: the rate is 1; every bit fails, nothing is drawn */
+    uint32_t keep; /* 0: an error inverts the written bit; 1: it leaves the old bit */
+} mtj_write_errors;
+
+/* What a write counts, in bits: written, toggled, wrong, ones written, toggled up. */
+enum { MTJ_COUNTS = 5 };
 
 /* Set the eight streams of a place (mtjkit_core.streams.place_word of stream 0): words 4s .. 4s+3
  * of `state` are stream s. key: the seed's low and high word. */
@@ -29,11 +33,10 @@ void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_
 /* Write `words` words of cells: runs of `run_words` words, of which `run_bits` bits exist.
  *
  * fresh: the cells count as all 0, whatever lies there. cells and intended may be the same.
- * state: of one place, word w is drawn from stream w % 8; it runs on. counts: bits [written,
- * toggled, wrong], added to. */
+ * state: of one place, word w is drawn from stream w % 8; it runs on. counts: added to. */
 void mtj_write_run(uint32_t *cells, const uint32_t *intended, int fresh, uint32_t words,
-                   uint32_t run_words, uint32_t run_bits, uint32_t state[32], const mtj_rate *rate,
-                   uint32_t counts[3]);
+                   uint32_t run_words, uint32_t run_bits, uint32_t state[32],
+                   const mtj_write_errors *errors, uint32_t counts[MTJ_COUNTS]);
 
 /* ---- binary.c: layers of binary networks ---- */
 
@@ -74,25 +77,25 @@ void mtj_map(const mtj_layer *layer, const uint8_t *model, const uint8_t *packed
 void mtj_scores(const mtj_layer *layer, const uint8_t *model, const uint8_t *packed,
                 const uint32_t *source, int32_t *scores, void *scratch);
 
-/* Write a hidden layer's map. counts: bits [written, toggled, wrong], added to. */
+/* Write a hidden layer's map. counts: added to. */
 void mtj_write(const mtj_layer *layer, uint32_t *cells, const uint32_t *intended,
-               uint32_t state[32], const mtj_rate *rate, uint32_t counts[3]);
+               uint32_t state[32], const mtj_write_errors *errors, uint32_t counts[MTJ_COUNTS]);
 
 /* Write a layer's weights in place, over cells that count as all 0. */
-void mtj_program(const mtj_layer *layer, uint8_t *model, uint32_t state[32], const mtj_rate *rate,
-                 uint32_t counts[3]);
+void mtj_program(const mtj_layer *layer, uint8_t *model, uint32_t state[32],
+                 const mtj_write_errors *errors, uint32_t counts[MTJ_COUNTS]);
 
 /* Images through the whole network, for the host.
  *
- * layers: `count` of them. images: n images of int8. work: both halves of the buffer
- * (half_words), then a map as long as the longer half, then the scratch memory.
- * scores: n times the classes; counts: n times 3, set. trace: NULL, or room for every stored map
- * of every image.
+ * layers: `count` of them. images: n images of int8. errors: one for each hidden layer.
+ * work: both halves of the buffer (half_words), then a map as long as the longer half, then the
+ * scratch memory. scores: n times the classes; counts: n times MTJ_COUNTS, set. trace: NULL, or
+ * room for every stored map of every image.
  */
 void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, const uint8_t *packed,
              uint32_t n, const int8_t *images, const uint32_t *indices, const uint32_t key[2],
-             const mtj_rate *rate, const uint32_t half_words[2], uint32_t *work, int32_t *scores,
-             uint32_t *counts, uint32_t *trace);
+             const mtj_write_errors *errors, const uint32_t half_words[2], uint32_t *work,
+             int32_t *scores, uint32_t *counts, uint32_t *trace);
 
 /* ---- fixed.c: fixed-point networks, on hosts only ---- */
 
@@ -123,9 +126,9 @@ void mtj_fixed_run(const mtj_fixed_layer *layer, int images, const int16_t *x, c
 int mtj_fixed_level(void);
 
 /* Write n rows of `bits` bits, each one run, into rows of cells that lie `step` words apart.
- * images: number of each row's image. counts: [n][3], set. */
+ * images: number of each row's image. counts: [n][MTJ_COUNTS], set. */
 void mtj_fixed_write(int n, int bits, uint32_t *cells, int step, const uint32_t *intended,
                      const uint32_t *images, const uint32_t key[2], uint32_t place,
-                     const mtj_rate *rate, uint32_t *counts);
+                     const mtj_write_errors *errors, uint32_t *counts);
 
 #endif

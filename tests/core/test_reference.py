@@ -7,6 +7,7 @@ import records
 from mtjkit_core import reference as xnor
 from mtjkit_core.bits import load_word
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import NO_ERRORS, WriteErrors
 
 
 def bit_of(data, start_byte, bit):
@@ -43,7 +44,7 @@ def check_network(name):
     model = Model(networks.build(name))
     image = networks.image(name, 1)
     maps = []
-    scores = xnor.run_image(model, image, 0, 0, 0, 0, [0, 0, 0], maps)
+    scores = xnor.run_image(model, image, 0, NO_ERRORS, [0] * 5, maps)
     ties = 0
     source = image
     for layer, stored in zip(model.layers, maps):
@@ -99,8 +100,9 @@ def test_version_2_of_a_file_computes_the_same():
         results = []
         for data in (old, new):
             maps = []
-            counts = [0, 0, 0]
-            scores = xnor.run_image(Model(data), image, 5, 6, 1 << 30, 0, counts, maps)
+            counts = [0] * 5
+            errors = WriteErrors(5, limits=1 << 30)
+            scores = xnor.run_image(Model(data), image, 6, errors, counts, maps)
             results.append((scores, counts, maps))
         assert Model(new).version == (2, 0) and Model(new).name == name
         assert results[0] == results[1], name

@@ -16,7 +16,11 @@ from mtjkit_device.frames_viper import copy
 from mtjkit_device.kernels import KERNELS, load_kernel
 from mtjkit_device.server import Server
 
-RATES = (0, 43, 103079215, 1 << 31, 1 << 32)  # 0, 1e-8, 2.4 %, a half, all
+# (down, up): 0, 1e-8, 2.4 %, a half, all; and two that differ.
+LIMITS = (
+    (0, 0), (43, 43), (103079215, 103079215), (1 << 31, 1 << 31), (1 << 32, 1 << 32),
+    (103079215, 1 << 30), (1 << 32, 43),
+)  # fmt: skip
 IMAGES = 3
 
 
@@ -59,7 +63,7 @@ class Tape:
         self.written += size
 
 
-def served(name, kernel, rates):
+def served(name, kernel, limits):
     """Results that a server gives with the heap locked, but while it is configured."""
     model = networks.build(name)
     image = networks.image(name, 1)
@@ -81,9 +85,10 @@ def served(name, kernel, rates):
     start.append(frame(m.MODEL_END))
     parts = [(b"".join(start), False)]
     number = m.KERNELS.index(kernel)
-    for threshold in rates:
-        for errors in (0, 1):
-            parts.append((frame(m.CONFIGURE, 1, 2, threshold, 0, errors, number), False))
+    for down, up in limits:
+        for kind in (0, 1):
+            configure = frame(m.CONFIGURE, 1, 2, kind, number, 0, 0, down, up, 0, 0, 0)
+            parts.append((configure, False))
             stream = []
             for index in range(m.MAX_INDEX - 5 - IMAGES, m.MAX_INDEX - 5):
                 stream += list(chunks(m.IMAGE_DATA, image, index, index & 1))
@@ -98,14 +103,14 @@ def served(name, kernel, rates):
     return sum(kind == m.RESULT.kind for kind, _, _ in found)
 
 
-def check(names=("pooled", "to one"), rates=RATES):
+def check(names=("pooled", "to one"), limits=LIMITS):
     """Print for each kernel that loads how many results it gave."""
     for kernel in KERNELS[:-1]:
         try:
             load_kernel(kernel)
         except ConfigError:
             continue
-        print(kernel, sum([served(name, kernel, rates) for name in names]), "results")
+        print(kernel, sum([served(name, kernel, limits) for name in names]), "results")
 
 
 if __name__ == "__main__":

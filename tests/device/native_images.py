@@ -16,7 +16,6 @@ with open(sys.argv[2], "rb") as file:
     engine = Engine(Model(bytearray(file.read())), "native")
 height, width, channels = engine.model.input_shape
 image = bytearray(height * width * channels)
-engine.configure(0, 0, 0)
 with open(sys.argv[3], "rb") as file:
     index = 0
     while file.readinto(image) == len(image):

@@ -12,6 +12,7 @@ sys.path.extend(sys.argv[1:])  # none where they are there already
 import networks
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import WriteErrors
 from mtjkit_device.engine import Engine, ram_bytes
 from mtjkit_device.kernels import KERNELS
 
@@ -36,9 +37,11 @@ for kernel in KERNELS[:-1]:
         model = Model(networks.build(name))
         image = networks.image(name, 1)
         made, taken = allocated(model, kernel)
-        for threshold in (0, 43, 103079215, 1 << 32):
-            for errors in (0, 1):
-                made.configure(SEED, threshold, errors)
+        hidden = len(model.layers) - 1
+        by_layer = [(43 * n, 1 << 32) for n in range(hidden)]
+        for limits in (0, 43, 103079215, 1 << 32, (0, 43), (1 << 32, 103079215), by_layer):
+            for kind in (0, 1):
+                made.configure(WriteErrors(SEED, kind, limits))
                 micropython.heap_lock()
                 made.run(image, (1 << 30) - 1)
                 micropython.heap_unlock()

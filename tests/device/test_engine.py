@@ -8,6 +8,7 @@ from mtjkit_core import footprint
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.streams import BUFFER, place_word
+from mtjkit_core.write_errors import WriteErrors
 from mtjkit_device import engine
 from mtjkit_device.kernels import KERNELS, load_kernel
 
@@ -35,21 +36,22 @@ def stored_maps(made, image, index):
         kernel.layer_map(n, source, made._intended)
         kernel.seed(made._state, made._key, index, place_word(BUFFER, n, 0))
         source = made._halves[n & 1]
-        kernel.write(n, source, made._intended, made._state, made._rate, made.counts)
+        kernel.write(n, source, made._intended, made._state, made._errors[n], made.counts)
         maps.append(records.crc(source[: 4 * layer.map_words]))
     return maps
 
 
-def check_runs(kernel, record, model, images):
+def check_runs(kernel, record, model, images, errors_of=records.errors_of_run):
     name = record["name"]
     made = engine.Engine(model, kernel)
     assert made.kernel == kernel
     for n, run in enumerate(record["runs"]):
         image = images[n % 3]
-        made.configure(records.SEED + n, *run["rate"])
+        made.configure(errors_of(n, len(model.layers)))
         made.run(image, 77777 * n)
         where = (kernel, name, n)
-        assert list(made.counts) == run["counts"], where
+        counts = run["counts"]
+        assert list(made.counts)[: len(counts)] == counts, where
         assert list(made.scores) == run["scores"], where
         if kernel != "python" or n == 4:  # the reference is slow, and core tests it too
             assert stored_maps(made, image, 77777 * n) == run["maps"], where
@@ -73,10 +75,8 @@ def test_geometries_match_the_vectors():
         images = [networks.image(name, seed) for seed in range(3)]
         check_runs("python", record, model, images)
         for program in record["programs"]:
-            model = Model(networks.build(name), check_crc=False)
-            done = engine.Engine(model, "python").program(records.SEED, *program["rate"])
-            assert list(done) == program["bits"], name
-            assert records.crc(model.data) == program["crc"], name
+            errors = records.errors_of_program(program["rate"])
+            check_program("python", name, networks.build(name), errors, program)
 
 
 # What the kernels for 3x3 convolutions refuse first of each network.
@@ -106,6 +106,15 @@ def test_a_kernel_names_the_layer_that_it_refuses():
     assert engine.Engine(Model(networks.build("plain")), "auto").kernel == kernels()[0]
 
 
+def test_runs_with_limits_for_each_layer_and_direction_match_the_vectors():
+    for record in records.load("networks_1_1"):
+        name = record["name"]
+        model = Model(networks.build(name))
+        images = [networks.image(name, seed) for seed in range(3)]
+        for kernel in kernels():
+            check_runs(kernel, record, model, images, records.uneven_errors)
+
+
 def test_the_assembler_for_any_cortex_m_matches_the_vectors():
     if "asm_thumb" not in kernels():
         return
@@ -132,7 +141,7 @@ def check_rows(names):
         model = Model(networks.with_rows(record["words"]))
         for kernel in names:
             made = engine.Engine(model, kernel)
-            made.configure(records.SEED, 1 << 29, 0)
+            made.configure(WriteErrors(records.SEED, 0, 1 << 29))
             for n in range(2):
                 where = (kernel, record["words"], n)
                 assert stored_maps(made, bytes((7 + n,)), n)[1] == record["bits"][n], where
@@ -145,21 +154,36 @@ def test_programmed_weights_match_the_vectors():
         data = networks.build(record["name"])
         for kernel in kernels():
             for program in record["programs"]:
-                model = Model(bytearray(data), check_crc=False)
-                done = engine.Engine(model, kernel).program(records.SEED, *program["rate"])
-                assert list(done) == program["bits"], (kernel, record["name"])
-                assert records.crc(model.data) == program["crc"], (kernel, record["name"])
+                errors = records.errors_of_program(program["rate"])
+                check_program(kernel, record["name"], data, errors, program)
+
+
+def test_weights_with_limits_for_each_layer_and_direction_match_the_vectors():
+    for record in records.load("networks_1_1"):
+        data = networks.build(record["name"])
+        layers = len(Model(data).layers)
+        for kernel in kernels():
+            for n, program in enumerate(record["programs"]):
+                errors = records.uneven_errors(n, layers)
+                check_program(kernel, record["name"], data, errors, program)
+
+
+def check_program(kernel, name, data, errors, program):
+    model = Model(bytearray(data), check_crc=False)
+    done = engine.Engine(model, kernel).program(errors)
+    assert list(done) == program["bits"], (kernel, name)
+    assert records.crc(model.data) == program["crc"], (kernel, name)
 
 
 def test_writes_leave_the_cells_behind_the_map_alone():
     for kernel in kernels():
         made = engine.Engine(Model(networks.build("pooled")), kernel)
-        made.configure(1, 1 << 32, 0)
+        made.configure(WriteErrors(1, 0, 1 << 32))
         half = made._halves[0]
         words = made.model.layers[2].map_words
         for i in range(len(half)):
             half[i] = 0xA5
-        made._kernel.write(2, half, made._intended, made._state, made._rate, made.counts)
+        made._kernel.write(2, half, made._intended, made._state, made._errors[2], made.counts)
         assert bytes(half[4 * words :]) == b"\xa5" * (len(half) - 4 * words), kernel
 
 
@@ -167,10 +191,10 @@ def test_every_layer_is_told():
     beats = []
     model = Model(networks.build("thin"))
     made = engine.Engine(model, "auto", lambda: beats.append(1))
-    made.configure(1, 0, 0)
+    made.configure(WriteErrors(1))
     made.run(networks.image("thin", 1), 0)
     assert len(beats) == len(model.layers) - 1
-    made.program(1, 0, 0)
+    made.program(WriteErrors(1))
     assert len(beats) == 2 * len(model.layers) - 1
 
 
@@ -184,8 +208,10 @@ def refused(function, *arguments):
 
 def test_bad_arguments_are_refused():
     made = engine.Engine(Model(networks.build("thin")), "python")
-    for arguments in ((-1, 0, 0), (1 << 64, 0, 0), (0, -1, 0), (0, (1 << 32) + 1, 0), (0, 0, 2)):
-        refused(made.configure, *arguments)
+    uneven = [(n, 0) for n in range(len(made.model.layers) + 1)]
+    for errors in (WriteErrors(limits=uneven), WriteErrors(weight_limits=uneven)):
+        assert "this network has" in refused(made.configure, errors)
+        assert "this network has" in refused(made.program, errors)
     assert "unknown" in refused(engine.Engine, made.model, "numpy")
 
 
@@ -201,7 +227,7 @@ def test_auto_takes_the_best_that_loads():
 
 def test_weights_that_are_read_only_are_not_written():
     made = engine.Engine(Model(bytes(networks.build("thin"))), "python")
-    assert "read-only" in refused(made.program, 0, 1 << 31, 0)
+    assert "read-only" in refused(made.program, WriteErrors(0, 0, 0, 1 << 31))
 
 
 def test_a_misaligned_model_is_refused():

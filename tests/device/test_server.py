@@ -1,5 +1,6 @@
 """The server in a real MicroPython process, spoken to in raw messages."""
 
+import binascii
 import hashlib
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from mtjkit_core import messages as m
 from mtjkit_core.frames import pack
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import FLIP, LIMITS_BYTES, WriteErrors, pack_limits, unpack_limits
 from mtjkit_host.boards.native_module import find_native
 from mtjkit_host.boards.unix_port import UnixPort
 from support.micropython import run_micropython
@@ -71,14 +73,28 @@ def load(link, model):
 def prepare(link, run=1):
     model = bytes(networks.build(NAME))
     assert [f.kind for f in load(link, model)] == [m.DONE.kind]
-    [answer] = ask(link, m.CONFIGURE, run, 0, 0, 0, 0, 0)
+    [answer] = ask(link, m.CONFIGURE, run, *[0] * 10)
     assert answer.kind == m.CONFIGURED.kind
     return Model(model)
 
 
 def test_hello_tells_the_version_first(link):
-    version, _flags, _kernel, zero, chunk, credit, *_ = greet(link)
-    assert (version, zero, chunk, credit) == (m.VERSION, 0, m.CHUNK, 0)
+    info = greet(link)
+    assert info[0] == m.VERSION
+    assert (info.reserved, info.chunk, info.credit) == (0, m.CHUNK, 0)
+
+
+@pytest.mark.parametrize("version", [0, 1, 4, 255])
+def test_a_host_of_another_version_is_refused_by_name(link, version):
+    prepare(link)
+    link.repeat(m.HELLO.kind, m.HELLO.pack(m.MAGIC, version, data=b"later"))
+    frame = link.receive(30)
+    code, _, text = m.ERROR.unpack(frame.body)
+    assert code == m.WRONG_VERSION
+    assert f"the host speaks protocol version {version}, this firmware speaks 2" in text.decode()
+    link.send(m.QUERY.kind, m.QUERY.pack(0, 0))  # nor is it served
+    assert m.ERROR.unpack(link.receive(30).body).code == m.NOT_READY
+    greet(link)
 
 
 def test_an_image_sent_twice_is_computed_once(link):
@@ -117,7 +133,7 @@ def test_lost_numbers_are_told(link):
 
 def test_a_late_copy_of_a_request_does_nothing(link):
     prepare(link, run=3)
-    configure = m.CONFIGURE.pack(4, 0, 0, 0, 0, 0)
+    configure = m.CONFIGURE.pack(run=4)
     link.send(m.PING.kind, b"")
     link._write(pack(m.CONFIGURE.kind, (link._seq - 3) & 255, configure))
     link._write(
@@ -128,6 +144,56 @@ def test_a_late_copy_of_a_request_does_nothing(link):
     assert missing.kind == m.MISSING.kind
 
 
+def limits(*pairs):
+    return pack_limits(pairs)
+
+
+def configure_with_limits(link, run, maps, weights=b"", kind=0, **changed):
+    fields = {
+        "run": run,
+        "kind": kind,
+        "map_layers": len(maps) // LIMITS_BYTES,
+        "weight_layers": len(weights) // LIMITS_BYTES,
+        "crc": binascii.crc32(maps + weights),
+    }
+    link.send(m.CONFIGURE.kind, m.CONFIGURE.pack(**{**fields, **changed}))
+    return replies(link)
+
+
+def test_limits_by_layer_come_before_their_configuration(link):
+    model = prepare(link, run=6)
+    maps = limits((1, 2), (3, 4), (5, 1 << 32))
+    weights = limits((0, 0), (0, 1 << 31), (0, 0), (7, 7))
+    # Not there yet, and there in part.
+    for _ in range(2):
+        code, text = error_of(configure_with_limits(link, 7, maps, weights))
+        assert (code, "WRITE_ERRORS" in text) == (m.NOT_READY, True)
+        [done] = ask(link, m.WRITE_ERRORS, 7, m.MAP_LIMITS, 1, 2, 0, data=maps[16:])
+        assert done.kind == m.DONE.kind
+    ask(link, m.WRITE_ERRORS, 7, m.MAP_LIMITS, 0, 1, 0, data=maps[:16])
+    ask(link, m.WRITE_ERRORS, 7, m.MAP_LIMITS, 0, 1, 0, data=maps[:16])  # again changes nothing
+    ask(link, m.WRITE_ERRORS, 7, m.WEIGHT_LIMITS, 0, 4, 0, data=weights)
+    # Those of another run do not count.
+    assert error_of(configure_with_limits(link, 8, maps, weights))[0] == m.NOT_READY
+    [answer] = configure_with_limits(link, 7, maps, weights)
+    done = m.CONFIGURED.unpack(answer.body)
+    assert (done.run, done.written) == (7, model.weight_bits)
+    assert done.wrong > 0
+    info = greet(link)
+    assert info.flags & m.PROGRAMMED
+    errors = WriteErrors(0, FLIP, 0, unpack_limits(weights))
+    assert info.weights == errors.weights_digest()
+
+
+def test_limits_of_too_few_layers(link):
+    prepare(link, run=6)
+    maps = limits((1, 2), (3, 4), (5, 6))
+    ask(link, m.WRITE_ERRORS, 9, m.MAP_LIMITS, 0, 3, 0, data=maps)
+    code, text = error_of(configure_with_limits(link, 9, maps, map_layers=2))
+    assert (code, "fail limits of 2 layers" in text) == (m.UNUSABLE, True)
+    assert [f.kind for f in configure_with_limits(link, 9, maps)] == [m.CONFIGURED.kind]
+
+
 def test_a_model_with_another_hash(link):
     model = bytes(networks.build(NAME))
     greet(link)
@@ -136,7 +202,7 @@ def test_a_model_with_another_hash(link):
         link.send(m.MODEL_DATA.kind, m.MODEL_DATA.pack(at, data=part))
     assert error_of(ask(link, m.MODEL_END)) == (
         m.BAD_MODEL,
-        "the bytes that came have another SHA-256",
+        "the model arrived damaged: its SHA-256 differs",
     )
 
 
@@ -177,12 +243,19 @@ def test_a_model_larger_than_any_memory(link):
         (m.QUERY, (0, 255), b""),
         (m.MODEL_DATA, (1,), b"x"),
         (m.HELLO, (b"XXXX", 1), b""),
-        (m.CONFIGURE, (9, 0, 0, 0, 2, 0), b""),
-        (m.CONFIGURE, (9, 0, (1 << 32) + 1, 0, 0, 0), b""),
-        (m.CONFIGURE, (9, 0, 0, 1 << 63, 0, 0), b""),
-        (m.CONFIGURE, (9, 0, 0, 0, 0, 200), b""),
-        (m.CONFIGURE, (9, 0, 0, 0, 0, 0), b"x"),
-        (m.Message(0x55, "UNKNOWN", ""), (), b""),
+        (m.CONFIGURE, (9, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0), b""),
+        (m.CONFIGURE, (9, 0, 0, 200, 0, 0, 0, 0, 0, 0, 0), b""),
+        (m.CONFIGURE, (9, 0, 0, 0, 0, 0, (1 << 32) + 1, 0, 0, 0, 0), b""),
+        (m.CONFIGURE, (9, 0, 0, 0, 0, 0, 0, (1 << 32) + 1, 0, 0, 0), b""),
+        (m.CONFIGURE, (9, 0, 0, 0, 0, 0, 0, 0, 1 << 63, 0, 0), b""),
+        (m.CONFIGURE, (9, 0, 0, 0, 0, 0, 0, 0, 0, 1 << 63, 0), b""),
+        (m.CONFIGURE, (9, *[0] * 10), b"x"),
+        (m.WRITE_ERRORS, (9, 2, 0, 1, 0), bytes(16)),
+        (m.WRITE_ERRORS, (9, 0, 0, 1, 1), bytes(16)),
+        (m.WRITE_ERRORS, (9, 0, 0, 2, 0), bytes(16)),
+        (m.WRITE_ERRORS, (9, 0, 0, 4, 0), bytes(64)),
+        (m.WRITE_ERRORS, (9, 1, 1, 4, 0), bytes(64)),
+        (m.Message(0x55, "UNKNOWN", "", ""), (), b""),
     ],
 )
 def test_what_makes_no_sense_is_refused_in_one_line(link, message, values, data):
@@ -222,6 +295,7 @@ def test_no_allocation_between_images():
     native = find_native("x64")
     path = [native.parent] if native else []
     out = run_micropython("tests/device/memory_lock.py", path=path, heap="4M", timeout_s=60)
-    # Two networks, five rates, two kinds of errors, three images, each result asked for twice.
+    # Two networks, seven pairs of rates, two kinds of errors, three images; each result is asked
+    # for twice.
     kernels = ["native", "viper"] if native else ["viper"]
-    assert out.splitlines() == [f"{kernel} 120 results" for kernel in kernels]
+    assert out.splitlines() == [f"{kernel} 168 results" for kernel in kernels]

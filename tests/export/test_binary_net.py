@@ -9,6 +9,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.geometry import DENSE as DENSE_KIND
 from mtjkit_core.model import Model
 from mtjkit_core.reference import run_image
+from mtjkit_core.write_errors import NO_ERRORS
 from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode, save
 from mtjkit_host.simulate.binary_numpy import Twin
 from mtjkit_host.simulate.simulator import open_twin
@@ -73,7 +74,7 @@ def test_the_file_computes_what_the_arrays_say():
     model = Model(encode(net))
     for k in range(5):
         image = RNG.integers(-128, 128, (8, 8, 3)).astype(np.int8)
-        scores = run_image(model, image.tobytes(), 0, k, 0, 0, [0, 0, 0])
+        scores = run_image(model, image.tobytes(), k, NO_ERRORS, [0] * 5)
         assert scores == plain_scores(net, image)
 
 
@@ -118,7 +119,7 @@ def test_any_geometry_computes_what_the_arrays_say(seed):
     images = rng.integers(-128, 128, (4, *shape)).astype(np.int8)
     expected = [plain_scores(net, image) for image in images]
     assert Twin(model).run(images, np.arange(4, dtype=np.uint32))[0].tolist() == expected
-    found = [run_image(model, image.tobytes(), 0, 0, 0, 0, [0, 0, 0]) for image in images]
+    found = [run_image(model, image.tobytes(), 0, NO_ERRORS, [0] * 5) for image in images]
     assert found == expected
 
 
@@ -133,7 +134,7 @@ def test_a_dense_first_layer_computes_what_the_arrays_say():
     expected = [plain_scores(net, image) for image in images]
     assert open_twin(model).run(images, np.arange(4, dtype=np.uint32))[0].tolist() == expected
     assert [
-        run_image(model, image.tobytes(), 0, 0, 0, 0, [0, 0, 0]) for image in images
+        run_image(model, image.tobytes(), 0, NO_ERRORS, [0] * 5) for image in images
     ] == expected
 
 

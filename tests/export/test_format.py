@@ -11,6 +11,7 @@ from mtjkit_core.errors import FormatError
 from mtjkit_core.geometry import ENTRY_FIELDS, conv_entry, dense_entry
 from mtjkit_core.model import Model
 from mtjkit_core.reference import run_image
+from mtjkit_core.write_errors import WriteErrors
 from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode
 
 ROOT = Path(__file__).parents[2]
@@ -324,7 +325,8 @@ def test_both_versions_of_a_file_say_the_same():
         new.pixel_rule,
     )
     for image in (bytes(9), bytes(range(120, 129))):
-        results = [run_image(model, image, 7, 0, 1 << 30, 0, [0, 0, 0]) for model in (old, new)]
+        errors = WriteErrors(7, limits=1 << 30)
+        results = [run_image(model, image, 0, errors, [0] * 5) for model in (old, new)]
         assert results[0] == results[1]
 
 

@@ -21,7 +21,7 @@ from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_host.boards.unix_port import UnixPort
-from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.session import Session
 from mtjkit_host.simulate import compile as native
 from support.paths import python_env
 from targets import BOUNDS, TARGETS, attempt
@@ -67,12 +67,11 @@ def test_absurd_models(name):
 
 def test_a_device_refuses_a_model_that_its_memory_is_too_small_for(micropython):
     name = next(name for name in inputs.HOSTILE_MODELS if "1.05e9 map bits" in name)
-    how = WriteConfig(0, 0, 0, 0, "auto")
     with (
         UnixPort(micropython) as link,
         pytest.raises(ConfigError, match=r"needs 26950\d{4} bytes of memory"),
     ):
-        Session(link).program(inputs.HOSTILE_MODELS[name], how)
+        Session(link).program(inputs.HOSTILE_MODELS[name])
 
 
 ABSURD = [

@@ -1,7 +1,8 @@
 """What the vectors hold, computed from the reference; the records are JSON files beside this one.
 
 `python tests/vectors/records.py` (with PYTHONPATH=firmware/micropython/lib) writes them again:
-only for a new version of MEMORY.md, because they lock its bytes.
+only for a new version of MEMORY.md, because they lock its bytes. `memory` and `networks` are of
+version 1.0, whose writes have one limit and three counts; the two `_1_1` have two and five.
 """
 
 import binascii
@@ -11,25 +12,42 @@ import networks
 from mtjkit_core import mtj_memory as memory
 from mtjkit_core import reference as xnor
 from mtjkit_core import streams as random
+from mtjkit_core import write_errors as we
 from mtjkit_core.bits import tail_mask
 from mtjkit_core.model import Model
 
 HERE = __file__.replace("\\", "/").rsplit("/", 1)[0] if "/" in __file__ else "."
 
 SEED = 0xFEDCBA9876543210
-FIVE_PERCENT = memory.threshold_from_rate(0.05)
-# (threshold, errors) of the runs: no errors, rare, common, half, all but one in 2**32, all.
+FIVE_PERCENT = we.fail_limit(0.05)
+# (fail limit, kind) of the runs: no errors, rare, common, half, all but one in 2**32, all.
 RATES = [
-    (0, memory.FLIP),
-    (1, memory.KEEP),
-    (43, memory.FLIP),
-    (FIVE_PERCENT, memory.FLIP),
-    (FIVE_PERCENT, memory.KEEP),
-    (1 << 31, memory.FLIP),
-    (1 << 31, memory.KEEP),
-    (0xFFFFFFFF, memory.KEEP),
-    (memory.CERTAIN, memory.FLIP),
-    (memory.CERTAIN, memory.KEEP),
+    (0, we.FLIP),
+    (1, we.KEEP),
+    (43, we.FLIP),
+    (FIVE_PERCENT, we.FLIP),
+    (FIVE_PERCENT, we.KEEP),
+    (1 << 31, we.FLIP),
+    (1 << 31, we.KEEP),
+    (0xFFFFFFFF, we.KEEP),
+    (we.CERTAIN, we.FLIP),
+    (we.CERTAIN, we.KEEP),
+]
+# (down, up) of the writes of version 1.1; the kinds take turns.
+LIMITS = [
+    (FIVE_PERCENT, FIVE_PERCENT),
+    (0, FIVE_PERCENT),
+    (FIVE_PERCENT, 0),
+    (we.fail_limit(0.024), FIVE_PERCENT),
+    (we.fail_limit(0.1), we.fail_limit(0.3)),
+    (we.fail_limit(0.3), we.fail_limit(0.1)),
+    (1 << 31, 1 << 30),
+    (1, 0xFFFFFFFF),
+    (0xFFFFFFFF, 1),
+    (0, we.CERTAIN),
+    (we.CERTAIN, 0),
+    (FIVE_PERCENT, we.CERTAIN),
+    (we.CERTAIN, FIVE_PERCENT),
 ]
 # (seed, image, memory, layer)
 PLACES = [
@@ -38,6 +56,7 @@ PLACES = [
     (1 << 63, (1 << 30) - 1, random.BUFFER, 63),
     (SEED, 0, random.WEIGHTS, 0),
 ]
+UNEVEN_RUNS = 4
 # (words, run_words, run_bits) of a write
 SHAPES = [(20, 2, 40), (9, 3, 96), (5, 1, 1), (1, 1, 32)]
 
@@ -75,20 +94,18 @@ def packed(words, shape):
     return data
 
 
-def write_record(shape, rate):
+def one_write(shape, limits, kind):
     """One write over old bits: what is stored, the counts, and the streams afterwards."""
     words = networks.Words(shape[0])
     old = packed(words, shape)
     new = packed(words, shape)
     cells = bytearray(old)
     state = [0] * 32
-    counts = [0, 0, 0]
+    counts = [0] * len(we.COUNTS)
     random.seed_streams(state, SEED, 3, random.BUFFER, 1)
     tail = tail_mask(shape[2])
-    memory.write(cells, new, shape[0], shape[1], tail, state, rate[0], rate[1], counts)
+    memory.write(cells, new, shape[0], shape[1], tail, state, limits, kind, counts)
     return {
-        "shape": list(shape),
-        "rate": list(rate),
         "old": hexed(old),
         "intended": hexed(new),
         "stored": hexed(cells),
@@ -97,27 +114,77 @@ def write_record(shape, rate):
     }
 
 
-def run_record(model, name, n, rate):
+def write_record(shape, rate):
+    """A write with one limit."""
+    limit, kind = rate
+    written = one_write(shape, (limit, limit), kind)
+    written["counts"] = written["counts"][:3]
+    record = {"shape": list(shape), "rate": list(rate)}
+    record.update(written)
+    return record
+
+
+def uneven_write_record(shape, n):
+    """A write with the limits number n."""
+    kind = n % 2
+    record = {"shape": list(shape), "limits": list(LIMITS[n]), "kind": kind}
+    record.update(one_write(shape, LIMITS[n], kind))
+    return record
+
+
+def errors_of_run(n, _layers=None):
+    """The error process of a network's run number n of version 1.0."""
+    limit, kind = RATES[n]
+    return we.WriteErrors(SEED + n, kind, limit)
+
+
+def uneven_errors(n, layers):
+    """The error process of a network's run number n of version 1.1: limits for each layer."""
+    limits = [LIMITS[(n + 5 * layer) % len(LIMITS)] for layer in range(layers)]
+    return we.WriteErrors(SEED + n, n % 2, limits[:-1], limits[::-1])
+
+
+def one_run(model, name, n, errors):
     """One image: scores, counts and the checksum of every stored map."""
-    counts = [0, 0, 0]
+    counts = [0] * len(we.COUNTS)
     maps = []
     image = networks.image(name, n % 3)
-    scores = xnor.run_image(model, image, SEED + n, 77777 * n, rate[0], rate[1], counts, maps)
+    scores = xnor.run_image(model, image, 77777 * n, errors, counts, maps)
     return {
-        "rate": list(rate),
         "scores": list(scores),
         "counts": counts,
         "maps": [crc(stored) for stored in maps],
     }
 
 
-def program_record(name, rate):
+def run_record(model, name, n):
+    """A run with one limit."""
+    record = {"rate": list(RATES[n])}
+    record.update(one_run(model, name, n, errors_of_run(n)))
+    record["counts"] = record["counts"][:3]
+    return record
+
+
+def one_program(name, errors):
     """Weights written once, in place: [written, wrong] and the model's checksum afterwards."""
     from mtjkit_device.engine import Engine
 
     model = Model(networks.build(name))
-    done = Engine(model, "python").program(SEED, *rate)
-    return {"rate": list(rate), "bits": list(done), "crc": crc(model.data)}
+    done = Engine(model, "python").program(errors)
+    return {"bits": list(done), "crc": crc(model.data)}
+
+
+def errors_of_program(rate):
+    """The error process of weights with one limit."""
+    limit, kind = rate
+    return we.WriteErrors(SEED, kind, 0, limit)
+
+
+def program_record(name, rate):
+    """Weights written with one limit."""
+    record = {"rate": list(rate)}
+    record.update(one_program(name, errors_of_program(rate)))
+    return record
 
 
 def network_record(name):
@@ -126,7 +193,7 @@ def network_record(name):
     return {
         "name": name,
         "crc": crc(data),
-        "runs": [run_record(model, name, n, rate) for n, rate in enumerate(RATES)],
+        "runs": [run_record(model, name, n) for n in range(len(RATES))],
         "programs": [program_record(name, rate) for rate in RATES[2:5]],
     }
 
@@ -134,19 +201,31 @@ def network_record(name):
 def geometry_record(name):
     data = networks.build(name)
     model = Model(data)
-    runs = [run_record(model, name, n, rate) for n, rate in enumerate(RATES[:5])]
+    runs = [run_record(model, name, n) for n in range(5)]
     programs = [program_record(name, rate) for rate in RATES[3:4]]
     return {"name": name, "crc": crc(data), "runs": runs, "programs": programs}
+
+
+def uneven_network_record(name):
+    """Runs and weights with limits for each layer and direction."""
+    model = Model(networks.build(name))
+    layers = len(model.layers)
+    return {
+        "name": name,
+        "runs": [one_run(model, name, n, uneven_errors(n, layers)) for n in range(UNEVEN_RUNS)],
+        "programs": [one_program(name, uneven_errors(n, layers)) for n in range(2)],
+    }
 
 
 def rows_record(words):
     """Two images through rows of so many words: checksum of the hidden bits, and scores."""
     model = Model(networks.with_rows(words))
+    errors = we.WriteErrors(SEED, we.FLIP, 1 << 29)
     bits, scores = [], []
     for n in range(2):
         maps = []
         image = bytes((7 + n,))
-        scores.append(list(xnor.run_image(model, image, SEED, n, 1 << 29, 0, [0, 0, 0], maps)))
+        scores.append(list(xnor.run_image(model, image, n, errors, [0] * 5, maps)))
         bits.append(crc(maps[1]))
     return {"words": words, "bits": bits, "scores": scores}
 
@@ -159,6 +238,8 @@ def save(name, records):
 if __name__ == "__main__":
     save("random", [random_record(place) for place in PLACES])
     save("memory", [write_record(shape, rate) for shape in SHAPES for rate in RATES])
+    save("memory_1_1", [uneven_write_record(s, n) for s in SHAPES for n in range(len(LIMITS))])
     save("rows", [rows_record(words) for words in range(1, 41)])
     save("geometries", [geometry_record(name) for name in sorted(networks.GEOMETRIES)])
     save("networks", [network_record(name) for name in sorted(networks.NETWORKS)])
+    save("networks_1_1", [uneven_network_record(name) for name in sorted(networks.NETWORKS)])

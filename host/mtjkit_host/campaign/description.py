@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.mtj_memory import FLIP, KEEP
+from mtjkit_core.write_errors import FLIP, KEEP
 
 from mtjkit_host import paper
 from mtjkit_host.parse import shown

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mtjkit_core.mtj_memory import threshold_from_rate
+from mtjkit_core.write_errors import COUNTS, WriteErrors, fail_limit
 
 from mtjkit_host.campaign.description import ERRORS
 from mtjkit_host.campaign.nets import Maps, Simulator, load_net
@@ -73,28 +73,32 @@ def measure(point: Point, net: Path, data: Path) -> Record:
     task = _rrmse if point.kind == RRMSE else _accuracy
     found = task(point, simulator, images[: point.images], labels[: point.images])
     seconds = round(time.perf_counter() - began, 3)
-    return Record(point, threshold_from_rate(point.rate), seconds=seconds, **found)
+    return Record(point, fail_limit(point.rate), seconds=seconds, **found)
 
 
-def _faulty(point: Point, simulator: Simulator) -> tuple[Simulator, int, int, int]:
-    """The net with the point's weights, the maps' threshold, weight bits written and wrong."""
-    threshold = threshold_from_rate(point.rate)
+def errors_of(point: Point) -> WriteErrors:
+    """The error process of a point."""
+    limit = fail_limit(point.rate)
+    of_weights = point.memory == "weights"
+    kind = ERRORS[point.errors]
+    return WriteErrors(point.seed, kind, 0 if of_weights else limit, limit if of_weights else 0)
+
+
+def _faulty(point: Point, simulator: Simulator) -> tuple[Simulator, int, int]:
+    """The net with the point's weights, their bits written and wrong."""
     if point.memory != "weights":
-        return simulator, threshold, 0, 0
-    faulty, written, wrong = simulator.corrupted(point.seed, threshold, ERRORS[point.errors])
-    return faulty, 0, written, wrong
+        return simulator, 0, 0
+    return simulator.corrupted(errors_of(point))
 
 
 def _accuracy(
     point: Point, simulator: Simulator, images: cifar10.Images, labels: cifar10.Labels
 ) -> dict[str, Any]:
-    faulty, threshold, written, wrong = _faulty(point, simulator)
+    faulty, written, wrong = _faulty(point, simulator)
     correct = 0
-    bits = np.zeros(3, np.int64)
+    bits = np.zeros(len(COUNTS), np.int64)
     for at in range(0, len(images), _BATCH):
-        scores, counts = faulty.run(
-            images[at : at + _BATCH], at, point.seed, threshold, ERRORS[point.errors]
-        )
+        scores, counts = faulty.run(images[at : at + _BATCH], at, errors_of(point))
         correct += int((scores.argmax(axis=1) == labels[at : at + _BATCH]).sum())
         bits += counts
     found = {"correct": correct, "accuracy": correct / len(images)}
@@ -104,15 +108,15 @@ def _accuracy(
 def _rrmse(
     point: Point, simulator: Simulator, images: cifar10.Images, labels: cifar10.Labels
 ) -> dict[str, Any]:
-    faulty, threshold, written, wrong = _faulty(point, simulator)
+    faulty, written, wrong = _faulty(point, simulator)
     ratios = VarianceRatios()
-    bits = np.zeros(3, np.int64)
+    bits = np.zeros(len(COUNTS), np.int64)
     for at in range(0, len(images), _TRACED):
         clean: list[Maps] = []
         changed: list[Maps] = []
         some = images[at : at + _TRACED]
         simulator.run(some, at, maps=clean)
-        _, counts = faulty.run(some, at, point.seed, threshold, ERRORS[point.errors], maps=changed)
+        _, counts = faulty.run(some, at, errors_of(point), maps=changed)
         bits += counts
         for good, bad in zip(clean, changed, strict=True):
             ratios.add(good, bad)
@@ -131,5 +135,4 @@ def _bits(
     """The bits of the memory that has the errors."""
     if point.memory == "weights":
         return Bits(weights_written, wrong=weights_wrong)
-    written, toggled, wrong = maps.tolist()
-    return Bits(written, toggled, wrong)
+    return Bits(**dict(zip(COUNTS, maps.tolist(), strict=True)))

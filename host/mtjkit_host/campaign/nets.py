@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_core.mtj_memory import FLIP
+from mtjkit_core.write_errors import NO_ERRORS, WriteErrors
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_export.formats.mtjb_writer import encode
 from mtjkit_export.formats.safetensors import encode_fixed, load_fixed
@@ -46,7 +46,7 @@ class Simulator(Protocol):
     arithmetic: str
     """How sums are computed, and with what error."""
 
-    def corrupted(self, seed: int, threshold: int, errors: int) -> tuple[Simulator, int, int]:
+    def corrupted(self, errors: WriteErrors) -> tuple[Simulator, int, int]:
         """Write the weights once, with errors; also the bits written and wrong."""
         ...
 
@@ -54,12 +54,10 @@ class Simulator(Protocol):
         self,
         images: npt.NDArray[np.uint8],
         first: int = 0,
-        seed: int = 0,
-        threshold: int = 0,
-        errors: int = FLIP,
+        errors: WriteErrors = NO_ERRORS,
         maps: list[Maps] | None = None,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
-        """Classify images; scores (n, classes), feature-map bits [written, toggled, wrong].
+        """Classify images; scores (n, classes), counts of all images.
 
         ``first`` is the first image's index in the data; ``maps`` receives what was stored.
         """
@@ -80,25 +78,23 @@ class BinarySimulator:
         self.map_bits = model.map_bits
         self.arithmetic = f"integers, bit-exact with the firmware (twin: {self._twin.kernel})"
 
-    def corrupted(self, seed: int, threshold: int, errors: int) -> tuple[Simulator, int, int]:
+    def corrupted(self, errors: WriteErrors) -> tuple[Simulator, int, int]:
         """See `Simulator.corrupted`."""
-        data, written, wrong = write_weights(self._model, seed, threshold, errors)
+        data, written, wrong = write_weights(self._model, errors)
         return BinarySimulator(Model(data, check_crc=False)), written, wrong
 
     def run(
         self,
         images: npt.NDArray[np.uint8],
         first: int = 0,
-        seed: int = 0,
-        threshold: int = 0,
-        errors: int = FLIP,
+        errors: WriteErrors = NO_ERRORS,
         maps: list[Maps] | None = None,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         """See `Simulator.run`; with ``maps``, at most 256 images."""
         indices = np.arange(first, first + len(images), dtype=np.uint32)
         inputs = to_input(self._model, images)
         trace: Any = None if maps is None else []
-        scores, counts = self._twin.run(inputs, indices, seed, threshold, errors, trace)
+        scores, counts = self._twin.run(inputs, indices, errors, trace)
         if maps is not None:
             layers = zip(self._model.layers, trace, strict=False)
             maps.append([_bits(words, layer.out_channels) for layer, words in layers])
@@ -116,22 +112,20 @@ class FixedSimulator:
         self.map_bits = twin.net.map_bits
         self.arithmetic = f"integer codes, every sum exact (twin: {twin.engine})"
 
-    def corrupted(self, seed: int, threshold: int, errors: int) -> tuple[Simulator, int, int]:
+    def corrupted(self, errors: WriteErrors) -> tuple[Simulator, int, int]:
         """See `Simulator.corrupted`."""
-        twin, written, wrong = self._twin.corrupted(seed, threshold, errors)
+        twin, written, wrong = self._twin.corrupted(errors)
         return FixedSimulator(twin), written, wrong
 
     def run(
         self,
         images: npt.NDArray[np.uint8],
         first: int = 0,
-        seed: int = 0,
-        threshold: int = 0,
-        errors: int = FLIP,
+        errors: WriteErrors = NO_ERRORS,
         maps: list[Maps] | None = None,
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
         """See `Simulator.run`."""
-        scores, counts = self._twin.run(images, first, seed, threshold, errors, maps)
+        scores, counts = self._twin.run(images, first, errors, maps)
         return scores, counts
 
 

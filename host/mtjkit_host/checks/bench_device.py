@@ -8,21 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
-from mtjkit_core.mtj_memory import threshold_from_rate
+from mtjkit_core.write_errors import WriteErrors, fail_limit
 
 from mtjkit_host.boards.catalog import boards
 from mtjkit_host.checks.bench_nets import cnv, paper_binary, random_images
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.session import Session
 
 KERNELS = ("viper", "asm_thumb", "native")  # `python` would take minutes an image
 RATES = (1e-8, 1e-4, 0.024, 0.3, 0.5)
+UNEVEN = ((0.024, 0.05), (0.3, 0.1))
+"""Rates down and up that differ."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,10 @@ def _kernels(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     images = random_images(model, target.images)
     for kernel in target.kernels:
-        config = WriteConfig(kernel=kernel)
 
-        def device_us(rate: float, config: WriteConfig = config) -> float:
-            threshold = threshold_from_rate(rate)
-            session.program(bytes(model.data), replace(config, threshold=threshold))
+        def device_us(*rates: float, kernel: str = kernel) -> float:
+            down, up = (fail_limit(rate) for rate in (rates[0], rates[-1]))
+            session.program(bytes(model.data), WriteErrors(limits=(down, up)), kernel)
             return float(median(session.run(images).device_us.tolist()))
 
         try:
@@ -104,20 +105,21 @@ def _kernels(
             progress(f"{target.name}, {kernel}: left out: {error}")
             continue
         clean = [device_us(0.0)]
-        overheads = dict.fromkeys(RATES, 0.0)
-        for rate in RATES:
+        overheads = {}
+        for rates in (*((rate,) for rate in RATES), *UNEVEN):
             ratios = []
             for _ in range(target.rounds):
                 if target.rounds > 1:
                     clean.append(device_us(0.0))
-                ratios.append(100 * device_us(rate) / clean[-1] - 100)
-            overheads[rate] = median(ratios)
+                ratios.append(100 * device_us(*rates) / clean[-1] - 100)
+            overheads[rates] = median(ratios)
         number = median(clean) * target.per_us
         if target.per_32_macs:
             number /= model.macs / 32
         numbers = {
             target.unit: number,
-            "write_overhead_percent": max(overheads.values()),
+            "write_overhead_percent": max(v for k, v in overheads.items() if len(k) == 1),
+            "uneven_write_overhead_percent": max(v for k, v in overheads.items() if len(k) == 2),
             "peak_heap_bytes": Session(session.link).info.used_bytes,
         }
         progress(f"{target.name}, {kernel}: {numbers}")

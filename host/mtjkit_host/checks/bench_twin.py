@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 import numpy as np
-from mtjkit_core.mtj_memory import threshold_from_rate
+from mtjkit_core.write_errors import WriteErrors, fail_limit
 
 from mtjkit_host.checks.bench_nets import paper_binary, random_images
 from mtjkit_host.simulate.simulator import open_twin
@@ -52,7 +52,7 @@ def bench_twin(rounds: int = 9, progress: Callable[[str], None] = print) -> Twin
 
     def run_twin(rate: float) -> float:
         began = time.perf_counter()
-        twin.run(images, indices, 0, threshold_from_rate(rate))
+        twin.run(images, indices, WriteErrors(limits=fail_limit(rate)))
         return time.perf_counter() - began
 
     def run_torch() -> float:

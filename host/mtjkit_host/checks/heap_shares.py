@@ -21,7 +21,7 @@ from mtjkit_export.heap import counted_bytes
 from mtjkit_host.boards.prompt import Board
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.session import Session
 from mtjkit_host.parse import choice
 from mtjkit_host.runs.emulated import flashed_board
 
@@ -83,7 +83,7 @@ def device(target: str, model: bytes) -> Iterator[Device]:
 def measure(link: Link, model: Model, kernel: str) -> tuple[int, int, bool, int]:
     """(bytes in use, images that may be on their way, the model is mapped, bytes free)."""
     session = Session(link, hello_s=HELLO_S)
-    done = session.program(bytes(model.data), WriteConfig(kernel=kernel))
+    done = session.program(bytes(model.data), kernel=kernel)
     info = Session(link, hello_s=HELLO_S).info
     return info.used_bytes, done.slots, info.mapped, info.free_bytes
 

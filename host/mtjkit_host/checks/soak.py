@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_core.mtj_memory import threshold_from_rate
+from mtjkit_core.write_errors import WriteErrors, fail_limit
 from mtjkit_export.formats.mtjb_reader import load
 from numpy.typing import NDArray
 
 from mtjkit_host.checks.faulty_line import FaultyPort
 from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.link.fleet import Fleet, Patience
-from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.link.stream import ImageResult
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.progress import bar
@@ -93,14 +92,14 @@ def soak(
         raise ConfigError(f"{kills} kills; 0 to the number of images are possible")
     model = load(CARRIED_MODEL)
     inputs = to_input(model, load_images(CARRIED_IMAGES, model).pixels)
-    config = WriteConfig(seed=seed, threshold=threshold_from_rate(0.024))
-    return soak_these(model, inputs, config, images, rate, kills, seed)
+    errors = WriteErrors(seed, limits=fail_limit(0.024))
+    return soak_these(model, inputs, errors, images, rate, kills, seed)
 
 
 def soak_these(
     model: Model,
     inputs: NDArray[np.int8],
-    config: WriteConfig,
+    errors: WriteErrors,
     images: int,
     rate: float,
     kills: int,
@@ -110,7 +109,7 @@ def soak_these(
     generator = random.Random(seed)
     kill_at = set(generator.sample(range(images), kills))  # while these are on their way
     port = FaultyPort(rate, seed)
-    fleet = Fleet([port], bytes(model.data), config, _PATIENCE)
+    fleet = Fleet([port], bytes(model.data), errors, patience=_PATIENCE)
     results: dict[int, ImageResult] = {}
     duplicated = 0
 
@@ -130,7 +129,7 @@ def soak_these(
     both = {k: sum(f.counts[k] for f in port.faults) for k in port.faults[0].counts}
     return SoakResult(
         images=images,
-        correct=_correct(model, inputs, config, results),
+        correct=_correct(model, inputs, errors, results),
         lost=images - len(results),
         duplicated=duplicated,
         kills=port.kills,
@@ -146,7 +145,7 @@ def soak_these(
 def _correct(
     model: Model,
     inputs: NDArray[np.int8],
-    config: WriteConfig,
+    errors: WriteErrors,
     results: dict[int, ImageResult],
 ) -> int:
     """Number of results that the twin finds too."""
@@ -155,9 +154,7 @@ def _correct(
     correct = 0
     for at in range(0, len(indices), _BATCH):
         some = indices[at : at + _BATCH]
-        scores, counts = twin.run(
-            inputs[some % len(inputs)], some, config.seed, config.threshold, config.errors
-        )
+        scores, counts = twin.run(inputs[some % len(inputs)], some, errors)
         for k, index in enumerate(some.tolist()):
             same = np.array_equal(results[index].scores, scores[k])
             correct += same and np.array_equal(results[index].counts, counts[k])

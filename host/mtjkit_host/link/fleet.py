@@ -18,10 +18,11 @@ from typing import Protocol
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError, LinkError, MtjkitError, ProtocolError
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import NO_ERRORS, WriteErrors
 from numpy.typing import NDArray
 
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.session import Programmed, Progress, Session, WriteConfig, check_images
+from mtjkit_host.link.session import Programmed, Progress, Session, WrittenModel, check_images
 from mtjkit_host.link.stream import ImageResult
 from mtjkit_host.link.work_queue import Pool
 
@@ -30,8 +31,8 @@ Int8 = NDArray[np.int8]
 _PAUSE_S = (0.1, 2.0)  # between two attempts to reach a device: first, longest
 
 
-class Place(Protocol):
-    """Where a device is reached, as often as needed: UnixPort, SerialPlace."""
+class Port(Protocol):
+    """Where a device is reached, as often as needed: UnixPort, SerialPort, FaultyPort."""
 
     @property
     def name(self) -> str:
@@ -64,27 +65,35 @@ class Patience:
     """A device that gives no result for so long in spite of attempts to reach it is left out."""
 
 
+@dataclass(frozen=True)
+class _Work:
+    """What every device is programmed with: see Session.program."""
+
+    model: bytes
+    errors: WriteErrors
+    kernel: str
+    written_model: WrittenModel | None
+
+
 class _Worker(threading.Thread):
     """One device: reached, programmed, kept busy, reached again."""
 
     def __init__(
         self,
-        place: Place,
-        model: bytes,
-        config: WriteConfig,
+        port: Port,
+        work: _Work,
         pool: Pool,
         results: queue.SimpleQueue[ImageResult | _Worker],
         patience: Patience,
         progress: Progress | None,
     ) -> None:
-        super().__init__(name=place.name, daemon=True)
-        self.place = place
+        super().__init__(name=port.name, daemon=True)
+        self.port = port
         self.error: BaseException | None = None
         """Why it gave up."""
         self.programmed: Programmed | None = None
         self.connections = 0
-        self._model = model
-        self._config = config
+        self._work = work
         self._pool = pool
         self._results = results
         self._patience = patience
@@ -101,7 +110,7 @@ class _Worker(threading.Thread):
             while self._pool.wait() and not self._stopping.is_set():
                 self._came = 0
                 try:
-                    self._work()
+                    self._compute()
                 except (LinkError, ProtocolError):
                     now = time.monotonic()
                     if self._came or not failing_since:
@@ -119,21 +128,27 @@ class _Worker(threading.Thread):
             self._pool.give_back(self._mine)
             self._results.put(self)
 
-    def _work(self) -> None:
+    def _compute(self) -> None:
         """Reach the device and compute until the pool is empty."""
-        with self.place.connect() as link:
+        with self.port.connect() as link:
             self._link = link
             self.connections += 1
             if self._stopping.is_set():
                 return
             session = Session(link, self._patience.silent_s, self._patience.hello_s)
-            self.programmed = session.program(self._model, self._config, self._progress)
+            self.programmed = session.program(
+                self._work.model,
+                self._work.errors,
+                self._work.kernel,
+                written_model=self._work.written_model,
+                progress=self._progress,
+            )
             while self._pool.wait():
                 for result in session.classify_these(self._pool.items(self._mine)):
                     self._came += 1
                     self._mine.discard(result.index)
-                    if self._pool.deliver(result.index):
-                        self._results.put(result)
+                    self._pool.deliver(result.index)
+                    self._results.put(result)
 
     def stop(self) -> None:
         """Give up, wherever it is now."""
@@ -146,27 +161,29 @@ class Fleet:
     """Classifies images on one device or several.
 
     Args:
-        places: where the devices are.
+        ports: where the devices are reached.
         model: the bytes of an .mtjb file.
-        config: how the devices write their memory.
+        errors, kernel, written_model: see Session.program.
         patience: when a device counts as gone.
         progress: called, in a device's thread, with (bytes sent, bytes in all) of the model.
     """
 
     def __init__(
         self,
-        places: Sequence[Place],
+        ports: Sequence[Port],
         model: bytes,
-        config: WriteConfig | None = None,
+        errors: WriteErrors = NO_ERRORS,
+        kernel: str = "auto",
+        *,
+        written_model: WrittenModel | None = None,
         patience: Patience | None = None,
         progress: Progress | None = None,
     ) -> None:
-        if not places:
+        if not ports:
             raise ConfigError("at least one device is needed")
-        self._places = places
-        self._bytes = model
+        self._ports = ports
         self._model = Model(model)
-        self._config = config or WriteConfig()
+        self._work = _Work(model, errors, kernel, written_model)
         self._patience = patience or Patience()
         self._progress = progress
         self._workers: list[_Worker] = []
@@ -179,7 +196,7 @@ class Fleet:
     @property
     def left_out(self) -> dict[str, str]:
         """The devices that were left out, and why."""
-        return {w.place.name: str(w.error) for w in self._workers if w.error and not w.is_alive()}
+        return {w.port.name: str(w.error) for w in self._workers if w.error and not w.is_alive()}
 
     @property
     def connections(self) -> int:
@@ -210,15 +227,14 @@ class Fleet:
         results: queue.SimpleQueue[ImageResult | _Worker] = queue.SimpleQueue()
         self._workers = [
             _Worker(
-                place,
-                self._bytes,
-                self._config,
+                port,
+                self._work,
                 pool,
                 results,
                 self._patience,
                 None if n else self._progress,
             )
-            for n, place in enumerate(self._places)
+            for n, port in enumerate(self._ports)
         ]
         running = len(self._workers)
         try:

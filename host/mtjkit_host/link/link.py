@@ -23,7 +23,7 @@ BAUD = 115200
 _READ_S = 0.2  # how long the reader waits before it looks whether the link was closed
 _WRITE_S = 5.0  # how long a write waits before it looks whether the device still lives
 _PIECE = 1024  # bytes of a write: even a slow line takes them in that time
-_MOST_FRAMES = 1 << 16  # that come unasked, before a device counts as mad
+_MOST_FRAMES = 1 << 16  # more than this many unrequested frames: give up
 _ASK_S = 1.0
 _ZEROS = bytes(MAX_FRAME)
 FEW_ZEROS = bytes(64)  # for a line with credit
@@ -37,7 +37,7 @@ class Frame(NamedTuple):
 
     kind: int
     body: bytes
-    gap: bool
+    lost_before: bool
     """Frames before this one were lost on their way."""
 
 
@@ -56,8 +56,7 @@ class Link:
         self.credit = Credit()
         """What may be on its way to the device."""
         self.zeros = _ZEROS
-        """What ends the frame that the device may believe to receive, while no credit is counted:
-        FEW_ZEROS once it has told of one."""
+        """Zeros sent before a repeated message, to end any frame the device is still in."""
         self.frames_bad = 0
         """Frames that came in damaged."""
         self.heard_at = time.monotonic()
@@ -191,7 +190,7 @@ class Link:
                 return
             except serial.SerialTimeoutException as error:
                 if time.monotonic() - max(began, self.heard_at) > self.patience_s:
-                    raise LinkError(f"{self.name}: it takes no bytes") from error
+                    raise LinkError(f"{self.name}: the device has stopped reading") from error
                 # A part has gone, who knows how much. It ends here, and all is said again.
                 data = _ZEROS + data.lstrip(b"\0")
             except (OSError, TypeError, ValueError) as error:  # pyserial, of a closed port
@@ -232,14 +231,16 @@ class Link:
                 data = self._port.read(self._port.in_waiting or 1)
                 for kind, seq, body in frames(deframer, data):
                     self.heard_at = time.monotonic()
-                    gap = expected >= 0 and seq != expected
+                    lost = expected >= 0 and seq != expected
                     expected = (seq + 1) & 255
                     if kind == m.ACK.kind and len(body) == m.ACK.size:
                         self.credit.acknowledge(body[0])
                     else:
-                        self._frames.put(Frame(kind, body, gap))
+                        self._frames.put(Frame(kind, body, lost))
                 if self._frames.qsize() > _MOST_FRAMES:
-                    raise OSError("it says far more than it is asked")
+                    raise OSError(
+                        "the device sends data nobody asked for; is this an mtjkit board?"
+                    )
                 self.frames_bad = deframer.bad
         except (OSError, TypeError, ValueError) as error:
             if not self._closing:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, FormatError, LinkError, MtjkitError, ProtocolError
+from mtjkit_core.write_errors import WriteErrors, pack_limits
 
 from mtjkit_host.link.link import FEW_ZEROS, Frame, Link
 
@@ -39,8 +40,9 @@ class Info:
     has_model: bool
     mapped: bool
     """The model lies in mapped read-only memory."""
-    weights: tuple[int, int, int] | None
-    """(seed, threshold, errors) its weights were written with; None: without errors."""
+    weights: bytes | None
+    """WriteErrors.weights_digest of the errors its weights were written with, zeros where the
+    device cannot tell; None: without errors."""
     model_sha256: bytes
     """Of the model that is there, as it was sent."""
     kernel: str
@@ -72,30 +74,29 @@ class Info:
                 f"the firmware speaks protocol version {body[0]}, this mtjkit speaks "
                 f"{m.VERSION}: put this mtjkit's firmware on the board"
             )
-        (_, flags, kernel, zero, chunk, credit, boot, free, digest, seed, threshold, errors, zeros,
-         unit, name, used) = m.INFO.unpack(body)  # fmt: skip
-        if not 1 <= chunk <= m.CHUNK or 0 < credit < m.MIN_CREDIT:
-            raise ProtocolError(f"INFO with chunks of {chunk} and credit of {credit} bytes")
-        if zero or any(zeros) or kernel >= len(m.KERNELS):
+        f = m.INFO.unpack(body)
+        if not 1 <= f.chunk <= m.CHUNK or 0 < f.credit < m.MIN_CREDIT:
+            raise ProtocolError(f"INFO with chunks of {f.chunk} and credit of {f.credit} bytes")
+        if f.reserved or f.kernel >= len(m.KERNELS):
             raise ProtocolError("INFO with reserved fields that are not 0, or an unknown kernel")
-        text = name.rstrip(b"\0").decode("ascii", "replace")
+        text = f.board.rstrip(b"\0").decode("ascii", "replace")
         return cls(
-            has_model=bool(flags & m.HAS_MODEL),
-            mapped=bool(flags & m.MAPPED),
-            weights=(seed, threshold, errors) if flags & m.PROGRAMMED else None,
-            model_sha256=digest,
-            kernel=m.KERNELS[kernel],
-            chunk=chunk,
-            credit=credit,
-            boot=boot,
-            free_bytes=free,
-            used_bytes=used,
-            unit=unit,
+            has_model=bool(f.flags & m.HAS_MODEL),
+            mapped=bool(f.flags & m.MAPPED),
+            weights=f.weights if f.flags & m.PROGRAMMED else None,
+            model_sha256=f.sha256,
+            kernel=m.KERNELS[f.kernel],
+            chunk=f.chunk,
+            credit=f.credit,
+            boot=f.boot,
+            free_bytes=f.free,
+            used_bytes=f.used,
+            unit=f.unit,
             board="".join(c if c.isprintable() else "?" for c in text),
         )
 
 
-class Peer:
+class Requests:
     """The device at the other end of a link.
 
     Args:
@@ -182,12 +183,32 @@ class Peer:
                     if seq in seqs:
                         raise error
                 elif frame.kind in kinds:
-                    mine = frame.kind != m.DONE.kind or m.DONE.unpack(frame.body)[0] in seqs
+                    mine = frame.kind != m.DONE.kind or m.DONE.unpack(frame.body).seq in seqs
                     if mine and accept(frame):
                         return frame
             if time.monotonic() - max(started, self.link.heard_at) > limit:
                 raise SilenceError(f"{self.link.name}: the device does not answer")
             wait_s = min(2 * wait_s, max(LONGEST_PROBE_S, limit / 8))  # for devices slow to answer
+
+    def send_limits(self, run: int, errors: WriteErrors) -> None:
+        """Send what of an error process does not fit CONFIGURE: limits by layer.
+
+        Args:
+            run: number of the run whose CONFIGURE follows.
+            errors: the error process.
+
+        Raises:
+            ConfigError, FormatError, ProtocolError: the device objects.
+            LinkError: the device is silent or gone.
+        """
+        for what, pairs in ((m.MAP_LIMITS, errors.limits), (m.WEIGHT_LIMITS, errors.weight_limits)):
+            if len(pairs) == 1:
+                continue
+            for first in range(0, len(pairs), m.LAYERS_PER_FRAME):
+                some = pairs[first : first + m.LAYERS_PER_FRAME]
+                data = pack_limits(some)
+                body = m.WRITE_ERRORS.pack(run, what, first, len(some), 0, data=data)
+                self.request(m.WRITE_ERRORS, body, m.DONE)
 
     def upload(
         self,
@@ -215,9 +236,10 @@ class Peer:
             answer = self.request(m.MODEL_END, b"", m.DONE, m.MISSING)
             if answer.kind == m.DONE.kind:
                 return
-            what, offset, size = m.MISSING.unpack(answer.body)
-            if what == m.THE_MODEL and size:
-                self._send_model(model, chunk, offset, min(offset + size, len(model)), None)
+            lacks = m.MISSING.unpack(answer.body)
+            if lacks.index == m.THE_MODEL and lacks.size:
+                end = min(lacks.offset + lacks.size, len(model))
+                self._send_model(model, chunk, lacks.offset, end, None)
 
     def _send_model(
         self,

@@ -2,65 +2,36 @@
 
 with UnixPort() as link:
     session = Session(link)
-    session.program(model_bytes, WriteConfig(seed=0, threshold=threshold))
+    session.program(model_bytes, WriteErrors(seed=0, limits=fail_limit(0.024)))
     for result in session.classify(images):
         print(result.index, result.scores.argmax())
 """
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import secrets
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, LinkError, ProtocolError
 from mtjkit_core.footprint import ram_bytes
 from mtjkit_core.model import Model
-from mtjkit_core.mtj_memory import FLIP, KEEP
+from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors, pack_limits
 from numpy.typing import NDArray
 
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.requests import Peer, SilenceError
+from mtjkit_host.link.requests import Requests, SilenceError
 from mtjkit_host.link.stream import ImageResult, Stream
-from mtjkit_host.simulate.simulator import write_weights
 
 Int8 = NDArray[np.int8]
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class WriteConfig:
-    """How the device writes its memory."""
-
-    seed: int = 0
-    """Seed of every random stream, 0 <= seed < 2**64."""
-    threshold: int = 0
-    """Error rate of feature maps as an integer, 0 .. 2**32 (memory.threshold_from_rate)."""
-    weight_threshold: int = 0
-    """Error rate of the weights, likewise. They are written once, when the model is loaded."""
-    errors: int = FLIP
-    """memory.FLIP or memory.KEEP."""
-    kernel: str = "auto"
-    """auto, python, viper, asm_thumb or native."""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.seed < 1 << 64:
-            raise ConfigError(f"a seed lies between 0 and 2**64 - 1, not {self.seed}")
-        for value in (self.threshold, self.weight_threshold):
-            if not 0 <= value <= 1 << 32:
-                raise ConfigError(f"an error threshold lies between 0 and 2**32, not {value}")
-        if self.errors not in (FLIP, KEEP):
-            raise ConfigError(f"errors are {FLIP} (flip) or {KEEP} (keep), not {self.errors}")
-        if self.kernel not in m.KERNELS:
-            raise ConfigError(f"kernel {self.kernel!r} is unknown: one of {', '.join(m.KERNELS)}")
-
-    @property
-    def weights(self) -> tuple[int, int, int] | None:
-        """(seed, threshold, errors) of the weights; None if they are written without errors."""
-        return (self.seed, self.weight_threshold, self.errors) if self.weight_threshold else None
+WrittenModel = Callable[[], tuple[bytes, int, int]]
+"""What gives a model's file with its weights written, errors included; bits written, bits wrong."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +57,7 @@ class RunResult:
     scores: NDArray[np.int32]
     """(N, classes), in the order of the images."""
     counts: NDArray[np.int64]
-    """(3,): feature-map bits written, toggled, wrong, of all images."""
+    """(5,): feature-map bits of all images, mtjkit_core.write_errors.COUNTS."""
     device_us: NDArray[np.int64]
     """(N,): time the device computed, microseconds."""
     kernel: str
@@ -124,14 +95,22 @@ class Session:
 
     def __init__(self, link: Link, timeout_s: float = 120.0, hello_s: float = 10.0) -> None:
         self.link = link
-        self._peer = Peer(link, timeout_s)
-        self.info = self._peer.hello(hello_s)
+        self._requests = Requests(link, timeout_s)
+        self.info = self._requests.hello(hello_s)
         self.programmed: Programmed | None = None
         self._model: Model | None = None
-        self._config = WriteConfig()
+        self._errors = self._on_device = NO_ERRORS
+        """Of the run; and as the device takes it, which does not write weights that it maps."""
+        self._kernel = "auto"
 
     def program(
-        self, model: bytes, config: WriteConfig | None = None, progress: Progress | None = None
+        self,
+        model: bytes,
+        errors: WriteErrors = NO_ERRORS,
+        kernel: str = "auto",
+        *,
+        written_model: WrittenModel | None = None,
+        progress: Progress | None = None,
     ) -> Programmed:
         """Give the device its model and its configuration.
 
@@ -139,27 +118,37 @@ class Session:
 
         Args:
             model: the bytes of an .mtjb file.
-            config: how the device writes its memory.
+            errors: how the writes of the device's memory fail.
+            kernel: auto, python, viper, asm_thumb or native.
+            written_model: gives the file with its weights written as `errors` say. Only a board
+                that maps its model read-only asks for it, where weights have errors: it was
+                flashed with that file.
             progress: called with (bytes sent, bytes in all) while the model is sent.
 
         Raises:
-            FormatError: the bytes are no model.
-            ConfigError: the device cannot run this: too little memory, no such kernel.
+            FormatError: `model` is not a model, or its bytes arrived damaged.
+            ConfigError: the device cannot run it so, or it does not fit its memory.
+            DeviceResetError: the device was reset meanwhile.
             LinkError, ProtocolError: the link.
         """
         self.programmed = None
-        self._config = config or WriteConfig()
         self._model = Model(model)
-        info = self.info = self._peer.hello(self._peer.timeout_s)
+        if kernel not in m.KERNELS:
+            raise ConfigError(f"kernel {kernel!r} is unknown: one of {', '.join(m.KERNELS)}")
+        errors.check_layers(len(self._model.layers))
+        self._errors = self._on_device = errors
+        self._kernel = kernel
+        info = self.info = self._requests.hello(self._requests.timeout_s)
         if info.mapped:
-            self.programmed = self._use_mapped(model)
+            self.programmed = self._use_mapped(model, written_model)
             return self.programmed
         there = info.has_model and info.model_sha256 == hashlib.sha256(model).digest()
-        send = not there or info.weights not in (None, self._config.weights)
+        wanted = errors.weights_digest() if errors.weights_fail else None
+        send = not there or info.weights not in (None, wanted)
         if send:
-            work_bytes = ram_bytes(self._model, self._config.kernel)
-            self._peer.upload(model, work_bytes, info.chunk, progress)
-        self.programmed = self._configure(send)
+            work_bytes = ram_bytes(self._model, kernel)
+            self._requests.upload(model, work_bytes, info.chunk, progress)
+        self.programmed = self._configure(errors, send)
         return self.programmed
 
     def classify(self, images: Int8, first_index: int = 0) -> Iterator[ImageResult]:
@@ -191,8 +180,8 @@ class Session:
         if self._model is None or self.programmed is None:
             raise ConfigError("program the device before it classifies")
         # A new run number: the device forgets the results it keeps, which may be of other images.
-        slots = self._configure(self.programmed.sent).slots
-        return Stream(self._peer, self.info.chunk, slots, self._model.classes).run(images)
+        slots = self._configure(self._on_device, self.programmed.sent).slots
+        return Stream(self._requests, self.info.chunk, slots, self._model.classes).run(images)
 
     def run(
         self, images: Int8, first_index: int = 0, progress: Progress | None = None
@@ -210,7 +199,7 @@ class Session:
             raise ConfigError("program the device before it classifies")
         scores = np.zeros((len(images), self._model.classes), np.int32)
         device_us = np.zeros(len(images), np.int64)
-        counts = np.zeros(3, np.int64)
+        counts = np.zeros(len(COUNTS), np.int64)
         for done, result in enumerate(self.classify(images, first_index), 1):
             scores[result.index - first_index] = result.scores
             device_us[result.index - first_index] = result.device_us
@@ -230,42 +219,58 @@ class Session:
     def stop(self) -> None:
         """End the server on the device: a board goes back to its prompt."""
         try:
-            self._peer.request(m.STOP, b"", m.DONE)
+            self._requests.request(m.STOP, b"", m.DONE)
         except SilenceError:
             raise
         except LinkError:
             pass  # a process that ends takes its line with it
 
-    def _use_mapped(self, model: bytes) -> Programmed:
+    def _use_mapped(self, model: bytes, written_model: WrittenModel | None) -> Programmed:
         """Use the model in the board's mapped memory, where the host has written the weights."""
-        config = self._config
         written = wrong = 0
-        if config.weights and self._model:
-            model, written, wrong = write_weights(self._model, *config.weights)
-            self._config = replace(config, weight_threshold=0)
+        if self._errors.weights_fail:
+            if written_model is None:
+                raise ConfigError(
+                    f"{self.link.name}: this board maps its model read-only; to program it with "
+                    "weight errors takes the file with its weights written"
+                )
+            model, written, wrong = written_model()
+            self._on_device = self._errors.with_perfect_weights()
         if self.info.model_sha256 != hashlib.sha256(model).digest():
             raise ConfigError(
                 f"{self.link.name}: another model, or other weight errors, are in this board's "
-                "mapped memory: flash it with the run's --model, --weight-ber, --errors and --seed"
+                "mapped memory: flash it with the run's --model, --weight-error-rate, --errors "
+                "and --seed"
             )
-        done = self._configure(sent=False)
+        done = self._configure(self._on_device, sent=False)
         return replace(done, bits_written=written, bits_wrong=wrong) if written else done
 
-    def _configure(self, sent: bool) -> Programmed:
+    def _configure(self, errors: WriteErrors, sent: bool) -> Programmed:
         """Configure the device for a run of a new number."""
-        config = self._config
-        number = secrets.randbits(32)
+        run = secrets.randbits(32)
+        named: dict[str, Any] = {}
+        crc = 0
+        for pairs, layers, down, up in (
+            (errors.limits, "map_layers", "down", "up"),
+            (errors.weight_limits, "weight_layers", "weights_down", "weights_up"),
+        ):
+            if len(pairs) == 1:
+                named[down], named[up] = pairs[0]
+            else:
+                named[layers] = len(pairs)
+                crc = binascii.crc32(pack_limits(pairs), crc)
+        self._requests.send_limits(run, errors)
+        kernel = m.KERNELS.index(self._kernel)
         body = m.CONFIGURE.pack(
-            number, config.seed, config.threshold, config.weight_threshold, config.errors,
-            m.KERNELS.index(config.kernel),
-        )  # fmt: skip
-        answer = self._peer.request(
+            run=run, seed=errors.seed, kind=errors.kind, kernel=kernel, crc=crc, **named
+        )
+        answer = self._requests.request(
             m.CONFIGURE,
             body,
             m.CONFIGURED,
-            accept=lambda frame: m.CONFIGURED.unpack(frame.body)[0] == number,
+            accept=lambda frame: m.CONFIGURED.unpack(frame.body).run == run,
         )
-        _, kernel, slots, zero, written, wrong = m.CONFIGURED.unpack(answer.body)
-        if not slots or zero or kernel >= len(m.KERNELS):
-            raise ProtocolError(f"CONFIGURED with kernel {kernel} and {slots} slots")
-        return Programmed(m.KERNELS[kernel], slots, written, wrong, sent)
+        done = m.CONFIGURED.unpack(answer.body)
+        if not done.slots or done.reserved or done.kernel >= len(m.KERNELS):
+            raise ProtocolError(f"CONFIGURED with kernel {done.kernel} and {done.slots} slots")
+        return Programmed(m.KERNELS[done.kernel], done.slots, done.written, done.wrong, sent)

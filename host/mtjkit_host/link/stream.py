@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ProtocolError
+from mtjkit_core.write_errors import COUNTS
 from numpy.typing import NDArray
 
 from mtjkit_host.link.link import Frame
 from mtjkit_host.link.requests import (
     FIRST_PROBE_S,
     LONGEST_PROBE_S,
-    Peer,
+    Requests,
     SilenceError,
     device_error,
 )
@@ -33,7 +34,7 @@ class ImageResult:
     scores: NDArray[np.int32]
     """(classes,)"""
     counts: NDArray[np.int64]
-    """(3,): feature-map bits written, toggled, wrong."""
+    """(5,): feature-map bits, mtjkit_core.write_errors.COUNTS."""
     device_us: int
     """Time the device computed, microseconds."""
 
@@ -46,23 +47,22 @@ class _Pending:
         self.slot = slot
         self.order = order  # of sending
         self.scores = np.zeros(classes, "<i4")
-        self.parts: set[int] = set()
-        self.scores_come = 0
+        self.parts: dict[int, list[int]] = {}  # counts that came with the scores from there on
 
 
 class Stream:
     """Sends images to a programmed device and yields their results.
 
     Args:
-        peer: the device.
+        requests: the device.
         chunk: data bytes of a frame.
         slots: images that may be on their way at the same time.
         classes: scores of an image.
     """
 
-    def __init__(self, peer: Peer, chunk: int, slots: int, classes: int) -> None:
-        self._peer = peer
-        self._link = peer.link
+    def __init__(self, requests: Requests, chunk: int, slots: int, classes: int) -> None:
+        self._requests = requests
+        self._link = requests.link
         self._chunk = chunk
         self._classes = classes
         self._free = deque(range(slots))
@@ -96,7 +96,7 @@ class Stream:
             frame = self._link.receive(max(0.0, until - time.monotonic()))
             now = time.monotonic()
             if frame is None:
-                if now - self._link.heard_at > self._peer.timeout_s:
+                if now - self._link.heard_at > self._requests.timeout_s:
                     raise SilenceError(f"{self._link.name}: the device does not answer any more")
                 if now - self._link.heard_at >= wait_s:  # else there was a heartbeat
                     oldest = min(self._pending, key=lambda i: self._pending[i].order)
@@ -109,7 +109,8 @@ class Stream:
             if frame.kind == m.RESULT.kind:
                 result = self._take(frame)
                 if result:
-                    # A question costs little, a computation's length must not provoke one.
+                    # Wait about four image times before asking, so that a slow image is not
+                    # mistaken for a lost one.
                     self._probe_s = min(
                         max(4 * (now - result_at), 0.9 * self._probe_s, _SHORTEST_PROBE_S),
                         LONGEST_PROBE_S,
@@ -145,15 +146,16 @@ class Stream:
         if frame.kind == m.LOST.kind:
             for kind, body in self._link.sent(*m.LOST.unpack(frame.body)):
                 fields = body[: m.IMAGE_DATA.size]
-                if kind == m.IMAGE_DATA.kind and m.IMAGE_DATA.unpack(fields)[0] in self._pending:
+                if kind == m.IMAGE_DATA.kind and m.IMAGE_DATA.unpack(fields).index in self._pending:
                     self._link.send(kind, body)
         elif frame.kind == m.MISSING.kind:
-            index, offset, size = m.MISSING.unpack(frame.body)
-            if index in self._pending:
-                if offset % self._chunk or offset + size > len(self._pending[index].data):
-                    raise ProtocolError(f"MISSING {size} bytes at {offset} of an image")
-                self._send(index, offset, offset + size)
-        if frame.gap:
+            f = m.MISSING.unpack(frame.body)
+            if f.index in self._pending:
+                end = f.offset + f.size
+                if f.offset % self._chunk or end > len(self._pending[f.index].data):
+                    raise ProtocolError(f"MISSING {f.size} bytes at {f.offset} of an image")
+                self._send(f.index, f.offset, end)
+        if frame.lost_before:
             self._ask_older(self._order)
 
     def _ask_older(self, order: int) -> None:
@@ -163,22 +165,31 @@ class Stream:
                 self._link.send(m.QUERY.kind, self._query(index))
 
     def _take(self, frame: Frame) -> ImageResult | None:
-        """Take a RESULT; returns the image's result once all its parts are there."""
-        index, first, classes, us, *bits, raw = m.RESULT.unpack(frame.body)
-        image = self._pending.get(index)
+        """Take a RESULT; returns the image's result once all its parts are there.
+
+        A part counts once, however often it comes; one that begins or ends elsewhere, or counts
+        other bits than the image's other parts, is refused.
+        """
+        f = m.RESULT.unpack(frame.body)
+        image = self._pending.get(f.index)
         if image is None:
             return None  # asked for twice
-        scores = np.frombuffer(raw, "<i4") if len(raw) % 4 == 0 else np.zeros(0, "<i4")
-        if classes != self._classes or not len(scores) or first + len(scores) > classes:
-            raise ProtocolError(f"RESULT with {len(raw)} bytes of scores from {first} of {classes}")
-        if frame.gap:
+        end = min(f.first + m.SCORES_PER_RESULT, self._classes)
+        whole = len(f.data) == 4 * (end - f.first) > 0 and f.first % m.SCORES_PER_RESULT == 0
+        if f.classes != self._classes or not whole:
+            raise ProtocolError(
+                f"RESULT with {len(f.data)} bytes of scores from {f.first} of {f.classes}"
+            )
+        if frame.lost_before:
             self._ask_older(image.order)
-        if first not in image.parts:
-            image.parts.add(first)
-            image.scores[first : first + len(scores)] = scores
-            image.scores_come += len(scores)
-        if image.scores_come < classes:
+        counts = [getattr(f, name) for name in COUNTS]
+        if any(counts != others for others in image.parts.values()):
+            raise ProtocolError(f"RESULT of image {f.index} with two different counts")
+        image.parts[f.first] = counts
+        image.scores[f.first : end] = np.frombuffer(f.data, "<i4")
+        if len(image.parts) * m.SCORES_PER_RESULT < self._classes:
             return None
-        del self._pending[index]
+        del self._pending[f.index]
         self._free.append(image.slot)
-        return ImageResult(index, image.scores.astype(np.int32), np.array(bits, np.int64), us)
+        scores = image.scores.astype(np.int32)
+        return ImageResult(f.index, scores, np.array(counts, np.int64), f.us)

@@ -37,21 +37,19 @@ class Pool:
     def give_back(self, mine: set[int]) -> None:
         """Let others compute these."""
         with self._changed:
-            self._todo.extendleft(sorted(mine & self._left, reverse=True))
+            self._todo.extendleft(sorted(mine, reverse=True))
             mine.clear()
             self._changed.notify_all()
 
-    def deliver(self, index: int) -> bool:
-        """True if this is the first result of that image."""
+    def deliver(self, index: int) -> None:
+        """An image has its result. Nobody else has it: whoever took it has not given it back."""
         with self._changed:
-            new = index in self._left
-            self._left.discard(index)
+            self._left.remove(index)
             if not self._left:
                 self._changed.notify_all()
-            return new
 
     def wait(self) -> bool:
-        """Wait for images to compute; False when none will come any more."""
+        """Wait for images to compute; False when the work is done."""
         with self._changed:
             self._changed.wait_for(lambda: self._todo or not self._left or self._stopped)
             return bool(self._todo) and not self._stopped

@@ -47,7 +47,7 @@ def run_board(
         )
     o = options
     # Mapped weights are written here, with their errors; those in RAM by the device itself.
-    written = write_weights(load(o.model), o.seed, o.weight_threshold, o.error_kind)[0]
+    written = write_weights(load(o.model), o.write_errors)[0]
     with flashed_board(name, written, o.kernel, heap_bytes=heap_bytes) as port:
         return run_fleet(options, [SerialPlace(port, name)], path)
 

@@ -25,10 +25,10 @@ def flash_for(options: RunOptions, port: str, main: str = "ask") -> Flashed:
         MtjkitError: see `flash`.
     """
     o = options
-    model, *bits = write_weights(load(o.model), o.seed, o.weight_threshold, o.error_kind)
+    model, *bits = write_weights(load(o.model), o.write_errors)
     done = flash(port, model, o.kernel, main)
     return (
         replace(done, weight_bits=(bits[0], bits[1]))
-        if done.mapped and o.weight_error_rate
+        if done.mapped and o.write_errors.weights_fail
         else done
     )

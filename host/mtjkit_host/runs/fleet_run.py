@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,21 @@ from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
 
 from mtjkit_host.boards.prompt import resolve_port
 from mtjkit_host.boards.serial_port import SerialPlace
-from mtjkit_host.link.fleet import Fleet, Place
-from mtjkit_host.link.session import WriteConfig
+from mtjkit_host.link.fleet import Fleet, Port
 from mtjkit_host.mtj.cell import Cell
-from mtjkit_host.runs.options import Given, RunOptions, parse_options, shown_option
+from mtjkit_host.runs.options import (
+    Given,
+    RunOptions,
+    as_limits,
+    as_lists,
+    parse_options,
+    shown_option,
+)
 from mtjkit_host.runs.result import Result
 from mtjkit_host.runs.run import Job, Outcome, Programmed, collect, prepare
 from mtjkit_host.runs.run_file import RunFile, identity
 from mtjkit_host.runs.run_file_lines import read_head
+from mtjkit_host.simulate.simulator import write_weights
 
 RUNS = Path("build") / "runs"
 
@@ -31,13 +39,13 @@ class FleetBackend:
     """Devices behind a run file: a backend of mtjkit_host.runs.run.
 
     Args:
-        places: where the devices are; all of one kind.
+        ports: where the devices are reached; all of one kind.
         path: the run file.
     """
 
-    def __init__(self, places: Sequence[Place], path: Path) -> None:
-        self.name = places[0].backend
-        self._places = places
+    def __init__(self, ports: Sequence[Port], path: Path) -> None:
+        self.name = ports[0].backend
+        self._ports = ports
         self._path = path
         self._results: Generator[Outcome] | None = None
         self._first: list[Outcome] = []
@@ -46,10 +54,17 @@ class FleetBackend:
         """Open the run file, reach the devices, wait for the first result."""
         o = job.options
         model = bytes(job.model.data)
-        how = WriteConfig(o.seed, o.threshold, o.weight_threshold, o.error_kind, o.kernel)
-        head = identity(model, job.inputs, len(job.inputs), how)
+        head = identity(model, job.inputs, len(job.inputs), o.write_errors)
         run = RunFile(self._path, {**head, "options": options_to_json(o)})
-        self._results = self._compute(run, Fleet(self._places, model, how, progress=progress), job)
+        fleet = Fleet(
+            self._ports,
+            model,
+            o.write_errors,
+            o.kernel,
+            written_model=cache(lambda: write_weights(job.model, o.write_errors)),
+            progress=progress,
+        )
+        self._results = self._compute(run, fleet, job)
         resumed = len(run.results)
         self._first = [next(self._results)]
         return Programmed(run.kernel, run.weight_bits, resumed)
@@ -80,12 +95,12 @@ class FleetBackend:
         return f"go on with --resume {self._path}"
 
 
-def run_fleet(options: RunOptions, places: Sequence[Place], path: Path | None = None) -> Result:
+def run_fleet(options: RunOptions, ports: Sequence[Port], path: Path | None = None) -> Result:
     """Classify the images on devices of one kind, sharing them out.
 
     Args:
         options: what to run.
-        places: where the devices are.
+        ports: where the devices are reached.
         path: the run file. If there is one already, the run goes on from it; None for a new file
             in build/runs.
 
@@ -94,7 +109,7 @@ def run_fleet(options: RunOptions, places: Sequence[Place], path: Path | None = 
             or no device is left.
     """
     job = prepare(options)
-    backend = FleetBackend(places, _new_path(options) if path is None else path)
+    backend = FleetBackend(ports, _new_path(options) if path is None else path)
     try:
         return collect(job, backend)
     except KeyboardInterrupt:
@@ -196,6 +211,8 @@ def options_to_json(options: RunOptions) -> dict[str, Any]:
         "device": asdict(options.cell),
         "seed": options.seed,
         "kernel": options.kernel,
+        "limits": as_lists(options.limits),
+        "weight_limits": as_lists(options.weight_limits),
     }
 
 
@@ -215,7 +232,10 @@ def options_from_json(path: Path, value: Any) -> RunOptions:
             parse_options(**texts),
             cell=Cell(**value["device"]),
             given_pulse_ns=None if pulse is None else float(pulse),
+            limits=as_limits(value["limits"]),
+            weight_limits=as_limits(value["weight_limits"]),
         )
+        options.write_errors  # noqa: B018 (checks the limits)
     except (ConfigError, KeyError, TypeError, ValueError) as error:
         raise FormatError(f"{path}: its options are damaged: {error}") from error
     return options

@@ -6,17 +6,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.mtj_memory import FLIP, KEEP, threshold_from_rate
+from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export.files import check_writable
 
 from mtjkit_host import parse
 from mtjkit_host.mtj.cell import Cell, load_cell
 from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL, OTHER_NAMES
 
-ERRORS = {"flip": FLIP, "keep": KEEP}
+KINDS = {"flip": FLIP, "keep": KEEP}
+"""Kinds of errors by their names."""
+
+Limits = tuple[tuple[int, int], ...]
+"""Fail limits (down, up) of each layer: see mtjkit_core.write_errors."""
+
+
+def as_lists(limits: Limits | None) -> list[list[int]] | None:
+    """Limits as JSON values."""
+    return None if limits is None else [list(pair) for pair in limits]
+
+
+def as_limits(value: Any) -> Limits | None:
+    """What `as_lists` made of limits; TypeError or ValueError if `value` is not that."""
+    return None if value is None else tuple((down, up) for down, up in value)
+
+
 KERNELS = ("auto", "python", "viper", "asm_thumb", "native")
 
 RATE = "--write-error-rate (--ber)"
@@ -63,6 +81,12 @@ class RunOptions:
     """The device's kernel; the twin has its own arithmetic and takes no notice."""
     json: Path | None = None
     """File for the result as JSON; None for no file."""
+    limits: Limits | None = None
+    """Fail limits of feature maps, (down, up) of each hidden layer, where they are not all those
+    of `write_error_rate`."""
+    weight_limits: Limits | None = None
+    """Fail limits of weights, (down, up) of each layer, where they are not all those of
+    `weight_error_rate`."""
 
     @property
     def ber(self) -> float:
@@ -75,31 +99,48 @@ class RunOptions:
         return self.weight_error_rate
 
     @property
-    def threshold(self) -> int:
-        """Feature maps' error rate as the engines' integer."""
-        return threshold_from_rate(self.write_error_rate)
+    def map_rate(self) -> float | None:
+        """Write-error rate of all feature maps; None where `limits` tell it by layer."""
+        return self.write_error_rate if self.limits is None else None
+
+    @property
+    def weight_rate(self) -> float | None:
+        """Write-error rate of all weights; None where `weight_limits` tell it by layer."""
+        return self.weight_error_rate if self.weight_limits is None else None
+
+    @cached_property
+    def write_errors(self) -> WriteErrors:
+        """The error process of the run.
+
+        Raises:
+            ConfigError: the seed, a rate or a limit is out of range.
+        """
+        limits: int | Limits = fail_limit(self.write_error_rate)
+        weight_limits: int | Limits = fail_limit(self.weight_error_rate)
+        if self.limits is not None:
+            limits = self.limits
+        if self.weight_limits is not None:
+            weight_limits = self.weight_limits
+        return WriteErrors(self.seed, KINDS[self.errors], limits, weight_limits)
 
     @property
     def pulse_ns(self) -> float | None:
-        """Pulse width for feature maps, ns; None where no pulse is long enough (rate 0)."""
+        """Pulse width for feature maps, ns.
+
+        None where no pulse is long enough (rate 0), or there are several rates.
+        """
+        if self.limits is not None:
+            return None
         if self.given_pulse_ns is not None:
             return self.given_pulse_ns
         return self.cell.pulse_width_ns(self.write_error_rate) if self.write_error_rate else None
 
     @property
-    def weight_threshold(self) -> int:
-        """Weights' error rate as the engines' integer."""
-        return threshold_from_rate(self.weight_error_rate)
-
-    @property
     def weight_pulse_ns(self) -> float | None:
-        """Pulse width for weights, ns; None for rate 0."""
+        """Pulse width for weights, ns; None for rate 0, or several rates."""
+        if self.weight_limits is not None:
+            return None
         return self.cell.pulse_width_ns(self.weight_error_rate) if self.weight_error_rate else None
-
-    @property
-    def error_kind(self) -> int:
-        """mtjkit_core.mtj_memory.FLIP or KEEP."""
-        return ERRORS[self.errors]
 
 
 Given = str | float | Path | None
@@ -156,7 +197,7 @@ def parse_options(
         weight_error_rate=(
             0.0 if weight_error_rate is None else parse.rate(WEIGHT_RATE, weight_error_rate)
         ),
-        errors="flip" if errors is None else parse.choice("--errors", errors, tuple(ERRORS)),
+        errors="flip" if errors is None else parse.choice("--errors", errors, tuple(KINDS)),
         cell=chosen,
         seed=0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1),
         kernel="auto" if kernel is None else parse.choice("--kernel", kernel, KERNELS),

@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import COUNTS
 from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
 from mtjkit_host.datasets.images import ImageSet
-from mtjkit_host.runs.options import RunOptions
+from mtjkit_host.runs.options import Limits, RunOptions, as_lists
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,8 @@ class Result:
     """(n, classes), in image order."""
     error_free_scores: NDArray[np.int32]
     """(n, classes), from the twin without any error."""
-    bits: tuple[int, int, int]
-    """Feature-map bits written, toggled, wrong, over all images and without padding."""
+    bits: tuple[int, ...]
+    """Feature-map bits over all images and without padding: mtjkit_core.write_errors.COUNTS."""
     weight_bits: tuple[int, int]
     """Weight bits written and wrong."""
     seconds: float
@@ -92,7 +93,7 @@ class Result:
         """
         o, n = self.options, len(self.images)
         per_bit = self.energy_per_bit_pj
-        written, toggled, wrong = self.bits
+        counts = dict(zip(COUNTS, self.bits, strict=True))
         return {
             "backend": self.backend,
             "kernel": self.kernel,
@@ -111,21 +112,23 @@ class Result:
             "seed": o.seed,
             "errors": o.errors,
             "buffer": {
-                "ber": o.write_error_rate,
-                "write_error_rate": o.write_error_rate,
+                "ber": o.map_rate,
+                "write_error_rate": o.map_rate,
                 "pulse_ns": o.pulse_ns,
+                **_limits(o.limits),
             },
             "weights": {
-                "ber": o.weight_error_rate,
-                "write_error_rate": o.weight_error_rate,
+                "ber": o.weight_rate,
+                "write_error_rate": o.weight_rate,
                 "pulse_ns": o.weight_pulse_ns,
                 "bits_written": self.weight_bits[0],
                 "bits_wrong": self.weight_bits[1],
+                **_limits(o.weight_limits),
             },
-            "bits": {"written": written, "toggled": toggled, "wrong": wrong},
+            "bits": counts,
             "energy": {
                 "per_bit_pj": per_bit,
-                "total_pj": None if per_bit is None else per_bit * written,
+                "total_pj": None if per_bit is None else per_bit * counts["written"],
                 "reference_per_bit_pj": o.cell.reference_energy_pj,
                 "saving_percent": self.saving_percent,
             },
@@ -170,10 +173,11 @@ def _summary(result: Result) -> Table:
     else:
         same = int((result.predictions == result.error_free_predictions).sum())
         table.add_row("same class as error-free (twin)", f"{same} of {n}")
-    rate = f"write-error rate {100 * o.write_error_rate:.4g} %"
-    table.add_row("feature maps", f"{rate}, errors {o.errors}")
+    table.add_row("feature maps", f"{_rate(o.map_rate)}, errors {o.errors}")
     per_bit, saving = result.energy_per_bit_pj, result.saving_percent
     pulse, energy, saved = "unlimited (rate 0)", "unlimited", "none"
+    if o.map_rate is None:
+        pulse, energy, saved = "by layer", "not computed", "not computed"
     if o.pulse_ns is not None and per_bit is not None and saving is not None:
         pulse = f"{o.pulse_ns:.1f} ns"
         energy = f"{per_bit:.2f} pJ/bit, {per_bit * result.bits[0] / n * 1e-3:.1f} nJ/image"
@@ -181,12 +185,21 @@ def _summary(result: Result) -> Table:
     table.add_row("pulse width", pulse)
     table.add_row("write energy, modelled", energy)
     table.add_row("saving", f"{saved} against {o.cell.reference_energy_pj:.2f} pJ/bit (rate 1e-8)")
-    table.add_row("bits written / toggled / wrong", " / ".join(f"{b:,}" for b in result.bits))
-    if o.weight_error_rate:
+    table.add_row("bits written / toggled / wrong", " / ".join(f"{b:,}" for b in result.bits[:3]))
+    table.add_row("ones written / toggled up", " / ".join(f"{b:,}" for b in result.bits[3:]))
+    if o.write_errors.weights_fail:
         written, wrong = result.weight_bits
-        rate = f"rate {100 * o.weight_error_rate:.4g} %"
-        table.add_row("weights", f"{rate}, {wrong:,} of {written:,} wrong")
+        table.add_row("weights", f"{_rate(o.weight_rate)}, {wrong:,} of {written:,} wrong")
     return table
+
+
+def _limits(limits: Limits | None) -> dict[str, Any]:
+    """What JSON says of limits by layer; nothing where there is one rate."""
+    return {} if limits is None else {"limits": as_lists(limits)}
+
+
+def _rate(rate: float | None) -> str:
+    return "write-error rates by layer" if rate is None else f"write-error rate {100 * rate:.4g} %"
 
 
 def _predictions(result: Result) -> Table:

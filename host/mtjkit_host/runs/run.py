@@ -9,6 +9,7 @@ from typing import Protocol
 
 import numpy as np
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import COUNTS
 from mtjkit_export.formats.mtjb_reader import load
 from numpy.typing import NDArray
 
@@ -44,7 +45,7 @@ class Outcome:
     scores: NDArray[np.int32]
     """(classes,)."""
     bits: NDArray[np.int64]
-    """(3,): feature-map bits written, toggled, wrong."""
+    """(5,): feature-map bits, mtjkit_core.write_errors.COUNTS."""
     device_us: float
     """Time in the engine, microseconds."""
 
@@ -95,7 +96,7 @@ class TwinBackend:
     def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
         """Write the weights, with their errors."""
         o = job.options
-        data, written, wrong = write_weights(job.model, o.seed, o.weight_threshold, o.error_kind)
+        data, written, wrong = write_weights(job.model, o.write_errors)
         self._twin = open_twin(Model(data, check_crc=False))
         return Programmed(self._twin.kernel, (written, wrong))
 
@@ -106,7 +107,7 @@ class TwinBackend:
             some = job.inputs[at : at + _BATCH]
             indices = np.arange(at, at + len(some), dtype=np.uint32)
             began = time.perf_counter()
-            scores, bits = self._twin.run(some, indices, o.seed, o.threshold, o.error_kind)
+            scores, bits = self._twin.run(some, indices, o.write_errors)
             us = (time.perf_counter() - began) * 1e6 / len(some)
             for k, index in enumerate(indices.tolist()):
                 yield Outcome(index, scores[k], bits[k], us)
@@ -125,7 +126,7 @@ def collect(job: Job, backend: Backend) -> Result:
     """Have a backend classify a job's images, behind a progress bar, and make the result of it."""
     n = len(job.images)
     scores = np.zeros((n, job.model.classes), np.int32)
-    bits = np.zeros((n, 3), np.int64)
+    bits = np.zeros((n, len(COUNTS)), np.int64)
     us = np.zeros(n)
     with bar() as progress:
         task = progress.add_task("model", total=len(job.model.data), unit="B")
@@ -141,7 +142,6 @@ def collect(job: Job, backend: Backend) -> Result:
             us[outcome.index] = outcome.device_us
             progress.advance(task)
         seconds = time.perf_counter() - began
-    written, toggled, wrong = bits.sum(axis=0).tolist()
     return Result(
         backend=backend.name,
         kernel=programmed.kernel,
@@ -150,7 +150,7 @@ def collect(job: Job, backend: Backend) -> Result:
         images=job.images,
         scores=scores,
         error_free_scores=_error_free_scores(job, backend, scores),
-        bits=(written, toggled, wrong),
+        bits=tuple(bits.sum(axis=0).tolist()),
         weight_bits=programmed.weight_bits,
         seconds=seconds,
         resumed=programmed.resumed,
@@ -161,6 +161,6 @@ def collect(job: Job, backend: Backend) -> Result:
 def _error_free_scores(job: Job, backend: Backend, scores: NDArray[np.int32]) -> NDArray[np.int32]:
     """Scores of the twin without errors; `scores` are the run's."""
     o = job.options
-    if isinstance(backend, TwinBackend) and o.threshold == o.weight_threshold == 0:
+    if isinstance(backend, TwinBackend) and not o.write_errors.can_fail:
         return scores
     return open_twin(job.model).run(job.inputs, np.arange(len(job.inputs), dtype=np.uint32))[0]

@@ -8,7 +8,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,28 +15,33 @@ from typing import Any
 import numpy as np
 from mtjkit_core.errors import FormatError, MtjkitError
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import WriteErrors
 from mtjkit_export.files import LineFile, to_line
 from numpy.typing import NDArray
 
 from mtjkit_host.link.fleet import Fleet
-from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.link.stream import ImageResult
+from mtjkit_host.runs.options import as_lists
 from mtjkit_host.runs.run_file_lines import VERSION, check_head, read_kernel, read_result
 
 
 def identity(
-    model: bytes, images: NDArray[np.int8], count: int, config: WriteConfig
+    model: bytes, images: NDArray[np.int8], count: int, errors: WriteErrors
 ) -> dict[str, Any]:
-    """What makes two runs the same: model, images, how many, how the memory is written."""
-    how = asdict(config)
-    del how["kernel"]  # all kernels give the same bits
+    """What makes two runs the same: model, images, how many, how the memory is written.
+
+    The kernel takes no part: all kernels give the same bits.
+    """
     return {
         "mtjkit_run": VERSION,
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
         "count": count,
         "classes": Model(model).classes,
-        **how,
+        "seed": errors.seed,
+        "kind": errors.kind,
+        "limits": as_lists(errors.limits),
+        "weight_limits": as_lists(errors.weight_limits),
     }
 
 
@@ -58,7 +62,7 @@ class RunFile:
     Raises:
         ConfigError: the file cannot be opened or written, another process has it open, or another
             run lies in it.
-        FormatError: it is not a run file, or damaged.
+        FormatError: it is not a run file, of another version, or damaged.
     """
 
     def __init__(self, path: str | Path, head: dict[str, Any]) -> None:

@@ -3,9 +3,11 @@
 One JSON object a line. The first tells what is run, the next the kernel that took it and its weight
 bits; each other is one image's result:
 
-    {"mtjkit_run": 1, "model_sha256": ..., "images_sha256": ..., "count": ..., "classes": ..., ...}
+    {"mtjkit_run": 2, "model_sha256": ..., "images_sha256": ..., "count": ..., "classes": ..., ...}
     {"kernel": "viper", "w": [written, wrong]}
-    {"i": 17, "s": [3, -5, ...], "b": [written, toggled, wrong], "us": 4021}
+    {"i": 17, "s": [3, -5, ...], "b": [counts in the order of write_errors.COUNTS], "us": 4021}
+
+Version 1 had three counts and one error rate.
 """
 
 from __future__ import annotations
@@ -17,11 +19,12 @@ from typing import Any
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.messages import KERNELS
+from mtjkit_core.write_errors import COUNTS
 from mtjkit_export.files import complete_lines, file_errors
 
 from mtjkit_host.link.stream import ImageResult
 
-VERSION = 1
+VERSION = 2
 
 
 def read_head(path: str | Path) -> dict[str, Any]:
@@ -29,14 +32,25 @@ def read_head(path: str | Path) -> dict[str, Any]:
 
     Raises:
         ConfigError: the file cannot be read.
-        FormatError: it is not a run file.
+        FormatError: it is not a run file, or of another version.
     """
     with file_errors(path, "read"), open(path, "rb") as file:
         line = next(complete_lines(file, str(path)), b"")
     head = _object(Path(path), line)
-    if head.get("mtjkit_run") != VERSION:
-        raise FormatError(f"{path}: not a run file of version {VERSION}")
+    _check_version(path, head)
     return head
+
+
+def _check_version(path: str | Path, head: dict[str, Any]) -> None:
+    version = head.get("mtjkit_run")
+    if version == VERSION:
+        return
+    if type(version) is int:
+        raise FormatError(
+            f"{path}: a run file of version {version}, this mtjkit writes version {VERSION}: "
+            "finish the run with the mtjkit that began it, or begin it anew"
+        )
+    raise FormatError(f"{path}: not a run file")
 
 
 def _object(path: Path, line: bytes) -> dict[str, Any]:
@@ -52,8 +66,7 @@ def _object(path: Path, line: bytes) -> dict[str, Any]:
 def check_head(path: Path, line: bytes, head: dict[str, Any]) -> None:
     """Raise ConfigError unless the first line is that of the run that `head` tells."""
     there = _object(path, line)
-    if there.get("mtjkit_run") != VERSION:
-        raise FormatError(f"{path}: not a run file of version {VERSION}")
+    _check_version(path, there)
     for key in head:
         if there.get(key) != head[key]:
             raise ConfigError(f"{path}: another run lies there (its {key} differs)")
@@ -73,7 +86,7 @@ def _damaged(path: Path, line: bytes) -> FormatError:
 
 
 def read_result(path: Path, line: bytes, count: int, classes: int) -> ImageResult:
-    """One image's result, of a run of so many images; FormatError if it is none."""
+    """One image's result, of a run of so many images; FormatError if it is not one."""
     value = _object(path, line)
     scores, bits = value.get("s"), value.get("b")
     index: Any = value.get("i")
@@ -82,7 +95,7 @@ def read_result(path: Path, line: bytes, count: int, classes: int) -> ImageResul
         _whole([index], 1, 0, count - 1)
         and _whole([us], 1, 0, 1 << 62)
         and _whole(scores, classes, -(1 << 31), (1 << 31) - 1)
-        and _whole(bits, 3, 0, 1 << 62)
+        and _whole(bits, len(COUNTS), 0, 1 << 62)
     )
     if not good:
         raise _damaged(path, line)

@@ -18,8 +18,8 @@ import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.geometry import FIELDS, beyond_3x3
 from mtjkit_core.model import CRC_BYTES, Model
-from mtjkit_core.mtj_memory import FLIP
 from mtjkit_core.streams import WEIGHTS, place_word
+from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors
 from numpy.typing import NDArray
 
 from mtjkit_host.simulate.compile import library
@@ -44,11 +44,6 @@ def _geometry(model: Model) -> Any:
         for name in FIELDS:
             setattr(to, name, getattr(layer, name))
     return layers
-
-
-def rate_words(threshold: int, errors: int) -> Words:
-    """An error rate as mtj_rate of mtjkit.h."""
-    return np.array([threshold & 0xFFFFFFFF, threshold >> 32, errors], np.uint32)
 
 
 def key_words(seed: int) -> Words:
@@ -100,9 +95,7 @@ class NativeTwin:
         self,
         images: Int8,
         indices: Words,
-        seed: int = 0,
-        threshold: int = 0,
-        errors: int = FLIP,
+        errors: WriteErrors = NO_ERRORS,
         trace: list[Words] | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Classify images through the memory.
@@ -110,18 +103,18 @@ class NativeTwin:
         Args:
             images: int8 (n, height, width, channels), the pixel rule already applied.
             indices: index of each image in the data, (n,).
-            seed: 0 <= seed < 2**64.
-            threshold: feature-map error rate, mtjkit_core.mtj_memory.threshold_from_rate.
-            errors: mtjkit_core.mtj_memory.FLIP or KEEP.
+            errors: the error process of the feature maps; that of weights takes no part.
             trace: None, or a list that receives each hidden layer's stored map,
                 (n, map_words) uint32.
 
         Returns:
-            Scores (n, classes), and bits [written, toggled, wrong] of each image (n, 3).
+            Scores (n, classes), and counts of each image (n, 5): write_errors.COUNTS.
 
         Raises:
-            ConfigError: the images have another shape than the model's input.
+            ConfigError: the images have another shape than the model's input, or the limits are
+                those of another number of layers.
         """
+        errors.check_layers(len(self.model.layers))
         if images.shape[1:] != self.model.input_shape or images.dtype != np.int8:
             raise ConfigError(
                 f"images are {images.dtype} {images.shape[1:]}, "
@@ -131,13 +124,15 @@ class NativeTwin:
         images = np.ascontiguousarray(images)
         indices = np.ascontiguousarray(indices, np.uint32)
         scores = np.empty((n, self.model.classes), np.int32)
-        counts = np.empty((n, 3), np.uint32)
+        counts = np.empty((n, len(COUNTS)), np.uint32)
         maps = np.empty((n if trace is not None else 0, self._map_words), np.uint32)
-        key, rate = key_words(seed), rate_words(threshold, errors)
+        hidden = range(len(self.model.layers) - 1)
+        limits = np.array([errors.map_words(layer) for layer in hidden], np.uint32)
+        key = key_words(errors.seed)
 
         def part(at: int, end: int) -> None:
             work = np.empty(self._work_words, np.uint32)
-            arrays = (key, rate, self._half_words, work, scores[at:end], counts[at:end])
+            arrays = (key, limits, self._half_words, work, scores[at:end], counts[at:end])
             self._lib.mtj_run(
                 self._layers,
                 len(self._layers),
@@ -168,18 +163,20 @@ def _processors() -> int:
     return os.cpu_count() or 1
 
 
-def corrupt_weights(model: Model, seed: int, threshold: int, errors: int) -> tuple[bytes, int, int]:
+def corrupt_weights(model: Model, errors: WriteErrors) -> tuple[bytes, int, int]:
     """`binary_numpy.corrupt_weights` in compiled code: file, bits written, bits wrong."""
+    errors.check_layers(len(model.layers))
     lib = library()
     data = np.frombuffer(model.data, np.uint8).copy()
-    state, counts = np.empty(32, np.uint32), np.zeros(3, np.uint32)
-    key, rate = key_words(seed), rate_words(threshold, errors)
+    state, counts = np.empty(32, np.uint32), np.zeros(len(COUNTS), np.uint32)
+    key = key_words(errors.seed)
     written = wrong = 0
     for layer in _geometry(model):
         counts[:] = 0
         place = place_word(WEIGHTS, layer.index, 0)
         lib.mtj_seed(state.ctypes.data, key.ctypes.data, 0, place)
-        arrays = (data, state, rate, counts)
+        limits = np.array(errors.weight_words(layer.index), np.uint32)
+        arrays = (data, state, limits, counts)
         lib.mtj_program(ctypes.byref(layer), *(array.ctypes.data for array in arrays))
         written += int(counts[0])
         wrong += int(counts[2])

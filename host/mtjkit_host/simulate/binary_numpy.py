@@ -16,8 +16,9 @@ from mtjkit_core.bits import tail_mask
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.geometry import DENSE, LayerShape
 from mtjkit_core.model import CRC_BYTES, Model
-from mtjkit_core.mtj_memory import FLIP, write
+from mtjkit_core.mtj_memory import write
 from mtjkit_core.streams import WEIGHTS, seed_streams
+from mtjkit_core.write_errors import COUNTS, FLIP, NO_ERRORS, WriteErrors
 from numpy.typing import NDArray
 
 from mtjkit_host.simulate import draws
@@ -62,9 +63,7 @@ class Twin:
         self,
         images: Int8,
         indices: NDArray[np.uint32],
-        seed: int = 0,
-        threshold: int = 0,
-        errors: int = FLIP,
+        errors: WriteErrors = NO_ERRORS,
         trace: list[draws.Words] | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Classify images through the memory.
@@ -72,29 +71,29 @@ class Twin:
         Args:
             images: int8 (n, height, width, channels), the pixel rule already applied.
             indices: index of each image in the data, (n,).
-            seed: 0 <= seed < 2**64.
-            threshold: feature-map error rate, mtjkit_core.mtj_memory.threshold_from_rate.
-            errors: mtjkit_core.mtj_memory.FLIP or KEEP.
+            errors: the error process of the feature maps; that of weights takes no part.
             trace: None, or a list that receives each hidden layer's stored map,
                 (n, map_words) uint32; only for up to 256 images.
 
         Returns:
-            Scores (n, classes), and bits [written, toggled, wrong] of each image (n, 3).
+            Scores (n, classes), and counts of each image (n, 5): write_errors.COUNTS.
 
         Raises:
-            ConfigError: the images have another shape than the model's input.
+            ConfigError: the images have another shape than the model's input, or the limits are
+                those of another number of layers.
         """
+        errors.check_layers(len(self.model.layers))
         if images.shape[1:] != self.model.input_shape or images.dtype != np.int8:
             raise ConfigError(
                 f"images are {images.dtype} {images.shape[1:]}, "
                 f"the model takes int8 {self.model.input_shape}"
             )
         scores = np.empty((len(images), self.model.classes), np.int32)
-        counts = np.empty((len(images), 3), np.int64)
+        counts = np.empty((len(images), len(COUNTS)), np.int64)
         for at in range(0, len(images), self._together):
             some = slice(at, at + self._together)
             scores[some], counts[some] = self._run(
-                images[some], indices[some].astype(np.uint32), seed, threshold, errors, trace
+                images[some], indices[some].astype(np.uint32), errors, trace
             )
         return scores, counts
 
@@ -102,12 +101,10 @@ class Twin:
         self,
         images: Int8,
         indices: draws.Words,
-        seed: int,
-        threshold: int,
-        errors: int,
+        errors: WriteErrors,
         trace: list[draws.Words] | None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        counts = np.zeros((len(images), 3), np.int64)
+        counts = np.zeros((len(images), len(COUNTS)), np.int64)
         halves = [  # all cells in the P state before every image
             np.zeros((len(images), words), np.uint32) for words in self.model.half_words
         ]
@@ -115,13 +112,11 @@ class Twin:
         for layer in self._layers[:-1]:
             intended = layer.outputs(source)
             cells = halves[layer.g.index & 1][:, : layer.g.map_words]
-            failed = draws.failures(seed, indices, layer.g.index, threshold, layer.lanes)
-            toggled = cells ^ intended
-            wrong = failed if errors == FLIP else failed & toggled
+            failed = draws.failures(errors, indices, layer.g.index, layer.lanes, intended)
+            toggled = (cells ^ intended) & layer.lanes
+            wrong = failed if errors.kind == FLIP else failed & toggled
             cells[:] = intended ^ wrong
-            counts[:, 0] += layer.g.map_bits
-            counts[:, 1] += _ones(toggled & layer.lanes)
-            counts[:, 2] += _ones(wrong)
+            counts += draws.count(layer.lanes, intended, toggled, wrong)
             if trace is not None:
                 trace.append(cells.copy())
             source = cells
@@ -200,7 +195,7 @@ class _Layer:
         return patches
 
 
-def corrupt_weights(model: Model, seed: int, threshold: int, errors: int) -> tuple[bytes, int, int]:
+def corrupt_weights(model: Model, errors: WriteErrors) -> tuple[bytes, int, int]:
     """Write a model's weights into MTJ cells once, with errors.
 
     The result is a valid model file, so that a board which maps its weights read-only gets the
@@ -208,23 +203,24 @@ def corrupt_weights(model: Model, seed: int, threshold: int, errors: int) -> tup
 
     Args:
         model: the model as it should be.
-        seed, errors: see `Twin.run`.
-        threshold: weight error rate, mtjkit_core.mtj_memory.threshold_from_rate.
+        errors: the error process of the weights; that of feature maps takes no part.
 
     Returns:
         The file's bytes, the bits written, the bits that ended up wrong.
     """
+    errors.check_layers(len(model.layers))
     data = bytearray(model.data)
-    counts = [0, 0, 0]
+    counts = [0] * len(COUNTS)
     state = [0] * 32
     for layer in model.layers:
-        if not threshold:  # nothing fails
+        limits = errors.of_weights(layer.index)
+        if not any(limits):  # nothing fails
             counts[0] += layer.weight_bits
             continue
         size = 4 * layer.weight_words
         intended = model.data[layer.weights_at : layer.weights_at + size]
         cells = bytearray(size)  # all cells in the P state
-        seed_streams(state, seed, 0, WEIGHTS, layer.index)
+        seed_streams(state, errors.seed, 0, WEIGHTS, layer.index)
         tail = tail_mask(layer.run_bits)
         write(
             cells,
@@ -233,8 +229,8 @@ def corrupt_weights(model: Model, seed: int, threshold: int, errors: int) -> tup
             layer.run_words,
             tail,
             state,
-            threshold,
-            errors,
+            limits,
+            errors.kind,
             counts,
         )
         data[layer.weights_at : layer.weights_at + size] = cells
@@ -263,9 +259,3 @@ def _signs(bits: NDArray[np.uint8], dtype: type) -> Float:
     signs *= 2
     signs -= 1
     return signs
-
-
-def _ones(words: draws.Words) -> NDArray[np.int64]:
-    """Number of ones in each row."""
-    ones: NDArray[np.int64] = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
-    return ones

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.bits import tail_mask
-from mtjkit_core.mtj_memory import CERTAIN
 from mtjkit_core.streams import BUFFER, STREAMS, mix, place_word
+from mtjkit_core.write_errors import CERTAIN, WriteErrors
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint32]
@@ -60,37 +60,86 @@ def next_words(state: Words) -> Words:
     return result
 
 
-def draw_failures(state: Words, threshold: int, lanes: Words) -> Words:
+def _some_words(state: Words, lanes: Words) -> Words | None:
+    """Draw a word from the streams that have undecided lanes; None if there are none.
+
+    A stream whose lanes are all decided must not advance: its word is 0.
+    """
+    active = np.flatnonzero(lanes)
+    if not len(active):
+        return None
+    if len(active) == len(lanes):
+        return next_words(state)
+    words = np.zeros_like(lanes)
+    some = state[:, active]
+    words[active] = next_words(some)
+    state[:, active] = some
+    return words
+
+
+def draw_failures(state: Words, limit: int, lanes: Words) -> Words:
     """Draw the failing lanes of one word of every stream (mtjkit_core.mtj_memory.draw_failures).
 
     Args:
         state: (4, m) uint32, updated.
-        threshold: 0 .. 2**32 - 1.
+        limit: fail limit, 0 .. 2**32.
         lanes: masks of the lanes that exist, (m,) uint32.
+
+    Returns:
+        (m,) uint32.
+    """
+    if limit == CERTAIN:
+        return lanes
+    lanes = lanes.copy()
+    failed = np.zeros_like(lanes)
+    while limit and (words := _some_words(state, lanes)) is not None:
+        if limit & 0x80000000:
+            failed |= lanes & ~words
+            lanes &= words
+        else:
+            lanes &= ~words
+        limit = limit << 1 & 0xFFFFFFFF
+    return failed
+
+
+def draw_uneven(state: Words, limits: tuple[int, int], lanes: Words, intended: Words) -> Words:
+    """The same with two limits (mtjkit_core.mtj_memory.draw_uneven).
+
+    Args:
+        state, lanes: see `draw_failures`.
+        limits: (down, up), 0 .. 2**32 each.
+        intended: words to be written, (m,) uint32.
 
     Returns:
         (m,) uint32.
     """
     lanes = lanes.copy()
     failed = np.zeros_like(lanes)
-    while threshold:
-        active = np.flatnonzero(lanes)
-        if not len(active):
-            break
-        if len(active) == len(lanes):
-            words = next_words(state)
-        else:  # a stream whose lanes are all decided must not advance
-            words = np.zeros_like(lanes)
-            some = state[:, active]
-            words[active] = next_words(some)
-            state[:, active] = some
-        if threshold & 0x80000000:
-            failed |= lanes & ~words
-            lanes &= words
-        else:
-            lanes &= ~words
-        threshold = threshold << 1 & 0xFFFFFFFF
-    return failed
+    down, up = limits
+    zeros = ~intended
+    for limit, those in ((down, zeros), (up, intended)):
+        if limit == CERTAIN:
+            failed |= lanes & those
+            lanes &= ~those
+    down &= 0xFFFFFFFF
+    up &= 0xFFFFFFFF
+    while True:
+        if not down:
+            lanes &= intended
+        if not up:
+            lanes &= zeros
+        words = _some_words(state, lanes)
+        if words is None:
+            return failed
+        digits = np.zeros_like(lanes)
+        if up & 0x80000000:
+            digits |= intended
+        if down & 0x80000000:
+            digits |= zeros
+        failed |= lanes & digits & ~words
+        lanes &= ~(digits ^ words)
+        down = down << 1 & 0xFFFFFFFF
+        up = up << 1 & 0xFFFFFFFF
 
 
 def lane_masks(words: int, run_bits: int) -> Words:
@@ -102,26 +151,57 @@ def lane_masks(words: int, run_bits: int) -> Words:
 
 
 def failures(
-    seed: int, images: Words, layer: int, threshold: int, lanes: Words, memory: int = BUFFER
+    errors: WriteErrors,
+    images: Words,
+    layer: int,
+    lanes: Words,
+    intended: Words,
+    memory: int = BUFFER,
 ) -> Words:
     """Failing bits of one write of a layer's feature map or weights, for every image.
 
     Args:
-        seed, images, layer, memory: see `seed_states`.
-        threshold: error rate as an integer, 0 .. 2**32.
+        errors: the error process.
+        images, layer, memory: see `seed_states`.
         lanes: masks of the bits that exist, (words,) uint32.
+        intended: what is written, (n, words) uint32.
 
     Returns:
         (n, words) uint32; 0 in padding.
     """
     n, words = len(images), len(lanes)
-    if threshold == CERTAIN:
-        return np.broadcast_to(lanes, (n, words))
+    limits = errors.of_map(layer) if memory == BUFFER else errors.of_weights(layer)
     failed = np.zeros((n, -(-words // STREAMS) * STREAMS), np.uint32)
-    if threshold:
-        state = seed_states(seed, images, layer, memory).reshape(4, -1)
+    if any(limits):
+        state = seed_states(errors.seed, images, layer, memory).reshape(4, -1)
         lanes = np.pad(lanes, (0, failed.shape[1] - words))
+        uneven = limits[0] != limits[1]
+        if uneven:
+            intended = np.pad(intended, ((0, 0), (0, failed.shape[1] - words)))
         for w in range(0, words, STREAMS):
             row = np.tile(lanes[w : w + STREAMS], n)
-            failed[:, w : w + STREAMS] = draw_failures(state, threshold, row).reshape(n, STREAMS)
+            if uneven:
+                new = intended[:, w : w + STREAMS].reshape(-1)
+                drawn = draw_uneven(state, limits, row, new)
+            else:
+                drawn = draw_failures(state, limits[0], row)
+            failed[:, w : w + STREAMS] = drawn.reshape(n, STREAMS)
     return failed[:, :words]
+
+
+def count(lanes: Words, intended: Words, toggled: Words, wrong: Words) -> NDArray[np.int64]:
+    """What one write counts, (n, 5): see mtjkit_core.write_errors.COUNTS.
+
+    Args:
+        lanes: masks of the bits that exist, (words,) uint32.
+        intended, toggled, wrong: masks of each row's bits, (n, words) uint32; padding 0.
+    """
+    written = np.full(len(intended), _ones(lanes[None])[0])
+    some = (_ones(toggled), _ones(wrong), _ones(intended), _ones(toggled & intended))
+    return np.stack([written, *some], axis=1)
+
+
+def _ones(words: Words) -> NDArray[np.int64]:
+    """Number of ones in each row."""
+    ones: NDArray[np.int64] = np.bitwise_count(words).sum(axis=1, dtype=np.int64)
+    return ones

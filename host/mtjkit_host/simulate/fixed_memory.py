@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 from mtjkit_core.bits import tail_mask
-from mtjkit_core.mtj_memory import FLIP
+from mtjkit_core.write_errors import FLIP, WriteErrors
 
 from mtjkit_host.simulate import draws
 from mtjkit_host.simulate.fixed_native import Codes, Words
@@ -34,12 +34,10 @@ def write(
     cells: Words,
     intended: Words,
     bits: int,
-    seed: int,
+    errors: WriteErrors,
     first: int,
     memory: int,
     layer: int,
-    threshold: int,
-    errors: int,
 ) -> npt.NDArray[np.int64]:
     """Write maps, or a layer's weights, with errors: the plain reference, in numpy.
 
@@ -47,25 +45,20 @@ def write(
         cells: (n, words) uint32, the old bits; replaced by what is stored.
         intended: (n, words) uint32, padding 0.
         bits: of a row.
-        seed: of the run, 0 <= seed < 2**64.
+        errors: the error process.
         first: index in the data of the image of row 0; 0 for weights.
         memory: mtjkit_core.streams.BUFFER or WEIGHTS.
         layer: number of the layer, from 0.
-        threshold: error rate as an integer, 0 .. 2**32.
-        errors: mtjkit_core.mtj_memory.FLIP or KEEP.
 
     Returns:
-        Bits [written, toggled, wrong] of all rows.
+        Counts of all rows, (5,): mtjkit_core.write_errors.COUNTS.
     """
     lanes = np.full(intended.shape[1], 0xFFFFFFFF, np.uint32)
     lanes[-1] = tail_mask(bits)
     images = np.arange(first, first + len(cells), dtype=np.uint32)
-    failed = draws.failures(seed, images, layer, threshold, lanes, memory)
+    failed = draws.failures(errors, images, layer, lanes, intended, memory)
     toggled = (cells ^ intended) & lanes
-    wrong = failed if errors == FLIP else failed & toggled
+    wrong = failed if errors.kind == FLIP else failed & toggled
     cells[:] = intended ^ wrong
-    return np.array([len(cells) * bits, _ones(toggled), _ones(wrong)])
-
-
-def _ones(words: Words) -> int:
-    return int(np.bitwise_count(words).sum(dtype=np.int64))
+    counts: npt.NDArray[np.int64] = draws.count(lanes, intended, toggled, wrong).sum(axis=0)
+    return counts

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mtjkit_core.streams import place_word
+from mtjkit_core.streams import BUFFER, place_word
+from mtjkit_core.write_errors import COUNTS, WriteErrors
 from mtjkit_export.nets.fixed import FixedLayer
 
-from mtjkit_host.simulate.binary_native import key_words, rate_words
+from mtjkit_host.simulate.binary_native import key_words
 from mtjkit_host.simulate.compile import library
 
 LANES = 32
@@ -40,21 +41,21 @@ def write(
     cells: Words,
     intended: Words,
     bits: int,
-    seed: int,
+    errors: WriteErrors,
     first: int,
     memory: int,
     layer: int,
-    threshold: int,
-    errors: int,
 ) -> npt.NDArray[np.int64]:
     """`mtjkit_host.simulate.fixed_memory.write` in compiled code."""
-    counts = np.empty((len(cells), 3), np.uint32)
+    counts = np.empty((len(cells), len(COUNTS)), np.uint32)
     images = np.arange(first, first + len(cells), dtype=np.uint32)
-    key, rate = key_words(seed), rate_words(threshold, errors)
+    key = key_words(errors.seed)
+    words = errors.map_words(layer) if memory == BUFFER else errors.weight_words(layer)
+    limits = np.array(words, np.uint32)
     library().mtj_fixed_write(
         *(len(cells), bits, cells.ctypes.data, cells.strides[0] // 4, intended.ctypes.data),
         *(images.ctypes.data, key.ctypes.data, place_word(memory, layer, 0)),
-        *(rate.ctypes.data, counts.ctypes.data),
+        *(limits.ctypes.data, counts.ctypes.data),
     )
     total: npt.NDArray[np.int64] = counts.sum(axis=0, dtype=np.int64)
     return total

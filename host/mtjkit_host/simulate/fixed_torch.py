@@ -19,8 +19,8 @@ import numpy.typing as npt
 import torch
 from mtjkit_core.bits import words_for
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.mtj_memory import FLIP
 from mtjkit_core.streams import BUFFER, WEIGHTS
+from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet
 from torch import Tensor
 from torch.nn.functional import conv2d, linear, max_pool2d
@@ -74,23 +74,23 @@ class FixedTwin:
         self._write = native.write if engine == "native" else memory.write
         self._layers: list[_Layer] = [kind(layer) for layer in net.layers]
 
-    def corrupted(self, seed: int, threshold: int, errors: int) -> tuple[FixedTwin, int, int]:
+    def corrupted(self, errors: WriteErrors) -> tuple[FixedTwin, int, int]:
         """Write the weights into MTJ cells once, with errors.
 
         Args:
-            seed, errors: see `run`.
-            threshold: weight error rate, mtjkit_core.mtj_memory.threshold_from_rate.
+            errors: the error process of the weights; that of feature maps takes no part.
 
         Returns:
             The twin with the stored weights, the bits written, the bits that ended up wrong.
         """
+        errors.check_layers(len(self.net.layers))
         codes, wrong = [], 0
         for index, layer in enumerate(self.net.layers):
             # As in memory, (out, y, x, in) order: the run of one place's channels.
             order = np.moveaxis(layer.codes, 1, -1).astype(self._dtype)
             intended = pack(order.reshape(1, -1))
             cells = np.zeros_like(intended)  # all cells in the P state
-            place = (seed, 0, WEIGHTS, index, threshold, errors)
+            place = (errors, 0, WEIGHTS, index)
             wrong += int(self._write(cells, intended, order.size * self.net.bits, *place)[2])
             stored = unpack(cells, order.size, self.net.bits).astype(np.int32)
             codes.append(np.ascontiguousarray(np.moveaxis(stored.reshape(order.shape), -1, 1)))
@@ -100,9 +100,7 @@ class FixedTwin:
         self,
         images: npt.NDArray[np.uint8],
         first: int = 0,
-        seed: int = 0,
-        threshold: int = 0,
-        errors: int = FLIP,
+        errors: WriteErrors = NO_ERRORS,
         trace: list[list[Codes]] | None = None,
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
         """Classify images through the memory.
@@ -110,28 +108,28 @@ class FixedTwin:
         Args:
             images: uint8 (n, side, side, channels) RGB.
             first: index of the first image in the data.
-            seed: 0 <= seed < 2**64.
-            threshold: feature-map error rate, mtjkit_core.mtj_memory.threshold_from_rate.
-            errors: mtjkit_core.mtj_memory.FLIP or KEEP.
+            errors: the error process of the feature maps; that of weights takes no part.
             trace: None, or a list that receives for every 50 images the stored codes of every
                 hidden layer, (n, elements) in (y, x, channel) order.
 
         Returns:
-            Scores S (n, classes) in values, and bits [written, toggled, wrong] of all images.
+            Scores S (n, classes) in values, and counts of all images (5,): write_errors.COUNTS.
 
         Raises:
-            ConfigError: the images have another shape than the net's input.
+            ConfigError: the images have another shape than the net's input, or the limits are
+                those of another number of layers.
         """
+        errors.check_layers(len(self.net.layers))
         expected = (self.net.side, self.net.side, self.net.layers[0].codes.shape[1])
         if images.shape[1:] != expected or images.dtype != np.uint8:
             raise ConfigError(
                 f"images are {images.dtype} {images.shape[1:]}, the net takes uint8 {expected}"
             )
         scores = [np.empty((0, len(self.net.layers[-1].codes)))]
-        counts = np.zeros(3, np.int64)
+        counts = np.zeros(len(COUNTS), np.int64)
         for at in range(0, len(images), _IMAGES):
             some = images[at : at + _IMAGES]
-            part, bits, maps = self._some(some, first + at, seed, threshold, errors)
+            part, bits, maps = self._some(some, first + at, errors)
             scores.append(part)
             counts += bits
             if trace is not None:
@@ -139,21 +137,21 @@ class FixedTwin:
         return np.concatenate(scores), counts
 
     def _some(
-        self, images: npt.NDArray[np.uint8], first: int, seed: int, threshold: int, errors: int
+        self, images: npt.NDArray[np.uint8], first: int, errors: WriteErrors
     ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], list[Codes]]:
         n, bits = len(images), self.net.bits
         words = [words_for(elements * bits) for elements in self.net.map_elements()]
         halves = [  # all cells in the P state before every image
             np.zeros((n, max(words[half::2], default=0)), np.uint32) for half in (0, 1)
         ]
-        counts = np.zeros(3, np.int64)
+        counts = np.zeros(len(COUNTS), np.int64)
         maps: list[Codes] = []
         codes: Codes = (images.astype(np.int16) - PIXEL_ZERO).astype(np.int8)
         for index, layer in enumerate(self._layers[:-1]):
             intended = layer.codes(codes)
             size = intended[0].size
             cells = halves[index & 1][:, : words[index]]
-            place = (seed, first, BUFFER, index, threshold, errors)
+            place = (errors, first, BUFFER, index)
             counts += self._write(cells, pack(intended.reshape(n, -1)), size * bits, *place)
             maps.append(unpack(cells, size, bits))
             codes = maps[-1].reshape(intended.shape)

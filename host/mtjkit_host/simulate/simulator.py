@@ -8,6 +8,7 @@ import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.geometry import beyond_3x3
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import WriteErrors
 from numpy.typing import NDArray
 
 from mtjkit_host.simulate import binary_native as native
@@ -30,9 +31,7 @@ class AnyTwin(Protocol):
         self,
         images: NDArray[np.int8],
         indices: NDArray[np.uint32],
-        seed: int = ...,
-        threshold: int = ...,
-        errors: int = ...,
+        errors: WriteErrors = ...,
         trace: list[NDArray[np.uint32]] | None = ...,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         """Classify images through the memory; see mtjkit_host.simulate.binary_numpy.Twin.run."""
@@ -63,11 +62,11 @@ def open_twin(model: Model, engine: str = "auto") -> AnyTwin:
 
 
 def write_weights(
-    model: Model, seed: int, threshold: int, errors: int, engine: str = "auto"
+    model: Model, errors: WriteErrors, engine: str = "auto"
 ) -> tuple[bytes, int, int]:
     """Write a model's weights into MTJ cells once: see `binary_numpy.corrupt_weights`."""
     write = native.corrupt_weights if _use_native(engine) else twin.corrupt_weights
-    return write(model, seed, threshold, errors)
+    return write(model, errors)
 
 
 def _use_native(engine: str) -> bool:

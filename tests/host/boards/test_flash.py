@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import WriteErrors
 from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.flash import flash, report
 from mtjkit_host.boards.prompt import Board
 from mtjkit_host.checks.bench_nets import cnv, paper_binary, random_images
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.session import Session
 from mtjkit_host.runs.emulated import prepared_board
 from mtjkit_host.simulate.binary_numpy import Twin
 from mtjkit_host.simulate.simulator import open_twin
@@ -95,7 +96,7 @@ def test_a_mapped_model_is_read_in_place_and_gives_way(port):
     with Link.open(port) as link:
         session = Session(link)
         assert session.info.mapped
-        session.program(model, WriteConfig(seed=5, threshold=1 << 28))
+        session.program(model, WriteErrors(5, limits=1 << 28))
         np.testing.assert_array_equal(session.run(images).scores, wanted)
     # A model that fits the RAM takes its place.
     other = flash(port, bytes(networks.build("plain")))
@@ -114,7 +115,7 @@ def test_the_papers_network_runs_on_a_small_heap(emulator):
         session = Session(link)
         assert session.info.mapped
         assert session.info.free_bytes < SMALL_HEAP
-        session.program(bytes(model.data), WriteConfig(seed=3, threshold=1 << 26))
+        session.program(bytes(model.data), WriteErrors(3, limits=1 << 26))
         np.testing.assert_array_equal(session.run(image).scores, wanted)
 
 

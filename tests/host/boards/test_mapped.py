@@ -9,24 +9,25 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import KEEP, NO_ERRORS, WriteErrors
 from mtjkit_host.boards.unix_port import start_micropython, stop_process
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.session import Session
 from mtjkit_host.simulate.binary_numpy import Twin, corrupt_weights
 
 SCRIPT = """
-from mtjkit_device import board
+from mtjkit_device import board, serial_line
 from mtjkit_device.server import Server
 
 content = open({model!r}, "rb").read()
 board.mapped_model = lambda: memoryview(content)  # as of a read-only file system: not writable
-with board.Line() as line:
+with serial_line.Line() as line:
     Server(line).serve()
 """
 
 RAW = bytes(networks.build("pooled"))
-RATE = 1 << 27
-CORRUPTED, WRITTEN, WRONG = corrupt_weights(Model(RAW), 3, RATE, 1)
+ERRORS = WriteErrors(3, KEEP, 0, (1 << 27, 1 << 28))
+CORRUPTED, WRITTEN, WRONG = corrupt_weights(Model(RAW), ERRORS)
 IMAGES = np.random.default_rng(1).integers(-128, 128, (9, *Model(RAW).input_shape), np.int8)
 
 
@@ -68,7 +69,8 @@ def test_the_model_in_mapped_memory_is_used(board):
 
 def test_weights_that_the_host_has_written(board):
     session = board(CORRUPTED)
-    done = session.program(RAW, WriteConfig(seed=3, weight_threshold=RATE, errors=1))
+    written = (CORRUPTED, WRITTEN, WRONG)
+    done = session.program(RAW, ERRORS, written_model=lambda: written)
     assert (done.sent, done.bits_written, done.bits_wrong) == (False, WRITTEN, WRONG)
     assert WRONG > 0
     result = session.run(IMAGES)
@@ -77,14 +79,19 @@ def test_weights_that_the_host_has_written(board):
 
 
 @pytest.mark.parametrize(
-    ("there", "config"),
+    ("there", "errors"),
     [
-        (bytes(networks.build("plain")), WriteConfig()),
-        (CORRUPTED, WriteConfig()),
-        (RAW, WriteConfig(seed=3, weight_threshold=RATE, errors=1)),
-        (CORRUPTED, WriteConfig(seed=4, weight_threshold=RATE, errors=1)),
+        (bytes(networks.build("plain")), NO_ERRORS),
+        (CORRUPTED, NO_ERRORS),
+        (RAW, ERRORS),
+        (CORRUPTED, WriteErrors(4, KEEP, 0, (1 << 27, 1 << 28))),
     ],
 )
-def test_another_model_lies_there(board, there, config):
+def test_another_model_lies_there(board, there, errors):
     with pytest.raises(ConfigError, match=r"another model, or other weight errors.*flash it with"):
-        board(there).program(RAW, config)
+        board(there).program(RAW, errors, written_model=lambda: corrupt_weights(Model(RAW), errors))
+
+
+def test_weight_errors_of_a_mapped_model_take_the_file_with_its_weights_written(board):
+    with pytest.raises(ConfigError, match="takes the file with its weights written"):
+        board(CORRUPTED).program(RAW, ERRORS)

@@ -14,15 +14,15 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import LinkError
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import WriteErrors
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.boards.unix_port import start_micropython, stop_process
 from mtjkit_host.link.fleet import Fleet, Patience
-from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.simulate.binary_numpy import Twin
 from serial.tools import list_ports
 
 COUNT = 120
-CONFIG = WriteConfig(seed=5, threshold=1 << 26)
+ERRORS = WriteErrors(5, limits=1 << 26)
 MODEL = bytes(networks.build("pooled"))
 IMAGES = np.random.default_rng(4).integers(-128, 128, (30, *Model(MODEL).input_shape), np.int8)
 
@@ -70,7 +70,7 @@ def bus(micropython, monkeypatch):
 
 def classify(place, at_20, patience=None):
     """All scores; calls `at_20` after 20 results, before the device has half of the images."""
-    fleet = Fleet([place], MODEL, CONFIG, patience)
+    fleet = Fleet([place], MODEL, ERRORS, patience=patience)
     called = threading.Event()
     scores = {}
 

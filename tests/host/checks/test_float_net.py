@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from mtjkit_core.mtj_memory import threshold_from_rate
 from mtjkit_core.reference import run_image
+from mtjkit_core.write_errors import FLIP, WriteErrors, fail_limit
 from mtjkit_host.runs.fleet_run import run_unix
 from mtjkit_host.runs.options import parse_options
 from mtjkit_host.runs.run import prepare
@@ -18,16 +18,13 @@ def torch_scores(model, inputs, rate, seed=0):
     from mtjkit_host.checks.float_net import FloatNet
 
     indices = np.arange(len(inputs), dtype=np.uint32)
-    failures = [
-        draws.failures(
-            seed,
-            indices,
-            layer.index,
-            threshold_from_rate(rate),
-            draws.lane_masks(layer.map_words, layer.out_channels),
-        )
-        for layer in model.layers[:-1]
-    ]
+    errors = WriteErrors(seed, FLIP, fail_limit(rate))
+    failures = []
+    for layer in model.layers[:-1]:
+        lanes = draws.lane_masks(layer.map_words, layer.out_channels)
+        # With one limit the masks do not depend on what is written.
+        zeros = np.zeros((len(inputs), layer.map_words), np.uint32)
+        failures.append(draws.failures(errors, indices, layer.index, lanes, zeros))
     images = torch.from_numpy(inputs.transpose(0, 3, 1, 2).astype(np.float32))
     return FloatNet(model)(images, failures).numpy().astype(np.int32)
 
@@ -41,11 +38,11 @@ def test_the_carried_model_on_every_carried_image(micropython, rate):
     indices = np.arange(len(job.inputs), dtype=np.uint32)
     for engine in ("numpy", "auto"):
         twin = open_twin(job.model, engine)
-        scores, _ = twin.run(job.inputs, indices, 0, options.threshold)
+        scores, _ = twin.run(job.inputs, indices, options.write_errors)
         np.testing.assert_array_equal(scores, expected)
     device = run_unix(parse_options(ber=rate, kernel="viper", images="100"))
     np.testing.assert_array_equal(device.scores, expected[:100])
     for index in (0, 499):  # a second an image
         image = job.inputs[index].tobytes()
-        scores = run_image(job.model, image, 0, index, options.threshold, 0, [0, 0, 0])
+        scores = run_image(job.model, image, index, options.write_errors, [0] * 5)
         assert scores == expected[index].tolist()

@@ -10,16 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import WriteErrors
 from mtjkit_export.files import write_json
 from mtjkit_host.checks.faulty_line import Faults
 from mtjkit_host.checks.soak import describe, soak, soak_these
-from mtjkit_host.link.session import WriteConfig
 
 
 def small_soak(images, rate, kills):
     model = Model(bytes(networks.build("pooled")))
     inputs = np.random.default_rng(3).integers(-128, 128, (30, *model.input_shape), np.int8)
-    return soak_these(model, inputs, WriteConfig(threshold=1 << 26), images, rate, kills, seed=5)
+    errors = WriteErrors(5, limits=[(1 << 26, 0), (1 << 20, 1 << 28), (5, 6)])
+    return soak_these(model, inputs, errors, images, rate, kills, seed=5)
 
 
 @pytest.mark.slow

@@ -13,16 +13,18 @@ import networks
 import numpy as np
 import pytest
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import WriteErrors
 from mtjkit_host.boards.unix_port import start_micropython, stop_process
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.session import Session
 from mtjkit_host.simulate.binary_numpy import Twin
 
 BUFFER = 256
 SCRIPT = """
 import time
 
-from mtjkit_device.board import SMALL_CHUNK, UART_CREDIT, Line
+from mtjkit_device.board import UART_CREDIT
+from mtjkit_device.serial_line import SMALL_CHUNK, Line
 from mtjkit_device.server import Server
 
 line = Line()
@@ -85,9 +87,10 @@ def test_a_slow_board_is_never_overrun(uart):
         session = Session(link)
         assert (session.info.credit, session.info.chunk) == (256, 128)
         uart.lost = 0  # before it knows of the credit, a host may be too fast
-        session.program(raw, WriteConfig(threshold=1 << 27, kernel="python"))
+        errors = WriteErrors(limits=1 << 27)
+        session.program(raw, errors, "python")
         result = session.run(images)
-        expected, counts = Twin(Model(raw)).run(images, np.arange(12, dtype=np.uint32), 0, 1 << 27)
+        expected, counts = Twin(Model(raw)).run(images, np.arange(12, dtype=np.uint32), errors)
         assert (result.scores == expected).all()
         assert (result.counts == counts.sum(0)).all()
     assert uart.lost == 0

@@ -5,7 +5,6 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import networks
@@ -13,17 +12,17 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError, LinkError
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import FLIP, WriteErrors
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.fleet import Fleet, Patience
-from mtjkit_host.link.session import WriteConfig
 from mtjkit_host.runs.run_file import RunFile, identity
 from mtjkit_host.runs.run_file_lines import read_head
 from mtjkit_host.simulate.binary_numpy import Twin
 from support.paths import python_env
 
 COUNT = 300
-CONFIG = WriteConfig(seed=9, threshold=100_000_000)
+ERRORS = WriteErrors(9, FLIP, (100_000_000, 50_000_000))
 MODEL = bytes(networks.build("pooled"))
 IMAGES = np.random.default_rng(2).integers(-128, 128, (40, *Model(MODEL).input_shape), np.int8)
 
@@ -31,7 +30,7 @@ IMAGES = np.random.default_rng(2).integers(-128, 128, (40, *Model(MODEL).input_s
 @pytest.fixture(scope="module")
 def expected():
     indices = np.arange(COUNT, dtype=np.uint32)
-    return Twin(Model(MODEL)).run(IMAGES[indices % 40], indices, CONFIG.seed, CONFIG.threshold)[0]
+    return Twin(Model(MODEL)).run(IMAGES[indices % 40], indices, ERRORS)[0]
 
 
 def collect(results):
@@ -54,7 +53,7 @@ def ports(micropython, count):
 
 @pytest.mark.parametrize("boards", [1, 3])
 def test_any_number_of_boards_gives_the_same(micropython, expected, boards):
-    fleet = Fleet(ports(micropython, boards), MODEL, CONFIG)
+    fleet = Fleet(ports(micropython, boards), MODEL, ERRORS)
     assert same(collect(fleet.classify(IMAGES, range(COUNT))), expected)
     assert fleet.connections == boards
     assert fleet.programmed is not None
@@ -63,7 +62,7 @@ def test_any_number_of_boards_gives_the_same(micropython, expected, boards):
 
 def test_a_killed_device_is_started_again_and_nothing_is_lost(micropython, expected):
     [port] = ports(micropython, 1)
-    fleet = Fleet([port], MODEL, CONFIG)
+    fleet = Fleet([port], MODEL, ERRORS)
     scores = {}
     for result in fleet.classify(IMAGES, range(COUNT)):
         scores[result.index] = result.scores
@@ -87,8 +86,10 @@ class Mortal(UnixPort):
 
 def test_a_board_that_stays_away_is_left_out_and_its_images_are_redone(micropython, expected):
     mortal = Mortal(micropython, "1M", "mortal")
-    slow = replace(CONFIG, kernel="python")  # both boards are at work when one dies
-    fleet = Fleet([UnixPort(micropython, "1M"), mortal], MODEL, slow, Patience(away_s=0.3))
+    patience = Patience(away_s=0.3)
+    # With a slow kernel both boards are at work when one dies.
+    both = [UnixPort(micropython, "1M"), mortal]
+    fleet = Fleet(both, MODEL, ERRORS, "python", patience=patience)
     scores = {}
     killed = False
     few = 30
@@ -103,7 +104,7 @@ def test_a_board_that_stays_away_is_left_out_and_its_images_are_redone(micropyth
 
 def test_when_the_last_board_stays_away_its_error_is_told(micropython):
     mortal = Mortal(micropython, name="mortal")
-    fleet = Fleet([mortal], MODEL, CONFIG, Patience(away_s=0.2))
+    fleet = Fleet([mortal], MODEL, ERRORS, patience=Patience(away_s=0.2))
     results = fleet.classify(IMAGES, range(COUNT))
     next(results)
     os.killpg(mortal.pid, signal.SIGKILL)
@@ -119,14 +120,14 @@ def test_a_port_that_was_never_there_is_an_error_at_once(micropython):
 
 
 def test_what_a_device_cannot_run_is_an_error(micropython):
-    fleet = Fleet(ports(micropython, 2), MODEL, WriteConfig(kernel="asm_thumb"))
+    fleet = Fleet(ports(micropython, 2), MODEL, kernel="asm_thumb")
     with pytest.raises(ConfigError, match="asm_thumb"):
         list(fleet.classify(IMAGES, range(COUNT)))
 
 
 def test_leaving_early_ends_the_processes(micropython):
     places = ports(micropython, 2)
-    results = Fleet(places, MODEL, CONFIG).classify(IMAGES, range(COUNT))
+    results = Fleet(places, MODEL, ERRORS).classify(IMAGES, range(COUNT))
     next(results)
     results.close()
     for place in places:
@@ -135,13 +136,13 @@ def test_leaving_early_ends_the_processes(micropython):
 
 
 def head():
-    return identity(MODEL, IMAGES, COUNT, CONFIG)
+    return identity(MODEL, IMAGES, COUNT, ERRORS)
 
 
 def test_a_run_goes_on_where_it_stopped(micropython, expected, tmp_path):
     path = tmp_path / "build" / "run.jsonl"
     with RunFile(path, head()) as run:
-        results = run.complete(Fleet(ports(micropython, 1), MODEL, CONFIG), IMAGES, COUNT)
+        results = run.complete(Fleet(ports(micropython, 1), MODEL, ERRORS), IMAGES, COUNT)
         for _ in range(100):
             next(results)
         results.close()
@@ -150,7 +151,7 @@ def test_a_run_goes_on_where_it_stopped(micropython, expected, tmp_path):
     with RunFile(path, head()) as run:
         assert len(run.results) == 100
         before = set(run.results)
-        fleet = Fleet(ports(micropython, 2), MODEL, CONFIG)
+        fleet = Fleet(ports(micropython, 2), MODEL, ERRORS)
         computed = []
         original = fleet.classify
         fleet.classify = lambda images, indices: original(images, indices, computed.append)
@@ -163,7 +164,9 @@ def test_a_run_goes_on_where_it_stopped(micropython, expected, tmp_path):
     assert read_head(path)["model_sha256"] == head()["model_sha256"]
 
 
-@pytest.mark.parametrize("key", ["seed", "threshold", "count", "model_sha256", "images_sha256"])
+@pytest.mark.parametrize(
+    "key", ["seed", "kind", "limits", "count", "model_sha256", "images_sha256"]
+)
 def test_another_run_is_not_mixed_in(tmp_path, key):
     path = tmp_path / "run.jsonl"
     RunFile(path, head()).close()
@@ -177,12 +180,12 @@ def test_another_run_is_not_mixed_in(tmp_path, key):
         b"[]",
         b"{}",
         b"\xff\xfe",
-        b'{"i":300,"s":[1,2,3,4,5],"b":[1,2,3],"us":1}',
-        b'{"i":-1,"s":[1,2,3,4,5],"b":[1,2,3],"us":1}',
-        b'{"i":true,"s":[1,2,3,4,5],"b":[1,2,3],"us":1}',
-        b'{"i":1,"s":[1,2,3,4],"b":[1,2,3],"us":1}',
-        b'{"i":1,"s":[1,2,3,4,1e99],"b":[1,2,3],"us":1}',
-        b'{"i":1,"s":[1,2,3,4,5],"b":[1,2],"us":1}',
+        b'{"i":300,"s":[1,2,3,4,5],"b":[1,2,3,4,5],"us":1}',
+        b'{"i":-1,"s":[1,2,3,4,5],"b":[1,2,3,4,5],"us":1}',
+        b'{"i":true,"s":[1,2,3,4,5],"b":[1,2,3,4,5],"us":1}',
+        b'{"i":1,"s":[1,2,3,4],"b":[1,2,3,4,5],"us":1}',
+        b'{"i":1,"s":[1,2,3,4,1e99],"b":[1,2,3,4,5],"us":1}',
+        b'{"i":1,"s":[1,2,3,4,5],"b":[1,2,3,4],"us":1}',
         b"[" * 100_000,
         b"x" * (2 << 20),
     ],
@@ -197,6 +200,16 @@ def test_damage_is_a_named_error(tmp_path, line):
     path.write_bytes(line + b"\n")
     with pytest.raises(FormatError, match=r"run\.jsonl: "):
         read_head(path)
+
+
+def test_a_run_file_of_version_1_is_refused_by_name(tmp_path):
+    path = tmp_path / "run.jsonl"
+    path.write_text('{"mtjkit_run":1,"seed":9,"threshold":1,"weight_threshold":0,"errors":0}\n')
+    for read in (read_head, lambda path: RunFile(path, head())):
+        with pytest.raises(
+            FormatError, match="a run file of version 1, this mtjkit writes version 2"
+        ):
+            read(path)
 
 
 def test_a_run_file_that_cannot_be_opened(tmp_path):
@@ -220,7 +233,7 @@ def test_ctrl_c_ends_all_boards_and_keeps_the_results(micropython, tmp_path):
         "from test_fleet import *\n"
         "places = ports(sys.argv[1], 2)\n"
         "with RunFile('run.jsonl', head()) as run:\n"
-        "    for n, _ in enumerate(run.complete(Fleet(places, MODEL, CONFIG), IMAGES, COUNT)):\n"
+        "    for n, _ in enumerate(run.complete(Fleet(places, MODEL, ERRORS), IMAGES, COUNT)):\n"
         "        if n == 20:\n"
         "            print(*[place.pid for place in places], flush=True)\n"
         "            import time; time.sleep(60)\n"

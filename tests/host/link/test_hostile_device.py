@@ -20,9 +20,7 @@ from mtjkit_host.link.session import Session
 
 RAW = bytes(networks.build("thin"))
 IMAGES = np.zeros((2, *Model(RAW).input_shape), np.int8)
-INFO = m.INFO.pack(
-    m.VERSION, 0, 0, 0, 238, 0, 0, 0, bytes(32), 0, 0, 0, bytes(3), bytes(8), b"x", 0
-)
+INFO = m.INFO.pack(version=m.VERSION, chunk=238, board=b"x")
 
 small = st.integers(0, 3) | st.integers(0, 255)
 answers = st.one_of(
@@ -30,7 +28,7 @@ answers = st.one_of(
     st.builds(lambda *v: (m.INFO.kind, INFO[:v[0]] + bytes([v[1]]) + INFO[v[0] + 1 :]),
               st.integers(0, 99), small),
     st.builds(lambda *v: (m.RESULT.kind, m.RESULT.pack(*v[:-1], data=v[-1])),
-              small, small, small, small, small, small, small, st.binary(max_size=40)),
+              *[small] * 9, st.binary(max_size=40)),
     st.builds(lambda *v: (m.MISSING.kind, m.MISSING.pack(*v)),
               small | st.just(m.THE_MODEL), small | st.just(2**32 - 1), st.integers(0, 2**32 - 1)),
     st.builds(lambda *v: (m.LOST.kind, bytes(v)), small, small),
@@ -76,7 +74,7 @@ class Device:
         if kind == m.HELLO.kind:
             return m.INFO.kind, INFO
         if kind == m.CONFIGURE.kind:
-            run = m.CONFIGURE.unpack(body)[0]
+            run = m.CONFIGURE.unpack(body).run
             return m.CONFIGURED.kind, m.CONFIGURED.pack(run, 1, 2, 0, 0, 0)
         return m.DONE.kind, bytes([asked])
 

@@ -49,7 +49,7 @@ def test_frames_cross_both_ways_whatever_their_bytes(line):
             frame = link.receive(1)
             assert frame is not None
             assert frame.body == body
-            assert not frame.gap
+            assert not frame.lost_before
 
 
 def test_an_interruption_while_the_port_closes(line):
@@ -78,7 +78,7 @@ def test_a_gap_in_the_numbers_is_told(line):
     master, path = line
     with Link.open(path) as link:
         os.write(master, pack(0x81, 250) + pack(0x81, 251) + pack(0x81, 253))
-        assert [link.receive(1).gap for _ in range(3)] == [False, False, True]
+        assert [link.receive(1).lost_before for _ in range(3)] == [False, False, True]
 
 
 def test_what_was_sent_can_be_looked_up(line):

@@ -15,18 +15,19 @@ import pytest
 import serial
 from mtjkit_core import messages as m
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import WriteErrors
 from mtjkit_host.boards.prompt import Board
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.boards.unix_port import LIB, MAIN
 from mtjkit_host.link.fleet import Fleet, Patience
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.session import Session
 from mtjkit_host.runs.emulated import flashed_board
 from mtjkit_host.simulate.binary_numpy import Twin
 from support.paths import python_env
 
 RAW = bytes(networks.build("pooled"))
-CONFIG = WriteConfig(seed=3, threshold=1 << 27)
+ERRORS = WriteErrors(3, limits=1 << 27)
 IMAGES = np.random.default_rng(0).integers(-128, 128, (9, *Model(RAW).input_shape), np.int8)
 SILENCE_S = 1.2
 PROMPT = b">>> "
@@ -34,7 +35,7 @@ PROMPT = b">>> "
 
 def run_some(link):
     session = Session(link)
-    session.program(RAW, CONFIG)
+    session.program(RAW, ERRORS)
     bad = link.frames_bad  # a board that was woken has said hello in words
     session.run(IMAGES)
     assert link.frames_bad == bad  # nothing but frames: no stray print, no translated newline
@@ -57,7 +58,7 @@ def fall_silent(port):
     """Leave a run in its middle."""
     with Link.open(port) as link:
         session = Session(link)
-        session.program(RAW, CONFIG)
+        session.program(RAW, ERRORS)
         next(iter(session.classify(IMAGES)))
 
 
@@ -145,7 +146,7 @@ def test_one_ctrl_c_is_enough_and_other_keys_do_no_harm(qemu):
 def test_a_board_that_falls_to_its_prompt_in_a_run_goes_on(qemu):
     count = 60
     place = SerialPlace(qemu)
-    fleet = Fleet([place], RAW, CONFIG, Patience(silent_s=2.0))
+    fleet = Fleet([place], RAW, ERRORS, patience=Patience(silent_s=2.0))
     link = None
     original = Link.open
 

@@ -9,16 +9,16 @@ import pytest
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, FormatError, LinkError, ProtocolError
 from mtjkit_core.model import Model
-from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP, threshold_from_rate
 from mtjkit_core.reference import run_image
+from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, NO_ERRORS, WriteErrors, fail_limit
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link import requests as peer
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.session import Session, WriteConfig
+from mtjkit_host.link.session import Session
 from mtjkit_host.simulate.binary_numpy import Twin, corrupt_weights
 from support.nets import random_images, small_model
 
-RATE = threshold_from_rate(0.024)
+LIMIT = fail_limit(0.024)
 
 
 @pytest.fixture(scope="module")
@@ -36,12 +36,19 @@ def small(name, count=20):
 @pytest.mark.parametrize("name", [*networks.NETWORKS, *networks.GEOMETRIES])
 def test_scores_and_counts_are_the_references(device, name):
     raw, images = small(name, 3)
-    config = WriteConfig(seed=1 << 63 | 5, threshold=RATE, errors=KEEP)
-    device.program(raw, config)
-    result = device.run(images, first_index=11)
-    counts = [0, 0, 0]
+    by_layer = [(LIMIT * n, CERTAIN - LIMIT * n) for n in range(len(Model(raw).layers) - 1)]
+    for limits in (LIMIT, by_layer):
+        errors = WriteErrors(1 << 63 | 5, KEEP, limits)
+        device.program(raw, errors)
+        result = device.run(images, first_index=11)
+        check(raw, images, errors, result)
+
+
+def check(raw, images, errors, result):
+    """A result is the reference's."""
+    counts = [0] * 5
     for k, image in enumerate(images):
-        scores = run_image(Model(raw), image.tobytes(), config.seed, 11 + k, RATE, KEEP, counts)
+        scores = run_image(Model(raw), image.tobytes(), 11 + k, errors, counts)
         assert result.scores[k].tolist() == scores
     assert result.counts.tolist() == counts
     assert result.backend == "unix"
@@ -50,27 +57,37 @@ def test_scores_and_counts_are_the_references(device, name):
 
 def test_the_highest_index_and_a_rate_of_one(device):
     raw, images = small("padded", 1)
-    device.program(raw, WriteConfig(threshold=CERTAIN))
+    device.program(raw, WriteErrors(limits=CERTAIN))
     result = device.run(images, first_index=m.MAX_INDEX)
-    expected, counts = Twin(Model(raw)).run(images, np.array([m.MAX_INDEX], np.uint32), 0, CERTAIN)
+    indices = np.array([m.MAX_INDEX], np.uint32)
+    expected, counts = Twin(Model(raw)).run(images, indices, WriteErrors(limits=CERTAIN))
     assert (result.scores == expected).all()
     assert (result.counts == counts.sum(0)).all()
 
 
 def test_weights_are_written_once_with_errors(device):
     raw, images = small("pooled")
-    config = WriteConfig(seed=3, weight_threshold=RATE, errors=FLIP)
-    done = device.program(raw, config)
-    wrong, written, bits_wrong = corrupt_weights(Model(raw), 3, RATE, FLIP)
+    by_layer = [(n, LIMIT) for n in range(len(Model(raw).layers))]
+    for limits in (LIMIT, (LIMIT, 0), by_layer):
+        check_weights(device, raw, images, limits)
+    assert device.program(raw, NO_ERRORS).sent
+
+
+def check_weights(device, raw, images, limits):
+    """Weights are written once, and again only with other errors."""
+    errors = WriteErrors(3, FLIP, 0, limits)
+    done = device.program(raw, errors)
+    assert done.sent
+    wrong, written, bits_wrong = corrupt_weights(Model(raw), errors)
     assert (done.bits_written, done.bits_wrong) == (written, bits_wrong)
     expected, _ = Twin(Model(wrong)).run(images, np.arange(20, dtype=np.uint32))
     assert (device.run(images).scores == expected).all()
-    assert not device.program(raw, config).sent
-    again = device.program(raw, WriteConfig(seed=3, weight_threshold=RATE, threshold=1))
+    assert not device.program(raw, errors).sent
+    again = device.program(raw, WriteErrors(3, FLIP, 1, limits))
     assert not again.sent
     assert (again.bits_written, again.bits_wrong) == (written, bits_wrong)
-    assert device.program(raw, WriteConfig(seed=4, weight_threshold=RATE)).sent
-    assert device.program(raw, WriteConfig()).sent
+    assert device.program(raw, WriteErrors(4, FLIP, 0, limits)).sent
+    assert device.program(raw, WriteErrors(4, KEEP, 0, limits)).sent
 
 
 def test_a_model_that_is_there_is_not_sent_again(device):
@@ -78,7 +95,7 @@ def test_a_model_that_is_there_is_not_sent_again(device):
     sent = []
     assert device.program(raw, progress=lambda done, size: sent.append((done, size))).sent
     assert sent[-1] == (len(raw), len(raw))
-    assert not device.program(raw, WriteConfig(threshold=5)).sent
+    assert not device.program(raw, WriteErrors(limits=5)).sent
     assert device.info.model_sha256 == hashlib.sha256(raw).digest()
 
 
@@ -117,7 +134,7 @@ def test_no_images(device):
 def test_the_kernel_can_be_named(device):
     raw, images = small("thin")
     for kernel in ("python", "viper"):
-        assert device.program(raw, WriteConfig(kernel=kernel)).kernel == kernel
+        assert device.program(raw, kernel=kernel).kernel == kernel
         assert device.run(images[:2]).kernel == kernel
     assert device.program(raw).kernel != "python"  # auto takes the best again
 
@@ -126,7 +143,7 @@ def test_a_layer_that_a_kernel_refuses(device):
     raw, images = small("strides")
     text = "the device says: kernel viper does not compute layer 0 (a stride of 2 x 2)"
     with pytest.raises(ConfigError, match=re.escape(text)):
-        device.program(raw, WriteConfig(kernel="viper"))
+        device.program(raw, kernel="viper")
     assert device.program(raw).kernel == "python"
     expected, _ = Twin(Model(raw)).run(images[:2], np.arange(2, dtype=np.uint32))
     assert (device.run(images[:2]).scores == expected).all()
@@ -134,7 +151,7 @@ def test_a_layer_that_a_kernel_refuses(device):
 
 def test_a_kernel_that_does_not_load_is_one_line(device):
     with pytest.raises(ConfigError, match=r"^the device says: kernel asm_thumb .*$"):
-        device.program(small("thin")[0], WriteConfig(kernel="asm_thumb"))
+        device.program(small("thin")[0], kernel="asm_thumb")
 
 
 def test_images_of_another_shape(device):
@@ -154,13 +171,26 @@ def test_a_damaged_model_is_not_sent(device):
         device.program(bytes(raw))
 
 
-@pytest.mark.parametrize(
-    "config",
-    [{"seed": -1}, {"seed": 1 << 64}, {"threshold": CERTAIN + 1}, {"errors": 2}, {"kernel": "x"}],
-)
-def test_a_configuration_out_of_range(config):
-    with pytest.raises(ConfigError):
-        WriteConfig(**config)
+def test_a_configuration_that_no_device_can_take_is_refused_here(device):
+    raw, _ = small("thin")
+    with pytest.raises(ConfigError, match="kernel 'x' is unknown"):
+        device.program(raw, kernel="x")
+    with pytest.raises(ConfigError, match="fail limits of 9 layers for feature maps"):
+        device.program(raw, WriteErrors(limits=[(n, 0) for n in range(9)]))
+
+
+def test_as_many_layers_as_there_can_be(device, monkeypatch):
+    layers = [(networks.CONV, 1, 0, 1)] * 62 + [
+        (networks.DENSE, 0, 0, 1),
+        (networks.DENSE, 0, 0, 2),
+    ]
+    monkeypatch.setitem(networks.NETWORKS, "deep", ((2, 2, 1), layers))
+    raw, images = small("deep", 2)
+    limits = [(n << 26, CERTAIN - (n << 20)) for n in range(64)]
+    errors = WriteErrors(7, KEEP, limits[:-1], limits)
+    device.program(raw, errors)
+    result = device.run(images, first_index=11)
+    check(corrupt_weights(Model(raw), errors)[0], images, errors, result)
 
 
 def test_programming_comes_first(micropython):
@@ -187,7 +217,15 @@ def test_a_model_too_large_for_the_device_names_both_numbers(micropython, monkey
 
 
 def test_another_protocol_version(device, monkeypatch):
-    monkeypatch.setattr(peer.m, "VERSION", 2)
+    monkeypatch.setattr(peer.m, "VERSION", 4)
+    with pytest.raises(ProtocolError, match="the host speaks protocol version 4, this firmware"):
+        device.program(small("plain")[0])
+
+
+def test_firmware_of_protocol_version_1(device, monkeypatch):
+    # Its INFO as it was: the version stands first in every version.
+    body = bytes.fromhex("01050200ee000000") + bytes(96)
+    monkeypatch.setattr(device._requests, "request", lambda *a, **k: peer.Frame(0x81, body, False))
     with pytest.raises(ProtocolError, match="the firmware speaks protocol version 1, this mtjkit"):
         device.program(small("plain")[0])
 
@@ -210,7 +248,7 @@ def test_a_device_that_computes_for_long_gives_signs_of_life(micropython, monkey
     monkeypatch.setattr(Link, "heard_at", noted, raising=False)
     with UnixPort(micropython, heap="1M") as link:  # a large heap takes long to be swept
         session = Session(link, timeout_s=20)
-        session.program(raw, WriteConfig(kernel="python"))
+        session.program(raw, kernel="python")
         before = len(times)
         [result] = session.classify(images)
         heard = times[before:]

@@ -11,7 +11,7 @@ import pytest
 from mtjkit_core import messages as m
 from mtjkit_core.frames import Deframer, frames, pack
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.requests import Peer
+from mtjkit_host.link.requests import Requests
 from mtjkit_host.link.stream import Stream
 
 SIZE = 500  # bytes of an image: three chunks
@@ -49,7 +49,7 @@ class LazyDevice(threading.Thread):
             for index in sorted(ready):
                 if come.pop(index) == SIZE:
                     scores = np.full(3, index, "<i4").tobytes()
-                    result = m.RESULT.pack(index, 0, 3, 1, 0, 0, 0, data=scores)
+                    result = m.RESULT.pack(index=index, classes=3, data=scores)
                     os.write(self._end, pack(m.RESULT.kind, seq & 255, result))
                     seq += 1
 
@@ -73,7 +73,7 @@ def test_as_many_images_as_slots_are_on_their_way(slots):
                     taken.append(index)
                     yield index, bytes(SIZE)
 
-            results = Stream(Peer(link, 20), m.CHUNK, slots, 3).run(images())
+            results = Stream(Requests(link, 20), m.CHUNK, slots, 3).run(images())
             for result in results:
                 assert result.scores.tolist() == [result.index] * 3
                 assert len(taken) <= min(20, result.index + 2 * slots)  # no more than there is room

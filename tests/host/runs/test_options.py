@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.mtj_memory import CERTAIN, KEEP
+from mtjkit_core.write_errors import CERTAIN, KEEP, NO_ERRORS
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.runs.options import (
@@ -19,7 +19,7 @@ def test_no_option_means_the_carried_run():
     assert (options.model, options.data, options.images) == (CARRIED_MODEL, CARRIED_IMAGES, None)
     assert (options.write_error_rate, options.weight_error_rate) == (0.024, 0.0)
     assert (options.ber, options.weight_ber, options.seed) == (0.024, 0.0, 0)
-    assert options.threshold == 103_079_215  # round(0.024 * 2**32)
+    assert options.write_errors.limits == ((103_079_215, 103_079_215),)  # round(0.024 * 2**32)
     assert f"{options.pulse_ns:.1f}" == "55.2"
     assert options.weight_pulse_ns is None
 
@@ -40,9 +40,9 @@ def test_every_option(tmp_path):
         json=str(tmp_path / "out.json"),
     )
     assert options.images == 12
-    assert (options.threshold, options.pulse_ns) == (CERTAIN, 0.0)
+    assert (options.write_errors.limits, options.pulse_ns) == (((CERTAIN, CERTAIN),), 0.0)
     assert options.weight_pulse_ns == Cell(tau_ns=10).pulse_width_ns(1e-3)
-    assert (options.error_kind, options.seed, options.kernel) == (KEEP, 2**64 - 1, "viper")
+    assert (options.write_errors.kind, options.seed, options.kernel) == (KEEP, 2**64 - 1, "viper")
 
 
 def test_a_carried_model_has_a_name_unless_a_file_has_it(tmp_path, monkeypatch):
@@ -59,12 +59,12 @@ def test_a_pulse_width_gives_the_rate_and_stays_as_given():
     assert options.pulse_ns == 100.0
     assert options.ber == Cell().error_rate(100.0)
     endless = parse_options(pulse_ns="1e9")  # an error rate below the smallest double
-    assert (endless.ber, endless.pulse_ns, endless.threshold) == (0.0, 1e9, 0)
+    assert (endless.ber, endless.pulse_ns, endless.write_errors) == (0.0, 1e9, NO_ERRORS)
 
 
 def test_rate_0_has_no_pulse_width():
     options = parse_options(ber="-0")
-    assert (str(options.ber), options.pulse_ns, options.threshold) == ("0.0", None, 0)
+    assert (str(options.ber), options.pulse_ns, options.write_errors) == ("0.0", None, NO_ERRORS)
 
 
 BAD = [

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_core.mtj_memory import CERTAIN
 from mtjkit_core.reference import run_image
+from mtjkit_core.write_errors import CERTAIN
 from mtjkit_export.files import write_json
 from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.mtj.cell import Cell
@@ -26,7 +26,8 @@ FIELDS = (  # in order; nested names after the dot
     "correct accuracy error_free_accuracy seed errors "
     "buffer.ber buffer.write_error_rate buffer.pulse_ns weights.ber weights.write_error_rate "
     "weights.pulse_ns weights.bits_written "
-    "weights.bits_wrong bits.written bits.toggled bits.wrong energy.per_bit_pj energy.total_pj "
+    "weights.bits_wrong bits.written bits.toggled bits.wrong bits.ones_written bits.up_toggled "
+    "energy.per_bit_pj energy.total_pj "
     "energy.reference_per_bit_pj energy.saving_percent scores_sha256 seconds device_us_per_image"
 )
 
@@ -80,8 +81,8 @@ def test_the_run_is_the_reference_network():
     result = run_twin(parse_options(images="1", seed="5"))
     model = Model(CARRIED_MODEL.read_bytes())
     inputs = to_input(model, load_images(CARRIED_IMAGES, model, 1).pixels)
-    counts = [0, 0, 0]
-    expected = run_image(model, inputs.tobytes(), 5, 0, result.options.threshold, 0, counts)
+    counts = [0] * 5
+    expected = run_image(model, inputs.tobytes(), 0, result.options.write_errors, counts)
     assert result.scores.tolist() == [expected]
     assert list(result.bits) == counts
 
@@ -95,7 +96,7 @@ def test_rate_0_has_no_pulse_and_no_energy_but_rate_1_has():
     assert without["accuracy"] == without["error_free_accuracy"]
     certain = run_twin(parse_options(images="2", ber="1"))
     values = certain.to_json()
-    assert certain.options.threshold == CERTAIN
+    assert certain.options.write_errors.limits == ((CERTAIN, CERTAIN),)
     assert values["buffer"] == {"ber": 1.0, "write_error_rate": 1.0, "pulse_ns": 0.0}
     assert (values["energy"]["total_pj"], values["energy"]["saving_percent"]) == (0.0, 100.0)
     assert values["bits"]["wrong"] == values["bits"]["written"]

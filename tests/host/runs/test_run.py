@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError, LinkError
 from mtjkit_core.model import Model
+from mtjkit_core.write_errors import WriteErrors
 from mtjkit_host.paths import CARRIED_MODEL
 from mtjkit_host.runs.fleet_run import run_ports, run_unix
 from mtjkit_host.runs.options import parse_options
@@ -52,10 +53,12 @@ def test_both_engines_of_the_twin_are_one():
     model = Model(networks.build("pooled"))
     images = np.frombuffer(networks.image("pooled", 3), np.int8).reshape(1, *model.input_shape)
     index = np.array([9], np.uint32)
-    runs = [open_twin(model, one).run(images, index, 4, 1 << 28) for one in ("numpy", "native")]
+    errors = WriteErrors(4, limits=[(n << 28, 1 << 28) for n in range(len(model.layers) - 1)])
+    runs = [open_twin(model, one).run(images, index, errors) for one in ("numpy", "native")]
     assert (runs[0][0] == runs[1][0]).all()
     assert (runs[0][1] == runs[1][1]).all()
-    weights = [write_weights(model, 4, 1 << 28, 0, one) for one in ("numpy", "native")]
+    errors = WriteErrors(4, weight_limits=1 << 28)
+    weights = [write_weights(model, errors, one) for one in ("numpy", "native")]
     assert weights[0] == weights[1]
 
 

@@ -6,10 +6,11 @@ import finn_cnv
 import networks
 import numpy as np
 import pytest
+import records
 from mtjkit_core import geometry
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP, threshold_from_rate
+from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, NO_ERRORS, WriteErrors, fail_limit
 from mtjkit_export import encode
 from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.simulate import binary_native as native
@@ -19,7 +20,7 @@ from support.nets import small_model
 
 SEED = 0xFEDCBA9876543210
 INDICES = np.array([0, 7, 2**30 - 1, 2**32 - 1], np.uint32)
-RATES = [0, 1, 43, threshold_from_rate(0.024), 1 << 31, CERTAIN - 1, CERTAIN]
+LIMITS = [0, 1, 43, fail_limit(0.024), 1 << 31, CERTAIN - 1, CERTAIN, *records.LIMITS[1:]]
 WIDTHS = (1, 31, 32, 33, 40, 64, 65, 96)
 
 needs_compiler = pytest.mark.skipif(compile.compiler() is None, reason="no C compiler")
@@ -32,10 +33,15 @@ def kernels(request, monkeypatch):
     monkeypatch.setattr(native, "library", lambda: library)
 
 
-def assert_same(model, images, threshold, errors):
+def by_layer(count):
+    """Limits of so many layers, all different."""
+    return [records.LIMITS[5 * n % len(records.LIMITS)] for n in range(count)]
+
+
+def assert_same(model, images, errors):
     expected_maps, maps = [], []
-    expected = twin.Twin(model).run(images, INDICES, SEED, threshold, errors, expected_maps)
-    scores, counts = native.NativeTwin(model, 2).run(images, INDICES, SEED, threshold, errors, maps)
+    expected = twin.Twin(model).run(images, INDICES, errors, expected_maps)
+    scores, counts = native.NativeTwin(model, 2).run(images, INDICES, errors, maps)
     assert (scores == expected[0]).all()
     assert (counts == expected[1]).all()
     assert len(maps) == len(expected_maps)
@@ -45,11 +51,14 @@ def assert_same(model, images, threshold, errors):
 
 @needs_compiler
 @pytest.mark.usefixtures("kernels")
-@pytest.mark.parametrize("errors", [FLIP, KEEP])
-@pytest.mark.parametrize("threshold", RATES)
+@pytest.mark.parametrize("kind", [FLIP, KEEP])
+@pytest.mark.parametrize("limits", [*LIMITS, "by layer"], ids=str)
 @pytest.mark.parametrize("name", networks.NETWORKS)
-def test_same_bits_as_the_twin(name, threshold, errors):
-    assert_same(*small_model(name), threshold, errors)
+def test_same_bits_as_the_twin(name, limits, kind):
+    model, images = small_model(name)
+    if limits == "by layer":
+        limits = by_layer(len(model.layers) - 1)
+    assert_same(model, images, WriteErrors(SEED, kind, limits))
 
 
 @needs_compiler
@@ -65,7 +74,7 @@ def test_odd_widths(monkeypatch, channels, padding):
         (geometry.DENSE, 0, 0, 10),
     ]
     monkeypatch.setitem(networks.NETWORKS, "wide", ((6, 8, 3), specs))
-    assert_same(*small_model("wide"), threshold_from_rate(0.1), KEEP)
+    assert_same(*small_model("wide"), WriteErrors(SEED, KEEP, fail_limit(0.1)))
 
 
 @needs_compiler
@@ -74,18 +83,20 @@ def test_rows_longer_than_the_counters(monkeypatch):
     # 54,000 products: more than 16-bit sums hold, and more words than one block of the adders.
     specs = [(geometry.CONV, 1, 0, 1500), (geometry.DENSE, 0, 0, 5), (geometry.DENSE, 0, 0, 2)]
     monkeypatch.setitem(networks.NETWORKS, "long", ((6, 6, 1), specs))
-    assert_same(*small_model("long"), 0, FLIP)
+    assert_same(*small_model("long"), NO_ERRORS)
 
 
 @needs_compiler
 @pytest.mark.usefixtures("kernels")
-@pytest.mark.parametrize("errors", [FLIP, KEEP])
-@pytest.mark.parametrize("threshold", RATES)
+@pytest.mark.parametrize("kind", [FLIP, KEEP])
+@pytest.mark.parametrize("limits", [*LIMITS, "by layer"], ids=str)
 @pytest.mark.parametrize("name", ["padded", "thin", "to one"])
-def test_same_programmed_weights_as_the_twin(name, threshold, errors):
+def test_same_programmed_weights_as_the_twin(name, limits, kind):
     model = Model(networks.build(name))
-    expected = twin.corrupt_weights(model, SEED, threshold, errors)
-    assert native.corrupt_weights(model, SEED, threshold, errors) == expected
+    if limits == "by layer":
+        limits = by_layer(len(model.layers))
+    errors = WriteErrors(SEED, kind, 0, limits)
+    assert native.corrupt_weights(model, errors) == twin.corrupt_weights(model, errors)
 
 
 @needs_compiler
@@ -100,7 +111,7 @@ def test_no_images_give_no_scores():
     model, images = small_model("plain")
     scores, counts = native.NativeTwin(model).run(images[:0], INDICES[:0])
     assert scores.shape == (0, 10)
-    assert counts.shape == (0, 3)
+    assert counts.shape == (0, 5)
 
 
 def test_without_a_compiler_it_says_what_to_install(monkeypatch):

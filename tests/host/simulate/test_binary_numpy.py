@@ -4,12 +4,14 @@ import finn_cnv
 import networks
 import numpy as np
 import pytest
+import records
 from mtjkit_core.bits import load_word, tail_mask
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP, draw_failures, threshold_from_rate
+from mtjkit_core.mtj_memory import draw_failures, draw_uneven
 from mtjkit_core.reference import run_image
 from mtjkit_core.streams import BUFFER, STREAMS, seed_streams
+from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export import encode
 from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.simulate import compile as native
@@ -20,47 +22,69 @@ from support.nets import small_model
 
 SEED = 0xFEDCBA9876543210
 INDICES = np.array([0, 7, 2**30 - 1, 2**32 - 1], np.uint32)
-RATES = [0, 1, 43, threshold_from_rate(0.024), 1 << 31, CERTAIN - 1, CERTAIN]
+LIMITS = [0, 1, 43, fail_limit(0.024), 1 << 31, CERTAIN - 1, CERTAIN]
+UNEVEN = records.LIMITS[1:]
 
 
-@pytest.mark.parametrize("errors", [FLIP, KEEP])
-@pytest.mark.parametrize("threshold", [0, threshold_from_rate(0.024), CERTAIN])
+@pytest.mark.parametrize("kind", [FLIP, KEEP])
+@pytest.mark.parametrize(
+    "limits", [0, fail_limit(0.024), CERTAIN, (0, fail_limit(0.3)), "by layer"]
+)
 @pytest.mark.parametrize("name", networks.NETWORKS)
-def test_same_bits_as_the_reference(name, threshold, errors):
+def test_same_bits_as_the_reference(name, limits, kind):
     model, images = small_model(name)
+    if limits == "by layer":
+        limits = [UNEVEN[5 * n % len(UNEVEN)] for n in range(len(model.layers) - 1)]
+    errors = WriteErrors(SEED, kind, limits)
     maps = []
-    scores, counts = Twin(model).run(images, INDICES, SEED, threshold, errors, maps)
+    scores, counts = Twin(model).run(images, INDICES, errors, maps)
     for k, index in enumerate(INDICES.tolist()):
-        expected_counts, trace = [0, 0, 0], []
-        expected = run_image(
-            model, images[k].tobytes(), SEED, index, threshold, errors, expected_counts, trace
-        )
+        expected_counts, trace = [0] * 5, []
+        expected = run_image(model, images[k].tobytes(), index, errors, expected_counts, trace)
         assert scores[k].tolist() == expected
         assert counts[k].tolist() == expected_counts
         assert [stored[k].tobytes() for stored in maps] == trace
 
 
-@pytest.mark.parametrize("threshold", RATES)
-def test_same_draws_as_the_reference(threshold):
+@pytest.mark.parametrize("limits", LIMITS + UNEVEN)
+def test_same_draws_as_the_reference(limits):
     words, run_bits = 45, 70  # 15 runs of three words, the last with six lanes
     lanes = draws.lane_masks(words, run_bits)
-    failed = draws.failures(SEED, INDICES, 3, threshold, lanes)
+    rng = np.random.default_rng(1)
+    new = rng.integers(0, 1 << 32, (len(INDICES), words), np.uint32) & lanes
+    failed = draws.failures(WriteErrors(SEED, FLIP, limits), INDICES, 3, lanes, new)
     for k, index in enumerate(INDICES.tolist()):
         state = [0] * 32
         seed_streams(state, SEED, index, BUFFER, 3)
         for w in range(words):
             mask = tail_mask(run_bits) if w % 3 == 2 else 0xFFFFFFFF
-            assert failed[k, w] == draw_failures(state, w % STREAMS, threshold, mask)
+            if isinstance(limits, int):
+                expected = draw_failures(state, w % STREAMS, limits, mask)
+            else:
+                expected = draw_uneven(state, w % STREAMS, limits, mask, int(new[k, w]))
+            assert failed[k, w] == expected
+
+
+@pytest.mark.parametrize("limit", LIMITS)
+def test_two_equal_limits_draw_what_one_does(limit):
+    lanes = np.array([0xFFFFFFFF, 0x0FFFFFFF] * 4, np.uint32)
+    one = draws.seed_states(SEED, INDICES[:1], 3).reshape(4, -1)
+    two = one.copy()
+    new = np.arange(8, dtype=np.uint32) * np.uint32(0x12345677)
+    for _ in range(20):
+        failed = draws.draw_failures(one, limit, lanes)
+        assert (draws.draw_uneven(two, (limit, limit), lanes, new) == failed).all()
+        assert (one == two).all()
 
 
 def test_an_image_does_not_depend_on_its_company():
     model, images = small_model("pooled")
     many = np.tile(images, (70, 1, 1, 1))  # more than are drawn together
     indices = np.arange(len(many), dtype=np.uint32)
-    threshold = threshold_from_rate(0.1)
-    scores, counts = Twin(model).run(many, indices, SEED, threshold, KEEP)
+    errors = WriteErrors(SEED, KEEP, (fail_limit(0.1), fail_limit(0.2)))
+    scores, counts = Twin(model).run(many, indices, errors)
     for k in (3, 255, 256, 279):
-        one, bits = Twin(model).run(many[k : k + 1], indices[k : k + 1], SEED, threshold, KEEP)
+        one, bits = Twin(model).run(many[k : k + 1], indices[k : k + 1], errors)
         assert (one[0] == scores[k]).all()
         assert (bits[0] == counts[k]).all()
 
@@ -68,7 +92,9 @@ def test_an_image_does_not_depend_on_its_company():
 def test_flipped_bits_are_binomial():
     n, words, rate = 200, 960, 0.024
     lanes = draws.lane_masks(words, 40)  # 480 runs of 40 bits
-    failed = draws.failures(1, np.arange(n, dtype=np.uint32), 0, threshold_from_rate(rate), lanes)
+    errors = WriteErrors(1, FLIP, fail_limit(rate))
+    new = np.zeros((n, words), np.uint32)
+    failed = draws.failures(errors, np.arange(n, dtype=np.uint32), 0, lanes, new)
     bits = n * 480 * 40
     sigma = (bits * rate * (1 - rate)) ** 0.5
     assert abs(int(np.bitwise_count(failed).sum()) - bits * rate) < 4 * sigma
@@ -89,10 +115,10 @@ def weight_words(model, data):
             yield load_word(data, (layer.weights_at >> 2) + w), mask
 
 
-@pytest.mark.parametrize(("errors", "expected"), [(FLIP, "inverted"), (KEEP, "zero")])
-def test_a_certain_weight_error_inverts_all_or_leaves_the_p_state(errors, expected):
+@pytest.mark.parametrize(("kind", "expected"), [(FLIP, "inverted"), (KEEP, "zero")])
+def test_a_certain_weight_error_inverts_all_or_leaves_the_p_state(kind, expected):
     model = Model(networks.build("padded"))
-    data, written, wrong = corrupt_weights(model, SEED, CERTAIN, errors)
+    data, written, wrong = corrupt_weights(model, WriteErrors(SEED, kind, 0, CERTAIN))
     before = list(weight_words(model, model.data))
     after = list(weight_words(Model(data), data))  # a valid file, checksum and padding included
     for (old, mask), (new, _) in zip(before, after, strict=True):
@@ -104,13 +130,17 @@ def test_a_certain_weight_error_inverts_all_or_leaves_the_p_state(errors, expect
 
 def test_without_weight_errors_the_file_stays_as_it_is():
     model = Model(networks.build("pooled"))
-    assert corrupt_weights(model, SEED, 0, FLIP) == (bytes(model.data), model.weight_bits, 0)
+    assert corrupt_weights(model, WriteErrors(SEED, FLIP, CERTAIN)) == (
+        bytes(model.data),
+        model.weight_bits,
+        0,
+    )
 
 
 def test_weight_errors_only_touch_weights_and_count_themselves():
     model = Model(networks.build("to one"))
-    threshold = threshold_from_rate(0.1)
-    data, written, wrong = corrupt_weights(model, SEED, threshold, FLIP)
+    errors = WriteErrors(SEED, FLIP, 0, fail_limit(0.1))
+    data, written, wrong = corrupt_weights(model, errors)
     pairs = zip(weight_words(model, model.data), weight_words(model, data), strict=True)
     assert wrong == sum((old ^ new).bit_count() for (old, _), (new, _) in pairs)
     assert abs(wrong - 0.1 * written) < 4 * (written * 0.1 * 0.9) ** 0.5

@@ -6,6 +6,7 @@ from functools import cache
 
 import numpy as np
 import pytest
+import records
 
 pytest.importorskip("torch", reason="needs the extra train")
 
@@ -14,8 +15,8 @@ import torch
 from mtjkit_core import mtj_memory as core
 from mtjkit_core.bits import tail_mask
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP, threshold_from_rate
 from mtjkit_core.streams import BUFFER, WEIGHTS, seed_streams
+from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export.formats.safetensors import encode_fixed, load_fixed, save_fixed
 from mtjkit_export.formats.tflite.arithmetic import trace_int8
 from mtjkit_export.nets.fixed import FixedLayer, FoldedNorm
@@ -58,23 +59,26 @@ def ones(words):
 
 
 @pytest.mark.parametrize("write", [memory.write, pytest.param(native.write, marks=compiled)])
-@pytest.mark.parametrize("errors", [FLIP, KEEP])
+@pytest.mark.parametrize("kind", [FLIP, KEEP])
 @pytest.mark.parametrize("place", [BUFFER, WEIGHTS])
-@pytest.mark.parametrize("threshold", [0, 43, threshold_from_rate(0.024), 1 << 31, CERTAIN])
-def test_writes_are_those_of_the_memory_s_definition(write, errors, place, threshold):
+@pytest.mark.parametrize(
+    "limits", [(n, n) for n in (0, 43, fail_limit(0.024), 1 << 31, CERTAIN)] + records.LIMITS[1:]
+)
+def test_writes_are_those_of_the_memory_s_definition(write, kind, place, limits):
     rng, seed, first, layer, bits = np.random.default_rng(1), 0xFEDCBA9876543210, 9999, 3, 8 * 77
     old, new = (memory.pack(rng.integers(-128, 128, (3, 77)).astype(np.int8)) for _ in range(2))
-    expected, state, total = [], [0] * 32, [0, 0, 0]
+    expected, state, total = [], [0] * 32, [0] * 5
     for row in range(3):
         cells = bytearray(old[row].tobytes())
         seed_streams(state, seed, first + row, place, layer)
         run = (len(old[row]), len(old[row]), tail_mask(bits))
-        core.write(cells, new[row].tobytes(), *run, state, threshold, errors, total)
+        core.write(cells, new[row].tobytes(), *run, state, limits, kind, total)
         expected.append(np.frombuffer(cells, "<u4"))
     half = np.full((3, 30), 7, np.uint32)  # the cells are a part of a half
     half[:, : old.shape[1]] = old
     cells = half[:, : old.shape[1]]
-    counts = write(cells, new, bits, seed, first, place, layer, threshold, errors)
+    errors = WriteErrors(seed, kind, *((limits, 0) if place == BUFFER else (0, limits)))
+    counts = write(cells, new, bits, errors, first, place, layer)
     assert np.array_equal(cells, expected)
     assert counts.tolist() == total
     assert total[0] == 3 * bits
@@ -143,7 +147,7 @@ def test_error_free_is_the_trained_net(net):
         assert np.array_equal(scores, expected)
     else:  # the net's own float64 sums are rounded: a code may differ by one step of 2**-31
         assert np.abs(scores - expected).max() < 1e-7
-    assert counts.tolist()[::2] == [len(IMAGES) * twin.net.map_bits, 0]
+    assert counts.tolist()[:3:2] == [len(IMAGES) * twin.net.map_bits, 0]
 
 
 def test_8_bits_are_the_arithmetic_of_int8_files():
@@ -187,26 +191,28 @@ def test_sums_of_32_bits_are_python_s(kind):
 
 
 @compiled
-@pytest.mark.parametrize("errors", [FLIP, KEEP])
-def test_both_engines_give_the_same_bits(net, errors):
+@pytest.mark.parametrize("kind", [FLIP, KEEP])
+@pytest.mark.parametrize("uneven", [False, True])
+def test_both_engines_give_the_same_bits(net, kind, uneven):
     fixed = fold_fixed(net)
-    place = (1 << 40, 1 << 27, errors)
+    limits = [(n << 25, 1 << 27) for n in range(len(fixed.layers))] if uneven else [1 << 27]
+    errors = WriteErrors(1 << 40, kind, limits[:-1] or limits[0], limits if uneven else limits[0])
     results = []
     for engine in ENGINES[1:]:
         twin, trace = FixedTwin(fixed, engine), []
         assert twin.engine == engine
-        scores, counts = twin.run(IMAGES, 3, *place, trace=trace)
-        faulty, *bits = twin.corrupted(*place)
+        scores, counts = twin.run(IMAGES, 3, errors, trace)
+        faulty, *bits = twin.corrupted(errors)
         results.append((scores, counts, *(m for maps in trace for m in maps), bits))
         results[-1] += (faulty.run(IMAGES)[0],)
     for one, other in zip(*results, strict=True):
         assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("threshold", [threshold_from_rate(0.024), 1 << 30, CERTAIN])
-def test_torch_with_the_same_masks_gives_the_same_scores(net, threshold):
+@pytest.mark.parametrize("limit", [fail_limit(0.024), 1 << 30, CERTAIN])
+def test_torch_with_the_same_masks_gives_the_same_scores(net, limit):
     """Forward hooks on the trained net flip the bits that the twin's streams name."""
-    bits, seed = net.spec.bits, 6
+    bits, errors = net.spec.bits, WriteErrors(6, FLIP, limit)
     one, signed = 1 << (bits - 1), f"<i{bits // 8}"
 
     def flip(index, out):
@@ -216,7 +222,7 @@ def test_torch_with_the_same_masks_gives_the_same_scores(net, threshold):
         words = memory.pack(codes)
         lanes = draws.lane_masks(words.shape[1], codes.shape[1] * bits)
         images = np.arange(len(codes), dtype=np.uint32)
-        failed = draws.failures(seed, images, index, threshold, lanes)
+        failed = draws.failures(errors, images, index, lanes, words)
         wrong = memory.unpack(words ^ failed, codes.shape[1], bits)
         stored = torch.from_numpy(wrong.astype(np.float64) / one)
         stored = stored.to(out.dtype).reshape(shape)
@@ -230,9 +236,9 @@ def test_torch_with_the_same_masks_gives_the_same_scores(net, threshold):
     for hook in hooks:
         hook.remove()
     twin = FixedTwin(fold_fixed(net))
-    scores, counts = twin.run(IMAGES[:TOGETHER], 0, seed, threshold)
+    scores, counts = twin.run(IMAGES[:TOGETHER], 0, errors)
     assert np.allclose(scores, expected, rtol=0, atol=0 if bits < 32 else 1e-7)
-    n, p = counts[0], threshold / CERTAIN
+    n, p = counts[0], limit / CERTAIN
     assert abs(counts[2] - n * p) <= 5 * (n * p * (1 - p)) ** 0.5
 
 
@@ -240,7 +246,7 @@ def test_old_values_are_those_of_the_half(net):
     """Every write fails: the cells stay 0, and the last layer sees zeros."""
     twin = FixedTwin(fold_fixed(net))
     trace = []
-    scores, counts = twin.run(IMAGES, threshold=CERTAIN, errors=KEEP, trace=trace)
+    scores, counts = twin.run(IMAGES, errors=WriteErrors(0, KEEP, CERTAIN), trace=trace)
     assert not any(stored.any() for block in trace for stored in block)
     assert not scores.any()
     assert counts[1] == counts[2] > 0
@@ -276,16 +282,18 @@ def test_a_result_does_not_depend_on_how_images_are_shared_out(net, errors):
 
 def test_weights_are_written_once(net):
     fixed = fold_fixed(net)
-    flipped, written, wrong = FixedTwin(fixed).corrupted(4, CERTAIN, FLIP)
+    flipped, written, wrong = FixedTwin(fixed).corrupted(WriteErrors(4, FLIP, 0, CERTAIN))
     assert written == wrong == fixed.weight_bits
     for before, after in zip(fixed.layers, flipped.net.layers, strict=True):
         assert np.array_equal(after.codes, -1 - before.codes)
-    kept, _, wrong = FixedTwin(fixed).corrupted(4, CERTAIN, KEEP)
+    kept, _, wrong = FixedTwin(fixed).corrupted(WriteErrors(4, KEEP, 0, CERTAIN))
     assert not any(layer.codes.any() for layer in kept.net.layers)
     unsigned = [layer.codes.astype(f"<i{fixed.bits // 8}").view(np.uint8) for layer in fixed.layers]
     assert wrong == sum(ones(codes) for codes in unsigned)
-    assert FixedTwin(fixed).corrupted(4, 0, FLIP)[2] == 0
-    one, again = (FixedTwin(fixed).corrupted(4, 1 << 26, FLIP)[0].net for _ in range(2))
+    assert FixedTwin(fixed).corrupted(WriteErrors(4))[2] == 0
+    one, again = (
+        FixedTwin(fixed).corrupted(WriteErrors(4, FLIP, 0, 1 << 26))[0].net for _ in range(2)
+    )
     assert encode_fixed(one) == encode_fixed(again) != encode_fixed(fixed)
 
 

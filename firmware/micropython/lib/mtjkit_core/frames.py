@@ -19,6 +19,7 @@ CRC_BYTES = 4
 OVERHEAD = BODY_AT + CRC_BYTES + 1
 
 _ZERO = b"\0"
+_SHORTEST_FRAMES = bytes([OVERHEAD]) * 256
 
 
 def seal(frame, end: int) -> None:
@@ -26,7 +27,7 @@ def seal(frame, end: int) -> None:
     struct.pack_into("<I", frame, end, binascii.crc32(memoryview(frame)[TYPE_AT:end]) & 0xFFFFFFFF)
 
 
-def sealed(frame, end: int) -> bool:
+def crc_is_right(frame, end: int) -> bool:
     """True if the four bytes before `end` are the CRC-32 of what lies between byte 1 and them."""
     crc = binascii.crc32(memoryview(frame)[TYPE_AT : end - CRC_BYTES]) & 0xFFFFFFFF
     (there,) = struct.unpack_from("<I", frame, end - CRC_BYTES)
@@ -65,7 +66,7 @@ def pack(kind: int, seq: int, body=b"") -> bytes:
         ValueError: the body is longer than MAX_BODY.
     """
     if len(body) > MAX_BODY:
-        raise ValueError("a body of %d bytes; %d is the most" % (len(body), MAX_BODY))
+        raise ValueError("a body has %d bytes; the maximum is %d" % (len(body), MAX_BODY))
     frame = bytearray(MAX_FRAME)
     frame[TYPE_AT] = kind
     frame[SEQ_AT] = seq
@@ -81,8 +82,8 @@ class Deframer:
     and counted.
 
     Args:
-        sealed, copy: the functions of this module, or faster twins.
-        least: bytes of the shortest frame of each type.
+        crc_is_right, copy: the functions of this module, or faster twins.
+        shortest_frames: bytes of the shortest frame of each type.
 
     Attributes:
         frame: the buffer; after `feed` found a frame, type, sequence number and body from byte 1.
@@ -90,32 +91,33 @@ class Deframer:
         bad: number of frames dropped.
     """
 
-    def __init__(self, sealed=sealed, copy=copy, least=bytes([OVERHEAD]) * 256):
+    def __init__(self, crc_is_right=crc_is_right, copy=copy, shortest_frames=_SHORTEST_FRAMES):
         self.frame = bytearray(MAX_FRAME)
         self.body_size = -1
         self.bad = 0
         self._size = 0  # bytes of the frame so far; MAX_FRAME when it is too long
         self._announced = False  # the last byte was a zero that ended nothing
         self._code_at = 0  # the code byte that comes next, as far as the frame is known
-        self._sealed = sealed
+        self._crc_is_right = crc_is_right
         self._copy = copy
-        self._least = least
+        self._shortest_frames = shortest_frames
 
     def wanted(self) -> int:
         """How many bytes are sure to come up to the end of the frame: 1 .. 255.
 
-        So many COBS promises, or the frame's type. Between two frames it is 1, but after a zero of
-        its own a frame or more zeros follow. A port whose reads block until their buffer is full
-        reads just so many. If bytes were lost it waits for ones that do not come, so the peer
-        sends zeros before it tries again.
+        At least this many more bytes belong to the current frame, by its COBS code or by the
+        minimum length of its type. Between frames the answer is 1; after a zero that ended
+        nothing, a frame or more zeros follow. A port whose reads block until their buffer is
+        full reads this many. If bytes were lost, the port waits for ones that do not come: the
+        peer sends zeros before it repeats a message.
         """
         size = self._size
         if not size:
             return OVERHEAD if self._announced else 1
         if self._code_at >= MAX_FRAME:
             return 1
-        least = self._least[self.frame[TYPE_AT]] if size > TYPE_AT else OVERHEAD
-        return max(self._code_at + 1, least) - size
+        shortest = self._shortest_frames[self.frame[TYPE_AT]] if size > TYPE_AT else OVERHEAD
+        return max(self._code_at + 1, shortest) - size
 
     def feed(self, chunk: bytes, start: int, end: int) -> int:
         """Take bytes from chunk[start:end] up to the end of a frame; returns where to go on.
@@ -152,7 +154,7 @@ class Deframer:
                 code = frame[at]
                 frame[at] = 0
                 at += code
-            good = self._sealed(frame, size)
+            good = self._crc_is_right(frame, size)
         if good:
             self.body_size = size - OVERHEAD + 1
         else:

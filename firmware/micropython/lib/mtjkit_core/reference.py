@@ -104,16 +104,15 @@ def pooled_bit(model, layer, source, y, x, channel, inverted) -> int:
     return 0
 
 
-def run_image(model, image, seed, index, threshold, errors, counts, trace=None) -> list:
+def run_image(model, image, index, errors, counts, trace=None) -> list:
     """Classify one image through the memory; the whole definition in one place.
 
     Args:
         model: mtjkit_core.model.Model.
         image: int8 pixels (bytes-like) in (y, x, channel) order.
-        seed, index: seed of the run, index of the image in the data.
-        threshold: feature-map error rate as an integer (memory.threshold_from_rate).
-        errors: memory.FLIP or memory.KEEP.
-        counts: [written, toggled, wrong] bits, added to.
+        index: index of the image in the data.
+        errors: mtjkit_core.write_errors.WriteErrors; its limits of weights take no part.
+        counts: five numbers of bits, added to: see write_errors.COUNTS.
         trace: None, or a list that receives each hidden layer's stored map (bytes).
 
     Returns:
@@ -126,8 +125,9 @@ def run_image(model, image, seed, index, threshold, errors, counts, trace=None) 
         intended = bytearray(4 * layer.map_words)
         layer_map(model, layer, source, intended)
         cells = halves[layer.index & 1]
-        seed_streams(state, seed, index, BUFFER, layer.index)
-        write_map(layer, cells, intended, state, threshold, errors, counts)
+        seed_streams(state, errors.seed, index, BUFFER, layer.index)
+        limits = errors.of_map(layer.index)
+        write_map(layer, cells, intended, state, limits, errors.kind, counts)
         if trace is not None:
             trace.append(bytes(cells[: 4 * layer.map_words]))
         source = cells
@@ -135,7 +135,7 @@ def run_image(model, image, seed, index, threshold, errors, counts, trace=None) 
     return [layer_sum(model, last, source, 0, 0, c) for c in range(last.out_channels)]
 
 
-def write_map(layer, cells, intended, state, threshold, errors, counts) -> None:
-    """Write a hidden layer's output into its half of the buffer."""
+def write_map(layer, cells, intended, state, limits, kind, counts) -> None:
+    """Write a hidden layer's output into its half of the buffer: see mtj_memory.write."""
     tail = tail_mask(layer.out_channels)
-    write(cells, intended, layer.map_words, layer.out_words, tail, state, threshold, errors, counts)
+    write(cells, intended, layer.map_words, layer.out_words, tail, state, limits, kind, counts)

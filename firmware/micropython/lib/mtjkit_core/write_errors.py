@@ -15,6 +15,7 @@ KEEP = 1  # an error leaves the old bit, as a failed write of a real cell does
 
 CERTAIN = 1 << 32  # the fail limit of a rate of 1: every bit fails, nothing is drawn
 MAX_LAYERS = 64
+LIMITS_BYTES = 16  # of a packed pair
 
 WORDS = 5  # of one layer's process, as kernels take it
 COUNTS = ("written", "toggled", "wrong", "ones_written", "up_toggled")
@@ -93,6 +94,11 @@ class WriteErrors:
         """True if writes of weights can fail."""
         return self.weight_limits != _NONE
 
+    @property
+    def can_fail(self) -> bool:
+        """True if any write can fail."""
+        return self.maps_fail or self.weights_fail
+
     def check_layers(self, layers: int) -> None:
         """Raise ConfigError unless the limits are those of a network of so many layers."""
         _check_count("feature maps", self.limits, layers - 1)
@@ -113,6 +119,10 @@ class WriteErrors:
     def weight_words(self, layer: int):
         """The process of a layer's weights as kernels take it: see `words`."""
         return words(self.of_weights(layer), self.kind)
+
+    def without_maps(self):
+        """The same process of weights; feature maps are written without errors."""
+        return WriteErrors(self.seed, self.kind, 0, self.weight_limits)
 
     def with_perfect_weights(self):
         """The same process, but weights are written without errors."""
@@ -140,6 +150,11 @@ def words(pair: tuple, kind: int):
     return array("I", (down & 0xFFFFFFFF, up & 0xFFFFFFFF, down >> 32, up >> 32, kind))
 
 
+def limits_of(words) -> tuple:
+    """The pair of limits that `words` made words of."""
+    return words[0] | words[2] << 32, words[1] | words[3] << 32
+
+
 def pack_limits(pairs) -> bytes:
     """Pairs of limits as bytes: two u64 each, little-endian, down first."""
     return b"".join([struct.pack("<QQ", down, up) for down, up in pairs])
@@ -147,7 +162,7 @@ def pack_limits(pairs) -> bytes:
 
 def unpack_limits(data) -> tuple:
     """The pairs that `pack_limits` made bytes of."""
-    return tuple([struct.unpack_from("<QQ", data, at) for at in range(0, len(data), 16)])
+    return tuple([struct.unpack_from("<QQ", data, at) for at in range(0, len(data), LIMITS_BYTES)])
 
 
 def _pairs(limits) -> tuple:
@@ -185,3 +200,6 @@ def _check_count(what: str, pairs: tuple, layers: int) -> None:
         raise ConfigError(
             "fail limits of %d layers for %s; this network has %d" % (len(pairs), what, layers)
         )
+
+
+NO_ERRORS = WriteErrors()

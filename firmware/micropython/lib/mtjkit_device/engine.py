@@ -4,8 +4,8 @@ from array import array
 
 from mtjkit_core import footprint
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.mtj_memory import CERTAIN, FLIP, KEEP
 from mtjkit_core.streams import BUFFER, WEIGHTS, place_word
+from mtjkit_core.write_errors import COUNTS, WriteErrors
 
 from mtjkit_device.kernels import load_kernel
 
@@ -32,7 +32,7 @@ class Engine:
     Attributes:
         kernel: name of the kernel taken.
         scores: array('i'), the last image's scores.
-        counts: array('I'), the last image's [written, toggled, wrong] feature-map bits.
+        counts: array('I'), the last image's feature-map bits: see write_errors.COUNTS.
 
     Raises:
         ConfigError: the kernel cannot run here, or refuses a layer.
@@ -47,47 +47,47 @@ class Engine:
         self._intended = bytearray(4 * max(even, odd))
         self._state = array("I", bytes(128))
         self._key = array("I", bytes(8))
-        self._rate = array("I", bytes(12))
+        self._errors = ()  # of each hidden layer's map, as kernels take it
         self.scores = array("i", bytes(4 * model.classes))
-        self.counts = array("I", bytes(12))
+        self.counts = array("I", bytes(4 * len(COUNTS)))
         self._kernel = kind(model)
+        self.configure(WriteErrors())
 
-    def configure(self, seed: int, threshold: int, errors: int) -> None:
+    def configure(self, errors) -> None:
         """Set the error process of the feature maps for the images to come.
 
         Args:
-            seed: 0 <= seed < 2**64.
-            threshold: error rate as an integer, 0 .. 2**32 (memory.threshold_from_rate).
-            errors: memory.FLIP or memory.KEEP.
+            errors: mtjkit_core.write_errors.WriteErrors.
 
         Raises:
-            ConfigError: an argument is out of range.
+            ConfigError: its limits are those of another number of layers.
         """
-        if not 0 <= seed < 1 << 64:
-            raise ConfigError("a seed lies between 0 and 2**64 - 1, not %d" % seed)
-        if not 0 <= threshold <= CERTAIN:
-            raise ConfigError("an error threshold lies between 0 and 2**32, not %d" % threshold)
-        if errors not in (FLIP, KEEP):
-            raise ConfigError("errors are %d (flip) or %d (keep)" % (FLIP, KEEP))
+        errors.check_layers(len(self.model.layers))
         # Split here, once: on 32-bit ports these integers live on the heap.
-        self._key[0] = seed & 0xFFFFFFFF
-        self._key[1] = seed >> 32
-        self._rate[0] = threshold & 0xFFFFFFFF
-        self._rate[1] = threshold >> 32
-        self._rate[2] = errors
+        self._key[0] = errors.seed & 0xFFFFFFFF
+        self._key[1] = errors.seed >> 32
+        hidden = len(self.model.layers) - 1
+        if len(errors.limits) == 1:
+            self._errors = [errors.map_words(0)] * hidden
+        else:
+            self._errors = [errors.map_words(n) for n in range(hidden)]
 
-    def program(self, seed: int, threshold: int, errors: int) -> tuple:
+    def program(self, errors) -> tuple:
         """Write the model's weights into their memory, once, with errors: in place.
 
         Afterwards `configure` sets the feature maps' error process.
+
+        Args:
+            errors: mtjkit_core.write_errors.WriteErrors.
 
         Returns:
             (bits written, bits wrong).
 
         Raises:
-            ConfigError: an argument is out of range, or the model's bytes are read-only.
+            ConfigError: the limits are those of another number of layers, or the model's bytes
+                are read-only.
         """
-        self.configure(seed, threshold, errors)
+        self.configure(errors)
         try:
             self.model.data[0] = self.model.data[0]
         except TypeError:
@@ -99,7 +99,8 @@ class Engine:
             place = place_word(WEIGHTS, layer.index, 0)
             self._kernel.seed(self._state, self._key, 0, place)
             self._clear_counts()
-            self._kernel.program(layer.index, self._state, self._rate, self.counts)
+            words = errors.weight_words(layer.index)
+            self._kernel.program(layer.index, self._state, words, self.counts)
             written += self.counts[0]
             wrong += self.counts[2]
         return written, wrong
@@ -126,10 +127,10 @@ class Engine:
                 beat()
             kernel.seed(self._state, self._key, index, place_word(BUFFER, n, 0))
             source = halves[n & 1]
-            kernel.write(n, source, self._intended, self._state, self._rate, self.counts)
+            kernel.write(n, source, self._intended, self._state, self._errors[n], self.counts)
             n += 1
         kernel.layer_scores(last, source, self.scores)
 
     def _clear_counts(self) -> None:
-        for i in range(3):
+        for i in range(len(self.counts)):
             self.counts[i] = 0

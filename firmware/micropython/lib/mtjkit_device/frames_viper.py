@@ -1,4 +1,4 @@
-"""Viper twins of frames.copy, frames.seal and frames.sealed that allocate nothing.
+"""Viper twins of frames.copy, frames.seal and frames.crc_is_right that allocate nothing.
 
 Slices are objects on MicroPython's heap, and so is an integer over 30 bits on a 32-bit port.
 """
@@ -41,5 +41,5 @@ def seal(frame, end: int) -> None:
     _crc(frame, end, _TABLE, 1)
 
 
-def sealed(frame, end: int) -> bool:
+def crc_is_right(frame, end: int) -> bool:
     return _crc(frame, end - 4, _TABLE, 0) == 1

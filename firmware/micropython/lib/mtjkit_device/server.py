@@ -14,30 +14,37 @@ from mtjkit_core.errors import MtjkitError, ProtocolError
 from mtjkit_core.frames import BODY_AT, MAX_FRAME, SEQ_AT, TYPE_AT, Deframer, encode
 
 from mtjkit_device import board
-from mtjkit_device.session import RefusedError, Workplace
+from mtjkit_device.session import RefusedError, Session
 
 try:
-    from mtjkit_device.frames_viper import copy, seal, sealed
+    from mtjkit_device.frames_viper import copy, crc_is_right, seal
 except (ImportError, SyntaxError):  # a port without viper
-    from mtjkit_core.frames import copy, seal, sealed
+    from mtjkit_core.frames import copy, crc_is_right, seal
 
 _BEAT_MS = 1000
 _REPEATS = 64  # a frame this far behind the newest is a late copy
-_IMAGE_AT = BODY_AT + m.IMAGE_DATA.size
-_MODEL_AT = BODY_AT + m.MODEL_DATA.size
-_SCORES_AT = BODY_AT + m.RESULT.size
+# Offsets in a frame of what is read without unpacking, which allocates.
+_MODEL_OFFSET_AT = m.MODEL_DATA.at("offset")
+_MODEL_AT = m.MODEL_DATA.at("data")
+_INDEX_AT = m.IMAGE_DATA.at("index")
+_OFFSET_AT = m.IMAGE_DATA.at("offset")
+_SLOT_AT = m.IMAGE_DATA.at("slot")
+_IMAGE_AT = m.IMAGE_DATA.at("data")
+_ASKED_INDEX_AT = m.QUERY.at("index")
+_ASKED_SLOT_AT = m.QUERY.at("slot")
+_SCORES_AT = m.RESULT.at("data")
 
 
 class Server:
     """One line, one model, its engine.
 
     Args:
-        line: board.Line, or what reads and writes like it.
+        line: serial_line.Line, or what reads and writes like it.
     """
 
     def __init__(self, line):
         self._line = line
-        self._deframer = Deframer(sealed, copy, m.LEAST)
+        self._deframer = Deframer(crc_is_right, copy, m.SHORTEST_FRAMES)
         self._out = bytearray(MAX_FRAME)
         self._seq = 0
         self._expected = 0
@@ -45,7 +52,7 @@ class Server:
         self._running = True
         self._beat_at = time.ticks_ms()
         self._boot = board.boot_number()
-        self._work = Workplace(line.chunk, copy, self._beat)
+        self._session = Session(line.chunk, copy, self._beat)
 
     def serve(self) -> None:
         """Answer until STOP comes or the line ends."""
@@ -108,10 +115,13 @@ class Server:
         if kind == m.HELLO.kind:
             self._hello(m.HELLO.unpack_frame(frame, size))
         elif kind == m.CONFIGURE.kind:
-            self._work.configure(m.CONFIGURE.unpack_frame(frame, size))
-            self._send_body(m.CONFIGURED, self._work.answer)
+            self._session.configure(m.CONFIGURE.unpack_frame(frame, size))
+            self._send_body(m.CONFIGURED, self._session.answer)
+        elif kind == m.WRITE_ERRORS.kind:
+            self._session.take_limits(m.WRITE_ERRORS.unpack_frame(frame, size))
+            self._reply(m.DONE, seq)
         elif kind == m.MODEL_BEGIN.kind:
-            self._work.begin(*m.MODEL_BEGIN.unpack_frame(frame, size))
+            self._session.begin(*m.MODEL_BEGIN.unpack_frame(frame, size))
             self._reply(m.DONE, seq)
         elif kind == m.MODEL_END.kind:
             self._model_end(seq)
@@ -145,37 +155,48 @@ class Server:
         self._send_body(m.ERROR, m.ERROR.pack(code, seq, data=text))
 
     def _hello(self, fields) -> None:
-        magic, _version, _rest = fields
-        if magic != m.MAGIC:
+        if fields.magic != m.MAGIC:
             raise ProtocolError("HELLO without its magic bytes")
-        work = self._work
-        flags = (m.HAS_MODEL if work.model else 0) | (m.MAPPED if work.mapped else 0)
-        flags |= m.PROGRAMMED if work.weights else 0
-        kernel = m.KERNELS.index(work.engine.kernel) if work.engine else 0
+        if fields.version != m.VERSION:
+            self._greeted = False
+            text = "the host speaks protocol version %d, this firmware speaks %d: use one mtjkit"
+            raise RefusedError(m.WRONG_VERSION, text % (fields.version, m.VERSION))
+        session = self._session
+        flags = (m.HAS_MODEL if session.model else 0) | (m.MAPPED if session.mapped else 0)
+        flags |= m.PROGRAMMED if session.weights else 0
+        kernel = m.KERNELS.index(session.engine.kernel) if session.engine else 0
         free = board.free_bytes()
-        seed, threshold, errors = work.weights or (0, 0, 0)
         body = m.INFO.pack(
-            m.VERSION, flags, kernel, 0, self._line.chunk, self._line.credit, self._boot, free,
-            work.digest, seed, threshold, errors, bytes(3), board.unit(), board.name(),
-            gc.mem_alloc(),
-        )  # fmt: skip
+            version=m.VERSION,
+            flags=flags,
+            kernel=kernel,
+            chunk=self._line.chunk,
+            credit=self._line.credit,
+            boot=self._boot,
+            free=free,
+            sha256=session.sha256,
+            weights=session.weights_digest(),
+            unit=board.unit(),
+            board=board.name(),
+            used=gc.mem_alloc(),
+        )
         self._send_body(m.INFO, body)
 
     def _model_data(self, frame, size: int) -> None:
         m.MODEL_DATA.check(size)
-        inbox = self._work.inbox
-        offset = m.u32(frame, BODY_AT)
-        if inbox and not inbox.put(offset, frame, _MODEL_AT, size - m.MODEL_DATA.size):
-            raise ProtocolError("MODEL_DATA at %d is no chunk of the model" % offset)
+        incoming = self._session.incoming
+        offset = m.u32(frame, _MODEL_OFFSET_AT)
+        if incoming and not incoming.put(offset, frame, _MODEL_AT, size - m.MODEL_DATA.size):
+            raise ProtocolError("MODEL_DATA at %d is not a chunk of the model" % offset)
 
     def _model_end(self, seq: int) -> None:
-        work = self._work
-        if work.inbox and work.inbox.left:
-            self._missing(m.THE_MODEL, *work.inbox.gap())
+        session = self._session
+        if session.incoming and session.incoming.left:
+            self._missing(m.THE_MODEL, *session.incoming.gap())
             return
-        if work.inbox:
-            work.finish()
-        elif not work.model:
+        if session.incoming:
+            session.finish()
+        elif not session.model:
             raise RefusedError(m.NOT_READY, "MODEL_END without a MODEL_BEGIN")
         self._reply(m.DONE, seq)
 
@@ -193,10 +214,10 @@ class Server:
     def _image_data(self, frame, size: int, late: bool) -> None:
         if size < m.IMAGE_DATA.size:
             m.IMAGE_DATA.check(size)
-        if not self._work.configured:
+        if not self._session.configured:
             return  # the host will ask
-        slot = self._work.slot(frame[BODY_AT + 8])
-        index = m.u32(frame, BODY_AT)
+        slot = self._session.slot(frame[_SLOT_AT])
+        index = m.u32(frame, _INDEX_AT)
         if index != slot.index:
             if late:
                 return
@@ -205,14 +226,14 @@ class Server:
             slot.begin(index)
         if slot.done:
             return
-        offset = m.u32(frame, BODY_AT + 4)
+        offset = m.u32(frame, _OFFSET_AT)
         if not slot.put(offset, frame, _IMAGE_AT, size - m.IMAGE_DATA.size):
-            raise ProtocolError("IMAGE_DATA at %d is no chunk of the image" % offset)
+            raise ProtocolError("IMAGE_DATA at %d is not a chunk of the image" % offset)
         if not slot.left:
             self._compute(slot)
 
     def _compute(self, slot) -> None:
-        engine = self._work.engine
+        engine = self._session.engine
         self._beat_at = time.ticks_ms()
         start = time.ticks_us()
         engine.run(slot.data, slot.index)
@@ -228,7 +249,7 @@ class Server:
         while first < classes:
             struct.pack_into(
                 m.RESULT.format, out, BODY_AT, slot.index, first, classes, slot.us,
-                counts[0], counts[1], counts[2],
+                counts[0], counts[1], counts[2], counts[3], counts[4],
             )  # fmt: skip
             at = _SCORES_AT
             last = min(first + m.SCORES_PER_RESULT, classes)
@@ -240,8 +261,8 @@ class Server:
 
     def _query(self, frame, size: int) -> None:
         m.QUERY.check(size)
-        index = m.u32(frame, BODY_AT)
-        slot = self._work.slot(frame[BODY_AT + 4])
+        index = m.u32(frame, _ASKED_INDEX_AT)
+        slot = self._session.slot(frame[_ASKED_SLOT_AT])
         if slot.index != index:
             self._missing(index, 0, len(slot.data))
         elif slot.done:

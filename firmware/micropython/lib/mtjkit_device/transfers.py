@@ -2,8 +2,10 @@
 
 from array import array
 
+from mtjkit_core.write_errors import COUNTS
 
-class Inbox:
+
+class Transfer:
     """A buffer that chunks fill.
 
     Args:
@@ -27,7 +29,7 @@ class Inbox:
             have[i] = 0
 
     def put(self, offset: int, source, start: int, size: int) -> bool:
-        """Take a chunk; False if it is none: it must begin and end where one does."""
+        """Store a chunk. False if its offset or size is not a chunk boundary."""
         n = offset // self._chunk
         if n >= len(self._have) or offset != n * self._chunk:
             return False
@@ -51,7 +53,7 @@ class Inbox:
         return offset, min(end * self._chunk, len(self.data)) - offset
 
 
-class Slot(Inbox):
+class Slot(Transfer):
     """An image and, once it is computed, its result, kept until the host takes the slot again."""
 
     def __init__(self, size: int, classes: int, chunk: int, copy):
@@ -59,7 +61,7 @@ class Slot(Inbox):
         self.index = -1
         self.done = False
         self.us = 0
-        self.counts = array("I", (0, 0, 0))
+        self.counts = array("I", bytes(4 * len(COUNTS)))
         self.scores = array("i", bytes(4 * classes))
 
     def begin(self, index: int) -> None:
@@ -71,7 +73,7 @@ class Slot(Inbox):
     def take(self, us: int, counts, scores) -> None:
         """Keep a result."""
         self.us = us
-        for i in range(3):
+        for i in range(len(self.counts)):
             self.counts[i] = counts[i]
         for i in range(len(self.scores)):
             self.scores[i] = scores[i]

@@ -10,13 +10,13 @@ in mtjkit_core. Importing such a module fails where the kernel cannot run. Modul
                                         image (n = 0) or the half that layer n - 1 wrote
     .layer_scores(n, source, scores)    signed sums of the last layer, into array('i')
     .seed(state, key, image, place)     the eight streams of a place; place = place_word(m, n, 0)
-    .write(n, cells, intended, state, rate, counts)    layer n's map, with errors
-    .program(n, state, rate, counts)    layer n's weights, in place; the cells count as all 0
+    .write(n, cells, intended, state, errors, counts)    layer n's map, with errors
+    .program(n, state, errors, counts)    layer n's weights, in place; the cells count as all 0
     .erase(cells)                       all cells into the P state (0)
 
 `state` is array('I') of 32 words; `key` = array('I', [seed low, seed high]);
-`rate` = array('I', [threshold mod 2**32, threshold >> 32, errors]) with errors FLIP or KEEP;
-`counts` = array('I') of 3, added to. LayerShape.numbers of mtjkit_core.geometry gives a layer as
+`errors` = array('I') as mtjkit_core.write_errors.words makes it; `counts` = array('I') of
+write_errors.COUNTS, added to. LayerShape.numbers of mtjkit_core.geometry gives a layer as
 flat small integers, which is what viper, assembler and C read. But for `python` and `program`, no
 call but Kernel() allocates.
 """

@@ -68,12 +68,12 @@ class Kernel:
     def seed(self, state, key, image, place):
         native.seed(state, key, image, place)
 
-    def write(self, n, cells, intended, state, rate, counts):
-        native.write(self._layers[n], cells, intended, state, rate, counts)
+    def write(self, n, cells, intended, state, errors, counts):
+        native.write(self._layers[n], cells, intended, state, errors, counts)
 
-    def program(self, n, state, rate, counts):
+    def program(self, n, state, errors, counts):
         g = self._layers[n]
-        native.program(g, self._data, state, rate, counts)
+        native.program(g, self._data, state, errors, counts)
         native.pack(g, self._data, self._packed)
 
     def erase(self, cells):

@@ -4,6 +4,7 @@ from mtjkit_core.bits import tail_mask
 from mtjkit_core.mtj_memory import write
 from mtjkit_core.reference import layer_map, layer_sum, write_map
 from mtjkit_core.streams import seed_streams
+from mtjkit_core.write_errors import limits_of
 
 
 class Kernel:
@@ -28,20 +29,19 @@ class Kernel:
     def seed(self, state, key, image, place):
         seed_streams(state, key[0] | key[1] << 32, image, place >> 16, place >> 3 & 0x1FFF)
 
-    def write(self, n, cells, intended, state, rate, counts):
-        threshold = rate[0] | rate[1] << 32
+    def write(self, n, cells, intended, state, errors, counts):
         layer = self._model.layers[n]
-        write_map(layer, cells, intended, state, threshold, rate[2], counts)
+        write_map(layer, cells, intended, state, limits_of(errors), errors[4], counts)
 
-    def program(self, n, state, rate, counts):
+    def program(self, n, state, errors, counts):
         layer = self._model.layers[n]
-        threshold = rate[0] | rate[1] << 32
         size = 4 * layer.weight_words
         cells = bytearray(size)
         weights = self._model.data[layer.weights_at : layer.weights_at + size]
         tail = tail_mask(layer.run_bits)
         words = layer.weight_words
-        write(cells, weights, words, layer.run_words, tail, state, threshold, rate[2], counts)
+        limits = limits_of(errors)
+        write(cells, weights, words, layer.run_words, tail, state, limits, errors[4], counts)
         weights[:] = cells
 
     def erase(self, cells):

@@ -45,16 +45,16 @@ class ViperKernel:
     def seed(self, state, key, image, place):
         viper_memory.seed_streams(state, key, image, place)
 
-    def write(self, n, cells, intended, state, rate, counts):
+    def write(self, n, cells, intended, state, errors, counts):
         g = self._shapes[n]
         words, run_words, run_bits = g.map_words, g.out_words, g.out_channels
-        self._write(cells, intended, words, run_words, run_bits, 0, state, rate, counts)
+        self._write(cells, intended, words, run_words, run_bits, 0, state, errors, counts)
 
-    def program(self, n, state, rate, counts):
+    def program(self, n, state, errors, counts):
         g = self._shapes[n]
         weights = self._data[g.weights_at : g.weights_at + 4 * g.weight_words]
         words, run_words, run_bits = g.weight_words, g.run_words, g.run_bits
-        self._write(weights, weights, words, run_words, run_bits, 1, state, rate, counts)
+        self._write(weights, weights, words, run_words, run_bits, 1, state, errors, counts)
 
     def erase(self, cells):
         viper_memory.erase(cells, len(cells) >> 2)
