@@ -17,7 +17,7 @@ from mtjkit_core import messages as m
 from mtjkit_core import model as mtjb
 from mtjkit_core.errors import FormatError
 from mtjkit_core.geometry import conv_entry, dense_entry
-from mtjkit_host.campaign.description import CARRIED
+from mtjkit_host.campaign.description import CAMPAIGNS
 from PIL import Image, PngImagePlugin
 
 CONV, DENSE = geometry.CONV, geometry.DENSE
@@ -182,7 +182,7 @@ def seeds(name: str) -> tuple[bytes, ...]:
     if name == "arrays":
         return (b"", b"\1" * 99, *(Random(n).randbytes(60) for n in range(40)))
     if name == "campaign":
-        return tuple(path.read_bytes() for path in sorted(CARRIED.glob("*.toml")))
+        return tuple(path.read_bytes() for path in sorted(CAMPAIGNS.glob("*.toml")))
     if name == "cell-toml":
         return (b"tau_ns = 14.8\ncurrent_ua = 150\nvoltage_v = 1.08\n", b"tau_ns = 1\n")
     if name == "cell-json":

@@ -19,7 +19,7 @@ MAY_IMPORT = {
 }
 # Each floor may import from itself and from the floors before it: docs/architecture.md.
 FLOORS = (
-    ("paths",), ("machine",), ("parse",), ("settings",), ("progress",), ("paper",),
+    ("paths",), ("machine",), ("parse",), ("settings",), ("progress",), ("figures",), ("paper",),
     ("link",),
     ("datasets",), ("boards",),
     ("mtj",), ("simulate",),

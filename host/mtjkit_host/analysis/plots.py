@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 from mtjkit_export.files import write_atomically
-from mtjkit_export.needs import needs
 
 from mtjkit_host import paper
 from mtjkit_host.analysis.statistics import Mean
 from mtjkit_host.analysis.summary import Acceptable, Curve, Summary
+from mtjkit_host.figures import own_settings, plain
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 
 # Okabe and Ito's palette, told apart by colour-blind readers too; the markers tell without colour.
@@ -40,6 +40,11 @@ def draw_all(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) 
     Raises:
         ConfigError: a file cannot be written, or matplotlib is not installed.
     """
+    with own_settings():
+        return _draw(summary, labels, folder, cell)
+
+
+def _draw(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) -> dict[str, Path]:
     files = {}
 
     def means(curve: Curve) -> list[Mean]:
@@ -61,9 +66,9 @@ def draw_all(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) 
 
 def _figure(columns: int, sharey: bool = True) -> tuple[Any, Any]:
     """A figure with a row of axes over the error rate. No pyplot: nothing global, no window."""
-    with needs("train", "figures"):
-        from matplotlib.figure import Figure  # slow to import, and only needed here
-        from matplotlib.ticker import FuncFormatter, NullFormatter
+    from matplotlib.figure import Figure  # slow to import, and only needed here
+    from matplotlib.ticker import FuncFormatter, NullFormatter
+
     figure = Figure(figsize=(5 * columns, 4.6), layout="constrained")
     axes = figure.subplots(1, columns, squeeze=False, sharey=sharey)[0]
     for ax in axes:
@@ -129,7 +134,7 @@ def _curves(
             y = np.array([mean.value for mean in means]) * scale
             highest = max(highest, *y)
             half = np.array([mean.half_width or 0.0 for mean in means]) * scale
-            label = curve.net
+            label = plain(curve.net)
             if len(kinds) > 1:
                 label += ", bit flipped" if curve.errors == "flip" else ", old value kept"
             style = _style(curve.net, labels)
@@ -187,7 +192,9 @@ def _mark(ax: Any, entry: Acceptable, labels: Sequence[str]) -> None:
     first = entry.found.limit == paper.DEGRADATIONS[0]
     fill = style["color"] if first else "none"
     rate = 100 * entry.found.rate
-    label = None if entry.net in ax.get_legend_handles_labels()[1] else entry.net
+    label: str | None = plain(entry.net)
+    if label in ax.get_legend_handles_labels()[1]:
+        label = None
     ax.plot(rate, entry.energy_pj, label=label, linestyle="none", markerfacecolor=fill, **style)
     if entry.found.low is not None and entry.found.high is not None:
         ends = (100 * entry.found.low, 100 * entry.found.high)

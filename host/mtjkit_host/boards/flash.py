@@ -154,7 +154,7 @@ def _flash(
     return Flashed(found, tuple(fresh), kept, tuple(stale), mapped, None, kept_main=moved)
 
 
-def report(done: Flashed) -> str:
+def describe(done: Flashed) -> str:
     """What `flash` has done, in a few lines."""
     copied = f"{len(done.copied)} files copied, {len(done.kept)} were there"
     if done.removed:

@@ -24,7 +24,7 @@ ERRORS = {"flip": FLIP, "keep": KEEP}
 MAX_POINTS = 1_000_000
 """Most points of a campaign: years of work, and still a list that fits the memory."""
 
-CARRIED = Path(__file__).parent
+CAMPAIGNS = Path(__file__).parent
 """Folder of the campaigns that come with the project, ``<name>.toml``."""
 
 
@@ -141,9 +141,9 @@ def load_campaign(path_or_name: str | Path) -> Campaign:
     """
     path = Path(path_or_name)
     if not path.suffix and not os.path.exists(path):
-        path = CARRIED / f"{path}.toml"
+        path = CAMPAIGNS / f"{path}.toml"
     if not os.path.exists(path):
-        carried = ", ".join(sorted(file.stem for file in CARRIED.glob("*.toml")))
+        carried = ", ".join(sorted(file.stem for file in CAMPAIGNS.glob("*.toml")))
         raise ConfigError(f"{path_or_name}: no such campaign; name a TOML file or one of {carried}")
     text = read_text(path, str(path))
     values = parse_table(text, str(path))

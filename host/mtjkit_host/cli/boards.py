@@ -37,7 +37,7 @@ def flash(
     """Put the firmware on a MicroPython board, copying only what changed, and check it."""
     from mtjkit_core.errors import ConfigError
 
-    from mtjkit_host.boards.flash import report
+    from mtjkit_host.boards.flash import describe
     from mtjkit_host.runs.flash_for import flash_for
     from mtjkit_host.runs.options import parse_options
 
@@ -51,7 +51,7 @@ def flash(
     if replace_main and no_main:
         raise ConfigError("give --replace-main or --no-main, not both")
     main = "replace" if replace_main else "leave" if no_main else "ask"
-    return report(flash_for(options, port, main))
+    return describe(flash_for(options, port, main))
 
 
 @command(

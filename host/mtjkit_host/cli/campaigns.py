@@ -36,7 +36,7 @@ def _tables(result: Any) -> tuple[streams.Wide, ...]:
 @command(
     help={
         "campaign": "TOML file, or the name of a carried one: paper, reproduce, quick",
-        "data": "folder with CIFAR-10's binary files",
+        "data": "CIFAR-10's binary files; default: the 500 carried test images",
         "output": "folder of results and report; default build/campaigns/NAME",
         "skip-missing": "leave out nets that are not there, and say so in the report",
         **CAMPAIGN_HELP,
@@ -47,8 +47,8 @@ def _tables(result: Any) -> tuple[streams.Wide, ...]:
 def campaign(
     c: Context,
     campaign: str,
-    data: str,
     models: list[str],
+    data: str | None = None,
     output: str | None = None,
     workers: str | None = None,
     limit_s: str | None = None,
@@ -59,10 +59,16 @@ def campaign(
 
     from mtjkit_host.analysis import write_report
     from mtjkit_host.campaign import run_campaign
+    from mtjkit_host.paths import CARRIED_IMAGES
 
     limits = _limits(workers, limit_s)
     result = run_campaign(
-        campaign, data=data, models=models, folder=output, skip_missing=skip_missing, **limits
+        campaign,
+        data=data or CARRIED_IMAGES,
+        models=models,
+        folder=output,
+        skip_missing=skip_missing,
+        **limits,
     )
     try:
         report = write_report(result)

@@ -25,7 +25,7 @@ from mtjkit_host.cli.command import command
 )
 def train(
     c: Context,
-    data: str,
+    data: str | None = None,
     net: str = "binary-small",
     run: str | None = None,
     epochs: str | None = None,
@@ -37,6 +37,13 @@ def train(
     start_from: str | None = None,
 ) -> Any:
     """Train a network on CIFAR-10; the same command resumes after a stop (needs torch)."""
+    from mtjkit_core.errors import ConfigError
+
+    if data is None:
+        raise ConfigError(
+            "--data names the folder with CIFAR-10's binary files; fetch cifar-10-binary.tar.gz "
+            "from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it"
+        )
     from mtjkit_host.train.command import parse_training
     from mtjkit_host.train.trainer import train as run_training
 

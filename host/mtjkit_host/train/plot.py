@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mtjkit_export.files import write_atomically
 
+from mtjkit_host.figures import own_settings
 from mtjkit_host.train.config import EpochRecord
 
 # Okabe and Ito's palette: told apart by colour-blind readers too.
@@ -19,18 +20,24 @@ def plot_history(history: Sequence[EpochRecord], stem: Path, title: str) -> None
 
     Raises ConfigError when they cannot be written.
     """
+    with own_settings():
+        _plot(history, stem, title)
+
+
+def _plot(history: Sequence[EpochRecord], stem: Path, title: str) -> None:
     from matplotlib.figure import Figure  # slow to import, and only needed here
 
     epochs = [record.epoch for record in history]
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.plot(epochs, [record.loss for record in history], color=_BLUE)
+    # Markers: a single epoch is no line.
+    left.plot(epochs, [record.loss for record in history], ".-", color=_BLUE)
     left.set(xlabel="epoch", ylabel="training loss (nats)")
     for values, label, color in (
         ([100 * record.train_accuracy for record in history], "training", _ORANGE),
         ([100 * record.test_accuracy for record in history], "test", _GREEN),
     ):
-        right.plot(epochs, values, color=color, label=label)
+        right.plot(epochs, values, ".-", color=color, label=label)
     right.set(xlabel="epoch", ylabel="accuracy (%)")
     right.legend()
     for axes in (left, right):

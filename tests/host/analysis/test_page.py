@@ -1,9 +1,14 @@
 """Figures and the report, from results whose numbers are known."""
 
+import io
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
+from html import escape, unescape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +23,7 @@ from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import Cell
 from rich.console import Console
+from support.paths import python_env
 
 RATES = (1e-3, 1e-2, 1e-1, 0.5)
 EVIL = "<script>alert('&')</script>"
@@ -244,3 +250,54 @@ def test_tables_on_a_terminal(result, capsys):
     assert "85.07" in out
     assert "missing: Gone: no c in" in out
     assert "1 of" in out
+
+
+@pytest.mark.parametrize(
+    "label", ["5$$ net", r"$\frac$", "_baseline", "W1A1 [/b]", "[ours] :fire:"]
+)
+def test_a_label_is_shown_as_it_is(tmp_path, label):
+    whole = made_up(tmp_path)
+    nets = tuple(
+        replace(net, label=label) if net.label == "Binary" else net for net in whole.campaign.nets
+    )
+    records = tuple(
+        replace(r, point=replace(r.point, net=label)) if r.point.net == "Binary" else r
+        for r in whole.records
+    )
+    loaded = {label if name == "Binary" else name: net for name, net in whole.nets.items()}
+    result = replace(
+        whole, campaign=replace(whole.campaign, nets=nets), records=records, nets=loaded
+    )
+    assert escape(label) in write_report(result).read_text(encoding="utf-8")
+    # Text of an SVG is outlines, each after a comment that holds the text.
+    comments = re.findall("<!-- (.*?) -->", (tmp_path / "figure-7.svg").read_text())
+    assert label in [unescape(text).strip() for text in comments]
+    console = Console(width=200, file=io.StringIO())
+    print_tables(result, console=console)
+    assert label in console.file.getvalue()
+
+
+def test_the_users_matplotlib_changes_nothing(tmp_path):
+    """A notebook's backend that is not there, and a matplotlibrc that asks for LaTeX."""
+    code = (
+        "from pathlib import Path; import test_page as t\n"
+        "t.write_report(t.made_up(Path('out')))\n"
+        "from mtjkit_host.train import plot; from mtjkit_host.train.config import EpochRecord\n"
+        "plot.plot_history([EpochRecord(1, 0.0, 1.0, 0.5, 0.5, 1.0)], Path('history'), 'net')\n"
+    )
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "matplotlibrc").write_text("text.usetex: True\nlines.linewidth: 9\n")
+    (tmp_path / "none").mkdir()
+    env = python_env(Path(__file__).parent)
+    for name, more in (("own", {"MPLBACKEND": "module://no_such.backend"}), ("none", {})):
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=tmp_path / name,
+            env={**env, **more},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+    for file in ("out/figure-7.svg", "out/figure-10.png"):
+        assert (tmp_path / "own" / file).read_bytes() == (tmp_path / "none" / file).read_bytes()

@@ -12,7 +12,7 @@ from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors
 from mtjkit_host.boards.firmware import find_firmware
-from mtjkit_host.boards.flash import flash, report
+from mtjkit_host.boards.flash import describe, flash
 from mtjkit_host.boards.prompt import Board
 from mtjkit_host.checks.bench_nets import cnv, paper_binary, random_images
 from mtjkit_host.link.link import Link
@@ -44,7 +44,7 @@ def test_a_second_time_nothing_is_copied(port):
     assert "/lib/mtjkit_device/server.mpy" in again.kept
     assert again.board.architecture.startswith("armv7")
     assert again.info.free_bytes > 0
-    assert "0 files copied" in report(again)
+    assert "0 files copied" in describe(again)
 
 
 def test_only_what_changed_is_copied_and_what_shadows_it_removed(port):

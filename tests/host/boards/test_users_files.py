@@ -4,7 +4,8 @@ import json
 
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_host.boards.flash import flash, report
+from mtjkit_host.boards.flash import describe as describe_flash
+from mtjkit_host.boards.flash import flash
 from mtjkit_host.boards.installed import _EARLIER_MAINS, Installed
 from mtjkit_host.boards.prompt import Board
 from mtjkit_host.boards.unflash import describe, unflash
@@ -47,7 +48,7 @@ def test_the_package_alone(port):
     done = flash(port, main="leave")
     assert done.info is None
     assert MAIN not in done.copied
-    assert "main.py is as it was" in report(done)
+    assert "main.py is as it was" in describe_flash(done)
     with Board(port) as board:
         assert text(board, MAIN) == MINE
         board.execute("from mtjkit_device.engine import Engine")
@@ -57,7 +58,7 @@ def test_a_main_py_is_kept_and_put_back(port):
     done = flash(port, main="replace")
     assert done.kept_main == KEPT
     assert done.info.free_bytes > 0
-    assert f"your main.py is {KEPT} now" in report(done)
+    assert f"your main.py is {KEPT} now" in describe_flash(done)
     with Board(port) as board:
         assert text(board, KEPT) == MINE
     again = flash(port)  # the main.py there is ours now

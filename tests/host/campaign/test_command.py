@@ -52,6 +52,7 @@ MINE = ("campaign", "mine.toml", "--data", CARRIED / "cifar10_test_500.bin", "--
         ((*MINE, "--limit-s", "-5"), "--limit-s takes a whole number"),
         (MINE, "no no-such-net"),
         (("campaign", "none", "--data", "."), "no such campaign"),
+        (("train",), "--data names the folder with CIFAR-10's binary files"),
     ],
 )
 def test_bad_options_end_in_one_line(invoke, tmp_path, words, part):

@@ -6,7 +6,6 @@ for it.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from mtjkit_core.errors import ConfigError
 
 from mtjkit_host.boards.build.steps import mpy_cross, run_build
 from mtjkit_host.boards.catalog import BoardSpec, setting
+from mtjkit_host.machine import cores
 from mtjkit_host.paths import BOARDS
 
 _STORAGE_BYTES = 8 << 20  # of files, right below the ROMFS: modules/_boot.py
@@ -38,7 +38,7 @@ def build(spec: BoardSpec, tree: Path, image: Path, heap_bytes: int) -> None:
     """
     if spec.romfs is None or spec.romfs.address < _STORAGE_BYTES:
         raise ConfigError(f"{spec.name}: an MPS2 board needs a [romfs], with 8 MB of RAM below it")
-    command = ["make", "-C", str(BOARDS / "mps2"), f"-j{os.cpu_count() or 1}"]
+    command = ["make", "-C", str(BOARDS / "mps2"), f"-j{cores()}"]
     command += [f"BOARD={spec.name}", f"MPY_DIR={tree}", f"BUILD={image.parent}"]
     command += [f"IMAGE={image.name}", f"HEAP={heap_bytes}", f"ARCH={spec.architecture}"]
     command += [f"CPU={setting(spec, spec.build, 'cpu', str)}"]

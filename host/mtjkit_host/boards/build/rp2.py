@@ -10,7 +10,6 @@ what lies before the ROMFS and the file system what lies behind it.
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import sys
@@ -21,6 +20,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_host.boards.build.steps import mpy_cross, run_build
 from mtjkit_host.boards.catalog import BoardSpec, setting
 from mtjkit_host.boards.micropython_tree import fetch_source
+from mtjkit_host.machine import cores
 from mtjkit_host.paths import BOARDS
 
 _SDK = Path("pico_sdk_init.cmake")
@@ -69,7 +69,7 @@ def build(spec: BoardSpec, tree: Path, image: Path, heap_bytes: int) -> None:
     cmake += [f"-DMICROPY_LIB_DIR={tree}"]  # nothing of micropython-lib is frozen
     cmake += [f"-DCMAKE_EXE_LINKER_FLAGS=-L{folder}", "-DCMAKE_BUILD_TYPE=MinSizeRel"]
     run_build(cmake, log, spec.name)
-    jobs = str(os.cpu_count() or 1)
+    jobs = str(cores())
     run_build(["env", *environment, "cmake", "--build", str(work), "-j", jobs], log, spec.name)
     convert = [
         sys.executable,
