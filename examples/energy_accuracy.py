@@ -12,13 +12,11 @@ import itertools
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_host.datasets.cifar10 import load_test
-from mtjkit_host.datasets.images import to_input
 from mtjkit_host.mtj.cell import Cell
-from mtjkit_host.simulate.simulator import open_twin
+from mtjkit_host.simulate.simulator import open_simulator
 
 RATES = (1e-8, 1e-6, 1e-4, 1e-3, 3e-3, 0.01, 0.024, 0.05, 0.086, 0.12, 0.17, 0.25)
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7")  # Okabe and Ito: colour-blind safe
@@ -30,12 +28,10 @@ KINDS = (
 
 def accuracies(model, images, labels, errors):
     """Accuracy in percent at each of RATES."""
-    twin = open_twin(model)
-    inputs = to_input(model, images)
-    indices = np.arange(len(inputs), dtype=np.uint32)
+    simulator = open_simulator(model)
     shares = []
     for rate in RATES:
-        scores, _ = twin.run(inputs, indices, WriteErrors(0, errors, fail_limit(rate)))
+        scores, _ = simulator.run(images, errors=WriteErrors(0, errors, fail_limit(rate)))
         shares.append(100 * float((scores.argmax(axis=1) == labels).mean()))
         print(f"{model.name}: rate {rate:g}, {shares[-1]:.2f} %")
     return shares

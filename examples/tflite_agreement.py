@@ -17,7 +17,7 @@ from mtjkit_export.formats.tflite.arithmetic import trace_int8
 from mtjkit_export.formats.tflite.convert import export_tflite, score_step
 from mtjkit_export.formats.tflite.run import KERNELS, measure_tflite, run_tflite
 from mtjkit_host.datasets import cifar10
-from mtjkit_host.simulate.fixed_torch import FixedTwin
+from mtjkit_host.simulate.simulator import open_simulator
 from mtjkit_host.train import load_net
 from mtjkit_host.train.lower import fold_fixed
 
@@ -35,9 +35,9 @@ def differences(net, images, rounding):
         batch = images[at : at + BATCH]
         _, ideal = trace_int8(net, batch)
         if rounding is None:
-            traces = []
-            FixedTwin(net).run(batch, trace=traces)
-            maps = traces[0]
+            simulator, trace = open_simulator(net), []
+            simulator.run(batch, trace=trace)
+            maps = simulator.elements(trace)
         else:
             _, maps = trace_int8(net, batch, rounding)
         pairs = zip(ideal, maps, strict=True)
@@ -51,7 +51,7 @@ def main(net_path, data=CARRIED, count=None):
     net = load_fixed(path) if path.is_file() else fold_fixed(load_net(path))
     images, labels = cifar10.load_test(data)
     images, labels = images[: count and int(count)], labels[: count and int(count)]
-    expected, _ = FixedTwin(net).run(images)
+    expected, _ = open_simulator(net).run(images)
     right = expected.argmax(1) == labels
     step = score_step(net)
     print(f"{net.name}, {len(images)} images, accuracy {100 * right.mean():.2f} %")

@@ -11,8 +11,8 @@ from mtjkit_core.model import Model
 from mtjkit_core.reference import run_image
 from mtjkit_core.write_errors import NO_ERRORS
 from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode, save
-from mtjkit_host.simulate.binary_numpy import Twin
-from mtjkit_host.simulate.simulator import open_twin
+from mtjkit_host.simulate.binary_numpy import BinaryNumpy
+from mtjkit_host.simulate.simulator import open_simulator
 
 RNG = np.random.default_rng(5)
 
@@ -118,7 +118,7 @@ def test_any_geometry_computes_what_the_arrays_say(seed):
     model = Model(encode(net))
     images = rng.integers(-128, 128, (4, *shape)).astype(np.int8)
     expected = [plain_scores(net, image) for image in images]
-    assert Twin(model).run(images, np.arange(4, dtype=np.uint32))[0].tolist() == expected
+    assert BinaryNumpy(model).run(images, np.arange(4, dtype=np.uint32))[0].tolist() == expected
     found = [run_image(model, image.tobytes(), 0, NO_ERRORS, [0] * 5) for image in images]
     assert found == expected
 
@@ -132,7 +132,7 @@ def test_a_dense_first_layer_computes_what_the_arrays_say():
     model = Model(encode(net))
     images = RNG.integers(-128, 128, (4, 1, 1, 99)).astype(np.int8)
     expected = [plain_scores(net, image) for image in images]
-    assert open_twin(model).run(images, np.arange(4, dtype=np.uint32))[0].tolist() == expected
+    assert open_simulator(model).run(images, np.arange(4, dtype=np.uint32))[0].tolist() == expected
     assert [
         run_image(model, image.tobytes(), 0, NO_ERRORS, [0] * 5) for image in images
     ] == expected

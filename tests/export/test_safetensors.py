@@ -1,44 +1,24 @@
 """Fixed-point nets in files: what is written is what is read, whatever the arrays' strides are."""
 
 import dataclasses
+import json
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+import safetensors.numpy
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_export.formats.safetensors import encode_fixed, load_fixed, save_fixed
-from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
-
-
-def make_net(bits, seed=1):
-    """A convolution with pooling and two dense layers over 8 x 8 images, codes of all sizes."""
-    rng = np.random.default_rng(seed)
-    one = 1 << (bits - 1)
-
-    def layer(kind, shape, pool, last=False, first=False):
-        out = shape[0]
-        norm = FoldedNorm(*rng.normal(0, 1, (3, out)), rng.uniform(1, 9, out))
-        codes = rng.integers(-one, one, shape).astype(np.int32)
-        taken = 8 if first else bits
-        return FixedLayer(
-            kind, bits, taken, codes, None if last else norm, int(kind == "conv"), pool
-        )
-
-    layers = (
-        layer("conv", (5, 3, 3, 3), 2, first=True),
-        layer("dense", (6, 80), 1),
-        layer("dense", (4, 6), 1, last=True),
-    )
-    return FixedNet("made", bits, layers, side=8)
+from support.nets import fixed_net
 
 
 @pytest.mark.parametrize("bits", [8, 16, 32])
 def test_a_saved_net_is_the_same_net(bits, tmp_path):
-    net, path = make_net(bits), tmp_path / "net.safetensors"
+    net, path = fixed_net(bits), tmp_path / "net.safetensors"
     assert save_fixed(net, path) == path.stat().st_size
     again = load_fixed(path)
-    assert (again.name, again.bits, again.side) == ("made", bits, 8)
+    assert (again.name, again.bits, again.side) == (net.name, bits, 8)
     for one, other in zip(net.layers, again.layers, strict=True):
         assert np.array_equal(one.codes, other.codes)
         assert (one.norm is None) == (other.norm is None)
@@ -49,8 +29,8 @@ def test_a_saved_net_is_the_same_net(bits, tmp_path):
 @pytest.mark.parametrize("bits", [8, 16, 32])
 def test_strides_do_not_matter(bits, tmp_path):
     """Codes as torch's channels_last has them, batch norm as a column and backwards."""
-    net = make_net(bits)
-    first, dense, last = net.layers
+    net = fixed_net(bits)
+    first, *middle, dense, last = net.layers
     channels_last = first.codes.transpose(0, 2, 3, 1).copy().transpose(0, 3, 1, 2)
     gamma = np.stack([first.norm.gamma, first.norm.beta], axis=1)[:, 0]
     std = first.norm.std[::-1].copy()[::-1]
@@ -58,12 +38,12 @@ def test_strides_do_not_matter(bits, tmp_path):
     norm = dataclasses.replace(first.norm, gamma=gamma, std=std)
     first = dataclasses.replace(first, codes=channels_last, norm=norm)
     dense = dataclasses.replace(dense, codes=np.asfortranarray(dense.codes))
-    other = dataclasses.replace(net, layers=(first, dense, last))
+    other = dataclasses.replace(net, layers=(first, *middle, dense, last))
     assert encode_fixed(other) == encode_fixed(net)
     save_fixed(other, tmp_path / "net.safetensors")
     again = load_fixed(tmp_path / "net.safetensors")
     assert np.array_equal(again.layers[0].codes, net.layers[0].codes)
-    assert np.array_equal(again.layers[1].codes, net.layers[1].codes)
+    assert np.array_equal(again.layers[-2].codes, net.layers[-2].codes)
 
 
 def test_what_cannot_be_read_or_written_is_one_line(tmp_path):
@@ -74,11 +54,11 @@ def test_what_cannot_be_read_or_written_is_one_line(tmp_path):
     with pytest.raises(FormatError, match="not a fixed-point net"):
         load_fixed(path)
     with pytest.raises(ConfigError, match="cannot write"):
-        save_fixed(make_net(8), path / "below")
+        save_fixed(fixed_net(8), path / "below")
 
 
 def test_torch_is_not_needed(tmp_path):
-    save_fixed(make_net(16), tmp_path / "net.safetensors")
+    save_fixed(fixed_net(16), tmp_path / "net.safetensors")
     code = (
         "import sys\n"
         "sys.modules['torch'] = None\n"
@@ -92,3 +72,58 @@ def test_torch_is_not_needed(tmp_path):
         check=False,
     )
     assert done.stdout == "16\n", done.stderr
+
+
+def test_bad_files_end_in_one_line(tmp_path):
+    path = tmp_path / "net.safetensors"
+    with pytest.raises(ConfigError):
+        load_fixed(path)
+    good = encode_fixed(fixed_net(8))
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path)
+    foreign = path.read_bytes()
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path, {"mtjkit": json.dumps({"version": 9})})
+    for data in (good[:-5], good[:40], b"", foreign, path.read_bytes()):
+        path.write_bytes(data)
+        with pytest.raises(FormatError) as caught:
+            load_fixed(path)
+        assert "\n" not in str(caught.value)
+
+
+def tampered(change):
+    """The bytes of a net's file after `change(tensors, meta)`."""
+    good = encode_fixed(fixed_net(8))
+    tensors = safetensors.numpy.load(good)
+    head = json.loads(good[8 : 8 + int.from_bytes(good[:8], "little")])
+    meta = json.loads(head["__metadata__"]["mtjkit"])
+    change(tensors, meta)
+    return safetensors.numpy.save(tensors, {"mtjkit": json.dumps(meta)})
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda t, m: m.update(side=0),
+        lambda t, m: m.update(side=8.0),
+        lambda t, m: m.update(name=3),
+        lambda t, m: m.update(layers=[]),
+        lambda t, m: m["layers"][1].update(input_bits=32),
+        lambda t, m: m["layers"][0].update(input_bits=64),
+        lambda t, m: m["layers"][0].update(padding=0),
+        lambda t, m: m["layers"][1].update(pool=True),
+        lambda t, m: m["layers"][4].update(pool=2),
+        lambda t, m: t.update({"gamma.0": t["gamma.0"][:1]}),
+        lambda t, m: t.update({"std.1": t["std.1"] * 0}),
+        lambda t, m: t.update({"mean.2": t["mean.2"] * np.nan}),
+        lambda t, m: t.update({"codes.0": t["codes.0"][:0]}),
+        lambda t, m: t.update({"codes.4": t["codes.4"][:, :-1]}),
+        lambda t, m: t.update({"codes.5": t["codes.5"][0]}),
+    ],
+)
+def test_nets_that_compiled_code_must_not_see_are_refused(change, tmp_path):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(tampered(lambda tensors, meta: None))
+    load_fixed(path)
+    path.write_bytes(tampered(change))
+    with pytest.raises(FormatError) as caught:
+        load_fixed(path)
+    assert "\n" not in str(caught.value)

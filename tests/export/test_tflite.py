@@ -18,6 +18,7 @@ from mtjkit_export.formats.tflite.convert import encode_tflite, export_tflite, f
 from mtjkit_export.formats.tflite.run import measure_tflite, run_tflite
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
 from mtjkit_host.datasets import cifar10
+from mtjkit_host.simulate.simulator import open_simulator
 
 pytest.importorskip("ai_edge_litert", reason="needs the extra tflite")
 
@@ -155,20 +156,18 @@ def test_measurement(file):
 
 @pytest.mark.parametrize("kernels", ["default", "optimized"])
 def test_random_net_against_the_twin(net, file, kernels):
-    fixed = pytest.importorskip("mtjkit_host.simulate.fixed_torch", reason="needs the extra train")
     some = IMAGES[:100]
-    scores, _ = fixed.FixedTwin(net).run(some)
+    scores, _ = open_simulator(net).run(some)
     assert abs(run_tflite(file, some, kernels) - scores).max() <= score_step(net)
 
 
 @pytest.fixture(scope="module", params=["fxp8-small", "fxp8-small-p99"])
 def trained(request, tmp_path_factory):
     """A carried net, its file, and its scores of the carried images by the twin."""
-    fixed = pytest.importorskip("mtjkit_host.simulate.fixed_torch", reason="needs the extra train")
     net = load_fixed(DATA / f"{request.param}.safetensors")
     path = tmp_path_factory.mktemp("tflite") / "fxp8.tflite"
     export_tflite(net, path)
-    return net, path, fixed.FixedTwin(net).run(IMAGES)[0]
+    return net, path, open_simulator(net).run(IMAGES)[0]
 
 
 def agree(net, scores, expected):
@@ -251,5 +250,5 @@ def test_runtime_2_14_agrees_with_the_trained_net(runtime, trained):
 
 def test_missing_extra_is_one_line(net, monkeypatch):
     monkeypatch.setitem(sys.modules, "ai_edge_litert", None)
-    with pytest.raises(ConfigError, match="install the extra"):
+    with pytest.raises(ConfigError, match=r"ai_edge_litert is missing: pip install"):
         tflite.encode_tflite(net)

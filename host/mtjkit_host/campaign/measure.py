@@ -14,19 +14,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from mtjkit_core.write_errors import COUNTS, WriteErrors, fail_limit
+from numpy.typing import NDArray
 
 from mtjkit_host.campaign.description import ERRORS
-from mtjkit_host.campaign.nets import Maps, Simulator, load_net
+from mtjkit_host.campaign.nets import load_net, simulator_of
 from mtjkit_host.campaign.points import RRMSE, Point
 from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.rrmse import VarianceRatios
 from mtjkit_host.datasets import cifar10
 from mtjkit_host.datasets.dataset import load_dataset
+from mtjkit_host.simulate.simulator import Simulator
 
 _BATCH = 250  # images; for RRMSE fewer, since their maps are kept
 _TRACED = 50
+
+Counts = NDArray[np.int64]
+Words = NDArray[np.uint32]
 
 
 def start(campaign: Connection) -> None:
@@ -46,8 +50,8 @@ def _leave_with(campaign: Connection) -> None:
 
 
 @lru_cache(maxsize=4)
-def _net(path: Path) -> Simulator:
-    return load_net(path)
+def _simulator(path: Path) -> Simulator:
+    return simulator_of(load_net(path))
 
 
 @lru_cache(maxsize=1)
@@ -69,7 +73,7 @@ def measure(point: Point, net: Path, data: Path) -> Record:
     """
     began = time.perf_counter()
     images, labels = _data(data)
-    simulator = _net(net)
+    simulator = _simulator(net)
     task = _rrmse if point.kind == RRMSE else _accuracy
     found = task(point, simulator, images[: point.images], labels[: point.images])
     seconds = round(time.perf_counter() - began, 3)
@@ -84,55 +88,55 @@ def errors_of(point: Point) -> WriteErrors:
     return WriteErrors(point.seed, kind, 0 if of_weights else limit, limit if of_weights else 0)
 
 
-def _faulty(point: Point, simulator: Simulator) -> tuple[Simulator, int, int]:
-    """The net with the point's weights, their bits written and wrong."""
+def _stored(point: Point, simulator: Simulator) -> tuple[Simulator, Counts]:
+    """The net with the weights that the point's cells hold, and what writing them counted."""
     if point.memory != "weights":
-        return simulator, 0, 0
-    return simulator.corrupted(errors_of(point))
+        return simulator, np.zeros(len(COUNTS), np.int64)
+    return simulator.program(errors_of(point))
 
 
 def _accuracy(
     point: Point, simulator: Simulator, images: cifar10.Images, labels: cifar10.Labels
 ) -> dict[str, Any]:
-    faulty, written, wrong = _faulty(point, simulator)
+    errors = errors_of(point)
+    stored, total = _stored(point, simulator)
     correct = 0
-    bits = np.zeros(len(COUNTS), np.int64)
     for at in range(0, len(images), _BATCH):
-        scores, counts = faulty.run(images[at : at + _BATCH], at, errors_of(point))
+        some = images[at : at + _BATCH]
+        scores, counts = stored.run(some, _indices(some, at), errors)
         correct += int((scores.argmax(axis=1) == labels[at : at + _BATCH]).sum())
-        bits += counts
-    found = {"correct": correct, "accuracy": correct / len(images)}
-    return found | {"bits": _bits(point, bits, written, wrong)}
+        if point.memory != "weights":
+            total += counts.sum(axis=0)
+    return {"correct": correct, "accuracy": correct / len(images), "bits": _bits(total)}
 
 
 def _rrmse(
     point: Point, simulator: Simulator, images: cifar10.Images, labels: cifar10.Labels
 ) -> dict[str, Any]:
-    faulty, written, wrong = _faulty(point, simulator)
+    errors = errors_of(point)
+    stored, total = _stored(point, simulator)
     ratios = VarianceRatios()
-    bits = np.zeros(len(COUNTS), np.int64)
     for at in range(0, len(images), _TRACED):
-        clean: list[Maps] = []
-        changed: list[Maps] = []
         some = images[at : at + _TRACED]
-        simulator.run(some, at, maps=clean)
-        _, counts = faulty.run(some, at, errors_of(point), maps=changed)
-        bits += counts
-        for good, bad in zip(clean, changed, strict=True):
-            ratios.add(good, bad)
+        clean: list[Words] = []
+        changed: list[Words] = []
+        simulator.run(some, _indices(some, at), trace=clean)
+        _, counts = stored.run(some, _indices(some, at), errors, trace=changed)
+        ratios.add(simulator.elements(clean), stored.elements(changed))
+        if point.memory != "weights":
+            total += counts.sum(axis=0)
     layers = [0.0, *ratios.ratios()]  # the first layer's input is the image
-    total = ratios.rrmse()
+    rrmse = ratios.rrmse()
     found = {
-        "rrmse": total if math.isfinite(total) else None,
+        "rrmse": rrmse if math.isfinite(rrmse) else None,
         "rrmse_by_layer": tuple(math.sqrt(v) if math.isfinite(v) else None for v in layers),
     }
-    return found | {"bits": _bits(point, bits, written, wrong)}
+    return found | {"bits": _bits(total)}
 
 
-def _bits(
-    point: Point, maps: npt.NDArray[np.int64], weights_written: int, weights_wrong: int
-) -> Bits:
-    """The bits of the memory that has the errors."""
-    if point.memory == "weights":
-        return Bits(weights_written, wrong=weights_wrong)
-    return Bits(**dict(zip(COUNTS, maps.tolist(), strict=True)))
+def _indices(images: cifar10.Images, first: int) -> Words:
+    return np.arange(first, first + len(images), dtype=np.uint32)
+
+
+def _bits(counts: Counts) -> Bits:
+    return Bits(**dict(zip(COUNTS, counts.tolist(), strict=True)))

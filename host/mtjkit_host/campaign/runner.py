@@ -18,7 +18,7 @@ from mtjkit_export.files import write_json
 from mtjkit_host.campaign import measure as worker
 from mtjkit_host.campaign.description import Campaign, load_campaign
 from mtjkit_host.campaign.execute import InThisProcess, executor
-from mtjkit_host.campaign.nets import find_net, load_net, training_note
+from mtjkit_host.campaign.nets import find_net, load_net, sha256_of, simulator_of, training_note
 from mtjkit_host.campaign.points import Point, points_of
 from mtjkit_host.campaign.records import Record, ResultsFile
 from mtjkit_host.datasets.dataset import load_dataset
@@ -116,6 +116,7 @@ def _find(
         try:
             path = find_net(entry.model, folders)
             net = load_net(path)
+            simulator = simulator_of(net)
         except MtjkitError as error:
             if not skip_missing:
                 raise
@@ -124,11 +125,11 @@ def _find(
         paths[entry.label] = path
         nets[entry.label] = {
             "file": str(path),
-            "sha256": net.sha256,
-            "bits": net.bits,
+            "sha256": sha256_of(net),
+            "bits": simulator.bits,
             "weight_bits": net.weight_bits,
             "map_bits": net.map_bits,
-            "arithmetic": net.arithmetic,
+            "arithmetic": simulator.arithmetic,
             "training": training_note(path),
         }
     if not nets:

@@ -11,7 +11,7 @@ import numpy as np
 from mtjkit_core.write_errors import WriteErrors, fail_limit
 
 from mtjkit_host.checks.bench_nets import paper_binary, random_images
-from mtjkit_host.simulate.simulator import open_twin
+from mtjkit_host.simulate.simulator import open_simulator
 
 BATCH = 250
 RATES = (1e-8, 1e-6, 1e-4, 1e-3, 0.024, 0.1, 0.3, 0.5)
@@ -46,13 +46,13 @@ def bench_twin(rounds: int = 9, progress: Callable[[str], None] = print) -> Twin
     model = paper_binary()
     images = random_images(model, BATCH)
     indices = np.arange(BATCH, dtype=np.uint32)
-    twin = open_twin(model)
+    simulator = open_simulator(model)
     float_net = FloatNet(model)
     x = torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32))
 
     def run_twin(rate: float) -> float:
         began = time.perf_counter()
-        twin.run(images, indices, WriteErrors(limits=fail_limit(rate)))
+        simulator.run(images, indices, WriteErrors(limits=fail_limit(rate)))
         return time.perf_counter() - began
 
     def run_torch() -> float:

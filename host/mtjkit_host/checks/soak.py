@@ -19,7 +19,7 @@ from mtjkit_host.link.fleet import Fleet, Patience
 from mtjkit_host.link.stream import ImageResult
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.progress import bar
-from mtjkit_host.simulate.simulator import open_twin
+from mtjkit_host.simulate.simulator import open_simulator
 
 RATE = 1e-3
 """Probability that a byte is struck, each way."""
@@ -149,12 +149,12 @@ def _correct(
     results: dict[int, ImageResult],
 ) -> int:
     """Number of results that the twin finds too."""
-    twin = open_twin(model)
+    simulator = open_simulator(model)
     indices = np.array(sorted(results), np.uint32)
     correct = 0
     for at in range(0, len(indices), _BATCH):
         some = indices[at : at + _BATCH]
-        scores, counts = twin.run(inputs[some % len(inputs)], some, errors)
+        scores, counts = simulator.run(inputs[some % len(inputs)], some, errors)
         for k, index in enumerate(some.tolist()):
             same = np.array_equal(results[index].scores, scores[k])
             correct += same and np.array_equal(results[index].counts, counts[k])

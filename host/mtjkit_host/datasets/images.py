@@ -6,6 +6,7 @@ import io
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
@@ -63,9 +64,18 @@ def load_images(path: str | Path, model: Model, count: int | None = None) -> Ima
     return ImageSet(images.pixels[:count], labels, images.names[:count])
 
 
-def to_input(model: Model, pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Apply a model's pixel rule: uint8 pixels of any shape to the int8 input of its device."""
-    return PixelRule(*model.pixel_rule).apply(pixels)
+class HasPixelRule(Protocol):
+    """A binary model or a fixed-point net."""
+
+    @property
+    def pixel_rule(self) -> tuple[int, int, int]:
+        """The numbers of mtjkit_export.nets.binary.PixelRule."""
+        ...
+
+
+def to_input(net: HasPixelRule, pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
+    """Apply a net's pixel rule: uint8 pixels of any shape to the int8 input of its device."""
+    return PixelRule(*net.pixel_rule).apply(pixels)
 
 
 def _photos(path: Path) -> list[Path]:

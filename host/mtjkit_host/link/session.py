@@ -30,8 +30,8 @@ from mtjkit_host.link.stream import ImageResult, Stream
 
 Int8 = NDArray[np.int8]
 Progress = Callable[[int, int], None]
-WrittenModel = Callable[[], tuple[bytes, int, int]]
-"""What gives a model's file with its weights written, errors included; bits written, bits wrong."""
+WrittenModel = Callable[[], tuple[Model, NDArray[np.int64]]]
+"""What gives a model with its weights written, errors included, and the counts: COUNTS."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +234,9 @@ class Session:
                     f"{self.link.name}: this board maps its model read-only; to program it with "
                     "weight errors takes the file with its weights written"
                 )
-            model, written, wrong = written_model()
+            stored, counts = written_model()
+            model = bytes(stored.data)
+            written, _, wrong, *_ = counts.tolist()
             self._on_device = self._errors.with_perfect_weights()
         if self.info.model_sha256 != hashlib.sha256(model).digest():
             raise ConfigError(

@@ -19,7 +19,7 @@ from mtjkit_host.link.link import Link
 from mtjkit_host.runs.fleet_run import run_fleet, run_unix
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.result import Result
-from mtjkit_host.simulate.simulator import write_weights
+from mtjkit_host.simulate.simulator import program
 
 
 def run_board(
@@ -47,8 +47,8 @@ def run_board(
         )
     o = options
     # Mapped weights are written here, with their errors; those in RAM by the device itself.
-    written = write_weights(load(o.model), o.write_errors)[0]
-    with flashed_board(name, written, o.kernel, heap_bytes=heap_bytes) as port:
+    model = bytes(program(load(o.model), o.write_errors)[0].data)
+    with flashed_board(name, model, o.kernel, heap_bytes=heap_bytes) as port:
         return run_fleet(options, [SerialPlace(port, name)], path)
 
 

@@ -8,7 +8,7 @@ from mtjkit_export.formats.mtjb_reader import load
 
 from mtjkit_host.boards.flash import Flashed, flash
 from mtjkit_host.runs.options import RunOptions
-from mtjkit_host.simulate.simulator import write_weights
+from mtjkit_host.simulate.simulator import program
 
 
 def flash_for(options: RunOptions, port: str, main: str = "ask") -> Flashed:
@@ -25,10 +25,9 @@ def flash_for(options: RunOptions, port: str, main: str = "ask") -> Flashed:
         MtjkitError: see `flash`.
     """
     o = options
-    model, *bits = write_weights(load(o.model), o.write_errors)
-    done = flash(port, model, o.kernel, main)
-    return (
-        replace(done, weight_bits=(bits[0], bits[1]))
-        if done.mapped and o.write_errors.weights_fail
-        else done
-    )
+    model, counts = program(load(o.model), o.write_errors)
+    done = flash(port, bytes(model.data), o.kernel, main)
+    if not (done.mapped and o.write_errors.weights_fail):
+        return done
+    written, _, wrong, *_ = counts.tolist()
+    return replace(done, weight_bits=(written, wrong))

@@ -30,7 +30,7 @@ from mtjkit_host.runs.result import Result
 from mtjkit_host.runs.run import Job, Outcome, Programmed, collect, prepare
 from mtjkit_host.runs.run_file import RunFile, identity
 from mtjkit_host.runs.run_file_lines import read_head
-from mtjkit_host.simulate.simulator import write_weights
+from mtjkit_host.simulate.simulator import program
 
 RUNS = Path("build") / "runs"
 
@@ -61,7 +61,7 @@ class FleetBackend:
             model,
             o.write_errors,
             o.kernel,
-            written_model=cache(lambda: write_weights(job.model, o.write_errors)),
+            written_model=cache(lambda: program(job.model, o.write_errors)),
             progress=progress,
         )
         self._results = self._compute(run, fleet, job)

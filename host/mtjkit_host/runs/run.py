@@ -17,7 +17,7 @@ from mtjkit_host.datasets.images import ImageSet, load_images, to_input
 from mtjkit_host.progress import bar
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.result import Result
-from mtjkit_host.simulate.simulator import open_twin, write_weights
+from mtjkit_host.simulate.simulator import open_simulator, program
 
 _BATCH = 250  # images that the twin takes between two steps of the progress bar
 
@@ -96,9 +96,10 @@ class TwinBackend:
     def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
         """Write the weights, with their errors."""
         o = job.options
-        data, written, wrong = write_weights(job.model, o.write_errors)
-        self._twin = open_twin(Model(data, check_crc=False))
-        return Programmed(self._twin.kernel, (written, wrong))
+        model, counts = program(job.model, o.write_errors)
+        self._simulator = open_simulator(model)
+        written, _, wrong, *_ = counts.tolist()
+        return Programmed(self._simulator.engine, (written, wrong))
 
     def outcomes(self, job: Job) -> Iterator[Outcome]:
         """Classify the images in order."""
@@ -107,7 +108,7 @@ class TwinBackend:
             some = job.inputs[at : at + _BATCH]
             indices = np.arange(at, at + len(some), dtype=np.uint32)
             began = time.perf_counter()
-            scores, bits = self._twin.run(some, indices, o.write_errors)
+            scores, bits = self._simulator.run(some, indices, o.write_errors)
             us = (time.perf_counter() - began) * 1e6 / len(some)
             for k, index in enumerate(indices.tolist()):
                 yield Outcome(index, scores[k], bits[k], us)
@@ -163,4 +164,4 @@ def _error_free_scores(job: Job, backend: Backend, scores: NDArray[np.int32]) ->
     o = job.options
     if isinstance(backend, TwinBackend) and not o.write_errors.can_fail:
         return scores
-    return open_twin(job.model).run(job.inputs, np.arange(len(job.inputs), dtype=np.uint32))[0]
+    return open_simulator(job.model).run(job.inputs)[0]

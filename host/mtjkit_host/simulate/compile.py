@@ -14,14 +14,37 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 from mtjkit_core.errors import ConfigError
+from numpy.typing import NDArray
 
 from mtjkit_host.paths import NATIVE as SOURCE
 from mtjkit_host.paths import cache_dir
 
 SOURCES = ("memory.c", "binary.c", "fixed.c")
 FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+
+_POINTER, _INT, _WORD, _SIZE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32, ctypes.c_size_t
+_SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
+    "mtj_seed": (None, [_POINTER, _POINTER, _WORD, _WORD]),
+    "mtj_packed_bytes": (_SIZE, [_POINTER]),
+    "mtj_scratch_bytes": (_SIZE, [_POINTER]),
+    "mtj_pack": (None, [_POINTER] * 3),
+    "mtj_program": (None, [_POINTER] * 5),
+    "mtj_run": (None, [_POINTER, _WORD, _POINTER, _POINTER, _WORD, *[_POINTER] * 9]),
+    "mtj_fixed_level": (_INT, []),
+    "mtj_fixed_run": (
+        None,
+        [_POINTER, _INT, *[_POINTER] * 4, ctypes.c_double, _POINTER, _POINTER, _INT],
+    ),
+    "mtj_fixed_write": (
+        None,
+        [_INT, _INT, _POINTER, _INT, *[_POINTER] * 3, _WORD, _POINTER, _POINTER],
+    ),
+}
+"""The functions of mtjkit.h that the host calls: what each returns and takes."""
 
 
 def compiler() -> list[str] | None:
@@ -74,6 +97,11 @@ def available() -> bool:
     return True
 
 
+def key_words(seed: int) -> NDArray[np.uint32]:
+    """A seed as mtj_seed takes it: low and high word."""
+    return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
+
+
 def _compile(command: list[str], sources: list[Path], target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{os.getpid()}.part")  # renamed, so that a half is never loaded
@@ -94,21 +122,7 @@ def _compile(command: list[str], sources: list[Path], target: Path) -> None:
 
 
 def _declare(lib: ctypes.CDLL) -> ctypes.CDLL:
-    pointer, number, word = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32
-    lib.mtj_seed.argtypes = [pointer, pointer, word, word]
-    lib.mtj_packed_bytes.restype = lib.mtj_scratch_bytes.restype = ctypes.c_size_t
-    lib.mtj_packed_bytes.argtypes = lib.mtj_scratch_bytes.argtypes = [pointer]
-    lib.mtj_pack.argtypes = [pointer] * 3
-    lib.mtj_program.argtypes = [pointer] * 5
-    lib.mtj_run.argtypes = [pointer, word, pointer, pointer, word, *[pointer] * 9]
-    lib.mtj_fixed_level.restype = number
-    lib.mtj_fixed_run.argtypes = [pointer, number, *[pointer] * 4, ctypes.c_double]
-    lib.mtj_fixed_run.argtypes = [*lib.mtj_fixed_run.argtypes, pointer, pointer, number]
-    lib.mtj_fixed_write.argtypes = [number, number, pointer, number, *[pointer] * 3, word]
-    lib.mtj_fixed_write.argtypes = [*lib.mtj_fixed_write.argtypes, pointer, pointer]
-    for function in (
-        *(lib.mtj_seed, lib.mtj_pack, lib.mtj_program, lib.mtj_run),
-        *(lib.mtj_fixed_run, lib.mtj_fixed_write),
-    ):
-        function.restype = None
+    for name, (result, arguments) in _SIGNATURES.items():
+        function = getattr(lib, name)
+        function.restype, function.argtypes = result, arguments
     return lib

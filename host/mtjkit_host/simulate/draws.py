@@ -1,4 +1,4 @@
-"""Which bits fail, for many images at once: mtjkit_core.streams and memory in numpy, to the bit."""
+"""The memory in numpy, for many images at once: mtjkit_core's streams and writes, to the bit."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from mtjkit_core.bits import tail_mask
 from mtjkit_core.streams import BUFFER, STREAMS, mix, place_word
-from mtjkit_core.write_errors import CERTAIN, WriteErrors
+from mtjkit_core.write_errors import CERTAIN, FLIP, WriteErrors
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint32]
@@ -189,13 +189,29 @@ def failures(
     return failed[:, :words]
 
 
-def count(lanes: Words, intended: Words, toggled: Words, wrong: Words) -> NDArray[np.int64]:
-    """What one write counts, (n, 5): see mtjkit_core.write_errors.COUNTS.
+def write(
+    cells: Words,
+    intended: Words,
+    lanes: Words,
+    errors: WriteErrors,
+    images: Words,
+    layer: int,
+    memory: int = BUFFER,
+) -> NDArray[np.int64]:
+    """Write a layer's maps, or its weights, with errors: mtjkit_core.mtj_memory.write.
 
     Args:
-        lanes: masks of the bits that exist, (words,) uint32.
-        intended, toggled, wrong: masks of each row's bits, (n, words) uint32; padding 0.
+        cells: the old bits, (n, words) uint32; replaced by what is stored.
+        intended: what is written, (n, words) uint32, padding 0.
+        lanes, errors, images, layer, memory: see `failures`; weights are of image 0.
+
+    Returns:
+        Counts of each image, (n, 5): mtjkit_core.write_errors.COUNTS.
     """
+    failed = failures(errors, images, layer, lanes, intended, memory)
+    toggled = (cells ^ intended) & lanes
+    wrong = failed if errors.kind == FLIP else failed & toggled
+    cells[:] = intended ^ wrong
     written = np.full(len(intended), _ones(lanes[None])[0])
     some = (_ones(toggled), _ones(wrong), _ones(intended), _ones(toggled & intended))
     return np.stack([written, *some], axis=1)

@@ -1,6 +1,6 @@
-"""Layers of fixed-point networks in compiled code: fixed.c, called through ctypes.
+"""Fixed-point nets in compiled code: fixed.c of firmware/native, called through ctypes.
 
-They give the codes and sums of `mtjkit_host.simulate.fixed_torch.TorchLayer` to the bit.
+The codes, sums and stored bits are those of `mtjkit_host.simulate.fixed_numpy`.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ import numpy as np
 import numpy.typing as npt
 from mtjkit_core.streams import BUFFER, place_word
 from mtjkit_core.write_errors import COUNTS, WriteErrors
-from mtjkit_export.nets.fixed import FixedLayer
+from mtjkit_export.nets.fixed import FixedLayer, FixedNet
 
-from mtjkit_host.simulate.binary_native import key_words
-from mtjkit_host.simulate.compile import library
+from mtjkit_host.machine import cores
+from mtjkit_host.simulate import fixed_numpy
+from mtjkit_host.simulate.compile import key_words, library
+from mtjkit_host.simulate.draws import Words
+from mtjkit_host.simulate.fixed_numpy import Codes, FixedNumpy
 
 LANES = 32
 """Sums that the kernels compute at once: LANES of fixed.c."""
 
-Codes = npt.NDArray[Any]
-"""Integer codes: int8, int16 or int32."""
-
 Int16 = npt.NDArray[np.int16]
-Words = npt.NDArray[np.uint32]
 
 
 # mtj_fixed_layer of mtjkit.h.
@@ -37,28 +36,73 @@ class _Geometry(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int32) for name in _GEOMETRY.split()]
 
 
+class FixedNative(FixedNumpy):
+    """A fixed-point net in compiled code; see mtjkit_host.simulate.simulator.Simulator.
+
+    Args:
+        net: the net.
+        threads: images are spread over at most so many threads; default all processors.
+
+    Raises:
+        ConfigError: there is no compiled library here (see mtjkit_host.simulate.compile).
+    """
+
+    engine = "native"
+
+    def __init__(self, net: FixedNet, threads: int | None = None) -> None:
+        self.net = net
+        self.threads = threads or cores()
+        self._layers = [NativeLayer(layer) for layer in net.layers]
+
+    def program(self, errors: WriteErrors) -> tuple[FixedNative, npt.NDArray[np.int64]]:
+        """See Simulator.program."""
+        net, counts = program(self.net, errors)
+        return FixedNative(net, self.threads), counts
+
+    def _write(
+        self,
+        cells: Words,
+        intended: Words,
+        bits: int,
+        errors: WriteErrors,
+        images: Words,
+        layer: int,
+    ) -> npt.NDArray[np.int64]:
+        return write(cells, intended, bits, errors, images, layer)
+
+
+def program(net: FixedNet, errors: WriteErrors) -> tuple[FixedNet, npt.NDArray[np.int64]]:
+    """See mtjkit_host.simulate.simulator.program."""
+    return fixed_numpy.program(net, errors, write)
+
+
 def write(
     cells: Words,
     intended: Words,
     bits: int,
     errors: WriteErrors,
-    first: int,
-    memory: int,
+    images: Words,
     layer: int,
+    memory: int = BUFFER,
 ) -> npt.NDArray[np.int64]:
-    """`mtjkit_host.simulate.fixed_memory.write` in compiled code."""
+    """`mtjkit_host.simulate.fixed_numpy.write` in compiled code."""
     counts = np.empty((len(cells), len(COUNTS)), np.uint32)
-    images = np.arange(first, first + len(cells), dtype=np.uint32)
     key = key_words(errors.seed)
     words = errors.map_words(layer) if memory == BUFFER else errors.weight_words(layer)
     limits = np.array(words, np.uint32)
     library().mtj_fixed_write(
-        *(len(cells), bits, cells.ctypes.data, cells.strides[0] // 4, intended.ctypes.data),
-        *(images.ctypes.data, key.ctypes.data, place_word(memory, layer, 0)),
-        *(limits.ctypes.data, counts.ctypes.data),
+        len(cells),
+        bits,
+        cells.ctypes.data,
+        cells.strides[0] // 4,
+        intended.ctypes.data,
+        images.ctypes.data,
+        key.ctypes.data,
+        place_word(memory, layer, 0),
+        limits.ctypes.data,
+        counts.ctypes.data,
     )
-    total: npt.NDArray[np.int64] = counts.sum(axis=0, dtype=np.int64)
-    return total
+    return counts.astype(np.int64)
 
 
 class NativeLayer:
@@ -69,13 +113,13 @@ class NativeLayer:
         level: 2 for AVX-512 with VNNI, 1 for AVX2, 0 for plain C; default the processor's best.
 
     Raises:
-        ConfigError: there is no compiled code here (see `library`).
+        ConfigError: there is no compiled code here (see mtjkit_host.simulate.compile).
     """
 
     def __init__(self, layer: FixedLayer, level: int | None = None) -> None:
         self._lib = library()
         self._level = self._lib.mtj_fixed_level() if level is None else level
-        self._g = layer
+        self._layer = layer
         self._pieces = layer.input_bits // 32 + 1
         self._digits = layer.bits // 8
         self._scale = 0.5 ** (layer.bits - 1 + layer.input_bits - 1)
@@ -97,7 +141,7 @@ class NativeLayer:
 
     def codes(self, inputs: Codes) -> Codes:
         """Output codes, (n, y, x, channel) or (n, channel); inputs as in `values`."""
-        codes: Codes = self._run(inputs, np.dtype(f"<i{self._g.bits // 8}"), self._norm)
+        codes: Codes = self._run(inputs, np.dtype(f"<i{self._layer.bits // 8}"), self._norm)
         return codes
 
     def values(self, inputs: Codes) -> npt.NDArray[np.float64]:
@@ -110,8 +154,8 @@ class NativeLayer:
         return sums
 
     def _run(self, inputs: Codes, kind: np.dtype[Any], norm: Any) -> Any:
-        g, n = self._g, len(inputs)
-        conv = g.kind == "conv"
+        layer, n = self._layer, len(inputs)
+        conv = layer.kind == "conv"
         if conv:
             _, rows, cols, channels = inputs.shape
             shape: tuple[int, ...] = (n, rows + 2, cols + 2, channels)
@@ -122,18 +166,28 @@ class NativeLayer:
             inputs = inputs.reshape(shape)
         x = self._split(inputs, shape, inner)
         row = shape[2] * channels if conv else 0
-        pool = g.pool if norm is not None else 1
+        pool = layer.pool if norm is not None else 1
         panels, taps, pairs = self._weights.shape[:3]
-        largest = 1 << (min(g.input_bits, 16) - 1 + 7)  # product of two pieces
+        largest = 1 << (min(layer.input_bits, 16) - 1 + 7)  # product of two pieces
         geometry = _Geometry(
-            *(rows, cols, row, channels, shape[1] * row if conv else 0),
-            int(np.prod(shape)) if self._pieces == 2 else 0,
-            *(taps, pairs, ((1 << 31) - 1) // (2 * largest)),
-            *(len(g.codes), panels, self._digits, pool, g.bits),
+            rows=rows,
+            cols=cols,
+            row_step=row,
+            col_step=channels,
+            image_step=shape[1] * row if conv else 0,
+            piece_step=int(np.prod(shape)) if self._pieces == 2 else 0,
+            taps=taps,
+            pairs=pairs,
+            chunk=((1 << 31) - 1) // (2 * largest),
+            out=len(layer.codes),
+            panels=panels,
+            digits=self._digits,
+            pool=pool,
+            bits=layer.bits,
         )
-        out = (n, rows // pool, cols // pool, len(g.codes)) if conv else (n, len(g.codes))
+        out = (n, rows // pool, cols // pool, len(layer.codes)) if conv else (n, len(layer.codes))
         result = np.empty(out, kind)
-        work = np.empty(4 * cols * len(self._fixed) + len(g.codes), np.int64)
+        work = np.empty(4 * cols * len(self._fixed) + len(layer.codes), np.int64)
         self._lib.mtj_fixed_run(
             ctypes.byref(geometry),
             n if conv else 1,

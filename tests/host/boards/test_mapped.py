@@ -13,7 +13,7 @@ from mtjkit_core.write_errors import KEEP, NO_ERRORS, WriteErrors
 from mtjkit_host.boards.unix_port import start_micropython, stop_process
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session
-from mtjkit_host.simulate.binary_numpy import Twin, corrupt_weights
+from mtjkit_host.simulate.binary_numpy import BinaryNumpy, program
 
 SCRIPT = """
 from mtjkit_device import board, serial_line
@@ -27,7 +27,8 @@ with serial_line.Line() as line:
 
 RAW = bytes(networks.build("pooled"))
 ERRORS = WriteErrors(3, KEEP, 0, (1 << 27, 1 << 28))
-CORRUPTED, WRITTEN, WRONG = corrupt_weights(Model(RAW), ERRORS)
+STORED, COUNTED = program(Model(RAW), ERRORS)
+WRITTEN, _, WRONG, *_ = COUNTED.tolist()
 IMAGES = np.random.default_rng(1).integers(-128, 128, (9, *Model(RAW).input_shape), np.int8)
 
 
@@ -56,7 +57,7 @@ def board(micropython, tmp_path):
 
 
 def scores_of(model):
-    return Twin(Model(model)).run(IMAGES, np.arange(9, dtype=np.uint32))[0]
+    return BinaryNumpy(Model(model)).run(IMAGES, np.arange(9, dtype=np.uint32))[0]
 
 
 def test_the_model_in_mapped_memory_is_used(board):
@@ -68,13 +69,13 @@ def test_the_model_in_mapped_memory_is_used(board):
 
 
 def test_weights_that_the_host_has_written(board):
-    session = board(CORRUPTED)
-    written = (CORRUPTED, WRITTEN, WRONG)
+    session = board(bytes(STORED.data))
+    written = (bytes(STORED.data), WRITTEN, WRONG)
     done = session.program(RAW, ERRORS, written_model=lambda: written)
     assert (done.sent, done.bits_written, done.bits_wrong) == (False, WRITTEN, WRONG)
     assert WRONG > 0
     result = session.run(IMAGES)
-    assert (result.scores == scores_of(CORRUPTED)).all()
+    assert (result.scores == scores_of(bytes(STORED.data))).all()
     assert result.weight_bits_wrong == WRONG
 
 
@@ -82,16 +83,16 @@ def test_weights_that_the_host_has_written(board):
     ("there", "errors"),
     [
         (bytes(networks.build("plain")), NO_ERRORS),
-        (CORRUPTED, NO_ERRORS),
+        (bytes(STORED.data), NO_ERRORS),
         (RAW, ERRORS),
-        (CORRUPTED, WriteErrors(4, KEEP, 0, (1 << 27, 1 << 28))),
+        (bytes(STORED.data), WriteErrors(4, KEEP, 0, (1 << 27, 1 << 28))),
     ],
 )
 def test_another_model_lies_there(board, there, errors):
     with pytest.raises(ConfigError, match=r"another model, or other weight errors.*flash it with"):
-        board(there).program(RAW, errors, written_model=lambda: corrupt_weights(Model(RAW), errors))
+        board(there).program(RAW, errors, written_model=lambda: program(Model(RAW), errors))
 
 
 def test_weight_errors_of_a_mapped_model_take_the_file_with_its_weights_written(board):
     with pytest.raises(ConfigError, match="takes the file with its weights written"):
-        board(CORRUPTED).program(RAW, ERRORS)
+        board(bytes(STORED.data)).program(RAW, ERRORS)

@@ -18,7 +18,7 @@ from mtjkit_core.write_errors import WriteErrors
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.boards.unix_port import start_micropython, stop_process
 from mtjkit_host.link.fleet import Fleet, Patience
-from mtjkit_host.simulate.binary_numpy import Twin
+from mtjkit_host.simulate.binary_numpy import BinaryNumpy
 from serial.tools import list_ports
 
 COUNT = 120
@@ -90,7 +90,7 @@ def classify(place, at_20, patience=None):
 @pytest.fixture(scope="module")
 def expected():
     indices = np.arange(COUNT, dtype=np.uint32)
-    return Twin(Model(MODEL)).run(IMAGES[indices % 30], indices, 5, 1 << 26)[0].tolist()
+    return BinaryNumpy(Model(MODEL)).run(IMAGES[indices % 30], indices, ERRORS)[0].tolist()
 
 
 def test_a_board_that_comes_back_at_another_port_is_found_by_its_number(bus, expected):

@@ -8,7 +8,7 @@ from mtjkit_host.runs.fleet_run import run_unix
 from mtjkit_host.runs.options import parse_options
 from mtjkit_host.runs.run import prepare
 from mtjkit_host.simulate import draws
-from mtjkit_host.simulate.simulator import open_twin
+from mtjkit_host.simulate.simulator import open_simulator
 
 torch = pytest.importorskip("torch")
 
@@ -37,7 +37,7 @@ def test_the_carried_model_on_every_carried_image(micropython, rate):
     expected = torch_scores(job.model, job.inputs, float(rate))
     indices = np.arange(len(job.inputs), dtype=np.uint32)
     for engine in ("numpy", "auto"):
-        twin = open_twin(job.model, engine)
+        twin = open_simulator(job.model, engine)
         scores, _ = twin.run(job.inputs, indices, options.write_errors)
         np.testing.assert_array_equal(scores, expected)
     device = run_unix(parse_options(ber=rate, kernel="viper", images="100"))

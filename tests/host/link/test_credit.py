@@ -17,7 +17,7 @@ from mtjkit_core.write_errors import WriteErrors
 from mtjkit_host.boards.unix_port import start_micropython, stop_process
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session
-from mtjkit_host.simulate.binary_numpy import Twin
+from mtjkit_host.simulate.binary_numpy import BinaryNumpy
 
 BUFFER = 256
 SCRIPT = """
@@ -90,7 +90,9 @@ def test_a_slow_board_is_never_overrun(uart):
         errors = WriteErrors(limits=1 << 27)
         session.program(raw, errors, "python")
         result = session.run(images)
-        expected, counts = Twin(Model(raw)).run(images, np.arange(12, dtype=np.uint32), errors)
+        expected, counts = BinaryNumpy(Model(raw)).run(
+            images, np.arange(12, dtype=np.uint32), errors
+        )
         assert (result.scores == expected).all()
         assert (result.counts == counts.sum(0)).all()
     assert uart.lost == 0

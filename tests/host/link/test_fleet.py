@@ -18,7 +18,7 @@ from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.fleet import Fleet, Patience
 from mtjkit_host.runs.run_file import RunFile, identity
 from mtjkit_host.runs.run_file_lines import read_head
-from mtjkit_host.simulate.binary_numpy import Twin
+from mtjkit_host.simulate.binary_numpy import BinaryNumpy
 from support.paths import python_env
 
 COUNT = 300
@@ -30,7 +30,7 @@ IMAGES = np.random.default_rng(2).integers(-128, 128, (40, *Model(MODEL).input_s
 @pytest.fixture(scope="module")
 def expected():
     indices = np.arange(COUNT, dtype=np.uint32)
-    return Twin(Model(MODEL)).run(IMAGES[indices % 40], indices, ERRORS)[0]
+    return BinaryNumpy(Model(MODEL)).run(IMAGES[indices % 40], indices, ERRORS)[0]
 
 
 def collect(results):

@@ -23,7 +23,7 @@ from mtjkit_host.link.fleet import Fleet, Patience
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session
 from mtjkit_host.runs.emulated import flashed_board
-from mtjkit_host.simulate.binary_numpy import Twin
+from mtjkit_host.simulate.binary_numpy import BinaryNumpy
 from support.paths import python_env
 
 RAW = bytes(networks.build("pooled"))
@@ -162,7 +162,9 @@ def test_a_board_that_falls_to_its_prompt_in_a_run_goes_on(qemu):
         if len(found) == 20:
             link.send(m.STOP.kind, b"")
     indices = np.arange(count, dtype=np.uint32)
-    scores, _ = Twin(Model(RAW)).run(IMAGES[indices % 9], indices, 3, 1 << 27)
+    scores, _ = BinaryNumpy(Model(RAW)).run(
+        IMAGES[indices % 9], indices, WriteErrors(3, limits=1 << 27)
+    )
     assert all((found[i] == scores[i]).all() for i in range(count))
     assert fleet.connections >= 2
 

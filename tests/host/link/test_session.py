@@ -15,7 +15,7 @@ from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link import requests as peer
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session
-from mtjkit_host.simulate.binary_numpy import Twin, corrupt_weights
+from mtjkit_host.simulate.binary_numpy import BinaryNumpy, program
 from support.nets import random_images, small_model
 
 LIMIT = fail_limit(0.024)
@@ -60,7 +60,7 @@ def test_the_highest_index_and_a_rate_of_one(device):
     device.program(raw, WriteErrors(limits=CERTAIN))
     result = device.run(images, first_index=m.MAX_INDEX)
     indices = np.array([m.MAX_INDEX], np.uint32)
-    expected, counts = Twin(Model(raw)).run(images, indices, WriteErrors(limits=CERTAIN))
+    expected, counts = BinaryNumpy(Model(raw)).run(images, indices, WriteErrors(limits=CERTAIN))
     assert (result.scores == expected).all()
     assert (result.counts == counts.sum(0)).all()
 
@@ -78,9 +78,10 @@ def check_weights(device, raw, images, limits):
     errors = WriteErrors(3, FLIP, 0, limits)
     done = device.program(raw, errors)
     assert done.sent
-    wrong, written, bits_wrong = corrupt_weights(Model(raw), errors)
+    stored, counts = program(Model(raw), errors)
+    written, _, bits_wrong, *_ = counts.tolist()
     assert (done.bits_written, done.bits_wrong) == (written, bits_wrong)
-    expected, _ = Twin(Model(wrong)).run(images, np.arange(20, dtype=np.uint32))
+    expected, _ = BinaryNumpy(stored).run(images, np.arange(20, dtype=np.uint32))
     assert (device.run(images).scores == expected).all()
     assert not device.program(raw, errors).sent
     again = device.program(raw, WriteErrors(3, FLIP, 1, limits))
@@ -102,7 +103,7 @@ def test_a_model_that_is_there_is_not_sent_again(device):
 def test_other_images_under_the_same_indices_are_computed_anew(device):
     raw, images = small("plain")
     device.program(raw)
-    twin = Twin(Model(raw))
+    twin = BinaryNumpy(Model(raw))
     for some in (images[:8], images[8:16]):
         expected, _ = twin.run(some, np.arange(8, dtype=np.uint32))
         assert (device.run(some).scores == expected).all()
@@ -112,7 +113,7 @@ def test_a_run_left_in_the_middle_does_not_disturb_the_next(device):
     raw, images = small("plain")
     device.program(raw)
     next(iter(device.classify(images)))
-    expected, _ = Twin(Model(raw)).run(images[::-1], np.arange(20, dtype=np.uint32))
+    expected, _ = BinaryNumpy(Model(raw)).run(images[::-1], np.arange(20, dtype=np.uint32))
     assert (device.run(images[::-1]).scores == expected).all()
 
 
@@ -121,7 +122,7 @@ def test_a_thousand_classes_come_in_parts(device, monkeypatch):
     monkeypatch.setitem(networks.NETWORKS, "many", shape)
     raw, images = small("many", 10)
     device.program(raw)
-    expected, _ = Twin(Model(raw)).run(images, np.arange(10, dtype=np.uint32))
+    expected, _ = BinaryNumpy(Model(raw)).run(images, np.arange(10, dtype=np.uint32))
     assert (device.run(images).scores == expected).all()
 
 
@@ -145,7 +146,7 @@ def test_a_layer_that_a_kernel_refuses(device):
     with pytest.raises(ConfigError, match=re.escape(text)):
         device.program(raw, kernel="viper")
     assert device.program(raw).kernel == "python"
-    expected, _ = Twin(Model(raw)).run(images[:2], np.arange(2, dtype=np.uint32))
+    expected, _ = BinaryNumpy(Model(raw)).run(images[:2], np.arange(2, dtype=np.uint32))
     assert (device.run(images[:2]).scores == expected).all()
 
 
@@ -190,7 +191,7 @@ def test_as_many_layers_as_there_can_be(device, monkeypatch):
     errors = WriteErrors(7, KEEP, limits[:-1], limits)
     device.program(raw, errors)
     result = device.run(images, first_index=11)
-    check(corrupt_weights(Model(raw), errors)[0], images, errors, result)
+    check(program(Model(raw), errors)[0].data, images, errors, result)
 
 
 def test_programming_comes_first(micropython):

@@ -1,4 +1,4 @@
-"""The compiled twin gives the bits of the numpy twin, which gives the reference's."""
+"""Binary nets in compiled code: the bits of numpy's, which are the reference's."""
 
 import os
 
@@ -12,10 +12,11 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, NO_ERRORS, WriteErrors, fail_limit
 from mtjkit_export import encode
-from mtjkit_host.datasets.images import load_images, to_input
+from mtjkit_host.datasets.images import load_images
 from mtjkit_host.simulate import binary_native as native
-from mtjkit_host.simulate import binary_numpy as twin
-from mtjkit_host.simulate import compile
+from mtjkit_host.simulate import binary_numpy, compile
+from mtjkit_host.simulate.binary_native import BinaryNative
+from mtjkit_host.simulate.binary_numpy import BinaryNumpy
 from support.nets import small_model
 
 SEED = 0xFEDCBA9876543210
@@ -40,8 +41,8 @@ def by_layer(count):
 
 def assert_same(model, images, errors):
     expected_maps, maps = [], []
-    expected = twin.Twin(model).run(images, INDICES, errors, expected_maps)
-    scores, counts = native.NativeTwin(model, 2).run(images, INDICES, errors, maps)
+    expected = BinaryNumpy(model).run(images, INDICES, errors, expected_maps)
+    scores, counts = BinaryNative(model, 2).run(images, INDICES, errors, maps)
     assert (scores == expected[0]).all()
     assert (counts == expected[1]).all()
     assert len(maps) == len(expected_maps)
@@ -96,20 +97,23 @@ def test_same_programmed_weights_as_the_twin(name, limits, kind):
     if limits == "by layer":
         limits = by_layer(len(model.layers))
     errors = WriteErrors(SEED, kind, 0, limits)
-    assert native.corrupt_weights(model, errors) == twin.corrupt_weights(model, errors)
+    stored, counts = native.program(model, errors)
+    expected, expected_counts = binary_numpy.program(model, errors)
+    assert bytes(stored.data) == bytes(expected.data)
+    assert counts.tolist() == expected_counts.tolist()
 
 
 @needs_compiler
 def test_images_of_the_wrong_shape_are_refused():
     model, images = small_model("plain")
-    with pytest.raises(ConfigError, match="the model takes"):
-        native.NativeTwin(model).run(images[:, 1:], INDICES)
+    with pytest.raises(ConfigError, match="the net takes"):
+        BinaryNative(model).run(images[:, 1:], INDICES)
 
 
 @needs_compiler
 def test_no_images_give_no_scores():
     model, images = small_model("plain")
-    scores, counts = native.NativeTwin(model).run(images[:0], INDICES[:0])
+    scores, counts = BinaryNative(model).run(images[:0], INDICES[:0])
     assert scores.shape == (0, 10)
     assert counts.shape == (0, 5)
 
@@ -139,7 +143,7 @@ def test_finn_cnv_gives_its_authors_scores(long_data):
     model = Model(encode(finn_cnv.network(archive)))
     count = int(os.environ.get("MTJKIT_CNV_IMAGES", "1000"))
     images = load_images(long_data("cifar-10-batches-bin"), model, count)
-    indices = np.arange(count, dtype=np.uint32)
-    scores, counts = native.NativeTwin(model).run(to_input(model, images.pixels), indices)
+    np.arange(count, dtype=np.uint32)
+    scores, counts = BinaryNative(model).run(images.pixels)
     assert (scores == archive["test_scores"][:count]).all()
     assert (counts[:, 0] == 95_360).all()

@@ -13,11 +13,11 @@ from mtjkit_core.reference import run_image
 from mtjkit_core.streams import BUFFER, STREAMS, seed_streams
 from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export import encode
-from mtjkit_host.datasets.images import load_images, to_input
+from mtjkit_host.datasets.images import load_images
 from mtjkit_host.simulate import compile as native
 from mtjkit_host.simulate import draws
-from mtjkit_host.simulate.binary_numpy import Twin, corrupt_weights
-from mtjkit_host.simulate.simulator import open_twin
+from mtjkit_host.simulate.binary_numpy import BinaryNumpy, program
+from mtjkit_host.simulate.simulator import open_simulator
 from support.nets import small_model
 
 SEED = 0xFEDCBA9876543210
@@ -37,7 +37,7 @@ def test_same_bits_as_the_reference(name, limits, kind):
         limits = [UNEVEN[5 * n % len(UNEVEN)] for n in range(len(model.layers) - 1)]
     errors = WriteErrors(SEED, kind, limits)
     maps = []
-    scores, counts = Twin(model).run(images, INDICES, errors, maps)
+    scores, counts = BinaryNumpy(model).run(images, INDICES, errors, maps)
     for k, index in enumerate(INDICES.tolist()):
         expected_counts, trace = [0] * 5, []
         expected = run_image(model, images[k].tobytes(), index, errors, expected_counts, trace)
@@ -82,9 +82,9 @@ def test_an_image_does_not_depend_on_its_company():
     many = np.tile(images, (70, 1, 1, 1))  # more than are drawn together
     indices = np.arange(len(many), dtype=np.uint32)
     errors = WriteErrors(SEED, KEEP, (fail_limit(0.1), fail_limit(0.2)))
-    scores, counts = Twin(model).run(many, indices, errors)
+    scores, counts = BinaryNumpy(model).run(many, indices, errors)
     for k in (3, 255, 256, 279):
-        one, bits = Twin(model).run(many[k : k + 1], indices[k : k + 1], errors)
+        one, bits = BinaryNumpy(model).run(many[k : k + 1], indices[k : k + 1], errors)
         assert (one[0] == scores[k]).all()
         assert (bits[0] == counts[k]).all()
 
@@ -102,8 +102,8 @@ def test_flipped_bits_are_binomial():
 
 def test_images_of_the_wrong_shape_are_refused():
     model, images = small_model("plain")
-    with pytest.raises(ConfigError, match="the model takes"):
-        Twin(model).run(images[:, 1:], INDICES)
+    with pytest.raises(ConfigError, match="the net takes"):
+        BinaryNumpy(model).run(images[:, 1:], INDICES)
 
 
 def weight_words(model, data):
@@ -118,7 +118,8 @@ def weight_words(model, data):
 @pytest.mark.parametrize(("kind", "expected"), [(FLIP, "inverted"), (KEEP, "zero")])
 def test_a_certain_weight_error_inverts_all_or_leaves_the_p_state(kind, expected):
     model = Model(networks.build("padded"))
-    data, written, wrong = corrupt_weights(model, WriteErrors(SEED, kind, 0, CERTAIN))
+    stored, counts = program(model, WriteErrors(SEED, kind, 0, CERTAIN))
+    data, (written, _, wrong, *_) = stored.data, counts.tolist()
     before = list(weight_words(model, model.data))
     after = list(weight_words(Model(data), data))  # a valid file, checksum and padding included
     for (old, mask), (new, _) in zip(before, after, strict=True):
@@ -126,21 +127,21 @@ def test_a_certain_weight_error_inverts_all_or_leaves_the_p_state(kind, expected
     assert written == model.weight_bits
     ones = sum(word.bit_count() for word, _ in before)
     assert wrong == (written if expected == "inverted" else ones)
+    assert counts.tolist() == [written, ones, wrong, ones, ones]
 
 
 def test_without_weight_errors_the_file_stays_as_it_is():
     model = Model(networks.build("pooled"))
-    assert corrupt_weights(model, WriteErrors(SEED, FLIP, CERTAIN)) == (
-        bytes(model.data),
-        model.weight_bits,
-        0,
-    )
+    stored, counts = program(model, WriteErrors(SEED, FLIP, CERTAIN))
+    assert bytes(stored.data) == bytes(model.data)
+    assert counts.tolist()[::2] == [model.weight_bits, 0, counts[1]]
 
 
 def test_weight_errors_only_touch_weights_and_count_themselves():
     model = Model(networks.build("to one"))
     errors = WriteErrors(SEED, FLIP, 0, fail_limit(0.1))
-    data, written, wrong = corrupt_weights(model, errors)
+    stored, counts = program(model, errors)
+    data, (written, _, wrong, *_) = stored.data, counts.tolist()
     pairs = zip(weight_words(model, model.data), weight_words(model, data), strict=True)
     assert wrong == sum((old ^ new).bit_count() for (old, _), (new, _) in pairs)
     assert abs(wrong - 0.1 * written) < 4 * (written * 0.1 * 0.9) ** 0.5
@@ -157,8 +158,7 @@ def test_finn_cnv_gives_its_authors_scores(engine, count, long_data):
     archive = np.load(long_data("cnv_w1a1_cifar10.npz"))
     model = Model(encode(finn_cnv.network(archive)))
     images = load_images(long_data("cifar-10-batches-bin"), model, count)
-    indices = np.arange(count, dtype=np.uint32)
-    scores, counts = open_twin(model, engine).run(to_input(model, images.pixels), indices)
+    scores, counts = open_simulator(model, engine).run(images.pixels)
     assert (scores == archive["test_scores"][:count]).all()
     assert counts[:, 0].tolist() == [95_360] * count
     if count == 10_000:

@@ -14,7 +14,7 @@ import torch
 from mtjkit_core.errors import ConfigError
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_export.formats.safetensors import load_fixed
-from mtjkit_host.simulate.fixed_torch import FixedTwin
+from mtjkit_host.simulate.simulator import open_simulator
 from mtjkit_host.train import EpochRecord, Net, NetSpec, TrainConfig, build_net, predict
 from mtjkit_host.train.checkpoint import save_checkpoint
 from mtjkit_host.train.command import export_run
@@ -87,12 +87,12 @@ def test_fixed_point_runs_become_safetensors(tmp_path: Path) -> None:
     assert text == f"wrote {file}, {file.stat().st_size:,} bytes"
     fixed = load_fixed(file)
     assert fixed.name == "mine"
-    scores, _ = FixedTwin(fixed).run(IMAGES)
+    scores, _ = open_simulator(fixed).run(IMAGES)
     assert np.array_equal(scores, predict(net, IMAGES).double().numpy())
 
     export_run(run, str(file), weight_percentile="99")
     scale_weights(net, 99)
-    scores, _ = FixedTwin(load_fixed(file)).run(IMAGES)
+    scores, _ = open_simulator(load_fixed(file)).run(IMAGES)
     assert np.array_equal(scores, predict(net, IMAGES).double().numpy())
 
 

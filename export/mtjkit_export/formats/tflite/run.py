@@ -70,7 +70,7 @@ def run_tflite(
         kernels: a name of `KERNELS`.
 
     Returns:
-        Scores (n, classes): sums of values, those of `mtjkit_host.simulate.fixed_torch.FixedTwin`.
+        Scores (n, classes): sums of values, those of a simulator of the net.
 
     Raises:
         ConfigError: no interpreter is installed, the file cannot be read, or the images do not
