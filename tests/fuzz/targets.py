@@ -18,7 +18,7 @@ from mtjkit_host.campaign import description as spec
 from mtjkit_host.campaign import records as results
 from mtjkit_host.datasets import cifar10
 from mtjkit_host.datasets.images import load_photo
-from mtjkit_host.mtj.cell import load_cell
+from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.runs.fleet_run import options_from_json
 from mtjkit_host.runs.run_file import RunFile
 from mtjkit_host.runs.run_file_lines import read_head

@@ -119,9 +119,9 @@ def _page(
             "Acceptable rate: where the mean degradation, made monotone (pool adjacent violators), "
             "reaches the limit, interpolated linearly over log(rate). In brackets its 95 % "
             "bootstrap interval over the repeats; an end outside the measured rates is shown as …. "
-            f"Energies are modelled: E = V I t with {cell.voltage_v:g} V, {cell.current_ua:g} µA, "
-            f"tau = {cell.tau_ns:g} ns; savings are against the reference write-error rate of "
-            f"{REFERENCE_RATE:g} ({cell.reference_energy_pj:.3f} pJ)."
+            f"Energies are modelled: E = V I t with {cell.describe()}; savings are "
+            f"against the reference write-error rate of {REFERENCE_RATE:g} "
+            f"({cell.reference_energy_pj:.3f} pJ)."
         ),
         *(_figure(name, path) for name, path in figures.items() if name == "figure-10"),
         "<h2>The same for the weights</h2>",

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Generator, Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
 from mtjkit_host.boards.prompt import resolve_port
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.link.fleet import Fleet, Port
-from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.mtj.cell_file import cell_from_table
 from mtjkit_host.runs.options import (
     Given,
     RunOptions,
@@ -208,7 +208,7 @@ def options_to_json(options: RunOptions) -> dict[str, Any]:
         "pulse_ns": options.given_pulse_ns,
         "weight_ber": options.weight_error_rate,
         "errors": options.errors,
-        "device": asdict(options.cell),
+        "device": options.cell.to_json(),
         "seed": options.seed,
         "kernel": options.kernel,
         "limits": as_lists(options.limits),
@@ -230,7 +230,7 @@ def options_from_json(path: Path, value: Any) -> RunOptions:
         pulse = value["pulse_ns"]
         options = replace(
             parse_options(**texts),
-            cell=Cell(**value["device"]),
+            cell=cell_from_table(value["device"]),
             given_pulse_ns=None if pulse is None else float(pulse),
             limits=as_limits(value["limits"]),
             weight_limits=as_limits(value["weight_limits"]),

@@ -15,7 +15,8 @@ from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export.files import check_writable
 
 from mtjkit_host import parse
-from mtjkit_host.mtj.cell import Cell, load_cell
+from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL, OTHER_NAMES
 
 KINDS = {"flip": FLIP, "keep": KEEP}

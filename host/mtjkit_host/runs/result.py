@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -103,8 +103,8 @@ class Result:
                 "weight_bits": self.model.weight_bits,
                 "macs": self.model.macs,
             },
-            "device": asdict(o.cell),
-            "cell": asdict(o.cell),
+            "device": o.cell.to_json(),
+            "cell": o.cell.to_json(),
             "images": n,
             "correct": self.correct,
             "accuracy": _share(self.correct, n),

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.write_errors import CERTAIN, KEEP, NO_ERRORS
-from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.mtj.cell import Cell, flat_cell
 from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.runs.options import (
     RunOptions,
@@ -41,7 +41,7 @@ def test_every_option(tmp_path):
     )
     assert options.images == 12
     assert (options.write_errors.limits, options.pulse_ns) == (((CERTAIN, CERTAIN),), 0.0)
-    assert options.weight_pulse_ns == Cell(tau_ns=10).pulse_width_ns(1e-3)
+    assert options.weight_pulse_ns == flat_cell(tau_ns=10).pulse_width_ns(1e-3)
     assert (options.write_errors.kind, options.seed, options.kernel) == (KEEP, 2**64 - 1, "viper")
 
 
@@ -100,7 +100,7 @@ def test_numbers_and_paths_of_a_program_are_taken(tmp_path):
         weight_error_rate=1, cell=cell, seed=2**64 - 1, json=tmp_path / "out.json",
     )  # fmt: skip
     assert (options.write_error_rate, options.weight_error_rate) == (1e-05, 1.0)
-    assert (options.images, options.seed, options.cell) == (12, 2**64 - 1, Cell(tau_ns=10))
+    assert (options.images, options.seed, options.cell) == (12, 2**64 - 1, flat_cell(tau_ns=10))
     assert parse_options(pulse_ns=40).pulse_ns == 40.0
     assert (options.model, options.data) == (Path("a.mtjb"), tmp_path)
 
