@@ -79,7 +79,7 @@ def write_report(
     figures = draw_all(summary, labels, result.folder, cell)
     found = findings(result, summary)
     state = {"summary": summary.to_json(), "findings": [asdict(finding) for finding in found]}
-    write_json(result.folder / "summary.json", state | {"cell": asdict(cell)})
+    write_json(result.folder / "summary.json", state | {"cell": cell.to_json()})
     page = _page(result, summary, figures, found, cell, remarks, columns or {})
     path = result.folder / "report.html"
     write_atomically(path, page.encode())

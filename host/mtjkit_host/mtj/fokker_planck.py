@@ -167,7 +167,7 @@ def _chain(delta: float, i: float, cells: int) -> tuple[Floats, Floats, float]:
 
 
 def _bernoulli(x: Floats) -> Floats:
-    """x / (e^x - 1), 1 at 0."""
+    """Bernoulli's function x / (e^x - 1), 1 at 0."""
     small = np.abs(x) < 1e-12
     return np.where(small, 1.0, x / np.where(small, 1.0, np.expm1(x)))
 

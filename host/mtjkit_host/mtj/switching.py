@@ -28,7 +28,7 @@ class Switching(Protocol):
     """What a write needs to know of one direction of a cell. Times are in ns."""
 
     def log_rates(self, pulse_ns: Floats) -> Floats:
-        """ln S of pulses >= 0, any shape."""
+        """Logarithms of S of pulses >= 0, any shape."""
 
     def error_rate(self, pulse_ns: float) -> float:
         """S: probability that a commanded switching has not happened after the pulse."""
@@ -228,7 +228,7 @@ class Precessional(SwitchingModel):
 
     @property
     def constant(self) -> float:
-        """c of the formula."""
+        """The formula's c."""
         return angle_constant(self.i) if self.own_constant else math.pi**2 / 4
 
     def log_rates(self, pulse_ns: Floats) -> Floats:
