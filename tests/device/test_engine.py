@@ -103,6 +103,8 @@ def test_a_kernel_names_the_layer_that_it_refuses():
                 text = "kernel " + kernel + " does not compute " + where
                 assert text in refused(engine.Engine, model, kernel)
         assert engine.Engine(model, "auto").kernel == "python"
+        loaded = [one for one in sys.modules if one.startswith("mtjkit_device.kernels.")]
+        assert loaded == ["mtjkit_device.kernels.python"]  # no memory is lost to the others
     assert engine.Engine(Model(networks.build("plain")), "auto").kernel == kernels()[0]
 
 
@@ -235,7 +237,7 @@ def test_a_misaligned_model_is_refused():
     shifted = memoryview(bytearray(1) + data)[1:]
     for kernel in kernels():
         if kernel != "python":
-            assert "multiple of 4" in refused(engine.Engine, Model(shifted), kernel)
+            assert "4-byte aligned" in refused(engine.Engine, Model(shifted), kernel)
 
 
 def test_the_memory_of_the_kernels_in_c_is_known_beforehand():

@@ -71,7 +71,7 @@ try:
 except ConfigError as error:
     print(error)
 """
-    assert "multiple of 4" in micropython(build("x64"), "-c", code)
+    assert "4-byte aligned" in micropython(build("x64"), "-c", code)
 
 
 def test_finn_cnv_gives_its_authors_scores_and_allocates_nothing(long_data, tmp_path):

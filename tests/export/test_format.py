@@ -5,6 +5,8 @@ import struct
 import zlib
 from pathlib import Path
 
+import networks
+import numpy as np
 import pytest
 from mtjkit_core import model as mtjb
 from mtjkit_core.errors import FormatError
@@ -13,6 +15,7 @@ from mtjkit_core.model import Model
 from mtjkit_core.reference import run_image
 from mtjkit_core.write_errors import WriteErrors
 from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode
+from mtjkit_host.simulate.simulator import open_twin
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "export" / "FORMAT.md").read_text(encoding="utf-8")
@@ -156,7 +159,7 @@ BROKEN = [
     ("R6", patched(TABLE_AT + 63, b"\x01"), "layer 1: reserved"),
     ("R6", longer(b"", b"\0\0\0\1"), "layer 0: reserved"),
     ("R7", header(div=0), "divides by 0"),
-    ("R8", header(labels_bytes=7), "no multiple of 4"),
+    ("R8", header(labels_bytes=7), "not a multiple of 4"),
     ("R8", header(header_bytes=92), "a header of 92 bytes"),
     ("R8", header(header_bytes=98), "not multiples of 4"),
     ("R8", header(entry_bytes=28), "entries of 28"),
@@ -246,7 +249,7 @@ BROKEN_1 = [
     ("R6", patched(72 + 3, b"\x01", tiny_1()), "layer 0: reserved"),
     ("R6", patched(72 + 8 + 6, b"\x01", tiny_1()), "layer 1: reserved"),
     ("R7", patched(22, b"\0", tiny_1()), "divides by 0"),
-    ("R8", patched(24, b"\7", tiny_1()), "no multiple of 4"),
+    ("R8", patched(24, b"\7", tiny_1()), "not a multiple of 4"),
     ("R9", patched(24, b"\x78", tiny_1()), "longer than the file"),
     ("R10", patched(32, b"\xff\xfe", tiny_1()), "not UTF-8"),
     ("R12", layers_1(DENSE_1), "2 to 64 layers"),
@@ -330,8 +333,21 @@ def test_both_versions_of_a_file_say_the_same():
         assert results[0] == results[1]
 
 
-def test_every_model_that_the_project_carries_is_valid():
+def test_every_model_that_the_project_carries_is_the_same_as_version_2():
     carried = sorted((ROOT / "host").rglob("*.mtjb"))
     assert carried
     for path in carried:
-        Model(path.read_bytes())
+        old = Model(path.read_bytes())
+        if old.version != (1, 0):
+            continue
+        new = Model(bytes(networks.as_version_2(old.data)))
+        assert (new.name, new.class_names, new.pixel_rule) == (
+            old.name,
+            old.class_names,
+            old.pixel_rule,
+        )
+        images = np.random.default_rng(1).integers(-128, 128, (2, *old.input_shape), np.int8)
+        indices = np.arange(2, dtype=np.uint32)
+        runs = [open_twin(model).run(images, indices) for model in (old, new)]
+        assert (runs[0][0] == runs[1][0]).all()
+        assert (runs[0][1] == runs[1][1]).all()

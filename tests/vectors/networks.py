@@ -156,11 +156,10 @@ def table_2(entries):
     return b"".join([(struct.pack(mtjb.ENTRY, *entry) + bytes(size))[:size] for entry in entries])
 
 
-def head_2(shape):
-    """Header of version 2.0 between its start and its name, without class names."""
-    return struct.pack(
-        mtjb.HEADER, mtjb.HEADER_BYTES, mtjb.ENTRY_BYTES, *shape, 0, 0, 2, 255, 2, 0, 0, 0
-    )
+def head_2(shape, rule=(2, 255, 2), labels_bytes=0):
+    """Header of version 2.0 between its start and its name."""
+    sizes = (mtjb.HEADER_BYTES, mtjb.ENTRY_BYTES)
+    return struct.pack(mtjb.HEADER, *sizes, *shape, 0, 0, *rule, 0, 0, labels_bytes)
 
 
 def _file(major, head, header_bytes, name, table, layers, words):
@@ -193,21 +192,21 @@ def _file(major, head, header_bytes, name, table, layers, words):
 
 
 def as_version_2(data):
-    """The network of a file of version 1.0 without class names, as version 2.0."""
+    """The network of a file of version 1.0, as version 2.0."""
     model = mtjb.Model(data)
-    specs = []
+    entries = []
     for layer in model.layers:
-        specs.append((layer.kind, layer.padding, layer.pool, layer.out_channels))
-    table = table_2(geometry.entries_1(specs))
-    start = model.layers[0].weights_at
-    body = bytes(data[start : len(data) - mtjb.CRC_BYTES])
-    size = mtjb.HEADER_BYTES + len(table) + len(body) + mtjb.CRC_BYTES
-    head = struct.pack(mtjb.START, mtjb.MAGIC, 2, 0, len(specs), 0, size) + head_2(
-        model.input_shape
-    )
+        entries.append((layer.kind, layer.padding, layer.pool, layer.out_channels))
+    table = table_2(geometry.entries_1(entries))
+    table_at = model.layers[0].weights_at - mtjb.ENTRY_1_BYTES * len(entries)
+    labels = bytes(data[mtjb.HEADER_1_BYTES : table_at])
+    body = bytes(data[model.layers[0].weights_at : len(data) - mtjb.CRC_BYTES])
+    size = mtjb.HEADER_BYTES + len(labels) + len(table) + len(body) + mtjb.CRC_BYTES
+    head = struct.pack(mtjb.START, mtjb.MAGIC, 2, 0, len(entries), 0, size)
+    head += head_2(model.input_shape, model.pixel_rule, len(labels))
     head += bytes(mtjb.HEADER_BYTES - mtjb.NAME_BYTES - len(head))
     head += bytes(data[mtjb.HEADER_1_BYTES - mtjb.NAME_BYTES : mtjb.HEADER_1_BYTES])
-    whole = head + table + body
+    whole = head + labels + table + body
     return bytearray(whole + struct.pack("<I", binascii.crc32(whole) & 0xFFFFFFFF))
 
 

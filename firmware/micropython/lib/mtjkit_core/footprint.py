@@ -33,10 +33,12 @@ def job_words(model) -> int:
 def native_bytes(model, avx2: bool) -> int:
     """Bytes that the C kernels take: scratch memory, and with AVX2 the weights once more, repacked.
 
-    Portable: tables of the first layer, or one output's windows and masks (of a layer with a
-    single output, which is read in place, nothing). With AVX2: a layer's
-    input with its padding, an int8 or a nibble in each byte; mtj_packed_bytes and
-    mtj_scratch_bytes in firmware/native are the definition.
+    The scratch memory of a layer holds
+      without AVX2, first layer: tables of 16 sums;
+      without AVX2, hidden layer: the windows of one output and their masks; nothing where the
+        layer has a single output, which is read in place;
+      with AVX2: the input with its padding, an int8 or a nibble in each byte.
+    mtj_packed_bytes and mtj_scratch_bytes in firmware/native are the definition.
     """
     packed = scratch = 0
     for layer in model.layers:

@@ -129,7 +129,7 @@ class Model:
         if not fields[5]:
             raise FormatError("pixel rule divides by 0")
         if labels_bytes & 3:
-            raise FormatError("class names take %d bytes, no multiple of 4" % labels_bytes)
+            raise FormatError("class names take %d bytes, not a multiple of 4" % labels_bytes)
         table_at = header_bytes + labels_bytes
         data_at = table_at + entry_bytes * count
         if data_at + CRC_BYTES > size:

@@ -46,7 +46,7 @@ class Kernel:
             for g in self._layers:
                 native.pack(g, self._data, self._packed)
         except ValueError:
-            raise ConfigError("the model does not lie at a multiple of 4: copy it into RAM")
+            raise ConfigError("the model is not 4-byte aligned: copy it into RAM")
 
     @staticmethod
     def repacks(model) -> bool:

@@ -16,7 +16,7 @@ class ViperKernel:
     def __init__(self, model, pairs, rows, write):
         # A Cortex-M0 faults on words at other addresses.
         if viper_memory.misaligned(model.data):
-            raise ConfigError("the model does not lie at a multiple of 4: copy it into RAM")
+            raise ConfigError("the model is not 4-byte aligned: copy it into RAM")
         self._pairs = pairs
         self._rows = rows
         self._write = write
