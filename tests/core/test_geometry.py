@@ -1,8 +1,9 @@
 """A layer's numbers by name; runs on CPython and MicroPython."""
 
 import networks
-from mtjkit_core.geometry import FIELDS, LayerShape, beyond_3x3, chain, conv_entry, entries_1
+from mtjkit_core.geometry import FIELDS, LayerShape, beyond_3x3
 from mtjkit_core.model import Model
+from mtjkit_core.mtjb import chain, conv_entry, entries_1
 
 
 def test_numbers_are_the_fields_in_their_order():

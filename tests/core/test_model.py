@@ -2,11 +2,13 @@
 
 import binascii
 import struct
+import sys
 
 import networks
 from mtjkit_core.errors import FormatError
-from mtjkit_core.geometry import CONV, DENSE, chain, entries_1
-from mtjkit_core.model import Model
+from mtjkit_core.geometry import CONV, DENSE
+from mtjkit_core.model import Model, forget_reader
+from mtjkit_core.mtjb import chain, entries_1
 
 
 def sealed(data):
@@ -147,3 +149,14 @@ def test_a_bad_checksum_can_be_let_pass():
     data[-1] ^= 1
     refused(data, "checksum")
     assert Model(data, check_crc=False).name == "plain"
+
+
+def test_the_reader_is_read_again_once_it_was_forgotten():
+    data = networks.build("thin")
+    before = Model(data)
+    forget_reader()
+    assert "mtjkit_core.mtjb" not in sys.modules
+    forget_reader()
+    after = Model(data)
+    assert "mtjkit_core.mtjb" in sys.modules
+    assert after.layers[0].numbers() == before.layers[0].numbers()

@@ -8,14 +8,14 @@ from pathlib import Path
 import networks
 import numpy as np
 import pytest
-from mtjkit_core import model as mtjb
+from mtjkit_core import mtjb
 from mtjkit_core.errors import FormatError
-from mtjkit_core.geometry import ENTRY_FIELDS, conv_entry, dense_entry
 from mtjkit_core.model import Model
+from mtjkit_core.mtjb import ENTRY_FIELDS, conv_entry, dense_entry
 from mtjkit_core.reference import run_image
 from mtjkit_core.write_errors import WriteErrors
 from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode
-from mtjkit_host.simulate.simulator import open_twin
+from mtjkit_host.simulate.simulator import open_simulator
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "export" / "FORMAT.md").read_text(encoding="utf-8")
@@ -348,6 +348,6 @@ def test_every_model_that_the_project_carries_is_the_same_as_version_2():
         )
         images = np.random.default_rng(1).integers(-128, 128, (2, *old.input_shape), np.int8)
         indices = np.arange(2, dtype=np.uint32)
-        runs = [open_twin(model).run(images, indices) for model in (old, new)]
+        runs = [open_simulator(model).run(images, indices) for model in (old, new)]
         assert (runs[0][0] == runs[1][0]).all()
         assert (runs[0][1] == runs[1][1]).all()

@@ -12,11 +12,10 @@ from functools import cache
 from random import Random
 
 import networks
-from mtjkit_core import frames, geometry
+from mtjkit_core import frames, geometry, mtjb
 from mtjkit_core import messages as m
-from mtjkit_core import model as mtjb
 from mtjkit_core.errors import FormatError
-from mtjkit_core.geometry import conv_entry, dense_entry
+from mtjkit_core.mtjb import conv_entry, dense_entry
 from mtjkit_host.campaign.description import CAMPAIGNS
 from PIL import Image, PngImagePlugin
 
@@ -250,7 +249,7 @@ def built(rng: Random) -> bytes:
         padding, pool = (rng.choice((0, 1)), rng.choice((0, 0, 1))) if kind == CONV else (0, 0)
         specs.append((kind, padding, pool, outs[min(rng.randrange(11), rng.randrange(11))]))
     try:
-        layers = geometry.chain(shape, geometry.entries_1(specs), 1)
+        layers = mtjb.chain(shape, mtjb.entries_1(specs), 1)
     except FormatError:
         return absurd(shape, specs, rng.choice((0, 4, 400)))
     size = sum(layer.data_bytes for layer in layers)
@@ -272,7 +271,7 @@ def built_2(rng: Random, shape: tuple[int, ...]) -> bytes:
         )
     entries += [dense_entry(len(entries), 33), dense_entry(len(entries) + 1, 3, True)]
     try:
-        layers = geometry.chain(shape, entries)
+        layers = mtjb.chain(shape, entries)
     except FormatError:
         return absurd_2(shape, entries, rng.choice((0, 4, 400)))
     size = sum(layer.data_bytes for layer in layers)

@@ -8,9 +8,9 @@ import binascii
 import struct
 from hashlib import sha256
 
-from mtjkit_core import geometry
-from mtjkit_core import model as mtjb
+from mtjkit_core import geometry, mtjb
 from mtjkit_core.bits import tail_mask
+from mtjkit_core.model import Model
 from mtjkit_core.streams import next_word, seed_streams
 
 CONV = geometry.CONV
@@ -49,9 +49,9 @@ def _net(shape, *layers):
     entries = []
     for index, layer in enumerate(layers):
         if isinstance(layer, int):
-            entries.append(geometry.dense_entry(index, layer, index == len(layers) - 1))
+            entries.append(mtjb.dense_entry(index, layer, index == len(layers) - 1))
         else:
-            entries.append(geometry.conv_entry(index, *layer))
+            entries.append(mtjb.conv_entry(index, *layer))
     return shape, entries
 
 
@@ -138,7 +138,7 @@ def with_rows(words):
 
 def fill(name, shape, specs, words):
     """A model file of version 1.0: (kind, padding, pool, out_channels) of each layer."""
-    layers = geometry.chain(shape, geometry.entries_1(specs), 1)
+    layers = mtjb.chain(shape, mtjb.entries_1(specs), 1)
     table = b"".join([struct.pack(mtjb.ENTRY_1, *spec[:3], 0, spec[3], 0) for spec in specs])
     rule = struct.pack(mtjb.HEADER_1, *shape, 2, 255, 2, 0, 0, 0)
     return _file(1, rule, mtjb.HEADER_1_BYTES, name, table, layers, words)
@@ -146,7 +146,7 @@ def fill(name, shape, specs, words):
 
 def _fill_2(name, shape, entries, words):
     """A model file of version 2.0."""
-    layers = geometry.chain(shape, entries)
+    layers = mtjb.chain(shape, entries)
     return _file(2, head_2(shape), mtjb.HEADER_BYTES, name, table_2(entries), layers, words)
 
 
@@ -193,11 +193,11 @@ def _file(major, head, header_bytes, name, table, layers, words):
 
 def as_version_2(data):
     """The network of a file of version 1.0, as version 2.0."""
-    model = mtjb.Model(data)
+    model = Model(data)
     entries = []
     for layer in model.layers:
         entries.append((layer.kind, layer.padding, layer.pool, layer.out_channels))
-    table = table_2(geometry.entries_1(entries))
+    table = table_2(mtjb.entries_1(entries))
     table_at = model.layers[0].weights_at - mtjb.ENTRY_1_BYTES * len(entries)
     labels = bytes(data[mtjb.HEADER_1_BYTES : table_at])
     body = bytes(data[model.layers[0].weights_at : len(data) - mtjb.CRC_BYTES])

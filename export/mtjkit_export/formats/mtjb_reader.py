@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_core.geometry import MAX_FILE_BYTES
-from mtjkit_core.model import HEADER_1_BYTES, MAGIC, START, Model
+from mtjkit_core.model import Model
+from mtjkit_core.mtjb import HEADER_1_BYTES, MAGIC, MAX_FILE_BYTES, START
 
 _CHUNK = 1 << 20  # bytes: memory is taken as the file shows to have them
 

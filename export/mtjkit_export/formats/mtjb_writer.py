@@ -7,8 +7,9 @@ import os
 import struct
 
 import numpy as np
-from mtjkit_core import model as mtjb
+from mtjkit_core import mtjb
 from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
 from mtjkit_export.files import write_atomically
@@ -72,7 +73,7 @@ def encode(network: BinaryNet) -> bytes:
     data = header + name.ljust(mtjb.NAME_BYTES, b"\0") + labels + table + body
     data += struct.pack("<I", binascii.crc32(data))
     try:
-        mtjb.Model(data)  # what is written can be read
+        Model(data)  # what is written can be read
     except FormatError as error:
         raise ConfigError(f"network {network.name!r}: {error}") from None
     return data

@@ -12,15 +12,8 @@ from typing import Any, TypeGuard
 
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_core.geometry import (
-    CONV,
-    DENSE,
-    MAX_FILE_BYTES,
-    LayerShape,
-    chain,
-    conv_entry,
-    dense_entry,
-)
+from mtjkit_core.geometry import CONV, DENSE, LayerShape
+from mtjkit_core.mtjb import MAX_FILE_BYTES, chain, conv_entry, dense_entry
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -170,7 +163,7 @@ class BinaryLayer:
         return cls(DENSE, w, t, i)
 
     def entry(self, index: int, last: bool) -> tuple[int, ...]:
-        """What a model file says of the layer: mtjkit_core.geometry.ENTRY_FIELDS."""
+        """What a model file says of the layer: mtjkit_core.mtjb.ENTRY_FIELDS."""
         entry: tuple[int, ...]
         if self.kind == DENSE:
             entry = dense_entry(index, len(self.weights), last)
@@ -208,7 +201,7 @@ class BinaryNet:
         self.geometry()
 
     def entries(self) -> list[tuple[int, ...]]:
-        """What a model file says of the layers: mtjkit_core.geometry.ENTRY_FIELDS."""
+        """What a model file says of the layers: mtjkit_core.mtjb.ENTRY_FIELDS."""
         last = len(self.layers) - 1
         return [layer.entry(index, index == last) for index, layer in enumerate(self.layers)]
 

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.geometry import DENSE, LayerShape
-from mtjkit_core.model import CRC_BYTES, Model
+from mtjkit_core.model import Model
+from mtjkit_core.mtjb import CRC_BYTES
 from mtjkit_core.streams import WEIGHTS
 from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors
 from numpy.typing import NDArray

@@ -12,7 +12,7 @@ pytest.importorskip("torch", reason="needs the extra train")
 
 import torch
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.model import CONV, DENSE
+from mtjkit_core.geometry import CONV, DENSE
 from mtjkit_host.train import NetSpec, build_net, predict
 from mtjkit_host.train.lower import (
     fold,

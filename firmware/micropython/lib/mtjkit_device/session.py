@@ -7,7 +7,7 @@ from binascii import crc32
 from mtjkit_core import footprint
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
-from mtjkit_core.model import Model
+from mtjkit_core.model import Model, forget_reader
 from mtjkit_core.write_errors import LIMITS_BYTES, WriteErrors, unpack_limits
 
 from mtjkit_device import board
@@ -95,6 +95,7 @@ class Session:
         self.mapped = data is not None
         if self.mapped:
             self.model = Model(data)
+            forget_reader()
             if sha256:
                 self.sha256 = sha256(data).digest()
 
@@ -136,10 +137,15 @@ class Session:
         self.incoming = None
         if sha256 and sha256(data).digest() != self.sha256:
             raise RefusedError(m.BAD_MODEL, "the model arrived damaged: its SHA-256 differs")
+        gc.collect()  # the reader's code is loaded now
         try:
             self.model = Model(data)
         except FormatError as error:
             raise RefusedError(m.BAD_MODEL, str(error))
+        except MemoryError:
+            text = "what reads the model does not fit the memory: %d bytes are free"
+            raise RefusedError(m.TOO_LARGE, text % board.free_bytes())
+        forget_reader()
 
     def weights_digest(self) -> bytes:
         """20 bytes that tell how the weights were written: WriteErrors.weights_digest.
