@@ -121,8 +121,8 @@ def test_folded_layers_compute_the_scores_of_torch(name: str) -> None:
     x = images.astype(np.int64) - 128
     layers = fold(net).layers
     assert [layer.kind for layer in layers] == [CONV] * 6 + [DENSE] * 3
-    assert [layer.pool for layer in layers] == [False, True] * 3 + [False] * 3
-    assert [layer.padding for layer in layers] == [1] * 6 + [0] * 3
+    assert [layer.pool for layer in layers] == [None, (2, 2)] * 3 + [None] * 3
+    assert [layer.padding for layer in layers] == [(1,) * 4] * 6 + [(0,) * 4] * 3
     for layer in layers:
         assert set(np.unique(layer.weights)) == {-1, 1}
         x = sums_of(x, layer.weights, layer.kind == CONV)
