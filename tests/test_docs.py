@@ -1,6 +1,7 @@
 """The pages: their links lead somewhere, their commands and options exist, their Python runs."""
 
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import sys
 import pytest
 from mtjkit_host.cli import namespace
 from mtjkit_host.cli.command import ALIASES
-from support.paths import ROOT
+from support.paths import ROOT, TESTS
 
 PAGES = [
     path
@@ -61,6 +62,14 @@ def test_commands_and_options_exist(page):
                 assert word[2:].partition("=")[0].replace("-", "_") in {
                     name.replace("-", "_") for name in known
                 }, (task, word)
+
+
+def test_the_architecture_page_has_the_order_of_the_rooms():
+    floors = runpy.run_path(str(TESTS / "host" / "test_corridors.py"))["FLOORS"]
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    drawing = page.partition("## Floors of the host")[2].split("```")[1]
+    shown = [line.split()[0] for line in drawing.strip().splitlines()]
+    assert shown[::-1] == [room for rooms in floors for room in rooms]
 
 
 def test_there_are_commands():

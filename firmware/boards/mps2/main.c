@@ -1,4 +1,4 @@
-// MicroPython's life on the board: boot.py, main.py, the prompt, and again after a soft reset.
+/* MicroPython's life on the board: boot.py, main.py, the prompt, and again after a soft reset. */
 
 #include "py/builtin.h"
 #include "py/cstack.h"
@@ -10,7 +10,7 @@
 
 #define STACK_BYTES (32 * 1024)
 
-extern uint32_t _heap, _eheap; // the linker lays it out
+extern uint32_t _heap, _eheap; /* the linker lays it out */
 
 int main(void) {
     mps2_uart_init();
@@ -25,7 +25,8 @@ int main(void) {
                 ret = pyexec_file_if_exists("main.py");
             }
             while (!(ret & PYEXEC_FORCED_EXIT)) {
-                ret = pyexec_mode_kind == PYEXEC_MODE_RAW_REPL ? pyexec_raw_repl() : pyexec_friendly_repl();
+                ret = pyexec_mode_kind == PYEXEC_MODE_RAW_REPL ? pyexec_raw_repl()
+                                                               : pyexec_friendly_repl();
                 ret = ret ? PYEXEC_FORCED_EXIT : 0;
             }
         }

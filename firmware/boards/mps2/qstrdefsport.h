@@ -1,1 +1,1 @@
-// The port adds no strings of its own.
+/* The port adds no strings of its own. */

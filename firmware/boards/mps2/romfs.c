@@ -1,5 +1,5 @@
-// The read-only file system: half of the PSRAM, mapped as a board maps its flash. It is written
-// with `mpremote romfs deploy`, or loaded by the emulator before the start.
+/* The read-only file system: half of the PSRAM, mapped as a board maps its flash. It is written
+   with `mpremote romfs deploy`, or loaded by the emulator before the start. */
 
 #include <string.h>
 #include "py/mperrno.h"
