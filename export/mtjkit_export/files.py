@@ -287,7 +287,7 @@ class LineFile:
             return file.read(LONGEST_LINE)
 
     def cut(self, size: int) -> None:
-        """Cut the file off after so many bytes.
+        """Cut the file off after this many bytes.
 
         Raises:
             ConfigError: the file cannot be written.
@@ -296,7 +296,7 @@ class LineFile:
             self._file.truncate(size)
 
     def append(self, value: Any, safe: bool = True) -> None:
-        """Append a value as one line; if that fails, nothing of the line is left.
+        """Append a value as one line; if that fails, no part of the line is left.
 
         Args:
             value: anything that JSON holds.

@@ -2,7 +2,7 @@
 
 Asano, Natsui, Hanyu, "Error-Tolerance-Aware Write-Energy Reduction of MTJ-Based Quantized Neural
 Network Hardware", IEICE Trans. Inf. & Syst., 2024, doi 10.1587/transinf.2023LOP0007. The curves
-of its Figs. 7-9 are not tabulated there, so no points of them are given here.
+of its Figs. 7-9 are not tabulated there, so this module has no points of these figures.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ def rate(option: str, value: object) -> float:
     """An error rate from 0 to 1.
 
     Raises:
-        ConfigError: the value is no number, or outside.
+        ConfigError: the value is not a number, or lies outside.
     """
     found = number(option, value)
     if not 0 <= found <= 1:
@@ -64,7 +64,7 @@ def choice(option: str, value: object, choices: tuple[str, ...]) -> str:
     """One of some words.
 
     Raises:
-        ConfigError: the value is none of them.
+        ConfigError: the value is another word.
     """
     if not isinstance(value, str) or value not in choices:
         raise ConfigError(f"{option} is one of {', '.join(choices)}, not {shown(value)}")

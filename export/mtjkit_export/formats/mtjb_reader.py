@@ -19,7 +19,7 @@ def load(path: str | os.PathLike[str]) -> Model:
 
     Raises:
         ConfigError: it cannot be read.
-        FormatError: it is no valid model; the message names the file.
+        FormatError: it is not a valid model; the message names the file.
     """
     file = Path(path)
     try:

@@ -45,7 +45,7 @@ def encode(network: BinaryNet) -> bytes:
     labels = _utf8("\n".join(network.class_names), "class names")
     labels += bytes(-len(labels) % 4)
     if len(labels) > 0xFFFF:
-        raise ConfigError(f"class names take {len(labels)} bytes: 65532 are possible")
+        raise ConfigError(f"class names take {len(labels)} bytes: the maximum is 65532")
     layers = network.geometry()
     table = b"".join(
         struct.pack(mtjb.ENTRY, *entry).ljust(mtjb.ENTRY_BYTES, b"\0")

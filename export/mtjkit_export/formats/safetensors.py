@@ -40,7 +40,7 @@ def encode_fixed(net: FixedNet) -> bytes:
 
 
 def save_fixed(net: FixedNet, path: str | os.PathLike[str]) -> int:
-    """Write a fixed-point net's file, all of it or nothing, and return its size in bytes.
+    """Write a fixed-point net's file, whole or not at all, and return its size in bytes.
 
     Raises:
         ConfigError: the file cannot be written.

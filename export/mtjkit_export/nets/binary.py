@@ -268,7 +268,7 @@ def _numbers(values: ArrayLike, what: str) -> NDArray[Any]:
     if array.dtype.kind not in "biuf":
         raise ConfigError(f"{what} are numbers, not {array.dtype}")
     if array.size > 8 * MAX_FILE_BYTES:
-        raise ConfigError(f"{what} are {array.size} numbers: a model file cannot hold so many")
+        raise ConfigError(f"{what} are {array.size} numbers, more than a model file can hold")
     return array
 
 

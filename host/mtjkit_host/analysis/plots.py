@@ -86,7 +86,7 @@ def _tick(value: float, position: int | None = None) -> str:
 
 
 def _legend(figure: Any, axes: Sequence[Any], title: str = "") -> None:
-    """One legend under the panels, where it hides nothing, of all that is in any of them."""
+    """One legend under the panels, where it hides nothing; it has the entries of all panels."""
     handles: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):

@@ -42,7 +42,7 @@ def reproduce(
 ) -> Reproduction:
     """Regenerate Table 1, Figs. 7-10 and Table 2, with the nets that are there.
 
-    Runs the carried campaign ``reproduce`` (or ``quick``), or what is left of it, and writes its
+    Runs the carried campaign ``reproduce`` (or ``quick``), or the rest of it, and writes its
     report. Nets that are missing are named in it, with the reason.
 
     Args:
@@ -51,7 +51,7 @@ def reproduce(
         models: folders of nets, searched before the trainer's and the carried ones.
         folder: of results and report; default ``build/reproduce`` or ``build/reproduce-quick``.
         workers: processes; 0 takes one for each core.
-        limit_s: begin no point after so many seconds; 0 for no limit.
+        limit_s: begin no point after this many seconds; 0 for no limit.
         cell: the MTJ cell that energies are of; default the paper's.
 
     Raises:

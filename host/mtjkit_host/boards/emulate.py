@@ -44,7 +44,7 @@ def emulate(spec: BoardSpec, firmware: Path, romfs: bytes = b"", count: bool = F
             than the board's mapped memory.
     """
     if not spec.emulator:
-        raise ConfigError(f"no emulator stands in for {spec.name}")
+        raise ConfigError(f"there is no emulator of {spec.name}")
     if spec.emulator not in EMULATORS:
         known = ", ".join(EMULATORS)
         raise ConfigError(f"{spec.name}: emulator {spec.emulator!r} is unknown: one of {known}")

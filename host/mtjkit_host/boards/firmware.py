@@ -39,7 +39,7 @@ def find_firmware(name: str, heap_bytes: int = 0) -> Path:
         heap_bytes: the heap it was built with; 0 for the board's usual one.
 
     Raises:
-        ConfigError: it has not; the message says how.
+        ConfigError: it has not been built; the message says how to build it.
     """
     spec = board_named(name)
     path = _image(spec, heap_bytes)

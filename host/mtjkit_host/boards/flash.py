@@ -1,6 +1,6 @@
 """Put mtjkit's firmware, and a model where the board can map one, on a MicroPython board.
 
-Nothing is written before all of it is known to fit. Files that the board has already are left
+Nothing is written before everything is known to fit. Files that the board has already are left
 alone; what is written is verified by its SHA-256. A main.py of the user's is never overwritten:
 FLASHING.md says whose it is.
 """
@@ -57,7 +57,7 @@ class Flashed:
     info: Info | None
     """What the board's server says of itself; None where main.py was left alone."""
     weight_bits: tuple[int, int] = (0, 0)
-    """Weight bits written with errors into the mapped memory, and how many of them are wrong."""
+    """Weight bits written with errors into the mapped memory, and how many bits are wrong."""
     kept_main: str = ""
     """Path of the user's main.py while ours is in its place; "" for none."""
 
@@ -72,14 +72,14 @@ def flash(
         model: the bytes of an .mtjb file that must fit; it goes to mapped read-only memory where
             the board has such memory and too little RAM, and then must have its weights' errors
             already, as mtjkit_host.runs.flash_for gives it. None checks for no model.
-        kernel: the kernel that the model shall run with.
+        kernel: the kernel that will run the model.
         main: what becomes of a main.py that is not ours: "ask" refuses, "replace" keeps it under
             another name and puts ours in its place, "leave" installs the package alone.
 
     Raises:
         ConfigError: the board cannot take it (with the numbers), a file of the user's is in the
             way, or something to flash with is missing here.
-        FormatError: the model is none.
+        FormatError: the bytes are not a model.
         LinkError: the port is not there or busy, or the board does not answer.
     """
     port = resolve_port(port)
@@ -173,7 +173,7 @@ def describe(done: Flashed) -> str:
 
 
 def read_list(board: Board) -> Installed:
-    """The list of what was flashed on a board; empty where there is none."""
+    """The list of what was flashed on a board; empty if the board has no list."""
     path = f"{library(board.info)}/{LIST_NAME}"
     text = board.evaluate(f"(text_of({path!r}, {LIST_BYTES}),)", tuple)[0]
     return Installed.from_text(text if isinstance(text, str) else None)
@@ -226,7 +226,7 @@ def plan(
         board: the board.
         model: the model, or None.
         files: the firmware, as `device_files` gives it.
-        kernel: the kernel that it shall run with.
+        kernel: the kernel that will run it.
         there: this very model lies in the mapped memory already.
 
     Raises:

@@ -24,7 +24,7 @@ def micropython_tree() -> Path:
     """Find MicroPython's source tree: $MPY_DIR, else the cached or fetched Debian source.
 
     Raises:
-        ConfigError: $MPY_DIR is no such tree, or the source package cannot be fetched here.
+        ConfigError: $MPY_DIR is not a MicroPython tree, or the source package cannot be fetched.
     """
     named = os.environ.get("MPY_DIR")
     if named:

@@ -58,7 +58,7 @@ class RawRepl:
         try:
             self._line.write(data)
         except serial.SerialTimeoutException:
-            raise LinkError(f"{self.port}: the board takes no bytes") from None
+            raise LinkError(f"{self.port}: the board has stopped reading") from None
         except (OSError, TypeError, ValueError) as error:
             raise LinkError(f"{self.port}: {reason(error)}") from None
 

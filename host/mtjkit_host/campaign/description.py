@@ -48,7 +48,7 @@ class Rrmse:
     """How RRMSE (Eq. 3) is measured."""
 
     images: int = 1000
-    """First so many test images; the paper's number."""
+    """How many test images, the first ones; the paper's number."""
     repeats: int = 3
     """Error patterns for each rate."""
     rates: tuple[float, ...] = ()
@@ -72,7 +72,7 @@ class Campaign:
     repeats: int = 10
     """Independent error patterns for each rate; the paper's number."""
     images: int = 10000
-    """First so many test images; the paper's number is all 10,000."""
+    """How many test images, the first ones; the paper's number is all 10,000."""
     seed: int = 0
     """Every point's own seed derives from it, 0 <= seed < 2**64."""
     rrmse: Rrmse | None = None
@@ -107,7 +107,7 @@ class Campaign:
             "rrmse.images must be at least 2 and rrmse.repeats at least 1": (
                 self.rrmse is None or (self.rrmse.images >= 2 and self.rrmse.repeats >= 1)
             ),
-            f"{MAX_POINTS:,} points are the most": self._points <= MAX_POINTS,
+            f"the maximum is {MAX_POINTS:,} points": self._points <= MAX_POINTS,
         }
         for message, good in checks.items():
             if not good:

@@ -52,7 +52,7 @@ class Record:
     correct: int | None = None
     """Images classified as labelled; None for RRMSE."""
     accuracy: float | None = None
-    """Share of them, 0..1; None for RRMSE."""
+    """Share of right answers, 0..1; None for RRMSE."""
     rrmse: float | None = None
     """RRMSE (Eq. 3); None for an accuracy, and where RRMSE is infinite."""
     rrmse_by_layer: tuple[float | None, ...] = ()

@@ -61,7 +61,7 @@ def run_campaign(
     limit_s: float = 0.0,
     skip_missing: bool = False,
 ) -> CampaignResult:
-    """Run a campaign, or what is left of it, and return all its results.
+    """Run a campaign, or the rest of one, and return all its results.
 
     The same call on the same folder resumes it: points that have a result are not computed
     again, and the result of a point does not depend on when, where or beside what it runs.
@@ -74,7 +74,7 @@ def run_campaign(
         models: folders of nets, searched before the trainer's and the carried ones.
         folder: folder of the results; default ``build/campaigns/<name>``.
         workers: processes; 0 takes one for each core.
-        limit_s: begin no point after so many seconds; 0 for no limit.
+        limit_s: begin no point after this many seconds; 0 for no limit.
         skip_missing: leave out nets that are not there, rather than raise.
 
     Raises:
@@ -133,7 +133,7 @@ def _find(
             "training": training_note(path),
         }
     if not nets:
-        raise ConfigError(f"campaign {campaign.name}: none of its nets is there; train one first")
+        raise ConfigError(f"campaign {campaign.name}: all of its nets are missing; train one first")
     return paths, nets, missing
 
 

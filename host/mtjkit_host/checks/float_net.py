@@ -1,6 +1,6 @@
 """A model file as a torch program: +-1 in float32, as simulations in papers compute it.
 
-Slow beside the packed twin, but nothing of it is shared with the packed kernels, so that it
+Slow beside the packed twin, but it shares nothing with the packed kernels, so that it
 checks them, and is what they are timed against.
 """
 

@@ -13,7 +13,7 @@ from mtjkit_host.cli.command import command
     help={
         "port": "serial port: /dev/ttyACM0, a pty, socket://HOST:PORT; auto finds the only board",
         "model": "model that must fit the board: a file (.mtjb), or a carried one's name",
-        "kernel": "kernel that the model shall run with; default auto",
+        "kernel": "kernel that will run the model; default auto",
         "weight-error-rate": "write-error rate of the weights, where they lie in mapped memory: "
         "the run's",
         "errors": "flip (default) or keep: the run's",

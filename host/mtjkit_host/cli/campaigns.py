@@ -12,7 +12,7 @@ from mtjkit_host.cli.command import command
 CAMPAIGN_HELP = {
     "models": "folder where nets are looked for; may be given several times",
     "workers": "processes; default one for each core",
-    "limit-s": "begin no point after so many seconds; the same command goes on; default no limit",
+    "limit-s": "begin no point after this many seconds; the same command goes on; default no limit",
 }
 
 

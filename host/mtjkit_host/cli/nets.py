@@ -1,4 +1,4 @@
-"""Commands about networks: train one, make a deployable file of it, look into a file."""
+"""Commands about networks: train one, turn it into a deployable file, look into a file."""
 
 from __future__ import annotations
 

@@ -33,7 +33,7 @@ class Dataset:
         return len(self.images)
 
     def first(self, count: int) -> Dataset:
-        """The first so many images, with their labels."""
+        """The first `count` images, with their labels."""
         return replace(self, images=self.images[:count], labels=self.labels[:count])
 
     @property

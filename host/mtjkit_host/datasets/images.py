@@ -48,7 +48,7 @@ def load_images(path: str | Path, model: Model, count: int | None = None) -> Ima
             input. Where each lies in a folder named after one of the model's classes, that is
             its label; otherwise photographs have none.
         model: gives the input's shape and the class names.
-        count: the first so many; None for all.
+        count: how many, the first ones; None for all.
 
     Raises:
         ConfigError: nothing usable is there, fewer than `count`, or of the wrong shape.
@@ -127,7 +127,7 @@ def load_photo(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
     """Load a photograph, centre-cropped and scaled to `shape` (height, width, 1 or 3 channels).
 
     Raises:
-        ConfigError: it cannot be opened. FormatError: it is no readable picture.
+        ConfigError: it cannot be opened. FormatError: it is not a readable picture.
     """
     height, width, channels = shape
     try:

@@ -282,5 +282,5 @@ def reason(error: Exception) -> str:
     if "NoneType" in text:  # pyserial, at a socket:// without a host or a port
         return "a socket is written socket://HOST:PORT"
     if number == 25 or "Inappropriate ioctl" in text:
-        return "this is no serial port"
+        return "this is not a serial port"
     return " ".join(text.split()) or type(error).__name__

@@ -90,7 +90,7 @@ def cell_from_table(table: dict[str, Any], what: str = "cell", name: str = "own"
 def _cell(table: dict[str, Any], name: str) -> Cell:
     known = (*PAPER, *_SECTIONS, *_TEXTS, "notes", "stated")
     if not table:
-        raise ConfigError(f"sets none of {', '.join((*PAPER, *_SECTIONS))}")
+        raise ConfigError(f"must set at least one of {', '.join((*PAPER, *_SECTIONS))}")
     for key in table:
         if key not in known:
             may = ", ".join((*PAPER, *_SECTIONS, *_TEXTS))
@@ -112,7 +112,7 @@ def _cell(table: dict[str, Any], name: str) -> Cell:
             "file of your own"
         )
     else:
-        raise ConfigError(f"sets none of {', '.join((*PAPER, 'write'))}")
+        raise ConfigError(f"must set at least one of {', '.join((*PAPER, 'write'))}")
 
     variation = _variation(_Section("variation", _table(table, "variation")))
     up, first = _direction(write, "up", variation.sigma_ln_tau)

@@ -43,7 +43,7 @@ def run_board(
     if not spec.emulator:
         known = ", ".join(n for n, s in boards().items() if s.emulator or s.port == "unix")
         raise ConfigError(
-            f"no emulator stands in for {name}: take one of {known}, or a real board's --port"
+            f"there is no emulator of {name}: use one of {known}, or a real board's --port"
         )
     o = options
     # Mapped weights are written here, with their errors; those in RAM by the device itself.
@@ -80,7 +80,7 @@ def flashed_board(
     Args:
         name: a board of the catalog.
         model: the bytes of an .mtjb file.
-        kernel: the kernel that it shall run with.
+        kernel: the kernel that will run it.
         count: device times count instructions where the emulator can.
         heap_bytes: the heap that its firmware was built with; 0 for the usual one.
 

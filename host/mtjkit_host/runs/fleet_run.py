@@ -148,7 +148,7 @@ def run_ports(options: RunOptions, ports: Sequence[str], path: Path | None = Non
         raise ConfigError("--port names the board's serial port, or auto")
     found = [resolve_port(port) for port in ports]
     if len({os.path.realpath(port) for port in found}) < len(found):
-        raise ConfigError(f"a board cannot share with itself: {', '.join(found)}")
+        raise ConfigError(f"the same port is given twice: {', '.join(found)}")
     return run_fleet(options, [SerialPlace(port) for port in found], path)
 
 

@@ -220,7 +220,7 @@ def _either(name: str, value: Given, older: str, older_value: Given) -> Given:
 def model_path(value: str | float | Path) -> Path:
     """Return the file that is meant by a path, or by the name of a model that mtjkit carries.
 
-    Raises ConfigError for a text that is no path.
+    Raises ConfigError for a text that is not a path.
     """
     path = _path("--model", value)
     inside = path.suffix == ".mtjb" and path.parent.resolve() == CARRIED  # an older run file's

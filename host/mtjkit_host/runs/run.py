@@ -124,7 +124,7 @@ def run_twin(options: RunOptions) -> Result:
 
 
 def collect(job: Job, backend: Backend) -> Result:
-    """Have a backend classify a job's images, behind a progress bar, and make the result of it."""
+    """Have a backend classify a job's images, behind a progress bar; returns the result."""
     n = len(job.images)
     scores = np.zeros((n, job.model.classes), np.int32)
     bits = np.zeros((n, len(COUNTS)), np.int64)

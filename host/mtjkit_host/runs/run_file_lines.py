@@ -69,11 +69,11 @@ def check_head(path: Path, line: bytes, head: dict[str, Any]) -> None:
     _check_version(path, there)
     for key in head:
         if there.get(key) != head[key]:
-            raise ConfigError(f"{path}: another run lies there (its {key} differs)")
+            raise ConfigError(f"{path}: the file belongs to another run (its {key} differs)")
 
 
 def read_kernel(path: Path, line: bytes) -> tuple[str, tuple[int, int]]:
-    """The kernel, and the weight bits written and wrong; FormatError if it says no such thing."""
+    """The kernel, and the weight bits written and wrong; FormatError if they are missing."""
     value = _object(path, line)
     bits = value.get("w")
     if value.get("kernel") not in KERNELS or not _whole(bits, 2, 0, 1 << 62):
@@ -86,7 +86,7 @@ def _damaged(path: Path, line: bytes) -> FormatError:
 
 
 def read_result(path: Path, line: bytes, count: int, classes: int) -> ImageResult:
-    """One image's result, of a run of so many images; FormatError if it is not one."""
+    """One image's result, of a run of `count` images; FormatError if it is not one."""
     value = _object(path, line)
     scores, bits = value.get("s"), value.get("b")
     index: Any = value.get("i")

@@ -48,7 +48,7 @@ class BinaryNative:
 
     Args:
         net: the model; its weights are read once, here.
-        threads: images are spread over at most so many threads; default all processors.
+        threads: the most threads to use; default all processors.
 
     Raises:
         ConfigError: there is no compiled library here (see mtjkit_host.simulate.compile), or a
@@ -64,7 +64,7 @@ class BinaryNative:
             if refused := beyond_3x3(layer):
                 raise ConfigError(
                     f"the compiled simulator does not compute layer {layer.index} of "
-                    f"{net.name!r} ({refused}): take numpy"
+                    f"{net.name!r} ({refused}): use numpy"
                 )
         self.net = net
         self._lib = library()

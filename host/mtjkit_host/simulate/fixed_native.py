@@ -41,7 +41,7 @@ class FixedNative(FixedNumpy):
 
     Args:
         net: the net.
-        threads: images are spread over at most so many threads; default all processors.
+        threads: the most threads to use; default all processors.
 
     Raises:
         ConfigError: there is no compiled library here (see mtjkit_host.simulate.compile).

@@ -101,7 +101,7 @@ def export_run(
     if format == "mtjb":
         if not net.spec.binary:
             raise ConfigError(
-                f"{net.spec.name} is no binary net, which is what a .mtjb file holds; "
+                f"{net.spec.name} is not a binary net, and a .mtjb file holds only binary nets; "
                 "take --format safetensors"
             )
         model = Model(save(fold(net, name), path))

@@ -54,11 +54,11 @@ class TrainConfig:
     """Run folder of a net whose weights the training starts from: one with the same layers, as
     wide or narrower (which is widened)."""
     limit_train: int = 0
-    """Use the first so many training images only; 0 uses all."""
+    """How many training images to use, the first ones; 0 uses all."""
     limit_test: int = 0
-    """Use the first so many test images only; 0 uses all."""
+    """How many test images to use, the first ones; 0 uses all."""
     epochs_now: int = 0
-    """Stop after so many epochs of this call, to be resumed later; 0 runs to the end."""
+    """Epochs after which this call stops, to be resumed later; 0 runs to the end."""
 
     def __post_init__(self) -> None:
         """Check every field; raises ConfigError, naming the first that is wrong."""

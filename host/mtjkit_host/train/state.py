@@ -38,7 +38,7 @@ def load_net(run_dir: str | Path, tag: str = "last") -> Net:
         raise FormatError(f"{run_dir}: the checkpoint does not say which net it holds")
     spec = spec_from_json(config["net"])
     if spec.weights > sum(tensor.numel() for tensor in tensors.values()):
-        raise FormatError(f"{run_dir}: the checkpoint's tensors are fewer than its net needs")
+        raise FormatError(f"{run_dir}: the checkpoint has fewer tensors than its net needs")
     net = build_net(spec)
     _load_tensors(net, tensors, str(run_dir))
     return net.eval()

@@ -65,7 +65,7 @@ def test_auto_with_no_board_or_several(monkeypatch):
     ("port", "reason"),
     [
         ("/dev/no-such-port", "there is no such port"),
-        ("/dev/null", "this is no serial port"),
+        ("/dev/null", "this is not a serial port"),
         ("socket://127.0.0.1:1", "nothing listens there"),
         ("socket://", "a socket is written socket://HOST:PORT"),
     ],
@@ -182,7 +182,7 @@ def test_the_read_only_file_system_is_aligned(size):
 def test_unknown_names():
     with pytest.raises(ConfigError, match="board 'pyboard' is unknown: one of mps2-an385"):
         build_firmware("pyboard")
-    with pytest.raises(ConfigError, match="no emulator stands in for unix"):
+    with pytest.raises(ConfigError, match="there is no emulator of unix"):
         emulate(board_named("unix"), None)
 
 

@@ -78,7 +78,7 @@ def test_a_file_gives_its_campaign(tmp_path):
         ('label = "A"', "label = 3", "label cannot be"),
         ('model = "a"', "", "needs"),
         ("[[nets]]", "[nets]", "TOML"),
-        ("repeats = 2", "repeats = 200_000", "points are the most"),
+        ("repeats = 2", "repeats = 200_000", "the maximum is 1,000,000 points"),
         ("repeats = 2", "title = 0x" + "f" * 900, "title cannot be"),
         ("repeats = 2", "title = '" + "x" * 20000 + "'", "longer than"),
         ("repeats = 2", 'title = "\\u001b[2J"', "control characters"),

@@ -179,7 +179,7 @@ def test_a_missing_net_is_an_error_or_a_remark(tmp_path):
     result = run_campaign(two, skip_missing=True, **arguments)
     assert result.complete
     assert list(result.missing) == ["Gone"]
-    with pytest.raises(ConfigError, match="none of its nets"):
+    with pytest.raises(ConfigError, match="all of its nets are missing"):
         run_campaign(
             Campaign("one", nets[1:], (0.1,)), data=DATA, models=[tmp_path], skip_missing=True
         )

@@ -170,7 +170,9 @@ def test_a_run_goes_on_where_it_stopped(micropython, expected, tmp_path):
 def test_another_run_is_not_mixed_in(tmp_path, key):
     path = tmp_path / "run.jsonl"
     RunFile(path, head()).close()
-    with pytest.raises(ConfigError, match=f"another run lies there \\(its {key} differs\\)"):
+    with pytest.raises(
+        ConfigError, match=f"the file belongs to another run \\(its {key} differs\\)"
+    ):
         RunFile(path, {**head(), key: 1})
 
 

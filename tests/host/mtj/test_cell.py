@@ -71,7 +71,7 @@ def test_a_device_file_sets_some_fields_and_leaves_the_rest(tmp_path):
         ("a.toml", "tau_ns" + ".a" * 400 + " = 1", "must be a number"),
         ("a.toml", "tau_ns" + ".a" * 1000 + " = 1", "a line is longer"),
         ("a.json", "[1]", "not a table"),
-        ("a.toml", "", "sets none of"),
+        ("a.toml", "", "must set at least one of"),
         ("a.toml", "tau = 1", "'tau' is unknown"),
         ("a.toml", "tau_ns = 'long'", "must be a number"),
         ("a.toml", "tau_ns = true", "must be a number"),

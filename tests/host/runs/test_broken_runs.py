@@ -146,7 +146,7 @@ def test_one_port_given_twice(tmp_path):
     port = tmp_path / "my port"
     port.symlink_to("/dev/ttyNONE")
     words = ("run", "--port", port, "--port", "/dev/ttyNONE")
-    refused(start(tmp_path, *words), "cannot share with itself", str(port))
+    refused(start(tmp_path, *words), "is given twice", str(port))
 
 
 @pytest.mark.slow

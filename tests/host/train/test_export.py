@@ -76,7 +76,7 @@ def test_weights_that_are_mostly_zero() -> None:
     net = settled("fxp8-tiny")
     with torch.no_grad():
         net.blocks[1].linear.weight[1:] = 0
-    with pytest.raises(ConfigError, match=r"fxp8-tiny: .* 0; take a higher percentile"):
+    with pytest.raises(ConfigError, match=r"fxp8-tiny: .* 0; use a higher one"):
         scale_weights(net, 10)
 
 
@@ -105,7 +105,7 @@ def test_binary_runs_become_mtjb(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("net", "options", "match"),
     [
-        ("fxp8-tiny", {"format": "mtjb"}, "no binary net.*--format safetensors"),
+        ("fxp8-tiny", {"format": "mtjb"}, "not a binary net.*--format safetensors"),
         ("fxp8-tiny", {"weight_percentile": "most"}, "--weight-percentile.*number"),
         ("fxp8-tiny", {"weight_percentile": "0"}, "above 0 and up to 100"),
         ("binary-tiny", {"weight_percentile": "99"}, r"\+1 or -1"),

@@ -75,7 +75,7 @@ def run_tflite(
     Raises:
         ConfigError: no interpreter is installed, the file cannot be read, or the images do not
             fit it.
-        FormatError: the file is no TFLite model.
+        FormatError: the file is not a TFLite model.
     """
     model = _Model(path, kernels, 1)
     scores = np.empty((len(images), model.classes), np.float32)
@@ -165,7 +165,7 @@ class _Model:
             self._run.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             line = str(error).splitlines()[0]
-            raise FormatError(f"{os.fspath(path)}: no TFLite model ({line})") from None
+            raise FormatError(f"{os.fspath(path)}: not a TFLite model ({line})") from None
         (given,), (taken,) = self._run.get_input_details(), self._run.get_output_details()
         self._input, self._output = given["index"], taken["index"]
         self._shape = tuple(int(size) for size in given["shape"][1:])

@@ -1,4 +1,4 @@
-"""MicroPython's rp2 port, from Debian's sources of it, the Pico SDK and TinyUSB.
+"""MicroPython's rp2 port, from Debian's sources of MicroPython, the Pico SDK and TinyUSB.
 
 A MicroPython tree with its submodules (MPY_DIR) is used as it is. Debian's lacks mbed TLS, so
 boards are built without TLS, which a board without a network does not need.
@@ -115,7 +115,7 @@ def _board_name(spec: BoardSpec) -> str:
 
 
 def _part(own: Path, mark: Path, package: str, inside: str) -> Path:
-    """A submodule of the tree, or Debian's package of it."""
+    """A submodule of the tree, or Debian's package of the same library."""
     if (own / mark).is_file():
         return own
     return fetch_source(package, inside / mark, "deb") / inside

@@ -1,4 +1,4 @@
-"""QEMU's Arm machines. A board's [emulate] table has `machine`, QEMU's name of it."""
+"""QEMU's Arm machines. A board's [emulate] table has `machine`, QEMU's name of the board."""
 
 from __future__ import annotations
 
