@@ -56,7 +56,7 @@ class BinaryNumpy:
         if 4 * needed > MAX_BYTES:
             raise ConfigError(
                 f"model {net.name!r} takes {4 * needed / 1e9:.1f} GB of memory in numpy; "
-                f"{MAX_BYTES / 1e9:.1f} GB are the most. With a C compiler it takes far less"
+                f"{MAX_BYTES / 1e9:.1f} GB is the maximum. With a C compiler it takes far less"
             )
         self._together = max(1, min(_IMAGES, _MAP_BYTES // (4 * max(net.half_words))))
         self._layers = [_Layer(net, layer) for layer in net.layers]

@@ -17,7 +17,7 @@ from support import commands
 
 ROOT = Path(__file__).parents[3]
 RUN = ("run-unix", "--images", "60", "--ber", "0.05", "--weight-ber", "0.001", "--kernel", "viper")
-FILE = Path("build/runs/vgg-small-1.jsonl")
+FILE = Path("build/runs/binary-small-1.jsonl")
 
 pytestmark = pytest.mark.usefixtures("micropython")
 
