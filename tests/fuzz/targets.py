@@ -19,7 +19,7 @@ from mtjkit_host.campaign import records as results
 from mtjkit_host.datasets import cifar10
 from mtjkit_host.datasets.images import load_photo
 from mtjkit_host.mtj.cell_file import load_cell
-from mtjkit_host.runs.fleet_run import options_from_json
+from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.run_file import RunFile
 from mtjkit_host.runs.run_file_lines import read_head
 
@@ -63,7 +63,7 @@ def run_file(data: bytes) -> None:
     """A run file: its head, its options, its results. What is refused is left as it was."""
     path = _file("run.jsonl", data)
     with contextlib.suppress(MtjkitError):
-        options_from_json(path, read_head(path).get("options"))
+        RunOptions.from_json(read_head(path).get("options"), str(path))
     try:
         with RunFile(path, RUN_HEAD) as run:
             assert all(0 <= i < 3 and len(r.scores) == 2 for i, r in run.results.items())

@@ -10,22 +10,13 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any
 
-from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
+from mtjkit_core.errors import ConfigError, MtjkitError
 
 from mtjkit_host.boards.prompt import resolve_port
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.link.fleet import Fleet, Port
-from mtjkit_host.mtj.cell_file import cell_from_table
-from mtjkit_host.runs.options import (
-    Given,
-    RunOptions,
-    as_limits,
-    as_lists,
-    parse_options,
-    shown_option,
-)
+from mtjkit_host.runs.options import Given, RunOptions, parse_options, shown_option
 from mtjkit_host.runs.result import Result
 from mtjkit_host.runs.run import Job, Outcome, Programmed, collect, prepare
 from mtjkit_host.runs.run_file import RunFile, identity
@@ -55,7 +46,7 @@ class FleetBackend:
         o = job.options
         model = bytes(job.model.data)
         head = identity(model, job.inputs, len(job.inputs), o.write_errors)
-        run = RunFile(self._path, {**head, "options": options_to_json(o)})
+        run = RunFile(self._path, {**head, "options": o.to_json()})
         fleet = Fleet(
             self._ports,
             model,
@@ -173,7 +164,7 @@ def parse_run(resume: Given = None, **texts: Given) -> tuple[RunOptions, Path | 
             f"--resume goes on with the run's own options: leave out {shown_option(given[0])}"
         )
     path = Path(str(resume))
-    options = options_from_json(path, read_head(path).get("options"))
+    options = RunOptions.from_json(read_head(path).get("options"), str(path))
     return replace(options, json=parse_options(json=texts.get("json")).json), path
 
 
@@ -196,46 +187,3 @@ def _made(path: Path) -> bool:
     except FileExistsError:
         return False
     return True
-
-
-def options_to_json(options: RunOptions) -> dict[str, Any]:
-    """A run's options as JSON values, to be read by options_from_json."""
-    return {
-        "model": str(options.model.absolute()),
-        "data": str(options.data.absolute()),
-        "images": options.images,
-        "ber": options.write_error_rate,
-        "pulse_ns": options.given_pulse_ns,
-        "weight_ber": options.weight_error_rate,
-        "errors": options.errors,
-        "device": options.cell.to_json(),
-        "seed": options.seed,
-        "kernel": options.kernel,
-        "limits": as_lists(options.limits),
-        "weight_limits": as_lists(options.weight_limits),
-    }
-
-
-def options_from_json(path: Path, value: Any) -> RunOptions:
-    """A run file's options, checked as typed ones are.
-
-    Raises:
-        FormatError: they are damaged.
-    """
-    try:
-        texts = {
-            key: None if value[key] is None else str(value[key])
-            for key in ("model", "data", "images", "ber", "weight_ber", "errors", "seed", "kernel")
-        }
-        pulse = value["pulse_ns"]
-        options = replace(
-            parse_options(**texts),
-            cell=cell_from_table(value["device"]),
-            given_pulse_ns=None if pulse is None else float(pulse),
-            limits=as_limits(value["limits"]),
-            weight_limits=as_limits(value["weight_limits"]),
-        )
-        options.write_errors  # noqa: B018 (checks the limits)
-    except (ConfigError, KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{path}: its options are damaged: {error}") from error
-    return options

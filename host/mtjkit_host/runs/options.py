@@ -5,18 +5,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mtjkit_core.errors import ConfigError
+from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_core.messages import KERNELS
 from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export.files import check_writable
 
 from mtjkit_host import parse
 from mtjkit_host.mtj.cell import Cell
-from mtjkit_host.mtj.cell_file import load_cell
+from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
 from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL, OTHER_NAMES
 
 KINDS = {"flip": FLIP, "keep": KEEP}
@@ -35,8 +36,6 @@ def as_limits(value: Any) -> Limits | None:
     """What `as_lists` made of limits; TypeError or ValueError if `value` is not that."""
     return None if value is None else tuple((down, up) for down, up in value)
 
-
-KERNELS = ("auto", "python", "viper", "asm_thumb", "native")
 
 RATE = "--write-error-rate (--ber)"
 WEIGHT_RATE = "--weight-error-rate (--weight-ber)"
@@ -88,6 +87,11 @@ class RunOptions:
     weight_limits: Limits | None = None
     """Fail limits of weights, (down, up) of each layer, where they are not all those of
     `weight_error_rate`."""
+
+    def __post_init__(self) -> None:
+        """Check the words, which look options up; rates and limits are `write_errors`' to check."""
+        parse.choice("errors", self.errors, tuple(KINDS))
+        parse.choice("kernel", self.kernel, KERNELS)
 
     @property
     def ber(self) -> float:
@@ -142,6 +146,49 @@ class RunOptions:
         if self.weight_limits is not None:
             return None
         return self.cell.pulse_width_ns(self.weight_error_rate) if self.weight_error_rate else None
+
+    def to_json(self) -> dict[str, Any]:
+        """The options as JSON values, to be read by `from_json`; without the file for a result."""
+        return {
+            "model": str(self.model.absolute()),
+            "data": str(self.data.absolute()),
+            "images": self.images,
+            "ber": self.write_error_rate,
+            "pulse_ns": self.given_pulse_ns,
+            "weight_ber": self.weight_error_rate,
+            "errors": self.errors,
+            "device": self.cell.to_json(),
+            "seed": self.seed,
+            "kernel": self.kernel,
+            "limits": as_lists(self.limits),
+            "weight_limits": as_lists(self.weight_limits),
+        }
+
+    @staticmethod
+    def from_json(value: Any, where: str) -> RunOptions:
+        """A run file's options, checked as typed ones are.
+
+        Args:
+            value: what `to_json` gave.
+            where: what messages begin with: the file.
+
+        Raises:
+            FormatError: they are damaged.
+        """
+        names = ("model", "data", "images", "ber", "weight_ber", "errors", "seed", "kernel")
+        try:
+            pulse = value["pulse_ns"]
+            options = replace(
+                parse_options(**{name: value[name] for name in names}),
+                cell=cell_from_table(value["device"]),
+                given_pulse_ns=None if pulse is None else float(pulse),
+                limits=as_limits(value["limits"]),
+                weight_limits=as_limits(value["weight_limits"]),
+            )
+            options.write_errors  # noqa: B018 (checks the limits)
+        except (ConfigError, KeyError, TypeError, ValueError) as error:
+            raise FormatError(f"{where}: its options are damaged: {error}") from error
+        return options
 
 
 Given = str | float | Path | None

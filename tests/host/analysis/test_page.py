@@ -252,10 +252,8 @@ def test_tables_on_a_terminal(result, capsys):
     assert "1 of" in out
 
 
-@pytest.mark.parametrize(
-    "label", ["5$$ net", r"$\frac$", "_baseline", "W1A1 [/b]", "[ours] :fire:"]
-)
-def test_a_label_is_shown_as_it_is(tmp_path, label):
+def test_a_label_is_shown_as_it_is(tmp_path):
+    label = r"_5$$ net $\frac$ [/b] [ours] :fire:"
     whole = made_up(tmp_path)
     nets = tuple(
         replace(net, label=label) if net.label == "Binary" else net for net in whole.campaign.nets

@@ -7,8 +7,8 @@ import pytest
 from mtjkit_core.errors import FormatError
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.runs import fleet_run
-from mtjkit_host.runs.fleet_run import options_from_json, options_to_json, parse_run, run_fleet
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.fleet_run import parse_run, run_fleet
+from mtjkit_host.runs.options import RunOptions, parse_options
 from mtjkit_host.runs.run import run_twin
 
 
@@ -65,8 +65,8 @@ def test_every_run_has_a_file_of_its_own(micropython, options):
 )
 def test_options_come_back(tmp_path, changes):
     options = parse_options(**changes)
-    text = json.dumps(options_to_json(options))
-    assert options_from_json(tmp_path, json.loads(text)) == options
+    text = json.dumps(options.to_json())
+    assert RunOptions.from_json(json.loads(text), "run.jsonl") == options
 
 
 @pytest.mark.parametrize(
@@ -74,15 +74,15 @@ def test_options_come_back(tmp_path, changes):
                 {"device": {"x": 1}}, {"device": None}, {"pulse_ns": []}]
 )  # fmt: skip
 def test_damaged_options(tmp_path, changes):
-    value = {**options_to_json(parse_options()), **changes}
+    value = {**parse_options().to_json(), **changes}
     with pytest.raises(FormatError, match="its options are damaged"):
-        options_from_json(tmp_path, value)
+        RunOptions.from_json(value, "run.jsonl")
 
 
 @pytest.mark.parametrize("value", [None, 1, [], {}])
 def test_no_options(tmp_path, value):
     with pytest.raises(FormatError, match="its options are damaged"):
-        options_from_json(tmp_path, value)
+        RunOptions.from_json(value, "run.jsonl")
 
 
 def test_runs_that_begin_together_have_files_of_their_own(options):
