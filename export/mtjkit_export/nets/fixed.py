@@ -17,6 +17,9 @@ Float64s = npt.NDArray[np.float64]
 MAX_PRODUCTS = 1 << 16
 """Products of one sum: fewer, so that 64 bits hold the sums of 32-bit codes' halves."""
 
+PIXEL_ZERO = 128
+"""The pixel that becomes 0 at the input: q = pixel - 128."""
+
 _NORM = ("gamma", "beta", "mean", "std")
 
 

@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mtjkit_core.errors import MtjkitError
-from mtjkit_export.formats.safetensors import load_fixed
+from mtjkit_export.needs import needs
+from mtjkit_export.nets.fixed import FixedNet
 
 from mtjkit_host.analysis.page import write_report
 from mtjkit_host.campaign.description import Campaign, load_campaign
-from mtjkit_host.campaign.nets import find_net
+from mtjkit_host.campaign.nets import find_net, load_net
 from mtjkit_host.campaign.runner import CampaignResult, run_campaign
 from mtjkit_host.datasets.dataset import Dataset, load_dataset
 from mtjkit_host.mtj.cell import Cell
@@ -98,17 +99,16 @@ def _with_images(campaign: Campaign, count: int) -> Campaign:
 def _tflite(net: Path, folder: Path, data: Dataset) -> str:
     """Table 1's cell of an Fxp8 net as a TFLite file: accuracy and latency on this machine."""
     try:
-        from mtjkit_export.formats.tflite.convert import export_tflite
-        from mtjkit_export.formats.tflite.run import measure_tflite
-
-        from mtjkit_host.train import load_net
-        from mtjkit_host.train.lower import fold_fixed
-
-        fixed = load_fixed(net) if net.is_file() else fold_fixed(load_net(net))
+        with needs("tflite"):
+            from mtjkit_export.formats.tflite.convert import export_tflite
+            from mtjkit_export.formats.tflite.run import measure_tflite
+        fixed = load_net(net)
+        if not isinstance(fixed, FixedNet):
+            return "not measured: a binary net"
         file = folder / f"{fixed.name}.tflite"
         export_tflite(fixed, file)
         found = measure_tflite(file, data.images, data.labels)
-    except (MtjkitError, ModuleNotFoundError) as error:
+    except MtjkitError as error:
         return f"not measured: {error}"
     return (
         f"{100 * found.accuracy:.2f} % of {found.images}; {found.median_ms:.2f} ms an image "

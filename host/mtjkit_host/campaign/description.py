@@ -9,17 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.write_errors import FLIP, KEEP
 
 from mtjkit_host import paper
 from mtjkit_host.parse import shown
+from mtjkit_host.runs.options import KINDS
 from mtjkit_host.settings import parse_table, read_text
 
 MEMORIES = ("weights", "feature_maps")
 """Which memory the errors are in: the weight storage or the feature-map buffer."""
-
-ERRORS = {"flip": FLIP, "keep": KEEP}
-"""Name -> what a failed write does: inverts the bit, or leaves the old one."""
 
 MAX_POINTS = 1_000_000
 """Most points of a campaign: years of work, and still a list that fits the memory."""
@@ -68,7 +65,7 @@ class Campaign:
     memories: tuple[str, ...] = MEMORIES
     """Of `MEMORIES`; errors are in one memory at a time."""
     errors: tuple[str, ...] = ("flip",)
-    """Of `ERRORS`."""
+    """Kinds of errors: names of `mtjkit_host.runs.options.KINDS`."""
     repeats: int = 10
     """Independent error patterns for each rate; the paper's number."""
     images: int = 10000
@@ -99,7 +96,7 @@ class Campaign:
                 all(net.paper in ("", *paper.ACCURACY) for net in self.nets)
             ),
             f"memories are of {', '.join(MEMORIES)}": _subset(self.memories, MEMORIES),
-            f"errors are of {', '.join(ERRORS)}": _subset(self.errors, tuple(ERRORS)),
+            f"errors are of {', '.join(KINDS)}": _subset(self.errors, tuple(KINDS)),
             "rates must ascend, above 0 and up to 1": _ascending(self.rates) and bool(self.rates),
             "rrmse.rates must ascend, above 0 and up to 1": _ascending(rrmse_rates),
             "repeats and images must be at least 1": min(self.repeats, self.images) >= 1,

@@ -17,13 +17,12 @@ import numpy as np
 from mtjkit_core.write_errors import COUNTS, WriteErrors, fail_limit
 from numpy.typing import NDArray
 
-from mtjkit_host.campaign.description import ERRORS
 from mtjkit_host.campaign.nets import load_net, simulator_of
 from mtjkit_host.campaign.points import RRMSE, Point
 from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.rrmse import VarianceRatios
-from mtjkit_host.datasets import cifar10
-from mtjkit_host.datasets.dataset import load_dataset
+from mtjkit_host.datasets.dataset import Dataset, Images, load_dataset
+from mtjkit_host.runs.options import KINDS
 from mtjkit_host.simulate.simulator import Simulator
 
 _BATCH = 250  # images; for RRMSE fewer, since their maps are kept
@@ -55,9 +54,8 @@ def _simulator(path: Path) -> Simulator:
 
 
 @lru_cache(maxsize=1)
-def _data(path: Path) -> tuple[cifar10.Images, cifar10.Labels]:
-    data = load_dataset(path)
-    return data.images, data.labels
+def _data(path: Path) -> Dataset:
+    return load_dataset(path)
 
 
 def measure(point: Point, net: Path, data: Path) -> Record:
@@ -72,10 +70,9 @@ def measure(point: Point, net: Path, data: Path) -> Record:
         The point's record.
     """
     began = time.perf_counter()
-    images, labels = _data(data)
     simulator = _simulator(net)
     task = _rrmse if point.kind == RRMSE else _accuracy
-    found = task(point, simulator, images[: point.images], labels[: point.images])
+    found = task(point, simulator, _data(data).first(point.images))
     seconds = round(time.perf_counter() - began, 3)
     return Record(point, fail_limit(point.rate), seconds=seconds, **found)
 
@@ -84,7 +81,7 @@ def errors_of(point: Point) -> WriteErrors:
     """The error process of a point."""
     limit = fail_limit(point.rate)
     of_weights = point.memory == "weights"
-    kind = ERRORS[point.errors]
+    kind = KINDS[point.errors]
     return WriteErrors(point.seed, kind, 0 if of_weights else limit, limit if of_weights else 0)
 
 
@@ -95,29 +92,25 @@ def _stored(point: Point, simulator: Simulator) -> tuple[Simulator, Counts]:
     return simulator.program(errors_of(point))
 
 
-def _accuracy(
-    point: Point, simulator: Simulator, images: cifar10.Images, labels: cifar10.Labels
-) -> dict[str, Any]:
+def _accuracy(point: Point, simulator: Simulator, data: Dataset) -> dict[str, Any]:
     errors = errors_of(point)
     stored, total = _stored(point, simulator)
     correct = 0
-    for at in range(0, len(images), _BATCH):
-        some = images[at : at + _BATCH]
+    for at in range(0, len(data), _BATCH):
+        some = data.images[at : at + _BATCH]
         scores, counts = stored.run(some, _indices(some, at), errors)
-        correct += int((scores.argmax(axis=1) == labels[at : at + _BATCH]).sum())
+        correct += int((scores.argmax(axis=1) == data.labels[at : at + _BATCH]).sum())
         if point.memory != "weights":
             total += counts.sum(axis=0)
-    return {"correct": correct, "accuracy": correct / len(images), "bits": _bits(total)}
+    return {"correct": correct, "accuracy": correct / len(data), "bits": _bits(total)}
 
 
-def _rrmse(
-    point: Point, simulator: Simulator, images: cifar10.Images, labels: cifar10.Labels
-) -> dict[str, Any]:
+def _rrmse(point: Point, simulator: Simulator, data: Dataset) -> dict[str, Any]:
     errors = errors_of(point)
     stored, total = _stored(point, simulator)
     ratios = VarianceRatios()
-    for at in range(0, len(images), _TRACED):
-        some = images[at : at + _TRACED]
+    for at in range(0, len(data), _TRACED):
+        some = data.images[at : at + _TRACED]
         clean: list[Words] = []
         changed: list[Words] = []
         simulator.run(some, _indices(some, at), trace=clean)
@@ -134,7 +127,7 @@ def _rrmse(
     return found | {"bits": _bits(total)}
 
 
-def _indices(images: cifar10.Images, first: int) -> Words:
+def _indices(images: Images, first: int) -> Words:
     return np.arange(first, first + len(images), dtype=np.uint32)
 
 

@@ -13,6 +13,7 @@ from mtjkit_core.model import Model
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_export.formats.mtjb_writer import encode
 from mtjkit_export.formats.safetensors import encode_fixed, load_fixed
+from mtjkit_export.needs import needs
 from mtjkit_export.nets.fixed import FixedNet
 
 from mtjkit_host.paths import CARRIED, OTHER_NAMES
@@ -65,13 +66,9 @@ def load_net(path: Path) -> Model | FixedNet:
         return load(path)
     if path.is_file():
         return load_fixed(path)
-    try:
+    with needs("train", str(path)):
         from mtjkit_host.train import load_net as load_trained
         from mtjkit_host.train.lower import fold, fold_fixed
-    except ModuleNotFoundError as error:
-        raise ConfigError(
-            f"{path}: needs {error.name}; install the extra: pip install 'mtjkit[train]'"
-        ) from None
     net = load_trained(path)
     return Model(encode(fold(net))) if net.spec.binary else fold_fixed(net)
 

@@ -76,6 +76,10 @@ class Backend(Protocol):
         """Classify every image once, in any order."""
         ...
 
+    def error_free(self, job: Job) -> bool:
+        """Whether the scores are by construction those of the simulator without errors."""
+        ...
+
 
 def prepare(options: RunOptions) -> Job:
     """Read the model and the images.
@@ -100,6 +104,10 @@ class TwinBackend:
         self._simulator = open_simulator(model)
         written, _, wrong, *_ = counts.tolist()
         return Programmed(self._simulator.engine, (written, wrong))
+
+    def error_free(self, job: Job) -> bool:
+        """Where no write can fail: the scores are the simulator's own."""
+        return not job.options.write_errors.can_fail
 
     def outcomes(self, job: Job) -> Iterator[Outcome]:
         """Classify the images in order."""
@@ -161,7 +169,6 @@ def collect(job: Job, backend: Backend) -> Result:
 
 def _error_free_scores(job: Job, backend: Backend, scores: NDArray[np.int32]) -> NDArray[np.int32]:
     """Scores of the twin without errors; `scores` are the run's."""
-    o = job.options
-    if isinstance(backend, TwinBackend) and not o.write_errors.can_fail:
+    if backend.error_free(job):
         return scores
     return open_simulator(job.model).run(job.inputs)[0]

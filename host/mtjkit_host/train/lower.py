@@ -13,10 +13,10 @@ import numpy.typing as npt
 import torch
 from mtjkit_core.errors import ConfigError
 from mtjkit_export.nets.binary import BinaryLayer, BinaryNet
-from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
+from mtjkit_export.nets.fixed import PIXEL_ZERO, FixedLayer, FixedNet, FoldedNorm
 
 from mtjkit_host.datasets import cifar10
-from mtjkit_host.train.modules import PIXEL_ZERO, BatchNorm, Block, Linear, Net
+from mtjkit_host.train.modules import BatchNorm, Block, Linear, Net
 from mtjkit_host.train.quantize import fixed_codes
 
 

@@ -12,14 +12,12 @@ import math
 from typing import cast
 
 import torch
+from mtjkit_export.nets.fixed import PIXEL_ZERO
 from torch import Tensor, nn
 from torch.nn import functional
 
 from mtjkit_host.train.architectures import NetSpec
 from mtjkit_host.train.quantize import fixed_codes, fixed_values, quantize, sign
-
-PIXEL_ZERO = 128
-"""The device's pixel rule: int8 input q = p - 128."""
 
 
 class Linear(nn.Module):

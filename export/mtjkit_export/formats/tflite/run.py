@@ -19,6 +19,7 @@ from mtjkit_core.errors import ConfigError, FormatError
 from numpy.typing import NDArray
 
 from mtjkit_export.needs import missing
+from mtjkit_export.nets.fixed import PIXEL_ZERO
 
 KERNELS = {
     "default": "AUTO",
@@ -27,9 +28,6 @@ KERNELS = {
 }
 """Name -> the interpreter's resolver: its own choice (XNNPACK where it takes the operators),
 TFLite's optimized kernels, TFLite's reference kernels. How they round: TFLITE.md."""
-
-PIXEL_ZERO = 128
-"""The int8 input is q = pixel - 128."""
 
 
 @dataclass(frozen=True)
