@@ -43,6 +43,8 @@ def preset_names() -> list[str]:
 def load_cell(path: str | Path) -> Cell:
     """Read a cell: a preset by its name, or a TOML or (where its name ends in .json) JSON file.
 
+    A preset goes before a file of the same name, which ./NAME reaches.
+
     Raises:
         ConfigError: there is no such preset or file, or it holds anything else than a cell.
     """
@@ -57,15 +59,13 @@ def read_cell_table(path: str | Path) -> tuple[dict[str, Any], str, str]:
         ConfigError: it cannot be read.
     """
     file = Path(path)
-    plain = file.name == str(path) and not file.suffix
-    if plain and not file.exists():
+    preset = file.name == str(path) and file.name in preset_names()
+    if preset:
         file = PRESETS / f"{file.name}.toml"
-        if not file.is_file():
-            presets = ", ".join(preset_names())
-            raise ConfigError(f"cell {shown(str(path))}: no file and no preset; presets: {presets}")
-        what = f"cell {file.stem}"
-    else:
-        what = f"cell file {file}"
+    elif file.name == str(path) and file.suffix not in (".toml", ".json") and not file.exists():
+        presets = ", ".join(preset_names())
+        raise ConfigError(f"cell {shown(str(path))}: no file and no preset; presets: {presets}")
+    what = f"cell {file.stem}" if preset else f"cell file {file}"
     kind = "JSON" if file.suffix == ".json" else "TOML"
     return parse_table(read_text(file, what), what, kind), what, file.stem
 
