@@ -1,4 +1,4 @@
-"""Opening `.mtjb` model files on the host; the format's rules are checked by mtjkit_core.model."""
+"""Opening `.mtjb` model files on the host; the format's rules are checked by mtjkit_core.mtjb."""
 
 from __future__ import annotations
 
