@@ -75,5 +75,5 @@ def test_kernels_match_the_vectors(machine, tmp_path):
     lines = out.splitlines()
     # Of all kernels the bits are right, an image takes no memory, nor does a message.
     assert lines[0] == str(kernels)
-    assert lines[1:-1] == kernels + [f"{name} 120 results" for name in kernels]
+    assert lines[1:-1] == kernels + [f"{name} 168 results" for name in kernels]
     assert lines[-1] == "done"
