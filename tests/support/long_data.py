@@ -1,7 +1,10 @@
 """Long data: files too large for the repository, in the folder that MTJKIT_DATA names.
 
 cifar-10-batches-bin/       CIFAR-10 in its binary form, 60,000 images
+mnist/                      MNIST's 10,000 test images, idx.gz
 cnv_w1a1_cifar10.npz        FINN's CNV W1A1 with its authors' scores of 10,000 images
+cnv_w1a1_gtsrb.npz          FINN's CNV W1A1 for road signs
+lfc_w1a1_chars.npz          FINN's LFC W1A1 for handwritten characters
 """
 
 import os
