@@ -1,4 +1,5 @@
-/* The layers of binary networks in portable C99, for microcontrollers and as the fallback elsewhere.
+/* The layers of binary networks in portable C99, for microcontrollers and as the fallback
+ * elsewhere.
  *
  * Hidden layers count mismatches with carry-save adders (Harley-Seal): eight words cost seven
  * full adders of five logical operations, and one popcount. A pooled bit is an OR, so the sums

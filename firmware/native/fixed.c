@@ -6,8 +6,9 @@
  * in [-128, 128]. A product of two pieces is at most 2^22, so an int32 holds `chunk` pairs of
  * them; chunks are added up in int64, where every sum is exact.
  *
- * Called through ctypes by mtjkit_host.simulate.fixed_native, which lays out inputs and weights. Multiplications and
- * additions of batch norm are never next to each other, so fusing them cannot change a code.
+ * Called through ctypes by mtjkit_host.simulate.fixed_native, which lays out inputs and weights.
+ * Multiplications and additions of batch norm are never next to each other, so fusing them cannot
+ * change a code.
  */
 #include <math.h>
 #include <string.h>
@@ -29,32 +30,30 @@ enum { LANES = 32 }; /* int32 sums of one panel: LANES / digits outputs x digits
 typedef void tile_function(int32_t *sums, const int16_t *x, ptrdiff_t row_step, ptrdiff_t col_step,
                            const int16_t *w, int taps, int pairs);
 
-#define TILE(NAME, TARGET, VECTOR, COUNT, PIXELS, ZERO, LOAD, PAIR, MADD)                         \
-    TARGET static void NAME(int32_t *sums, const int16_t *x, ptrdiff_t row_step,                  \
-                            ptrdiff_t col_step, const int16_t *w, int taps, int pairs) {          \
-        VECTOR total[PIXELS][COUNT];                                                              \
-        UNROLL for (int p = 0; p < PIXELS; p++) {                                                 \
-            UNROLL for (int v = 0; v < COUNT; v++) {                                              \
-                total[p][v] = ZERO();                                                             \
-            }                                                                                     \
-        }                                                                                         \
-        for (int tap = 0; tap < taps; tap++, x += row_step) {                                     \
-            for (int k = 0; k < pairs; k++, w += 2 * LANES) {                                     \
-                VECTOR weights[COUNT];                                                            \
-                UNROLL for (int v = 0; v < COUNT; v++) {                                          \
-                    weights[v] = LOAD(w + v * 2 * LANES / COUNT);                                 \
-                }                                                                                 \
-                UNROLL for (int p = 0; p < PIXELS; p++) {                                         \
-                    int32_t two;                                                                  \
-                    memcpy(&two, x + p * col_step + 2 * k, sizeof two);                           \
-                    VECTOR pair = PAIR(two);                                                      \
-                    UNROLL for (int v = 0; v < COUNT; v++) {                                      \
-                        total[p][v] = MADD(total[p][v], pair, weights[v]);                        \
-                    }                                                                             \
-                }                                                                                 \
-            }                                                                                     \
-        }                                                                                         \
-        memcpy(sums, total, sizeof total);                                                        \
+#define TILE(NAME, TARGET, VECTOR, COUNT, PIXELS, ZERO, LOAD, PAIR, MADD)                          \
+    TARGET static void NAME(int32_t *sums, const int16_t *x, ptrdiff_t row_step,                   \
+                            ptrdiff_t col_step, const int16_t *w, int taps, int pairs) {           \
+        VECTOR total[PIXELS][COUNT];                                                               \
+        UNROLL for (int p = 0; p < PIXELS; p++) {                                                  \
+            UNROLL for (int v = 0; v < COUNT; v++) { total[p][v] = ZERO(); }                       \
+        }                                                                                          \
+        for (int tap = 0; tap < taps; tap++, x += row_step) {                                      \
+            for (int k = 0; k < pairs; k++, w += 2 * LANES) {                                      \
+                VECTOR weights[COUNT];                                                             \
+                UNROLL for (int v = 0; v < COUNT; v++) {                                           \
+                    weights[v] = LOAD(w + v * 2 * LANES / COUNT);                                  \
+                }                                                                                  \
+                UNROLL for (int p = 0; p < PIXELS; p++) {                                          \
+                    int32_t two;                                                                   \
+                    memcpy(&two, x + p * col_step + 2 * k, sizeof two);                            \
+                    VECTOR pair = PAIR(two);                                                       \
+                    UNROLL for (int v = 0; v < COUNT; v++) {                                       \
+                        total[p][v] = MADD(total[p][v], pair, weights[v]);                         \
+                    }                                                                              \
+                }                                                                                  \
+            }                                                                                      \
+        }                                                                                          \
+        memcpy(sums, total, sizeof total);                                                         \
     }
 
 #ifdef X86
@@ -63,10 +62,10 @@ typedef void tile_function(int32_t *sums, const int16_t *x, ptrdiff_t row_step, 
 #define LOAD16(w) _mm512_loadu_si512(w)
 #define LOAD8(w) _mm256_loadu_si256((const __m256i *)(w))
 #define MADD8(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
-TILE(tile8_vnni, VNNI, __m512i, 2, 8, _mm512_setzero_si512, LOAD16,
-     _mm512_set1_epi32, _mm512_dpwssd_epi32)
-TILE(tile1_vnni, VNNI, __m512i, 2, 1, _mm512_setzero_si512, LOAD16,
-     _mm512_set1_epi32, _mm512_dpwssd_epi32)
+TILE(tile8_vnni, VNNI, __m512i, 2, 8, _mm512_setzero_si512, LOAD16, _mm512_set1_epi32,
+     _mm512_dpwssd_epi32)
+TILE(tile1_vnni, VNNI, __m512i, 2, 1, _mm512_setzero_si512, LOAD16, _mm512_set1_epi32,
+     _mm512_dpwssd_epi32)
 TILE(tile2_avx2, AVX2, __m256i, 4, 2, _mm256_setzero_si256, LOAD8, _mm256_set1_epi32, MADD8)
 TILE(tile1_avx2, AVX2, __m256i, 4, 1, _mm256_setzero_si256, LOAD8, _mm256_set1_epi32, MADD8)
 #endif
@@ -152,8 +151,8 @@ INLINE void row_totals(const mtj_fixed_layer *g, const int64_t *high, const int6
 /* norm: [5][out]: sign of gamma, mean, gamma, std, beta. The pool takes the largest y of four,
  * which is that of the largest sum, or of the smallest where gamma is negative: every operation
  * of y is monotone, rounding included. */
-INLINE void row_codes(const mtj_fixed_layer *g, const double *totals, const double *norm, double scale,
-                      double *y, char *codes) {
+INLINE void row_codes(const mtj_fixed_layer *g, const double *totals, const double *norm,
+                      double scale, double *y, char *codes) {
     int stride = g->panels * (LANES / g->digits), out = g->out;
     const double *sign = norm, *mean = norm + out, *gamma = mean + out, *std = gamma + out;
     const double *beta = std + out, one = (double)(1ULL << (g->bits - 1));
@@ -222,9 +221,9 @@ INLINE void layer(const mtj_fixed_layer *g, int images, const int16_t *x, const 
 }
 
 #define ARGUMENTS g, images, x, w, fixed, norm, scale, to, work
-#define PARAMETERS                                                                                \
-    const mtj_fixed_layer *g, int images, const int16_t *x, const int16_t *w, const int64_t *fixed,      \
-        const double *norm, double scale, char *to, int64_t *work
+#define PARAMETERS                                                                                 \
+    const mtj_fixed_layer *g, int images, const int16_t *x, const int16_t *w,                      \
+        const int64_t *fixed, const double *norm, double scale, char *to, int64_t *work
 
 #ifdef X86
 VNNI static void layer_vnni(PARAMETERS) { layer(ARGUMENTS, tile8_vnni, 8, tile1_vnni); }

@@ -1,5 +1,5 @@
-/* The emulated MTJ memory in portable C99: random streams, draws, writes. It knows words and runs of
- * bits; what they mean is binary.c's and fixed.c's.
+/* The emulated MTJ memory in portable C99: random streams, draws, writes. It knows words and runs
+ * of bits; what they mean is binary.c's and fixed.c's.
  */
 #include "mtjkit.h"
 

@@ -31,8 +31,7 @@ AVX2_INLINE __m256i rotate(__m256i v, int k) {
 
 AVX2_INLINE __m256i ones_of(__m256i v) {
     const __m256i low = _mm256_set1_epi8(15);
-    const __m256i ones =
-        _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)nibble_ones));
+    const __m256i ones = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)nibble_ones));
     __m256i bytes =
         _mm256_add_epi8(_mm256_shuffle_epi8(ones, _mm256_and_si256(v, low)),
                         _mm256_shuffle_epi8(ones, _mm256_and_si256(_mm256_srli_epi16(v, 4), low)));
@@ -90,8 +89,7 @@ AVX2_INLINE __m256i avx2_uneven(__m256i s[4], const mtj_write_errors *errors, __
         for (int k = 0; k < 4; k++) {
             s[k] = _mm256_blendv_epi8(r[k], s[k], decided);
         }
-        failed = _mm256_or_si256(
-            failed, _mm256_andnot_si256(_mm256_or_si256(none, word), alive));
+        failed = _mm256_or_si256(failed, _mm256_andnot_si256(_mm256_or_si256(none, word), alive));
         alive = _mm256_and_si256(alive, _mm256_xor_si256(none, word));
     }
     return failed;

@@ -47,7 +47,7 @@ def test_fields_have_names():
     assert fields.data == b"scores"
     assert fields == (7, 0, 3, 0, 0, 0, 5, 0, 0, b"scores")
     try:
-        m.QUERY.pack(indx=1)
+        m.QUERY.pack(number_=1)
         raise AssertionError
     except KeyError:
         pass

@@ -54,13 +54,17 @@ def check(c: Context, tier: str = "check") -> None:
 
 
 def _lint(c: Context) -> None:
-    _tools(c, "ruff check .", "ruff format --check .", "mypy", "codespell")
+    sources = sorted((REPOSITORY / "firmware").rglob("*.[ch]"))
+    names = shlex.join(str(path.relative_to(REPOSITORY)) for path in sources)
+    clang_format = f"clang-format --dry-run --Werror {names}"
+    _tools(c, "ruff check .", "ruff format --check .", "mypy", "codespell", clang_format)
 
 
 def _test(c: Context, tier: str, select: str | None = None) -> None:
     markers = TIERS[choice("--tier", tier, (*TIERS,))]
-    # A file's tests share what they started, an emulated board say: they stay on one core.
-    words = ["pytest", "-n", "auto", "--dist", "loadfile"]
+    # A file's tests share what they started, an emulated board say: they stay on one core. Those of
+    # the fast tier share little, so that a core without work takes over tests of another one.
+    words = ["pytest", "-n", "auto", "--dist", "worksteal" if tier == "fast" else "loadfile"]
     words += ["-m", markers] * bool(markers) + ["-k", select or ""] * bool(select)
     _tools(c, shlex.join(words), last=True)
 
