@@ -23,7 +23,7 @@ SCRIPT = """\
 import gc
 gc.threshold(8192)
 import memory_lock
-memory_lock.check(("thin",), ((0, 0), (1 << 31, 1 << 31)))
+memory_lock.check(("thin",), ((1 << 31, 1 << 31), (0, 1 << 31)))
 print("done")
 """
 

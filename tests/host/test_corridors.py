@@ -30,11 +30,6 @@ FLOORS = (
     ("cli",),
 )  # fmt: skip
 
-# Imports that still run back up; each is to go, and none may be added.
-STILL = {
-    "mtjkit_host.link.session -> mtjkit_host.simulate.simulator",
-}
-
 
 def modules() -> dict[str, Path]:
     found = {}
@@ -59,8 +54,7 @@ def imports(module: str) -> set[str]:
             for name in node.names:
                 inner = f"{node.module}.{name.name}"
                 found.add(inner if inner in MODULES else node.module)
-    found = {name for name in found if name.split(".")[0] in TREES}
-    return {name for name in found if f"{module} -> {name}" not in STILL}
+    return {name for name in found if name.split(".")[0] in TREES}
 
 
 def floor(module: str) -> int:

@@ -47,7 +47,8 @@ class _Pending:
         self.slot = slot
         self.order = order  # of sending
         self.scores = np.zeros(classes, "<i4")
-        self.parts: dict[int, list[int]] = {}  # counts that came with the scores from there on
+        self.counts: list[int] = []
+        self.parts: dict[int, bytes] = {}  # scores that came, by the class of the first one
 
 
 class Stream:
@@ -167,8 +168,8 @@ class Stream:
     def _take(self, frame: Frame) -> ImageResult | None:
         """Take a RESULT; returns the image's result once all its parts are there.
 
-        A part counts once, however often it comes; one that begins or ends elsewhere, or counts
-        other bits than the image's other parts, is refused.
+        A part counts once, however often it comes. A part is refused that begins or ends
+        elsewhere, or that contradicts what came before.
         """
         f = m.RESULT.unpack(frame.body)
         image = self._pending.get(f.index)
@@ -183,9 +184,12 @@ class Stream:
         if frame.lost_before:
             self._ask_older(image.order)
         counts = [getattr(f, name) for name in COUNTS]
-        if any(counts != others for others in image.parts.values()):
+        if counts != image.counts and image.parts:
             raise ProtocolError(f"RESULT of image {f.index} with two different counts")
-        image.parts[f.first] = counts
+        if image.parts.get(f.first, f.data) != f.data:
+            raise ProtocolError(f"RESULT of image {f.index} with two different scores")
+        image.counts = counts
+        image.parts[f.first] = f.data
         image.scores[f.first : end] = np.frombuffer(f.data, "<i4")
         if len(image.parts) * m.SCORES_PER_RESULT < self._classes:
             return None

@@ -1,15 +1,19 @@
 """Whole runs that break off and go on: the same result as the unbroken one."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from mtjkit_core.errors import FormatError
+from mtjkit_core.model import Model
 from mtjkit_host.boards.unix_port import UnixPort
+from mtjkit_host.paths import CARRIED_MODEL
 from mtjkit_host.runs import fleet_run
-from mtjkit_host.runs.fleet_run import parse_run, run_fleet
+from mtjkit_host.runs.fleet_run import parse_run, run_fleet, run_unix
 from mtjkit_host.runs.options import RunOptions, parse_options
 from mtjkit_host.runs.run import run_twin
+from mtjkit_host.simulate import compile, simulator
 
 
 @pytest.fixture
@@ -88,3 +92,34 @@ def test_no_options(tmp_path, value):
 def test_runs_that_begin_together_have_files_of_their_own(options):
     names = [fleet_run._new_path(options).name for _ in range(3)]
     assert names == ["small-1.jsonl", "small-2.jsonl", "small-3.jsonl"]
+
+
+def test_limits_by_layer_give_the_same_bits_everywhere(micropython, tmp_path, monkeypatch):
+    layers = len(Model(CARRIED_MODEL.read_bytes()).layers)
+    limits = tuple((n << 24, (layers - n) << 25) for n in range(layers))
+    options = replace(
+        parse_options(images="1", seed="77", errors="keep"),
+        limits=limits[:-1],
+        weight_limits=limits[::-1],
+    )
+    runs = [run_twin(options)]
+    kernels = {"native"} if compile.available() else set()
+    with monkeypatch.context() as patch:
+        patch.setattr(simulator, "_auto", lambda: "numpy")
+        runs.append(run_twin(options))
+    for kernel in ("auto", "viper", "python"):
+        path = tmp_path / f"{kernel}.jsonl"
+        runs.append(run_unix(replace(options, kernel=kernel), path=path))
+    assert kernels | {"numpy", "viper", "python"} <= {run.kernel for run in runs}
+    first = runs[0].to_json()
+    for run in runs:
+        values = run.to_json()
+        for key in ("scores_sha256", "bits", "weights", "buffer"):
+            assert values[key] == first[key], (run.backend, run.kernel, key)
+    assert first["buffer"]["write_error_rate"] is first["weights"]["ber"] is None
+    assert first["buffer"]["limits"] == [list(pair) for pair in limits[:-1]]
+    assert 0 < first["bits"]["up_toggled"] < first["bits"]["toggled"]
+    # The run file brings the same options back, limits and all.
+    again, path = parse_run(str(path))
+    assert again.write_errors == options.write_errors
+    assert run_unix(again, path=path).scores_sha256 == first["scores_sha256"]
