@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import json as jsonlib
-import sys
 from dataclasses import asdict
 from typing import Any
 
-from mtjkit_export.files import write_json
+from mtjkit_export.files import check_writable, write_json
 from mtjkit_export.needs import needs
 
 from mtjkit_host import parse
 from mtjkit_host.checks.bench_device import bench_device
+from mtjkit_host.machine import tell
 
 PARTS = ("twin", "device")
 
@@ -29,19 +29,17 @@ def run_bench(only: str | None = None, json: str | None = None, rounds: str = "9
     """
     parts = PARTS if only is None else (parse.choice("--only", only, PARTS),)
     count = parse.whole("--rounds", rounds, 1, 1000)
+    if json is not None:
+        check_writable(json)
     numbers: dict[str, Any] = {}
     if "twin" in parts:
         with needs("train", "the twin's part (--only device does without)"):
             from mtjkit_host.checks.bench_twin import bench_twin
 
-            numbers["twin"] = asdict(bench_twin(count, _tell))
+            numbers["twin"] = asdict(bench_twin(count, tell))
     if "device" in parts:
-        numbers["device"] = bench_device(_tell)
+        numbers["device"] = bench_device(tell)
     text = jsonlib.dumps(numbers, indent=2)
     if json is not None:
         write_json(json, numbers)
     return text
-
-
-def _tell(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -80,7 +80,7 @@ def firmware(
 
     from mtjkit_host.boards.firmware import build_firmware
     from mtjkit_host.boards.native_module import build_native, build_natives
-    from mtjkit_host.cli import streams
+    from mtjkit_host.machine import tell
     from mtjkit_host.parse import whole
 
     if board is not None and arch is not None:
@@ -94,7 +94,7 @@ def firmware(
         return str(build_native(arch))
     paths, left_out = build_natives()
     for line in left_out:
-        streams.tell(line)
+        tell(line)
     return "\n".join(map(str, paths))
 
 

@@ -11,6 +11,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
 from mtjkit_host.cli import streams
+from mtjkit_host.machine import tell
 
 ALIASES = {"write-error-rate": "ber", "weight-error-rate": "weight-ber", "cell": "device"}
 """Option -> its older name, which is taken as well and which gives the short letter."""
@@ -71,18 +72,18 @@ def command(help: dict[str, str] | None = None, **options: Any) -> Callable[...,
             try:
                 shown = body(*args, **kwargs)
             except KeyboardInterrupt as stop:
-                streams.tell(f"{name}: {str(stop) or 'interrupted'}")
+                tell(f"{name}: {str(stop) or 'interrupted'}")
                 raise Exit(code=130) from None
             except BaseException as error:
                 message = _message(error)
                 if message is None:
                     raise
-                streams.tell(f"{name}: {message}")
+                tell(f"{name}: {message}")
                 raise Exit(code=2) from None
             values = () if shown is None else shown if isinstance(shown, tuple) else (shown,)
             problem = streams.show(*values)
             if problem:
-                streams.tell(f"{name}: the result cannot be printed ({problem})")
+                tell(f"{name}: the result cannot be printed ({problem})")
                 raise Exit(code=2)
 
         return task(help=help or {}, klass=Command, **options)(run)

@@ -10,8 +10,8 @@ from pathlib import Path
 from invoke.context import Context
 from invoke.exceptions import Exit
 
-from mtjkit_host.cli import streams
 from mtjkit_host.cli.command import command
+from mtjkit_host.machine import tell
 from mtjkit_host.parse import choice
 from mtjkit_host.paths import REPOSITORY
 
@@ -77,7 +77,7 @@ def _tools(c: Context, *commands: str, last: bool = False) -> None:
         for line in commands:
             if c.run(line, env=env, warn=True).exited:
                 if not last:
-                    streams.tell(f"{line.split()[0]} found something to fix; see above")
+                    tell(f"{line.split()[0]} found something to fix; see above")
                 raise Exit(code=1)
 
 

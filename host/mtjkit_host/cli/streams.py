@@ -91,14 +91,6 @@ def _drawn(value: Any) -> str:
     return drawn.get().removesuffix("\n")
 
 
-def tell(message: str) -> None:
-    """Print a message on stderr, if somebody still reads there."""
-    try:
-        print(message, file=sys.stderr, flush=True)
-    except (OSError, ValueError):
-        _silence(sys.stderr)
-
-
 def _silence(stream: TextIO) -> None:
     """Lead a broken stream to the null device, so that the interpreter can end without a word."""
     with contextlib.suppress(OSError, ValueError):

@@ -102,6 +102,11 @@ def test_the_program_has_invokes_commands(tmp_path):
     refused(mtjkit("twin", "--ber", "2"), "twin: --write-error-rate (--ber) is an error rate")
 
 
+def test_the_program_is_installed_under_its_name():
+    project = (ROOT / "pyproject.toml").read_text()
+    assert '[project.scripts]\nmtjkit = "mtjkit_host.cli:main"\n' in project
+
+
 @pytest.mark.parametrize(
     ("old", "new"),
     [
