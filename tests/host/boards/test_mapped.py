@@ -70,8 +70,7 @@ def test_the_model_in_mapped_memory_is_used(board):
 
 def test_weights_that_the_host_has_written(board):
     session = board(bytes(STORED.data))
-    written = (bytes(STORED.data), WRITTEN, WRONG)
-    done = session.program(RAW, ERRORS, written_model=lambda: written)
+    done = session.program(RAW, ERRORS, written_model=lambda: (STORED, COUNTED))
     assert (done.sent, done.bits_written, done.bits_wrong) == (False, WRITTEN, WRONG)
     assert WRONG > 0
     result = session.run(IMAGES)
