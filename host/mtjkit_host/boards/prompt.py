@@ -99,7 +99,7 @@ class Board:
         LinkError: the port is not there or busy, or no MicroPython answers.
     """
 
-    def __init__(self, port: str, wait_s: float = 20.0, boot_s: float = 45.0) -> None:
+    def __init__(self, port: str, wait_s: float = 25.0, boot_s: float = 45.0) -> None:
         self.port = port
         self._repl = RawRepl(port)
         try:
@@ -233,7 +233,9 @@ class Board:
     def _to_prompt(self, wait_s: float) -> None:
         """Enter the raw REPL, whatever runs."""
         until = time.monotonic() + wait_s
-        while not self._repl.enter(_PROMPT_S):
+        patience_s = _PROMPT_S
+        while not self._repl.enter(patience_s):
+            patience_s *= 2  # an emulated board on a busy machine is slow
             if time.monotonic() > until:
                 said = self._repl.said
                 raise LinkError(

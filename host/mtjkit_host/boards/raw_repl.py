@@ -14,7 +14,7 @@ import serial
 from mtjkit_core.errors import LinkError
 
 from mtjkit_host.link.link import open_port, reason
-from mtjkit_host.link.said import last_line
+from mtjkit_host.link.said import error_of, last_line
 
 _BANNER = b"raw REPL; CTRL-B to exit\r\n"
 _CTRL_A, _CTRL_B, _CTRL_C, _CTRL_D = b"\x01", b"\x02", b"\x03", b"\x04"
@@ -88,7 +88,6 @@ class RawRepl:
             LinkError: boot.py cannot be interrupted either, or the board does not answer.
         """
         self.write(_CTRL_D)
-        self._expect(b"soft reboot", _SHORT_S, "a soft reset")
         ended = self._find(_BANNER + b">", wait_s, skim=True) is not None
         if not ended:
             self.write(_CTRL_C)
@@ -113,7 +112,6 @@ class RawRepl:
         self.write(_CTRL_D)
         if self._echoes:
             self._expect(data + _CTRL_D, _SHORT_S, "code")
-        self._expect(b"OK", 3 * _SHORT_S, "code")
 
     def finish(self, wait_s: float) -> bytes:
         """Wait for the end of what was started; returns what it printed.
@@ -122,10 +120,12 @@ class RawRepl:
             LinkError: the code raised, the board does not answer in time or says too much.
         """
         printed = self._expect(_CTRL_D, wait_s, "code")
+        _, ok, rest = printed.partition(b"OK")  # a log line may stand before it, or within
+        printed = rest if ok else printed
         error = self._expect(_CTRL_D, _SHORT_S, "code")
         self._expect(b">", _SHORT_S, "code")
         if b"Traceback" in error:  # other lines are the board's system's
-            raise LinkError(f"{self.port}: {last_line(error)}")
+            raise LinkError(f"{self.port}: {error_of(error)}")
         return printed
 
     def run(self, code: str, wait_s: float) -> bytes:
@@ -168,7 +168,7 @@ class RawRepl:
         """
         self.leave()
         self.write(_CTRL_D)
-        self._expect(b"soft reboot", _SHORT_S, "a soft reset")
+        self._find(b"soft reboot", _SHORT_S, skim=True)
 
     def close(self) -> None:
         """Close the port."""

@@ -151,12 +151,14 @@ class UnixPort:
         return self._link
 
     def close(self) -> str:
-        """Close the link and end the process; returns the last line that it wrote to stderr."""
+        """Close the link and end the process; returns the error that it has written, if any."""
+        told = ""
         if self._link is not None:
+            told = self._link.error_said
             self._link.close()  # the end of its line: the server stops by itself
             self._link = None
         process, self._process = self._process, None
-        return stop_process(process) if process else ""
+        return (stop_process(process) if process else "") or told
 
     def connect(self) -> UnixPort:
         """This context: a Place of a Fleet. Entered again, it starts another process."""

@@ -6,6 +6,7 @@ reads all the time, so that neither side ever waits for the other to take bytes.
 
 from __future__ import annotations
 
+import contextlib
 import queue
 import threading
 import time
@@ -18,6 +19,7 @@ from mtjkit_core.errors import LinkError
 from mtjkit_core.frames import MAX_FRAME, OVERHEAD, Deframer, frames, pack
 
 from mtjkit_host.link.credit import Credit
+from mtjkit_host.link.said import error_of, last_line
 
 BAUD = 115200
 _READ_S = 0.2  # how long the reader waits before it looks whether the link was closed
@@ -25,9 +27,11 @@ _WRITE_S = 5.0  # how long a write waits before it looks whether the device stil
 _PIECE = 1024  # bytes of a write: even a slow line takes them in that time
 _MOST_FRAMES = 1 << 16  # more than this many unrequested frames: give up
 _ASK_S = 1.0
+_ENDED_S = 1.5  # of silence behind an error, before the program counts as ended
+_WORDS = 1000  # bytes that are kept of what is not a frame
 _ZEROS = bytes(MAX_FRAME)
 FEW_ZEROS = bytes(64)  # for a line with credit
-_BEGIN = bytes(2)  # of whatever is sent: a device that heard nothing for a while insists on it
+_BEGIN = bytes(2)  # of whatever is sent; and a zero before every frame: all else is typed
 _CTRL_C = 3
 _TO_SERVER = b"\r\x03\x02\x04"  # interrupt, leave the raw prompt, start anew
 
@@ -69,6 +73,9 @@ class Link:
         self._sent: list[tuple[int, bytes]] = [(0, b"")] * 256
         self._frames: queue.SimpleQueue[Frame | LinkError] = queue.SimpleQueue()
         self._closing = False
+        self._half = False  # a write was cut short: the device may wait for the rest of a frame
+        self._words = b""  # what came since the last frame and was none
+        self._words_at = time.monotonic()
         self._reader = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
         self._reader.start()
 
@@ -95,7 +102,7 @@ class Link:
         if self.credit.limit:
             return [self._send_on_credit(kind, body) for body in bodies]
         frames_out = [self._frame(kind, body) for body in bodies]
-        self._write(_BEGIN + b"".join(data for _, data in frames_out))
+        self._write(b"\0" + b"".join(b"\0" + data for _, data in frames_out))
         return [seq for seq, _ in frames_out]
 
     def sent(self, first: int, count: int) -> list[tuple[int, bytes]]:
@@ -154,6 +161,32 @@ class Link:
             raise item
         return item
 
+    @property
+    def said(self) -> str:
+        """The last line of text that came since the last frame, as of a program; "" for none."""
+        return last_line(self._words)
+
+    @property
+    def error_said(self) -> str:
+        """The error with which a program on the device has ended; "" for none."""
+        return error_of(self._words)
+
+    @property
+    def shows_prompt(self) -> bool:
+        """MicroPython's prompt came since the last frame."""
+        return b">>> " in self._words
+
+    @property
+    def is_starting(self) -> bool:
+        """The board has started anew since the last frame came: its boot.py may still run."""
+        return b"soft reboot" in self._words
+
+    @property
+    def program_ended(self) -> bool:
+        """A program on the board has ended with an error, and since then nothing came."""
+        ended = b"Traceback" in self._words.rpartition(b"soft reboot")[2]
+        return ended and time.monotonic() - self._words_at > _ENDED_S
+
     def interrupt(self) -> None:
         """From another thread: whoever sends or waits now ends with a LinkError."""
         self._frames.put(LinkError(f"{self.name}: interrupted"))
@@ -168,7 +201,18 @@ class Link:
             self._port.cancel_read()
         self._reader.join()
         with self._port_lock:
+            if self._half and self._port.is_open:
+                self._end_frame()
             self._port.close()
+
+    def _end_frame(self) -> None:
+        """Have the device forget half a frame, so that it takes what comes next for typed."""
+        with contextlib.suppress(OSError, TypeError, ValueError):
+            self._port.write_timeout = _READ_S
+            self._port.write(_ZEROS + pack(m.PING.kind, self._seq, b""))
+            until = time.monotonic() + _ASK_S
+            while time.monotonic() < until and self._port.read(self._port.in_waiting or 1):
+                pass  # a socket that is closed before the answer came would take all this with it
 
     def __enter__(self) -> Link:
         return self
@@ -183,10 +227,12 @@ class Link:
 
     def _write(self, data: bytes) -> None:
         began = time.monotonic()
+        self._half = True
         while True:
             try:
                 for at in range(0, len(data), _PIECE):
                     self._port.write(data[at : at + _PIECE])
+                self._half = False
                 return
             except serial.SerialTimeoutException as error:
                 if time.monotonic() - max(began, self.heard_at) > self.patience_s:
@@ -229,8 +275,12 @@ class Link:
         try:
             while not self._closing:
                 data = self._port.read(self._port.in_waiting or 1)
+                if data:
+                    self._words = (self._words + data)[-_WORDS:]
+                    self._words_at = time.monotonic()
                 for kind, seq, body in frames(deframer, data):
                     self.heard_at = time.monotonic()
+                    self._words = b""
                     lost = expected >= 0 and seq != expected
                     expected = (seq + 1) & 255
                     if kind == m.ACK.kind and len(body) == m.ACK.size:

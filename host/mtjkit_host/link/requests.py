@@ -15,6 +15,7 @@ from mtjkit_host.link.link import FEW_ZEROS, Frame, Link
 
 FIRST_PROBE_S = 0.25
 LONGEST_PROBE_S = 4.0
+BOOT_S = 60.0  # that a board may take to start its main.py
 _WAKE_AFTER = 0.25  # of the time that a first answer may take: it may just be starting
 _BATCH = 16  # chunks of a model sent between two looks at what came back
 
@@ -126,16 +127,32 @@ class Requests:
                 answer = self.request(m.HELLO, body, m.INFO, timeout_s=timeout_s)
             info = Info.from_body(answer.body)
         except SilenceError:
-            raise LinkError(
-                f"{self.link.name}: no mtjkit answers there; is its firmware on the board and "
-                "running?"
-            ) from None
+            raise LinkError(f"{self.link.name}: {self._why_silent()}") from None
         if info.credit:
             self._settle(timeout_s)
             self.link.zeros = FEW_ZEROS
         self.link.credit.limit = info.credit
         self.link.patience_s = self.timeout_s
         return info
+
+    def _why_silent(self) -> str:
+        """What to say of a device that does not answer to HELLO."""
+        said = self.link.said
+        if self.link.program_ended:
+            return f"the board's program ended: {self.link.error_said}"
+        if self.link.shows_prompt:
+            return "MicroPython's prompt is there, but no mtjkit: flash the board"
+        told = f" What comes from there: {said}" if said else ""
+        return f"no mtjkit answers there; is its firmware on the board and running?{told}"
+
+    def _is_over(self, message: m.Message, started: float, limit_s: float) -> bool:
+        """Whether a request has waited long enough for the device to be called silent."""
+        silent_s = time.monotonic() - max(started, self.link.heard_at)
+        if message is not m.HELLO:
+            return silent_s > limit_s
+        # A board that starts anew may be slow in its boot.py, or have said why it does not start.
+        limit_s = max(limit_s, BOOT_S) if self.link.is_starting else limit_s
+        return silent_s > limit_s or self.link.program_ended
 
     def _settle(self, timeout_s: float) -> None:
         """Wait until the answers end: a HELLO said again may still lie in the device's buffer."""
@@ -186,7 +203,7 @@ class Requests:
                     mine = frame.kind != m.DONE.kind or m.DONE.unpack(frame.body).seq in seqs
                     if mine and accept(frame):
                         return frame
-            if time.monotonic() - max(started, self.link.heard_at) > limit:
+            if self._is_over(message, started, limit):
                 raise SilenceError(f"{self.link.name}: the device does not answer")
             wait_s = min(2 * wait_s, max(LONGEST_PROBE_S, limit / 8))  # for devices slow to answer
 

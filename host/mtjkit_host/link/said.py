@@ -9,6 +9,14 @@ _MOST = 120
 _PROMPTS = ("", ">", ">>>", "...", "OK", "raw REPL; CTRL-B to exit", "MPY: soft reboot")
 
 
+def error_of(data: bytes) -> str:
+    """The error of the last traceback in a device's text; "" if there is none."""
+    _, head, trace = data.rpartition(b"Traceback (most recent call last):")
+    lines = re.split(rb"[\r\n]+", trace)
+    errors = (line for line in lines if line.strip() and not line.startswith(b" "))
+    return last_line(next(errors, b"")) if head else ""
+
+
 def last_line(data: bytes) -> str:
     """The last line of a device's text that says something: of a traceback, the error.
 

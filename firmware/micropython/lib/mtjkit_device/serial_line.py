@@ -12,15 +12,17 @@ from mtjkit_device import board
 SMALL_CHUNK = 128  # data bytes of a frame that leaves room in a UART's buffer for a question
 
 _CTRL_C = 3
+_ENTER = 13
 _SILENCE_MS = 1000
 
 
 class Line:
     """Standard input and output as a binary line; a context, in which Ctrl-C is a byte like others.
 
-    A host begins whatever it sends with a zero. A byte other than zero after a second of silence
-    was typed by a person: Ctrl-C among what is typed ends the line, and the prompt is back. Ctrl-C
-    that is held for some seconds does so at any time.
+    A host puts a zero before every frame. Another byte between two frames, or after a second of
+    silence, is typed by a person or a tool, or damaged. The line drops what is typed up to the next
+    zero. Ctrl-C ends the line, and the prompt is back, if only Enter was typed before it, or after
+    the silence. Ctrl-C that is held for some seconds does so at any time.
 
     Attributes:
         credit: bytes that the port can take while nobody reads, 0 if the line has flow control.
@@ -32,6 +34,7 @@ class Line:
         self.credit = 0 if sys.platform in board.FLOW_CONTROLLED else board.UART_CREDIT
         self.chunk = SMALL_CHUNK if self.credit else CHUNK
         self._held = 0  # Ctrl-C in a row
+        self._between = True  # the last byte was a zero
         self._readinto = sys.stdin.buffer.readinto
         self.write = sys.stdout.buffer.write
 
@@ -40,13 +43,13 @@ class Line:
         if size == 1:
             start = time.ticks_ms()
             size = self._readinto(buffer, 1)
-            if time.ticks_diff(time.ticks_ms(), start) >= _SILENCE_MS:
-                while size and buffer[0]:
-                    if buffer[0] == _CTRL_C:
-                        return 0
-                    size = self._readinto(buffer, 1)
+            if size and buffer[0]:
+                silent = time.ticks_diff(time.ticks_ms(), start) >= _SILENCE_MS
+                if (self._between or silent) and not self._skip_typed(buffer, silent):
+                    return 0
         else:
             size = self._readinto(buffer, size)
+        self._between = not (size and buffer[size - 1])
         if buffer[0] != _CTRL_C:
             self._held = 0
             return size
@@ -58,6 +61,26 @@ class Line:
                 return size
         self._held += size
         return size if self._held <= MAX_FRAME else 0
+
+    def _skip_typed(self, buffer, silent: bool) -> bool:
+        """Drop bytes from the one in the buffer up to a zero; False if Ctrl-C ends the line.
+
+        Args:
+            buffer: holds the first byte, and the zero afterwards.
+            silent: there was a second of silence before: this is no damaged frame.
+        """
+        first = True  # nothing but Enter has come
+        while buffer[0]:
+            if buffer[0] == _CTRL_C and (first or silent):
+                return False
+            if buffer[0] != _ENTER:
+                first = False
+            start = time.ticks_ms()
+            if not self._readinto(buffer, 1):
+                return False
+            if time.ticks_diff(time.ticks_ms(), start) >= _SILENCE_MS:
+                silent = True
+        return True
 
     def __enter__(self):
         micropython.kbd_intr(-1)
