@@ -143,12 +143,12 @@ BROKEN = [
     ("R1", b"", "not an .mtjb model"),
     ("R1", patched(0, b"MTJC"), "not an .mtjb model"),
     ("R1", b"\x7fELF" + bytes(200), "not an .mtjb model"),
-    ("R2", encode(TINY)[:67], "less than a header"),
-    ("R2", sealed(encode(TINY)[:99]), "less than a header"),
+    ("R2", encode(TINY)[:67], "shorter than a header"),
+    ("R2", sealed(encode(TINY)[:99]), "shorter than a header"),
     ("R3", patched(4, b"\x03"), "format version 3.0"),
     ("R3", patched(4, b"\0"), "format version 0.0"),
     ("R3", patched(5, b"\x01"), "format version 2.1"),
-    ("R4", encode(TINY)[:-1], f"truncated: {SIZE - 1} of {SIZE}"),
+    ("R4", encode(TINY)[:-1], f"truncated: the file has {SIZE - 1} of {SIZE}"),
     ("R4", encode(TINY) + b"\0", "1 bytes after"),
     ("R5", encode(TINY)[:-1] + b"\0", "checksum mismatch"),
     ("R6", patched(7, b"\x01"), "reserved header"),
@@ -239,9 +239,9 @@ BROKEN = [
 ]
 CONV_1, DENSE_1 = (1, 0, 0, 2), (2, 0, 0, 2)
 BROKEN_1 = [
-    ("R2", tiny_1()[:67], "less than a header"),
+    ("R2", tiny_1()[:67], "shorter than a header"),
     ("R3", patched(5, b"\x01", tiny_1()), "format version 1.1"),
-    ("R4", tiny_1()[:-1], "truncated: 119 of 120"),
+    ("R4", tiny_1()[:-1], "truncated: the file has 119 of 120"),
     ("R5", tiny_1()[:-1] + b"\0", "checksum mismatch"),
     ("R6", patched(7, b"\x01", tiny_1()), "reserved"),
     ("R6", patched(26, b"\x01", tiny_1()), "reserved"),

@@ -1,1 +1,1 @@
-"""The serial link to devices: frames, sessions, fleets of them, and the fault test."""
+"""The serial link to devices: frames, sessions, fleets."""

@@ -240,8 +240,8 @@ class Session:
             self._on_device = self._errors.with_perfect_weights()
         if self.info.model_sha256 != hashlib.sha256(model).digest():
             raise ConfigError(
-                f"{self.link.name}: another model, or other weight errors, are in this board's "
-                "mapped memory: flash it with the run's --model, --weight-error-rate, --errors "
+                f"{self.link.name}: this board's mapped memory holds another model or other weight "
+                "errors; flash it with the run's --model, --weight-error-rate, --errors "
                 "and --seed"
             )
         done = self._configure(self._on_device, sent=False)

@@ -134,7 +134,9 @@ def test_mapped_weights_with_errors_are_the_twins(emulator, invoke, tmp_path):
             assert {**ours, **dict.fromkeys(OWN)} == {**theirs, **dict.fromkeys(OWN)}
             assert f"{ours['weights']['bits_wrong']:,} of its 1,542,848 weight bits" in said
         refused = invoke("run", "--port", port, *run, "--seed", 6, status=2)
-    assert re.fullmatch(r"run: socket.*: another model, or other weight errors.*\n", refused)
+    assert re.fullmatch(
+        r"run: socket.*: this board's mapped memory holds another model.*\n", refused
+    )
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="QEMU's pseudo-terminals")

@@ -88,7 +88,7 @@ def test_weights_that_the_host_has_written(board):
     ],
 )
 def test_another_model_lies_there(board, there, errors):
-    with pytest.raises(ConfigError, match=r"another model, or other weight errors.*flash it with"):
+    with pytest.raises(ConfigError, match=r"another model or other weight errors; flash it with"):
         board(there).program(RAW, errors, written_model=lambda: program(Model(RAW), errors))
 
 

@@ -182,6 +182,6 @@ def test_a_port_that_takes_nothing(tmp_path):
     except BlockingIOError:
         os.set_blocking(slave, True)
     path = os.ttyname(slave)
-    refused(start(tmp_path, "run", "--port", path), f"{path}: it takes no bytes")
+    refused(start(tmp_path, "run", "--port", path), f"{path}: the device has stopped reading")
     os.close(master)
     os.close(slave)

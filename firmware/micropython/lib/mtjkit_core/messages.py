@@ -71,7 +71,7 @@ class Message:
         return struct.pack(self.format, *values) + data
 
     def check(self, body_size: int) -> None:
-        """Raise ProtocolError unless a body of `body_size` bytes can be such a message."""
+        """Raise ProtocolError unless a body of `body_size` bytes can be a message of this kind."""
         if body_size < self.size or (body_size > self.size and not self.tail):
             text = "%s has %d bytes, expected %d"
             raise ProtocolError(text % (self.name, body_size, self.size))

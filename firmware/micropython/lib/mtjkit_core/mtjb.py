@@ -88,7 +88,7 @@ def conv_entry(
     Args:
         index: number of the layer, which reads the map of the layer before it.
         out_channels: filters.
-        kernel, stride, pool, pool_stride: (vertical, horizontal); pool 0 is none.
+        kernel, stride, pool, pool_stride: (vertical, horizontal); pool 0 means no pooling.
         pads: taps beyond the map, (top, left, bottom, right).
         pad_value: what these taps hold.
     """
@@ -264,7 +264,7 @@ def read(
     if size < 4 or data[:4] != MAGIC:
         raise FormatError("not an .mtjb model (its first bytes are not MTJB)")
     if size < HEADER_1_BYTES + CRC_BYTES:
-        raise FormatError("truncated: %d bytes are less than a header" % size)
+        raise FormatError("truncated: %d bytes, shorter than a header" % size)
     _, major, minor, count, reserved, file_bytes = struct.unpack_from(START, data)
     if not 1 <= major <= MAJOR or minor > 0:
         raise FormatError(
@@ -274,7 +274,7 @@ def read(
         raise FormatError("%d bytes: the maximum is %d" % (file_bytes, MAX_FILE_BYTES))
     if file_bytes != size:
         if size < file_bytes:
-            raise FormatError("truncated: %d of %d bytes are there" % (size, file_bytes))
+            raise FormatError("truncated: the file has %d of %d bytes" % (size, file_bytes))
         raise FormatError("%d bytes after the model's end" % (size - file_bytes))
     if check_crc:
         (crc,) = struct.unpack_from("<I", data, size - CRC_BYTES)
@@ -288,7 +288,7 @@ def read(
         reserved = reserved or zero or zeros
     else:
         if size < HEADER_BYTES + CRC_BYTES:
-            raise FormatError("truncated: %d bytes are less than a header" % size)
+            raise FormatError("truncated: %d bytes, shorter than a header" % size)
         fields = struct.unpack_from(HEADER, data, HEADER_AT)
         header_bytes, entry_bytes, height, width, channels = fields[:5]
         mul, add, div = fields[7:10]

@@ -43,7 +43,7 @@ class WriteErrors:
         seed: of every random stream, 0 <= seed < 2**64.
         kind: FLIP or KEEP.
         limits: fail limits of feature maps, 0 .. 2**32 each: one number for all writes, one pair
-            (down, up) for all layers, or a sequence of such pairs, one for each hidden layer.
+            (down, up) for all layers, or a sequence of pairs, one for each hidden layer.
         weight_limits: the same of the weights, by layer. They are written once, when the model is
             programmed.
 
@@ -100,7 +100,7 @@ class WriteErrors:
         return self.maps_fail or self.weights_fail
 
     def check_layers(self, layers: int) -> None:
-        """Raise ConfigError unless the limits are those of a network of so many layers."""
+        """Raise ConfigError unless the limits fit a network of this many layers."""
         _check_count("feature maps", self.limits, layers - 1)
         _check_count("weights", self.weight_limits, layers)
 

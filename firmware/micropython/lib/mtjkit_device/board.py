@@ -25,7 +25,7 @@ def name() -> str:
 
 
 def unit() -> bytes:
-    """Eight bytes that tell this board from others of its kind; zeros where there is no such."""
+    """Eight bytes that tell this board from others of its kind; zeros if it has no number."""
     if hasattr(machine, "unique_id"):
         return (machine.unique_id() + bytes(8))[:8]
     return bytes(8)

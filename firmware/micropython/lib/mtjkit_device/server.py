@@ -222,7 +222,7 @@ class Server:
             if late:
                 return
             if index > m.MAX_INDEX:
-                raise ProtocolError("image index %d; %d is the highest" % (index, m.MAX_INDEX))
+                raise ProtocolError("image index %d; the highest is %d" % (index, m.MAX_INDEX))
             slot.begin(index)
         if slot.done:
             return

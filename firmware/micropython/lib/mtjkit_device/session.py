@@ -275,8 +275,8 @@ class Session:
         if self.mapped:
             raise ConfigError("the model is in mapped memory: flash it with its weight errors")
         if self.weights:
-            raise RefusedError(m.NOT_READY, "the weights have other errors: send the model again")
-        model, self.model = self.model, None  # half written, it is no model any more
+            raise RefusedError(m.NOT_READY, "the weights have other errors; send the model again")
+        model, self.model = self.model, None  # half written, it is not a model any more
         self._weight_bits = self.engine.program(wanted)
         self.model = model
         self.weights = wanted
