@@ -5,9 +5,10 @@ import struct
 import sys
 
 import networks
+from mtjkit_core import forget
 from mtjkit_core.errors import FormatError
 from mtjkit_core.geometry import CONV, DENSE
-from mtjkit_core.model import Model, forget_reader
+from mtjkit_core.model import Model
 from mtjkit_core.mtjb import chain, entries_1
 
 
@@ -154,9 +155,9 @@ def test_a_bad_checksum_can_be_let_pass():
 def test_the_reader_is_read_again_once_it_was_forgotten():
     data = networks.build("thin")
     before = Model(data)
-    forget_reader()
+    forget("mtjb")
     assert "mtjkit_core.mtjb" not in sys.modules
-    forget_reader()
+    forget("mtjb")
     after = Model(data)
     assert "mtjkit_core.mtjb" in sys.modules
     assert after.layers[0].numbers() == before.layers[0].numbers()

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from mtjkit_host.simulate.binary_numpy import pads_beyond
+
 
 class FloatNet(nn.Module):
     """A binarized network in float32; its sums are whole numbers below 2**24, so exact.
@@ -42,7 +44,8 @@ class FloatNet(nn.Module):
         x = images
         for layer, weights in zip(self.layers, self.weights, strict=True):
             if layer.kind == CONV:
-                pads = (layer.pad_left, layer.pad_right, layer.pad_top, layer.pad_bottom)
+                bottom, right = pads_beyond(layer)
+                pads = (layer.pad_left, right, layer.pad_top, bottom)
                 x = functional.pad(x, pads, value=layer.pad_value)
                 x = functional.conv2d(x, weights, stride=(layer.stride_y, layer.stride_x))
             else:

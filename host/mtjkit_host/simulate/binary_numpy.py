@@ -183,8 +183,9 @@ class _Layer:
         layer = self.layer
         if layer.kind == DENSE:
             return values.reshape(len(values), -1)
-        rows = (layer.pad_top, layer.pad_bottom)
-        columns = (layer.pad_left, layer.pad_right)
+        bottom, right = pads_beyond(layer)
+        rows = (layer.pad_top, bottom)
+        columns = (layer.pad_left, right)
         beyond = ((0, 0), rows, columns, (0, 0))
         values = np.pad(values, beyond, constant_values=layer.pad_value)
         windows = np.lib.stride_tricks.sliding_window_view(
@@ -224,6 +225,16 @@ def unpack_maps(net: Model, trace: list[Words]) -> list[NDArray[Any]]:
         .astype(np.int8)
         for layer, words in zip(net.layers, trace, strict=False)
     ]
+
+
+def pads_beyond(layer: LayerShape) -> tuple[int, int]:
+    """Rows and columns that windows reach beyond the map's lower and right edge."""
+    bottom = (layer.out_height - 1) * layer.stride_y + layer.kernel_height
+    right = (layer.out_width - 1) * layer.stride_x + layer.kernel_width
+    return (
+        max(0, bottom - layer.pad_top - layer.in_height),
+        max(0, right - layer.pad_left - layer.in_width),
+    )
 
 
 def _pooled(

@@ -103,18 +103,6 @@ class LayerShape:
         return array("i", [getattr(self, name) for name in FIELDS])
 
     @property
-    def pad_bottom(self) -> int:
-        """Rows that windows reach beyond the map's lower edge."""
-        reach = (self.out_height - 1) * self.stride_y + self.kernel_height
-        return max(0, reach - self.pad_top - self.in_height)
-
-    @property
-    def pad_right(self) -> int:
-        """Columns that windows reach beyond the map's right edge."""
-        reach = (self.out_width - 1) * self.stride_x + self.kernel_width
-        return max(0, reach - self.pad_left - self.in_width)
-
-    @property
     def last(self) -> bool:
         """Whether it is the last layer, which stores no map."""
         return self.map_words == 0

@@ -56,15 +56,30 @@ class Message:
         self.name = name
         self.format = "<" + types
         self.size = struct.calcsize(self.format)
-        self.names = tuple(names.split())
-        self._codes = _codes(types)
-        self.tail = len(self.names) > len(self._codes)
+        self._names = names  # one string each: boards have no memory for lists of strings
+        self.tail = len(self.names) > len(self._codes())
         self._tuple: object = None  # a namedtuple, made when needed first: it takes memory
+
+    @property
+    def names(self) -> tuple:
+        """The names of the fields."""
+        return tuple(self._names.split())
+
+    def _codes(self) -> list:
+        """The codes of the struct format one by one: "<4sB" -> ["4s", "B"]."""
+        codes = []
+        count = ""
+        for c in self.format[1:]:
+            count += c
+            if c.isalpha():
+                codes.append(count)
+                count = ""
+        return codes
 
     def pack(self, *values, data: bytes = b"", **named) -> bytes:
         """The body of such a message: values in their order, or all by name; 0 where not named."""
         if named:
-            empty = [bytes(1) if code[-1] == "s" else 0 for code in self._codes]
+            empty = [bytes(1) if code[-1] == "s" else 0 for code in self._codes()]
             values = tuple([named.pop(n, e) for n, e in zip(self.names, empty)])
             if named:
                 raise KeyError(sorted(named)[0])
@@ -96,20 +111,8 @@ class Message:
 
     def at(self, name: str) -> int:
         """Offset of a field in a frame buffer."""
-        before = self._codes[: self.names.index(name)]
+        before = self._codes()[: self.names.index(name)]
         return BODY_AT + struct.calcsize("<" + "".join(before))
-
-
-def _codes(types: str) -> list:
-    """The codes of a struct format one by one: "4sB" -> ["4s", "B"]."""
-    codes = []
-    count = ""
-    for c in types:
-        count += c
-        if c.isalpha():
-            codes.append(count)
-            count = ""
-    return codes
 
 
 _COUNTS = " ".join(COUNTS)

@@ -1,7 +1,5 @@
 """A model in memory: what its file says, and where the data of its layers lie."""
 
-import sys
-
 
 class Model:
     """A model file in memory: header, layers, and where their data lie.
@@ -56,9 +54,3 @@ class Model:
             max(layer.map_words for layer in self.layers[::2]),
             max(layer.map_words for layer in self.layers[1::2]),
         )
-
-
-def forget_reader() -> None:
-    """Forget the reader's code, so that its memory is free until the next model is read."""
-    if sys.modules.pop("mtjkit_core.mtjb", None):
-        delattr(sys.modules["mtjkit_core"], "mtjb")

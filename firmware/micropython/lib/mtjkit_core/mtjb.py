@@ -2,8 +2,7 @@
 
 export/FORMAT.md is the specification. The layer table holds only what cannot be derived; sizes,
 offsets and geometry follow from it, so that a file cannot contradict itself. Versions 1.0 and 2.0
-are read, and no weight is copied. A board forgets this module once its model is read
-(mtjkit_core.model.forget_reader).
+are read, and no weight is copied. A board forgets this module once its model is read.
 """
 
 import binascii

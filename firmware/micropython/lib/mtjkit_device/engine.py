@@ -2,7 +2,6 @@
 
 from array import array
 
-from mtjkit_core import footprint
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.streams import BUFFER, WEIGHTS, place_word
 from mtjkit_core.write_errors import COUNTS, WriteErrors
@@ -17,6 +16,8 @@ def ram_bytes(model, kernel: str) -> int:
         ConfigError: the kernel cannot run here, or refuses a layer.
     """
     kind, name = load_kernel(kernel, model.layers)
+    from mtjkit_core import footprint  # here, because a board forgets it
+
     return footprint.ram_bytes(model, name, name == "native" and kind.repacks(model))
 
 

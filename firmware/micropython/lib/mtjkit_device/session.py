@@ -4,10 +4,10 @@ import gc
 import sys
 from binascii import crc32
 
-from mtjkit_core import footprint
+from mtjkit_core import forget
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, FormatError, MtjkitError
-from mtjkit_core.model import Model, forget_reader
+from mtjkit_core.model import Model
 from mtjkit_core.write_errors import LIMITS_BYTES, WriteErrors, unpack_limits
 
 from mtjkit_device import board
@@ -95,7 +95,7 @@ class Session:
         self.mapped = data is not None
         if self.mapped:
             self.model = Model(data)
-            forget_reader()
+            forget("mtjb")
             if sha256:
                 self.sha256 = sha256(data).digest()
 
@@ -145,7 +145,7 @@ class Session:
         except MemoryError:
             text = "what reads the model does not fit the memory: %d bytes are free"
             raise RefusedError(m.TOO_LARGE, text % board.free_bytes())
-        forget_reader()
+        forget("mtjb")
 
     def weights_digest(self) -> bytes:
         """20 bytes that tell how the weights were written: WriteErrors.weights_digest.
@@ -239,10 +239,12 @@ class Session:
         self._forget_engine()
         height, width, channels = self.model.input_shape
         size = height * width * channels
-        one_slot = footprint.slot_bytes(self.model, self._chunk)
         forget_kernels()
         gc.collect()
         try:
+            from mtjkit_core import footprint  # here, because it is forgotten at the end
+
+            one_slot = footprint.slot_bytes(self.model, self._chunk)
             buffers = footprint.ram_bytes(self.model, kernel, _MAY_REPACK) + one_slot
             with _Reserved(buffers):  # so that code does not split the room of the buffers
                 load_kernel(kernel, self.model.layers)
@@ -264,6 +266,7 @@ class Session:
             self._forget_engine()
             raise too_large(needed, free)
         self._kernel_asked = kernel
+        forget("footprint")
         gc.collect()
 
     def _program(self, wanted) -> None:
