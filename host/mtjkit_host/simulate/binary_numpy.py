@@ -77,9 +77,8 @@ class BinaryNumpy:
         inputs, indices = checked(self.net, images, indices, errors)
         scores = np.empty((len(inputs), self.net.classes), np.int32)
         counts = np.empty((len(inputs), len(COUNTS)), np.int64)
-        maps = [
-            np.empty((len(inputs), layer.map_words), np.uint32) for layer in self.net.layers[:-1]
-        ]
+        kept = len(inputs) if trace is not None else 0
+        maps = [np.empty((kept, layer.map_words), np.uint32) for layer in self.net.layers[:-1]]
         for at in range(0, len(inputs), self._together):
             some = slice(at, at + self._together)
             parts = [stored[some] for stored in maps] if trace is not None else None
