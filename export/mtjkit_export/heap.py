@@ -65,7 +65,7 @@ def heap_in_use(
             has room for, MAX_IMAGES at most.
 
     Raises:
-        ConfigError: the device has no such kernel.
+        ConfigError: the processor's shares lack the kernel.
     """
     if kernel not in processor.shares:
         raise ConfigError(

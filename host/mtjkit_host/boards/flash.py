@@ -180,7 +180,7 @@ def read_list(board: Board) -> Installed:
 
 
 def _is_foreign(board: Board, path: str, ours: bytes, known: Installed) -> bool:
-    """Whether a file lies in the way that flashing has not written."""
+    """Whether a file that flashing did not write lies in the way."""
     digest = board.digests([path])[0]
     return bool(digest) and digest != digest_of(ours) and not known.owns(path, digest)
 

@@ -60,7 +60,7 @@ class Installed:
 
     @classmethod
     def from_text(cls, text: str | None) -> Installed:
-        """Read a list; an empty one if there is none, or it is damaged: then nothing is ours."""
+        """Read a list; an empty one if the file is missing or damaged: then no file is ours."""
         if text is None or len(text) > LIST_BYTES:
             return cls()
         try:

@@ -77,7 +77,7 @@ def read_measurements(path: str | Path) -> dict[tuple[str, float | None], list[P
     """Points of a CSV file by (direction, current in uA); the current may be left empty.
 
     Raises:
-        ConfigError: the file cannot be read, or a line is none; with its number.
+        ConfigError: the file cannot be read, or a line is damaged; the message has its number.
     """
     file = Path(path)
     try:

@@ -361,7 +361,7 @@ class Retry(Scheme):
     rounds: int = 4
     """k: pulses at most."""
     growth: float = 1.0
-    """g: each pulse is so many times as long as the one before."""
+    """g: the length of each pulse divided by the length of the one before."""
     whole_word: bool = False
     """Write the whole word again in place of its wrong bits."""
 
@@ -557,7 +557,7 @@ def parse_scheme(text: str) -> Scheme:
     """A scheme by its name: see `SCHEMES`.
 
     Raises:
-        ConfigError: there is no such scheme.
+        ConfigError: the scheme is unknown.
     """
     plain: dict[str, Callable[[], Scheme]] = {
         "fixed": Fixed,

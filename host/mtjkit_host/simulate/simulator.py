@@ -110,7 +110,7 @@ def open_simulator(
         net: mtjkit_core.model.Model, or a fixed-point net.
         engine: native (needs a C compiler, or a library built earlier), numpy, or auto: the first
             that works here and computes all of the net's layers.
-        threads: native code spreads images over at most so many; default all processors.
+        threads: the most threads that native code uses; default all processors.
 
     Raises:
         ConfigError: the engine is unknown or cannot run here, or the net is too large for it.

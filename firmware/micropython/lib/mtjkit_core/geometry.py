@@ -61,7 +61,7 @@ class LayerShape:
         entry: values of mtjkit_core.mtjb.ENTRY_FIELDS that keep the rules of export/FORMAT.md.
     """
 
-    # At most 29 attributes: CPython shares the names of so many among all layers.
+    # At most 29 attributes: up to this number CPython shares the names among all layers.
     def __init__(self, index, last, in_shape, entry):
         self.index = index
         self.in_height, self.in_width, self.in_channels = in_shape

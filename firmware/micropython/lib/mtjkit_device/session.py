@@ -40,7 +40,7 @@ def too_large(needed: int, free: int) -> RefusedError:
 
 
 def _limits_of(packed, layers: int) -> tuple:
-    """The limits that came, which CONFIGURE says are those of so many layers."""
+    """The limits that came; CONFIGURE says for how many layers they are."""
     if len(packed) != layers * LIMITS_BYTES:
         text = "fail limits of %d layers; this network takes %d"
         raise ConfigError(text % (layers, len(packed) // LIMITS_BYTES))

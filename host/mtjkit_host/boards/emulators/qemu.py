@@ -28,7 +28,7 @@ def command(
         firmware: its firmware.
         romfs: image to lie in the mapped memory from the start; empty for none.
         work: a folder for files that the emulator reads.
-        port: the local TCP port that shall be the board's serial line.
+        port: the local TCP port that becomes the board's serial line.
         count: time counts instructions, 1024 ns each, whatever the host does.
 
     Raises:

@@ -35,7 +35,7 @@ def load_kernel(name: str, layers=()):
     "auto" is the best kernel that loads here and computes all of these layers.
 
     Raises:
-        ConfigError: there is no such kernel, it cannot run here, or it refuses a layer.
+        ConfigError: the kernel is unknown, cannot run here, or refuses a layer.
     """
     if name != "auto" and name not in KERNELS:
         raise ConfigError("kernel %r is unknown: auto or one of %s" % (name, ", ".join(KERNELS)))
