@@ -13,7 +13,8 @@ pytest.importorskip("torch", reason="needs the extra train")
 import torch
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.geometry import CONV, DENSE
-from mtjkit_host.train import NetSpec, build_net, predict
+from mtjkit_host.simulate.compile import available
+from mtjkit_host.train import NetSpec, build_net, evaluate, predict
 from mtjkit_host.train.lower import (
     fold,
     fold_fixed,
@@ -21,6 +22,7 @@ from mtjkit_host.train.lower import (
     threshold_rule,
 )
 from mtjkit_host.train.modules import BatchNorm, Block, Net
+from mtjkit_host.train.predict import evaluate_packed
 from mtjkit_host.train.quantize import sign
 
 Integers = npt.NDArray[np.int64]
@@ -182,3 +184,11 @@ def test_a_binary_net_is_named_after_the_run_or_as_asked() -> None:
     assert fold(net).name == "binary-tiny"
     assert fold(net, "mine").name == "mine"
     assert fold(net).geometry()[-1].out_channels == len(fold(net).class_names) == 10
+
+
+@pytest.mark.skipif(not available(), reason="no C compiler")
+def test_the_packed_model_is_as_accurate_as_the_net() -> None:
+    net, images = random_net("binary-tiny"), some_images(40)
+    labels = predict(net, images).numpy().argmax(axis=1)
+    labels[:7] = (labels[:7] + 1) % 10
+    assert evaluate(net, images, labels) == evaluate_packed(net, images, labels) == 33 / 40
