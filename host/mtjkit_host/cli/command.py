@@ -24,7 +24,7 @@ RUN_HELP = {
     "pulse-ns": "pulse width for feature maps in ns, instead of --write-error-rate",
     "weight-error-rate": "write-error rate of weights, 0..1; default 0",
     "errors": "flip (an error inverts the written bit; default) or keep (it leaves the old bit)",
-    "cell": "TOML or JSON file of an MTJ cell: tau_ns, current_ua, voltage_v",
+    "cell": "MTJ cell: a preset (`invoke cell-list`) or a TOML or JSON file; default the paper's",
     "seed": "seed of every random stream; default 0",
     "kernel": "auto (default), python, viper, asm_thumb or native",
     "json": "write the result, unrounded, to this file",
@@ -47,7 +47,8 @@ class Command(Task[Callable[..., Any]]):
             old = ALIASES[new]
             letters = [letter for letter in old if letter not in taken_names]
             options["names"] = [new, old, *letters[:1]]
-            options["kind"] = _Text
+            if options.get("kind") is not list:
+                options["kind"] = _Text
         return options
 
 

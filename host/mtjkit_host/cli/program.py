@@ -7,13 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 from invoke.collection import Collection
 from invoke.program import Program
 
-from mtjkit_host.cli import boards, campaigns, checks, development, nets, runs, streams
+from mtjkit_host.cli import boards, campaigns, cells, checks, development, nets, runs, streams
 from mtjkit_host.paths import REPOSITORY
 
 
 def namespace() -> Collection:
     """The commands: all of them in a checkout, without those of development elsewhere."""
-    groups = [runs, nets, boards, campaigns, checks]
+    groups = [runs, nets, cells, boards, campaigns, checks]
     if (REPOSITORY / "pyproject.toml").is_file():
         groups.append(development)
     return Collection(*(task for group in groups for task in group.COMMANDS))

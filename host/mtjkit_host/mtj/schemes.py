@@ -184,7 +184,7 @@ class Scheme(ABC):
             low, high = high, 2 * high
             if high > _LONGEST_NS:
                 raise ConfigError(f"{self.name}: no pulse reaches the error rate {rate:g}")
-        for _ in range(100):
+        while high - low > 1e-14 * high:
             middle = (low + high) / 2
             low, high = (middle, high) if left(middle) > rate else (low, middle)
         return Pulses((low + high) / 2, (low + high) / 2)
@@ -202,6 +202,13 @@ class Fixed(Scheme):
     """One pulse for every bit, as the paper writes: rate S(t), energy P t, time t."""
 
     name = "fixed"
+
+    def pulses_for(self, cell: Cell, rate: float, traffic: Traffic) -> Pulses:
+        """See `Scheme.pulses_for`."""
+        if not cell.symmetric or rate <= 0:
+            return super().pulses_for(cell, rate, traffic)
+        width = cell.pulse_width_ns(rate)
+        return Pulses(width, width)
 
     def rates(self, cell: Cell, pulses: Pulses, traffic: Traffic) -> tuple[float, float]:
         """See `Scheme.rates`."""

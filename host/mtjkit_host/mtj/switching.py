@@ -69,7 +69,7 @@ class SwitchingModel(ABC):
             low, high = high, 2 * high
             if high > 1e15:
                 raise ConfigError(f"cell: no pulse reaches the error rate {rate:g}")
-        for _ in range(100):
+        while high - low > 1e-14 * high:
             middle = (low + high) / 2
             above = float(self.log_rates(np.array([middle]))[0]) > wanted
             low, high = (middle, high) if above else (low, middle)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass
+from functools import cache
 from statistics import NormalDist
 
 import numpy as np
@@ -71,6 +72,7 @@ def class_rates(cell: Switching, sigma: float, pulse_ns: float, classes: int = 4
     return rates
 
 
+@cache
 def _nodes() -> tuple[Floats, Floats]:
     """Nodes and weights of an expectation over a normal x."""
     x, weights = np.polynomial.hermite_e.hermegauss(_NODES)

@@ -75,9 +75,16 @@ class Result:
 
     @property
     def energy_per_bit_pj(self) -> float | None:
-        """Modelled energy of writing one feature-map bit; None where no pulse is long enough."""
+        """Modelled energy of writing one feature-map bit.
+
+        None where no pulse is long enough, or the cell states no current and voltage.
+        """
         pulse = self.options.pulse_ns
-        return None if pulse is None else self.options.cell.write_energy_pj(pulse)
+        return (
+            None
+            if pulse is None or not self.options.cell.has_power
+            else self.options.cell.write_energy_pj(pulse)
+        )
 
     @property
     def saving_percent(self) -> float | None:
@@ -89,7 +96,8 @@ class Result:
         """The result unrounded, as JSON values.
 
         null stands for what does not exist: the pulse width and its energy at an error rate of
-        0 (no pulse is long enough), and the accuracy of images without labels.
+        0 (no pulse is long enough), energies of a cell that states no current and voltage, and
+        the accuracy of images without labels.
         """
         o, n = self.options, len(self.images)
         per_bit = self.energy_per_bit_pj
@@ -129,7 +137,7 @@ class Result:
             "energy": {
                 "per_bit_pj": per_bit,
                 "total_pj": None if per_bit is None else per_bit * counts["written"],
-                "reference_per_bit_pj": o.cell.reference_energy_pj,
+                "reference_per_bit_pj": o.cell.reference_energy_pj if o.cell.has_power else None,
                 "saving_percent": self.saving_percent,
             },
             "scores_sha256": self.scores_sha256,
@@ -178,13 +186,16 @@ def _summary(result: Result) -> Table:
     pulse, energy, saved = "unlimited (rate 0)", "unlimited", "none"
     if o.map_rate is None:
         pulse, energy, saved = "by layer", "not computed", "not computed"
-    if o.pulse_ns is not None and per_bit is not None and saving is not None:
+    if o.pulse_ns is not None and saving is not None:
         pulse = f"{o.pulse_ns:.1f} ns"
-        energy = f"{per_bit:.2f} pJ/bit, {per_bit * result.bits[0] / n * 1e-3:.1f} nJ/image"
+        energy = f"not known: cell {o.cell.name} states no current and voltage"
         saved = f"{saving:.1f} %"
+        if per_bit is not None:
+            energy = f"{per_bit:.2f} pJ/bit, {per_bit * result.bits[0] / n * 1e-3:.1f} nJ/image"
     table.add_row("pulse width", pulse)
     table.add_row("write energy, modelled", energy)
-    table.add_row("saving", f"{saved} against {o.cell.reference_energy_pj:.2f} pJ/bit (rate 1e-8)")
+    reference = f"{o.cell.reference_energy_pj:.2f} pJ/bit" if o.cell.has_power else "a pulse"
+    table.add_row("saving", f"{saved} against {reference} (rate 1e-8)")
     table.add_row("bits written / toggled / wrong", " / ".join(f"{b:,}" for b in result.bits[:3]))
     table.add_row("ones written / toggled up", " / ".join(f"{b:,}" for b in result.bits[3:]))
     if o.write_errors.weights_fail:
