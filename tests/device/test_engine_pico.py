@@ -12,9 +12,9 @@ from types import SimpleNamespace
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_host.boards.catalog import board_named
+from mtjkit_host.boards.device_files import MPY_VERSION, device_files
 from mtjkit_host.boards.emulate import emulate
 from mtjkit_host.boards.firmware import find_firmware
-from mtjkit_host.boards.flash import MPY_VERSION, device_files
 from mtjkit_host.boards.native_module import find_native
 from mtjkit_host.boards.prompt import Board
 
