@@ -22,7 +22,7 @@ from mtjkit_host.paths import DEVICE
 
 AGENTS = DEVICE / "agent"
 _CHUNK, _LONG_CHUNK = 144, 3072  # bytes; 144 are 192 characters
-_ANSWER_S = 60.0  # an emulated Pico is slow
+_ANSWER_S = 240.0  # an emulated Pico hashes its files for minutes on a busy machine
 _PROMPT_S = 2.0  # after which whatever runs is interrupted again
 _CHUNK_S = 60.0
 _TRIES = 5  # of an answer that something else came into
