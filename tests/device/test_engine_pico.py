@@ -45,7 +45,9 @@ def test_no_allocation_between_images(tmp_path):
         pytest.skip(str(error))
     tree = tmp_path / "tree"
     version, sub_version = MPY_VERSION
-    pico = SimpleNamespace(mpy_version=version, mpy_sub_version=sub_version, architecture="armv6m")
+    pico = SimpleNamespace(
+        mpy_version=version, mpy_sub_version=sub_version, architecture="armv6m", root=""
+    )
     files = device_files(pico)
     for name, content in files.items():
         if name.endswith(".mpy"):
