@@ -1,11 +1,16 @@
-"""Random crops and mirror images, drawn for a whole batch at once."""
+"""Random crops and mirror images, drawn for a whole epoch at once and cut on any device.
+
+All chance comes from numpy's generators, so a (seed, epoch) gives the same pictures on a CPU and
+on a GPU; the pixels are gathered where the data lie.
+"""
 
 from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-
-from mtjkit_host.datasets.cifar10 import Images
+import torch
+from torch import Tensor
+from torch.nn import functional
 
 PAD = 4
 """Rows and columns added on every side before the crop."""
@@ -14,10 +19,13 @@ PAD_VALUE = 128
 
 _ORDER, _AUGMENT = 0, 1
 
+CHOSEN, ROW, COLUMN, MIRRORED = range(4)
+"""Rows of a batch's plan: number of the image, offsets of its crop, 1 where it is mirrored."""
 
-def pad_images(images: Images) -> Images:
-    """Return images ``(N, H, W, C)`` with 4 grey pixels on every side."""
-    return np.pad(images, ((0, 0), (PAD, PAD), (PAD, PAD), (0, 0)), constant_values=PAD_VALUE)
+
+def pad_images(images: Tensor) -> Tensor:
+    """Return images uint8 ``(N, H, W, C)`` with 4 grey pixels on every side."""
+    return functional.pad(images, (0, 0, PAD, PAD, PAD, PAD), value=PAD_VALUE)
 
 
 def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
@@ -25,23 +33,39 @@ def epoch_order(count: int, seed: int, epoch: int) -> npt.NDArray[np.int64]:
     return np.random.default_rng((seed, epoch, _ORDER)).permutation(count)
 
 
-def augment_rng(seed: int, epoch: int) -> np.random.Generator:
-    """Return the generator of an epoch's crops and flips."""
-    return np.random.default_rng((seed, epoch, _AUGMENT))
+def epoch_plan(count: int, batch: int, seed: int, epoch: int) -> npt.NDArray[np.int32]:
+    """Draw an epoch: which images each step sees, and how they are cropped and mirrored.
 
-
-def crop_and_flip(
-    padded: Images, chosen: npt.NDArray[np.int64], rng: np.random.Generator
-) -> Images:
-    """Cut one random window from each chosen image and mirror every second one, by chance.
-
-    ``padded`` is the result of `pad_images`, ``chosen`` ``(B,)`` indices into it. Returns
-    ``(B, H, W, C)``. Draws from ``rng``: B row offsets, B column offsets (0 to 8), B flips.
+    Returns int32 ``(count // batch, 4, batch)``, the rows being CHOSEN, ROW and COLUMN (0 to 8)
+    and MIRRORED (0 or 1). Each step draws its row offsets, column offsets and flips in turn.
     """
-    count = len(chosen)
+    steps = count // batch
+    order = epoch_order(count, seed, epoch)[: steps * batch].reshape(steps, batch)
+    rng = np.random.default_rng((seed, epoch, _AUGMENT))
+    plan = np.empty((steps, 4, batch), np.int32)
+    plan[:, CHOSEN] = order
+    for step in plan:
+        step[ROW] = rng.integers(0, 2 * PAD + 1, batch)
+        step[COLUMN] = rng.integers(0, 2 * PAD + 1, batch)
+        step[MIRRORED] = rng.integers(0, 2, batch)
+    return plan
+
+
+def crop_and_flip(padded: Tensor, plan: Tensor) -> Tensor:
+    """Cut one window from each chosen image and mirror some.
+
+    Args:
+        padded: result of `pad_images`, uint8 ``(N, H + 8, W + 8, C)``.
+        plan: one batch of `epoch_plan`, ``(4, B)``, on the same device.
+
+    Returns:
+        uint8 ``(B, H, W, C)``.
+    """
+    plan = plan.long()
     height, width = padded.shape[1] - 2 * PAD, padded.shape[2] - 2 * PAD
-    rows = rng.integers(0, 2 * PAD + 1, count)[:, None] + np.arange(height)
-    columns = rng.integers(0, 2 * PAD + 1, count)[:, None] + np.arange(width)
-    flipped = rng.integers(0, 2, count).astype(bool)
-    columns[flipped] = columns[flipped, ::-1]
-    return padded[chosen[:, None, None], rows[:, :, None], columns[:, None, :]]
+    down = torch.arange(height, dtype=plan.dtype, device=plan.device)
+    across = torch.arange(width, dtype=plan.dtype, device=plan.device)
+    mirrored = plan[MIRRORED, :, None].bool()
+    rows = plan[ROW, :, None] + down
+    columns = plan[COLUMN, :, None] + torch.where(mirrored, width - 1 - across, across)
+    return padded[plan[CHOSEN, :, None, None], rows[:, :, None], columns[:, None, :]]

@@ -15,8 +15,13 @@ from mtjkit_host.train.architectures import NetSpec
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
+PRESETS = ("plain", "spread")
+ERRORS = ("flip", "keep")
 
-_FREE = ("data", "run_dir", "device", "threads", "epochs_now")
+_FREE = (
+    *("data", "run_dir", "device", "threads", "epochs_now", "limit_s", "save_every", "test_every"),
+    *("keep_best", "plots", "deterministic", "compiled"),
+)
 """Fields that a resumed run may change: they do not belong to the recipe."""
 
 
@@ -36,6 +41,18 @@ class TrainConfig:
     """Images per step; the last, incomplete batch of an epoch is left out."""
     peak_lr: float = 2e-3
     """Adam's learning rate after the warm-up."""
+    preset: str = "plain"
+    """``plain``: Kaiming-uniform latent weights, one learning rate. ``spread``: latent weights
+    uniform over [-1, 1], and a learning rate that each layer multiplies by its Glorot factor
+    (`mtjkit_host.train.nets.Linear.glorot_factor`), as in Hubara et al. 2016: a fixed-point
+    net's weights then fill their range, and a wrong bit is small beside them."""
+    train_ber: tuple[float, ...] = ()
+    """Error rate of feature-map writes while training, 0 to 1: one for all hidden layers, or one
+    for each; empty for none. Binary nets only. Tests are without errors."""
+    errors: str = "flip"
+    """What a failed write does while training: ``flip`` or ``keep``, as in a run."""
+    ramp_epochs: float = 5.0
+    """Epochs in which ``train_ber`` rises linearly from 0; at most a quarter of the run."""
     warmup_epochs: float = 3.0
     """Epochs in which the learning rate rises linearly from 0 to its peak; at most a quarter of
     the run, so that short trials work with the default."""
@@ -44,8 +61,9 @@ class TrainConfig:
     seed: int = 0
     """All chance follows from it: initial weights, order of images, crops, flips."""
     precision: str = "auto"
-    """``float32``, ``bfloat16`` (autocast), or ``auto``: bfloat16 where the hardware has it
-    and the net's values fit it (1 and 8 bits). Tests are exact in any case."""
+    """``float32`` (on CUDA with TF32 products), ``bfloat16`` (autocast), or ``auto``: bfloat16
+    where the hardware has it and the net's values fit it (1 and 8 bits). Tests are exact in any
+    case."""
     device: str = "auto"
     """``cpu``, ``cuda``, or ``auto``: CUDA when present."""
     threads: int = 0
@@ -59,9 +77,25 @@ class TrainConfig:
     """How many test images to use, the first ones; 0 uses all."""
     epochs_now: int = 0
     """Epochs after which this call stops, to be resumed later; 0 runs to the end."""
+    limit_s: float = 0.0
+    """Stop after the epoch that is under way so many seconds after the call, to be resumed
+    later; 0 for no limit."""
+    save_every: int = 1
+    """Epochs from one checkpoint to the next. The call's last epoch is saved always."""
+    test_every: int = 1
+    """Epochs from one test to the next. The call's last epoch is tested always."""
+    keep_best: bool = True
+    """Keep the epoch with the best test accuracy too, not only the last one."""
+    plots: bool = True
+    """Draw loss and accuracy beside every checkpoint."""
+    deterministic: bool = True
+    """On CUDA: kernels that give the same bits every time, not those that a trial finds fastest."""
+    compiled: bool = False
+    """Compile the net with torch's compiler: faster steps after a minute or so, on CUDA."""
 
     def __post_init__(self) -> None:
         """Check every field; raises ConfigError, naming the first that is wrong."""
+        hidden = len(self.net.conv) + len(self.net.dense)
         checks = {
             "epochs must be at least 1": self.epochs >= 1,
             "batch must be at least 2": self.batch >= 2,
@@ -70,6 +104,18 @@ class TrainConfig:
             "label_smoothing must be 0 or more and below 1": 0 <= self.label_smoothing < 1,
             "seed must be 0 or more": self.seed >= 0,
             f"precision must be one of {', '.join(PRECISIONS)}": self.precision in PRECISIONS,
+            f"preset must be one of {', '.join(PRESETS)}": self.preset in PRESETS,
+            f"errors must be one of {', '.join(ERRORS)}": self.errors in ERRORS,
+            "ramp_epochs must be a number of 0 or more": 0 <= self.ramp_epochs < math.inf,
+            "train_ber needs rates from 0 to 1": all(0 <= rate <= 1 for rate in self.train_ber),
+            f"train_ber needs one rate, or one for each of the {hidden} hidden layers": (
+                len(self.train_ber) in (0, 1, hidden)
+            ),
+            "train_ber is for binary nets": self.net.binary or not self.train_ber,
+            "limit_s must be a number of 0 or more": 0 <= self.limit_s < math.inf,
+            "save_every and test_every must be at least 1": (
+                min(self.save_every, self.test_every) >= 1
+            ),
             f"device must be one of {', '.join(DEVICES)}": self.device in DEVICES,
             "threads, limit_train, limit_test and epochs_now must be 0 or more": (
                 min(self.threads, self.limit_train, self.limit_test, self.epochs_now) >= 0
@@ -88,6 +134,7 @@ class TrainConfig:
         fields["net"] = {
             k: list(v) if isinstance(v, tuple) else v for k, v in fields["net"].items()
         }
+        fields["train_ber"] = list(self.train_ber)
         return fields
 
 
@@ -115,8 +162,9 @@ class EpochRecord:
     """Mean training loss (cross-entropy, in nats) over the epoch."""
     train_accuracy: float
     """Share of right answers on the augmented images while training, 0 to 1."""
-    test_accuracy: float
-    """Share of right answers on the test images after the epoch, 0 to 1, computed exactly."""
+    test_accuracy: float | None
+    """Share of right answers on the test images after the epoch, 0 to 1, computed exactly; None
+    after an epoch that was not tested."""
     seconds: float
     """Wall time of the epoch, test included."""
 

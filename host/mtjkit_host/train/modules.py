@@ -17,27 +17,46 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtjkit_host.train.architectures import NetSpec
-from mtjkit_host.train.quantize import fixed_codes, fixed_values, quantize, sign
+from mtjkit_host.train.write_errors import WriteErrors
+from mtjkit_host.train.quantize import (
+    fixed_codes,
+    fixed_values,
+    quantize,
+    quantize_weights,
+    sign,
+)
 
 
 class Linear(nn.Module):
     """A 3x3 convolution (padding 1 with zeros) or a dense layer, no bias, quantized weights.
 
     ``weight`` holds the latent weights in [-1, 1]: ``(out, in, 3, 3)`` or ``(out, in)``. They
-    start Kaiming-uniform, drawn from ``generator``.
+    start Kaiming-uniform, drawn from ``generator``, or uniform over all of [-1, 1] with ``spread``.
     """
 
-    def __init__(self, shape: tuple[int, ...], bits: int, generator: torch.Generator) -> None:
+    def __init__(
+        self, shape: tuple[int, ...], bits: int, generator: torch.Generator, spread: bool = False
+    ) -> None:
         super().__init__()
         self.bits = bits
         self.weight = nn.Parameter(torch.empty(shape))
-        bound = math.sqrt(6.0 / math.prod(shape[1:]))
-        nn.init.uniform_(self.weight, -min(bound, 1.0), min(bound, 1.0), generator=generator)
+        bound = 1.0 if spread else min(math.sqrt(6.0 / math.prod(shape[1:])), 1.0)
+        nn.init.uniform_(self.weight, -bound, bound, generator=generator)
 
     @property
     def fan_in(self) -> int:
         """Products in one sum (without padding's zeros)."""
         return math.prod(self.weight.shape[1:])
+
+    @property
+    def glorot_factor(self) -> float:
+        """sqrt((inputs + outputs) / 1.5) of one weight's layer, a convolution's times its taps.
+
+        What Hubara et al. 2016 scale the learning rate of weights that fill [-1, 1] by (their
+        code: ``W_LR_scale``): the inverse of the size Glorot and Bengio 2010 give them.
+        """
+        out, taps = len(self.weight), math.prod(self.weight.shape[2:])
+        return math.sqrt((self.fan_in + out * taps) / 1.5)
 
     def quantized(self, dtype: torch.dtype) -> Tensor:
         """Return the weights as the device has them, exactly, in ``dtype``, without gradient."""
@@ -48,7 +67,12 @@ class Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the sums S: ``(N, out, H, W)`` or ``(N, out)``."""
-        weight = quantize(self.weight, self.bits) if self.training else self.quantized(x.dtype)
+        if self.training:
+            on = x.device.type
+            dtype = torch.get_autocast_dtype(on) if torch.is_autocast_enabled(on) else x.dtype
+            weight = quantize_weights(self.weight, self.bits, dtype)
+        else:
+            weight = self.quantized(x.dtype)
         sums = (
             functional.conv2d(x, weight, padding=1)
             if weight.ndim == 4
@@ -161,21 +185,25 @@ class Net(nn.Module):
     sums times one scalar, exp(``log_scale``), which the device leaves out.
     """
 
-    def __init__(self, spec: NetSpec, generator: torch.Generator) -> None:
+    write_errors: WriteErrors | None
+    """Errors in the feature maps while training; None for none."""
+
+    def __init__(self, spec: NetSpec, generator: torch.Generator, spread: bool = False) -> None:
         super().__init__()
         self.spec = spec
+        self.write_errors = None
         blocks = []
         maps, side = spec.channels, spec.side
         for index, filters in enumerate(spec.conv):
             pool = index % 2 == 1
-            blocks.append(Block(Linear((filters, maps, 3, 3), spec.bits, generator), pool))
+            blocks.append(Block(Linear((filters, maps, 3, 3), spec.bits, generator, spread), pool))
             maps, side = filters, side // 2 if pool else side
         units = maps * side * side
         for out in spec.dense:
-            blocks.append(Block(Linear((out, units), spec.bits, generator), False))
+            blocks.append(Block(Linear((out, units), spec.bits, generator, spread), False))
             units = out
         self.blocks = nn.ModuleList(blocks)
-        self.head = Linear((spec.classes, units), spec.bits, generator)
+        self.head = Linear((spec.classes, units), spec.bits, generator, spread)
         self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(units)))
 
     @property
@@ -195,10 +223,14 @@ class Net(nn.Module):
     def scores(self, images: Tensor) -> Tensor:
         """Return the last layer's sums S, ``(N, classes)``, for uint8 ``(N, 32, 32, 3)``."""
         x = self.inputs(images)
-        for block in self.blocks:
+        errors = self.write_errors if self.training else None
+        memory = None if errors is None else errors.memory()
+        for index, block in enumerate(self.blocks):
             if cast(Block, block).linear.weight.ndim == 2 and x.ndim == 4:
                 x = x.permute(0, 2, 3, 1).reshape(len(x), -1)  # (y, x, c), as on the device
             x = block(x)
+            if memory is not None:
+                x = memory.write(x, index)
         if x.ndim == 4:
             x = x.permute(0, 2, 3, 1).reshape(len(x), -1)
         return cast(Tensor, self.head(x))
@@ -215,7 +247,7 @@ class Net(nn.Module):
                 module.weight.clamp_(-1.0, 1.0)
 
 
-def build_net(spec: NetSpec, seed: int = 0) -> Net:
-    """Return a new network whose latent weights follow from ``seed`` alone."""
+def build_net(spec: NetSpec, seed: int = 0, spread: bool = False) -> Net:
+    """Return a new network whose latent weights follow from ``seed``; ``spread``: `Linear`."""
     generator = torch.Generator().manual_seed(seed)
-    return Net(spec, generator)
+    return Net(spec, generator, spread)

@@ -33,11 +33,11 @@ def _plot(history: Sequence[EpochRecord], stem: Path, title: str) -> None:
     # Markers: a single epoch is no line.
     left.plot(epochs, [record.loss for record in history], ".-", color=_BLUE)
     left.set(xlabel="epoch", ylabel="training loss (nats)")
-    for values, label, color in (
-        ([100 * record.train_accuracy for record in history], "training", _ORANGE),
-        ([100 * record.test_accuracy for record in history], "test", _GREEN),
-    ):
-        right.plot(epochs, values, ".-", color=color, label=label)
+    right.plot(
+        epochs, [100 * r.train_accuracy for r in history], ".-", color=_ORANGE, label="training"
+    )
+    tested = [(r.epoch, 100 * r.test_accuracy) for r in history if r.test_accuracy is not None]
+    right.plot(*zip(*tested, strict=True), ".-", color=_GREEN, label="test")
     right.set(xlabel="epoch", ylabel="accuracy (%)")
     right.legend()
     for axes in (left, right):

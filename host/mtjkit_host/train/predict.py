@@ -23,10 +23,10 @@ def predict(net: Net, images: cifar10.Images, batch: int = 100) -> Tensor:
     net.eval()
     device = net.log_scale.device
     parts = [
-        net.scores(torch.from_numpy(images[i : i + batch]).to(device)).cpu()
+        net.scores(torch.from_numpy(images[i : i + batch]).to(device))
         for i in range(0, len(images), batch)
     ]
-    return torch.cat(parts)
+    return torch.cat(parts).cpu()
 
 
 def evaluate(net: Net, images: cifar10.Images, labels: cifar10.Labels, batch: int = 100) -> float:

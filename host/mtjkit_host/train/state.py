@@ -55,20 +55,24 @@ def save_run(
     records = [dataclasses.asdict(record) for record in history]
     state = {"config": config.recipe(), "history": records}
     tensors = {f"net.{name}": tensor for name, tensor in net.state_dict().items()}
-    if best_epoch(history).epoch == epoch:
+    is_best = best_epoch(history).epoch == epoch and history[-1].test_accuracy is not None
+    if config.keep_best and is_best:
         save_checkpoint(config.run_dir, "best", epoch, tensors, state)
-    for name, parameter in net.named_parameters():
+    # A finished run has nothing to resume: its net alone is a third of the bytes.
+    unfinished = net.named_parameters() if epoch < config.epochs else ()
+    for name, parameter in unfinished:
         for key in _ADAM:
             tensors[f"adam.{name}.{key}"] = optimizer.state[parameter][key]
     save_checkpoint(config.run_dir, "last", epoch, tensors, state)
     log = "".join(json.dumps(record) + "\n" for record in records)
     write_atomically(config.run_dir / "log.jsonl", log.encode())
-    plot_history(history, config.run_dir / "history", title=config.net.name)
+    if config.plots:
+        plot_history(history, config.run_dir / "history", title=config.net.name)
 
 
 def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
     """Return the first epoch with the highest test accuracy."""
-    return max(history, key=lambda record: record.test_accuracy)
+    return max(history, key=lambda record: record.test_accuracy or 0.0)
 
 
 @contextmanager
@@ -101,6 +105,7 @@ def resume_run(
         raise FormatError(f"{config.run_dir}: the checkpoint does not say how it was trained")
     # A setting that the run's version of the trainer did not know had its default value.
     default = {field.name: field.default for field in dataclasses.fields(config)}
+    default["train_ber"] = []
     changed = sorted(key for key in new if old.get(key, default[key]) != new[key])
     if changed:
         raise ConfigError(
@@ -108,20 +113,22 @@ def resume_run(
             "use the same settings to resume it, or another run folder"
         )
     _load_tensors(net, tensors, str(config.run_dir))
-    for name, parameter in net.named_parameters():
-        # Adam keeps its step count on the CPU and its moments laid out as the parameter.
+    try:
+        history = [EpochRecord(**record) for record in state["history"]]
+    except (KeyError, TypeError) as error:
+        raise FormatError(f"{config.run_dir}: the checkpoint's history is damaged") from error
+    unfinished = net.named_parameters() if len(history) < config.epochs else ()
+    for name, parameter in unfinished:
+        # Adam's moments are laid out as the parameter; its step count is where it needs it.
         moments = {key: torch.empty_like(parameter) for key in _ADAM[1:]}
         try:
             for key, moment in moments.items():
                 moment.copy_(tensors[f"adam.{name}.{key}"])
-            step = tensors[f"adam.{name}.step"]
+            step = tensors[f"adam.{name}.step"].to(parameter.device)
         except (KeyError, RuntimeError) as error:
             raise FormatError(f"{config.run_dir}: bad optimizer state of {name}") from error
         optimizer.state[parameter] = {"step": step, **moments}
-    try:
-        return [EpochRecord(**record) for record in state["history"]]
-    except (KeyError, TypeError) as error:
-        raise FormatError(f"{config.run_dir}: the checkpoint's history is damaged") from error
+    return history
 
 
 def start_from(net: Net, folder: Path, seed: int) -> None:

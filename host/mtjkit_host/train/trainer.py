@@ -4,97 +4,149 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from mtjkit_core.errors import ConfigError
-from torch.nn import functional
+from torch import Tensor
 
 from mtjkit_host.datasets import cifar10
 from mtjkit_host.simulate.compile import available
-from mtjkit_host.train.augment import augment_rng, crop_and_flip, epoch_order, pad_images
+from mtjkit_host.train.augment import epoch_plan, pad_images
 from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult
+from mtjkit_host.train.write_errors import WriteErrors
 from mtjkit_host.train.modules import Net, build_net
 from mtjkit_host.train.predict import evaluate, evaluate_packed
 from mtjkit_host.train.progress import EpochBar
 from mtjkit_host.train.state import best_epoch, locked, resume_run, save_run, start_from, started
+from mtjkit_host.train.step import Step, TrainingData, make_optimizer
+
+_WRITE_ERRORS = 2
+"""Number of the stream of write errors, beside those of `mtjkit_host.train.augment`."""
+
+
+@dataclass(frozen=True)
+class Data:
+    """What a run trains and tests on; runs on one device may share it."""
+
+    training: TrainingData
+    """On the device."""
+    test_images: cifar10.Images
+    """uint8 ``(N, 32, 32, 3)``, on the CPU."""
+    test_labels: cifar10.Labels
+    """uint8 ``(N,)``."""
 
 
 def train(config: TrainConfig) -> TrainResult:
     """Train a net, or resume the run that ``config.run_dir`` holds.
 
     Writes ``last`` and ``best`` checkpoints, ``log.jsonl`` (one `EpochRecord` a line) and
-    ``history.svg`` / ``history.png`` to the run folder after every epoch. Everything random
-    derives from (seed, epoch), so a run that was killed and resumed on the same number of
-    threads gives, bit for bit, the weights of an unbroken one.
+    ``history.svg`` / ``history.png`` to the run folder after every epoch, or every
+    ``save_every``. Everything random derives from (seed, epoch), so a run that was killed and
+    resumed on the same device, and number of threads, gives, bit for bit, the weights of an
+    unbroken one.
 
     Raises ConfigError for a wrong setting, or one that differs from that of the run to resume,
     and FormatError for damaged data or checkpoints.
     """
-    device = _pick_device(config.device)
-    if config.threads:
-        torch.set_num_threads(config.threads)
+    run = training(config, load_data(config))
+    while True:
+        try:
+            next(run)
+        except StopIteration as stop:
+            result: TrainResult = stop.value
+            return result
+
+
+def load_data(config: TrainConfig) -> Data:
+    """Read the images and put those for training on the device; errors as those of `train`."""
+    device = pick_device(config.device)
     images, labels = _first(cifar10.load_train(config.data), config.limit_train)
     test_images, test_labels = _first(cifar10.load_test(config.data), config.limit_test)
-    if len(images) < config.batch:
-        raise ConfigError(f"training: {len(images)} images do not fill a batch of {config.batch}")
+    padded = pad_images(torch.from_numpy(images).to(device))
+    targets = torch.from_numpy(labels.astype(np.int64)).to(device)
+    return Data(TrainingData(padded, targets), test_images, test_labels)
+
+
+def training(config: TrainConfig, data: Data) -> Generator[None, None, TrainResult]:
+    """Do what `train` does, step by step: one training step from one ``next`` to the next.
+
+    On a GPU a step only queues work, so that several runs can share it, each on a stream of its
+    own: call ``next`` within ``torch.cuda.stream``.
+    """
+    if config.threads:
+        torch.set_num_threads(config.threads)
+    count = len(data.training.labels)
+    if count < config.batch:
+        raise ConfigError(f"training: {count} images do not fill a batch of {config.batch}")
     try:
         config.run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ConfigError(f"{config.run_dir}: cannot be made ({error.strerror})") from error
 
     with locked(config.run_dir):
-        history = _run(config, device, images, labels, test_images, test_labels)
-    best = best_epoch(history)
+        history = yield from _run(config, data)
+    best, last = best_epoch(history), history[-1]
+    if last.test_accuracy is None or best.test_accuracy is None:
+        raise ConfigError(f"{config.run_dir}: the last epoch was not tested; train one more")
     return TrainResult(
         config.run_dir,
         len(history),
         len(history) >= config.epochs,
-        history[-1].test_accuracy,
+        last.test_accuracy,
         best.test_accuracy,
         best.epoch,
         tuple(history),
     )
 
 
-def _run(
-    config: TrainConfig,
-    device: torch.device,
-    images: cifar10.Images,
-    labels: cifar10.Labels,
-    test_images: cifar10.Images,
-    test_labels: cifar10.Labels,
-) -> list[EpochRecord]:
-    net = build_net(config.net, config.seed)
+def _run(config: TrainConfig, data: Data) -> Generator[None, None, list[EpochRecord]]:
+    device = data.training.labels.device
+    begun = time.perf_counter()
+    if device.type == "cuda":
+        torch.set_float32_matmul_precision("high")  # TF32, which holds +-1 and 8-bit codes
+        torch.backends.cudnn.deterministic = config.deterministic
+        torch.backends.cudnn.benchmark = not config.deterministic
+    net = build_net(config.net, config.seed, config.preset == "spread")
     history: list[EpochRecord] = []
     resume = started(config.run_dir)
     if config.start_from is not None and not resume:
         start_from(net, config.start_from, config.seed)
     net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    # Fused: one pass over the memory, a fifth of the time; on CUDA it wants its steps there too.
-    on_cpu = device.type == "cpu"
-    optimizer = torch.optim.Adam(net.parameters(), lr=config.peak_lr, fused=on_cpu)
+    if config.train_ber:
+        rates = config.train_ber * (len(net.blocks) if len(config.train_ber) == 1 else 1)
+        net.write_errors = WriteErrors(rates, config.errors == "keep", device)
+    optimizer = make_optimizer(config, net)
     if resume:
         history = resume_run(config, net, optimizer)
 
-    padded = pad_images(images)
-    autocast = _autocast(config, device)
-    packed = config.net.binary and on_cpu and available()
-    test = evaluate_packed if packed else evaluate
+    test = _test(config, device)
+    forward: Callable[[Tensor], Tensor] = net
+    if config.compiled:
+        forward = torch.compile(net, dynamic=False)
+    step = Step(config, net, optimizer, data.training, forward, _autocast(config, device))
     stop = config.epochs
     if config.epochs_now:
         stop = min(stop, len(history) + config.epochs_now)
     for epoch in range(len(history) + 1, stop + 1):
         start = time.perf_counter()
-        lr, loss, train_accuracy = _train_epoch(
-            config, net, optimizer, padded, labels, epoch, autocast, device
-        )
-        accuracy = test(net, test_images, test_labels)
+        lr, loss, train_accuracy = yield from _train_epoch(config, net, step, epoch)
+        late = bool(config.limit_s) and time.perf_counter() - begun > config.limit_s
+        ends = late or epoch == stop
+        accuracy = None
+        if ends or epoch % config.test_every == 0:
+            accuracy = test(net, data.test_images, data.test_labels)
         seconds = time.perf_counter() - start
         history.append(EpochRecord(epoch, lr, loss, train_accuracy, accuracy, seconds))
-        save_run(config, net, optimizer, history)
+        if ends or epoch % config.save_every == 0:
+            save_run(config, net, optimizer, history)
+        if ends:
+            break
     return history
 
 
@@ -107,6 +159,12 @@ def learning_rate(config: TrainConfig, step: int, steps_per_epoch: int) -> float
     return config.peak_lr * 0.5 * (1.0 + math.cos(math.pi * (step + 1 - warmup) / (total - warmup)))
 
 
+def error_share(config: TrainConfig, step: int, steps_per_epoch: int) -> float:
+    """Return the share of ``train_ber`` at step number ``step`` (from 0): a line up to 1."""
+    ramp = min(config.ramp_epochs, config.epochs / 4) * steps_per_epoch
+    return min(1.0, step / ramp) if ramp else 1.0
+
+
 def hardware_has_bfloat16(device: torch.device) -> bool:
     """Return whether ``device`` multiplies bfloat16 in hardware (AVX512-BF16, AMX, CUDA)."""
     if device.type == "cuda":
@@ -116,46 +174,36 @@ def hardware_has_bfloat16(device: torch.device) -> bool:
 
 
 def _train_epoch(
-    config: TrainConfig,
-    net: Net,
-    optimizer: torch.optim.Optimizer,
-    padded: cifar10.Images,
-    labels: cifar10.Labels,
-    epoch: int,
-    autocast: AbstractContextManager[Any],
-    device: torch.device,
-) -> tuple[float, float, float]:
+    config: TrainConfig, net: Net, step: Step, epoch: int
+) -> Generator[None, None, tuple[float, float, float]]:
     net.train()
-    order = epoch_order(len(labels), config.seed, epoch)
-    rng = augment_rng(config.seed, epoch)
-    steps = len(labels) // config.batch
-    loss_sum = torch.zeros((), device=device)
-    right = torch.zeros((), dtype=torch.int64, device=device)
-    lr = 0.0
+    steps = step.steps
+    numbers = range((epoch - 1) * steps, epoch * steps)
+    rates = [learning_rate(config, number, steps) for number in numbers]
+    shares = [error_share(config, number, steps) for number in numbers]
+    count = len(step.data.labels)
+    plan = torch.from_numpy(epoch_plan(count, config.batch, config.seed, epoch))
+    step.begin(plan, torch.tensor(rates), torch.tensor(shares))
+    if net.write_errors is not None:
+        draw = np.random.default_rng((config.seed, epoch, _WRITE_ERRORS))
+        net.write_errors.generator.manual_seed(int(draw.integers(2**62)))
     with EpochBar(epoch, config.epochs, steps) as bar:
-        for step in range(steps):
-            chosen = order[step * config.batch : (step + 1) * config.batch]
-            x = torch.from_numpy(crop_and_flip(padded, chosen, rng)).to(device)
-            target = torch.from_numpy(labels[chosen].astype(np.int64)).to(device)
-            lr = learning_rate(config, (epoch - 1) * steps + step, steps)
-            for group in optimizer.param_groups:
-                group["lr"] = lr
-            with autocast:
-                logits = net(x).float()
-            loss = functional.cross_entropy(logits, target, label_smoothing=config.label_smoothing)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            net.clip_latent()
-            loss_sum += loss.detach()
-            right += (logits.argmax(1) == target).sum()
+        for _ in range(steps):
+            step.run()
             bar.advance()
-    mean_loss = loss_sum.item() / steps
+            yield
+    mean_loss = step.loss_sum.item() / steps
     if not math.isfinite(mean_loss):
         raise ConfigError(
             f"training: the loss is not a number after epoch {epoch}; use a smaller --lr"
         )
-    return lr, mean_loss, right.item() / (steps * config.batch)
+    return rates[-1], mean_loss, step.right.item() / (steps * config.batch)
+
+
+def _test(config: TrainConfig, device: torch.device) -> Callable[..., float]:
+    if device.type == "cuda":
+        return partial(evaluate, batch=500)
+    return evaluate_packed if config.net.binary and available() else evaluate
 
 
 def _first(
@@ -165,7 +213,8 @@ def _first(
     return data[0][:end], data[1][:end]
 
 
-def _pick_device(name: str) -> torch.device:
+def pick_device(name: str) -> torch.device:
+    """Return the device that ``auto``, ``cpu`` or ``cuda`` means; raises ConfigError."""
     if name == "cuda" and not torch.cuda.is_available():
         raise ConfigError("training: this machine has no CUDA device; use device auto or cpu")
     if name == "auto":

@@ -25,7 +25,8 @@ from mtjkit_host.train import (
     train,
     trainer,
 )
-from mtjkit_host.train.augment import augment_rng, crop_and_flip, epoch_order, pad_images
+from mtjkit_host.train import step as step_module
+from mtjkit_host.train.augment import crop_and_flip, epoch_order, epoch_plan, pad_images
 from mtjkit_host.train.checkpoint import load_checkpoint, save_checkpoint
 
 
@@ -75,19 +76,19 @@ def test_a_killed_run_resumes_to_the_same_bits(
 
     calls = 0
 
-    def die_in_epoch_two(*args: object) -> cifar10.Images:
+    def die_in_epoch_two(*args: torch.Tensor) -> torch.Tensor:
         nonlocal calls
         calls += 1
         if calls == 8:  # five steps an epoch: in the middle of the second
             raise Killed
-        return crop_and_flip(*args)  # type: ignore[arg-type]
+        return crop_and_flip(*args)
 
     broken = config(data, tmp_path / "broken", precision=precision)
-    monkeypatch.setattr(trainer, "crop_and_flip", die_in_epoch_two)
+    monkeypatch.setattr(step_module, "crop_and_flip", die_in_epoch_two)
     with pytest.raises(Killed):
         train(broken)
     assert load_checkpoint(tmp_path / "broken")[1]["epoch"] == 1
-    monkeypatch.setattr(trainer, "crop_and_flip", crop_and_flip)
+    monkeypatch.setattr(step_module, "crop_and_flip", crop_and_flip)
     resumed = train(broken)
 
     assert resumed.finished
@@ -254,12 +255,14 @@ def test_short_runs_warm_up_for_a_quarter(data: Path, tmp_path: Path) -> None:
 
 
 def test_crops_are_windows_of_the_padded_image() -> None:
-    images = np.arange(2 * 6 * 6, dtype=np.uint8).reshape(2, 6, 6, 1)
-    padded = pad_images(images)
-    assert padded.shape == (2, 14, 14, 1)
-    assert padded[0, 0, 0, 0] == 128
-    chosen = np.arange(400) % 2
-    crops = crop_and_flip(padded, chosen, augment_rng(0, 1))
+    images = torch.arange(2 * 6 * 6, dtype=torch.uint8).reshape(2, 6, 6, 1)
+    padded_images = pad_images(images)
+    assert padded_images.shape == (2, 14, 14, 1)
+    assert padded_images[0, 0, 0, 0] == 128
+    plan = epoch_plan(400, 400, 0, 1)[0]
+    plan[0] %= 2
+    crops = crop_and_flip(padded_images, torch.from_numpy(plan)).numpy()
+    padded, chosen = padded_images.numpy(), plan[0]
     windows = {
         (image, flip, padded[image, r : r + 6, c : c + 6][:, :: 1 - 2 * flip].tobytes())
         for image in range(2)
@@ -274,6 +277,27 @@ def test_crops_are_windows_of_the_padded_image() -> None:
         seen |= found
     assert len(seen) > 200
     assert {key[1] for key in seen} == {0, 1}
+
+
+def test_an_epochs_pictures_are_those_it_always_had() -> None:
+    """The plan draws what the trainer drew batch by batch: old runs resume with their pictures."""
+    images = np.random.default_rng(3).integers(0, 256, (40, 8, 8, 3), np.uint8)
+    padded = np.pad(images, ((0, 0), (4, 4), (4, 4), (0, 0)), constant_values=128)
+    order = np.random.default_rng((5, 2, 0)).permutation(40)
+    rng = np.random.default_rng((5, 2, 1))
+    for number, plan in enumerate(epoch_plan(40, 16, 5, 2)):
+        chosen = order[16 * number : 16 * number + 16]
+        rows, columns = rng.integers(0, 9, 16), rng.integers(0, 9, 16)
+        flipped = rng.integers(0, 2, 16).astype(bool)
+        expected = np.stack(
+            [
+                padded[image, row : row + 8, column : column + 8][:, :: -1 if flip else 1]
+                for image, row, column, flip in zip(chosen, rows, columns, flipped, strict=True)
+            ]
+        )
+        crops = crop_and_flip(pad_images(torch.from_numpy(images)), torch.from_numpy(plan))
+        assert (crops.numpy() == expected).all()
+    assert number == 1
 
 
 def test_chance_follows_from_seed_and_epoch() -> None:
