@@ -16,10 +16,18 @@ from mtjkit_host.cli.command import command
         "run": "folder for checkpoints, log and plot; default build/train/NET",
         "epochs": "length of the schedule; default 60",
         "batch": "images a step; default 128",
-        "lr": "peak learning rate; default 0.002",
+        "lr": "peak learning rate; default 0.01 for binary nets, 0.001 for fixed point",
         "seed": "seed of weights, order and augmentation; default 0",
         "threads": "torch's threads; default its own choice",
         "precision": "auto (default), float32 or bfloat16",
+        "device": "auto (default: a GPU where there is one), cpu or cuda",
+        "preset": "plain (binary nets' default) or spread (fixed point's: weights fill their "
+        "range, so that wrong bits in them matter less)",
+        "train-ber": "error rate of feature-map writes while training (binary nets): one for all "
+        "hidden layers, or one for each, with commas",
+        "errors": "flip (default) or keep, while training",
+        "limit-s": "stop after so many seconds, at an epoch's end; the same command goes on",
+        "save-every": "epochs from one checkpoint to the next; default 1",
         "start-from": "run folder of a net whose weights to start from; a narrower one is widened",
     }
 )
@@ -34,6 +42,12 @@ def train(
     seed: str | None = None,
     threads: str | None = None,
     precision: str | None = None,
+    device: str | None = None,
+    preset: str | None = None,
+    train_ber: str | None = None,
+    errors: str | None = None,
+    limit_s: str | None = None,
+    save_every: str | None = None,
     start_from: str | None = None,
 ) -> Any:
     """Train a network on CIFAR-10; the same command resumes after a stop (needs torch)."""
@@ -57,6 +71,12 @@ def train(
         seed=seed,
         threads=threads,
         precision=precision,
+        device=device,
+        preset=preset,
+        train_ber=train_ber,
+        errors=errors,
+        limit_s=limit_s,
+        save_every=save_every,
         start_from=start_from,
     )
     result = run_training(config)

@@ -15,7 +15,14 @@ from mtjkit_export.needs import needs
 from mtjkit_host import parse
 from mtjkit_host.boards.catalog import processors
 from mtjkit_host.train.architectures import NetSpec
-from mtjkit_host.train.config import PRECISIONS, TrainConfig
+from mtjkit_host.train.config import (
+    DEVICES,
+    ERRORS,
+    PRECISIONS,
+    PRESETS,
+    TrainConfig,
+    recommended,
+)
 from mtjkit_host.train.lower import fold, fold_fixed
 from mtjkit_host.train.scale_weights import scale_weights
 from mtjkit_host.train.state import load_net
@@ -34,14 +41,23 @@ def parse_training(
     seed: str | None = None,
     threads: str | None = None,
     precision: str | None = None,
+    device: str | None = None,
+    preset: str | None = None,
+    train_ber: str | None = None,
+    errors: str | None = None,
+    limit_s: str | None = None,
+    save_every: str | None = None,
     start_from: str | None = None,
 ) -> TrainConfig:
     """Check options as typed; None where one was not given.
 
+    Without ``preset`` and ``lr`` they are `recommended` for the net.
+
     Raises:
         ConfigError: one line that names the option and says what it takes.
     """
-    values: dict[str, Any] = {}
+    spec = NetSpec.named(net)
+    values: dict[str, Any] = recommended(spec, preset)
     if epochs is not None:
         values["epochs"] = parse.whole("--epochs", epochs, 1, 10**6)
     if batch is not None:
@@ -54,10 +70,25 @@ def parse_training(
         values["threads"] = parse.whole("--threads", threads, 0, 1024)
     if precision is not None:
         values["precision"] = parse.choice("--precision", precision, PRECISIONS)
+    for option, text, choices in (
+        ("device", device, DEVICES),
+        ("preset", preset, PRESETS),
+        ("errors", errors, ERRORS),
+    ):
+        if text is not None:
+            values[option] = parse.choice(f"--{option}", text, choices)
+    if train_ber is not None:
+        values["train_ber"] = tuple(
+            parse.rate("--train-ber", rate) for rate in train_ber.split(",")
+        )
+    if limit_s is not None:
+        values["limit_s"] = parse.number("--limit-s", limit_s)
+    if save_every is not None:
+        values["save_every"] = parse.whole("--save-every", save_every, 1, 10**6)
     if start_from is not None:
         values["start_from"] = Path(start_from)
     return TrainConfig(
-        net=NetSpec.named(net),
+        net=spec,
         data=Path(data),
         run_dir=Path(run or f"build/train/{net}"),
         **values,

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from mtjkit_host.train.architectures import NetSpec
-from mtjkit_host.train.write_errors import WriteErrors
 from mtjkit_host.train.quantize import (
     fixed_codes,
     fixed_values,
@@ -25,6 +24,7 @@ from mtjkit_host.train.quantize import (
     quantize_weights,
     sign,
 )
+from mtjkit_host.train.write_errors import WriteErrors
 
 
 class Linear(nn.Module):

@@ -19,12 +19,12 @@ from mtjkit_host.datasets import cifar10
 from mtjkit_host.simulate.compile import available
 from mtjkit_host.train.augment import epoch_plan, pad_images
 from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult
-from mtjkit_host.train.write_errors import WriteErrors
 from mtjkit_host.train.modules import Net, build_net
 from mtjkit_host.train.predict import evaluate, evaluate_packed
 from mtjkit_host.train.progress import EpochBar
 from mtjkit_host.train.state import best_epoch, locked, resume_run, save_run, start_from, started
 from mtjkit_host.train.step import Step, TrainingData, make_optimizer
+from mtjkit_host.train.write_errors import WriteErrors
 
 _WRITE_ERRORS = 2
 """Number of the stream of write errors, beside those of `mtjkit_host.train.augment`."""
