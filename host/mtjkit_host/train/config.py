@@ -161,7 +161,7 @@ def spec_from_json(fields: dict[str, Any]) -> NetSpec:
         return NetSpec(**values)
     except (TypeError, AttributeError, ConfigError) as error:
         why = shown(str(error), 100)
-        raise ConfigError(f"the checkpoint does not describe a net we know: {why}") from error
+        raise ConfigError(f"this does not describe a net we know: {why}") from error
 
 
 @dataclass(frozen=True)

@@ -71,8 +71,8 @@ def save_run(
 
 
 def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
-    """Return the first epoch with the highest test accuracy."""
-    return max(history, key=lambda record: record.test_accuracy or 0.0)
+    """Return the first of the tested epochs with the highest test accuracy."""
+    return max(history, key=lambda record: -1.0 if (a := record.test_accuracy) is None else a)
 
 
 @contextmanager

@@ -28,6 +28,8 @@ from mtjkit_host.train import (
 from mtjkit_host.train import step as step_module
 from mtjkit_host.train.augment import crop_and_flip, epoch_order, epoch_plan, pad_images
 from mtjkit_host.train.checkpoint import load_checkpoint, save_checkpoint
+from mtjkit_host.train.modules import Linear, build_net
+from mtjkit_host.train.step import make_optimizer
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +50,12 @@ def one_thread() -> None:
     torch.set_num_threads(1)  # small nets, and two runs to compare bit for bit
 
 
-def config(data: Path, run_dir: Path, net: str = "binary-tiny", **changes: Any) -> TrainConfig:
-    base = TrainConfig(NetSpec.named(net), data, run_dir, epochs=3, batch=16, warmup_epochs=1)
+def config(
+    data: Path, run_dir: Path, preset_name: str = "binary-tiny", **changes: Any
+) -> TrainConfig:
+    base = TrainConfig(
+        NetSpec.named(preset_name), data, run_dir, epochs=3, batch=16, warmup_epochs=1
+    )
     return dataclasses.replace(base, **changes)
 
 
@@ -137,6 +143,79 @@ def test_it_learns(data: Path, tmp_path: Path, net: str) -> None:
             assert tensor.abs().max() <= 1
 
 
+@pytest.mark.usefixtures("no_plots")
+def test_a_time_limit_stops_after_an_epoch(data: Path, tmp_path: Path) -> None:
+    stopped = train(config(data, tmp_path, limit_s=1e-9, save_every=5, test_every=5))
+    assert (stopped.epochs, stopped.finished) == (1, False)
+    assert stopped.history[0].test_accuracy is not None
+    assert train(config(data, tmp_path, limit_s=1e9)).finished
+
+
+@pytest.mark.usefixtures("no_plots")
+def test_tests_and_checkpoints_are_as_far_apart_as_told(data: Path, tmp_path: Path) -> None:
+    result = train(config(data, tmp_path, epochs=5, save_every=3, test_every=2, keep_best=False))
+    tested = [record.epoch for record in result.history if record.test_accuracy is not None]
+    assert tested == [2, 4, 5]
+    assert not list(tmp_path.glob("best*"))
+    # A finished run keeps its net, not the optimizer's state; an unfinished one both.
+    assert not any(name.startswith("adam.") for name in tensors_of(tmp_path))
+    part = config(data, tmp_path / "part", epochs=5, epochs_now=1)
+    train(part)
+    assert any(name.startswith("adam.") for name in tensors_of(tmp_path / "part"))
+
+
+@pytest.mark.usefixtures("no_plots")
+@pytest.mark.parametrize("errors", ["flip", "keep"])
+def test_a_run_with_write_errors_resumes_to_the_same_bits(
+    data: Path, tmp_path: Path, errors: str
+) -> None:
+    settings = {"train_ber": (0.1,), "errors": errors, "epochs": 2}
+    train(config(data, tmp_path / "whole", **settings))
+    train(config(data, tmp_path / "parts", epochs_now=1, **settings))
+    train(config(data, tmp_path / "parts", **settings))
+    train(config(data, tmp_path / "none", epochs=2))
+    whole, parts, none = (tensors_of(tmp_path / name) for name in ("whole", "parts", "none"))
+    assert all(torch.equal(tensor, parts[name]) for name, tensor in whole.items())
+    assert not all(torch.equal(tensor, none[name]) for name, tensor in whole.items())
+
+
+def test_spread_weights_fill_their_range_and_learn_by_glorots_factor(
+    data: Path, tmp_path: Path
+) -> None:
+    net = build_net(NetSpec.named("fxp8-small"), 0, spread=True)
+    layers = [module for module in net.modules() if isinstance(module, Linear)]
+    for layer in layers:
+        assert layer.weight.abs().max() <= 1
+        assert layer.weight.detach().square().mean().sqrt().item() == pytest.approx(
+            3**-0.5, rel=0.06
+        )
+    factors = [layer.glorot_factor for layer in layers]
+    assert factors[0] == pytest.approx(((27 + 9 * 32) / 1.5) ** 0.5)
+    assert factors[5] == pytest.approx(((9 * 128 + 9 * 128) / 1.5) ** 0.5)
+    assert factors[-1] == pytest.approx(((256 + 10) / 1.5) ** 0.5)
+    settings = config(data, tmp_path, "fxp8-small", preset="spread")
+    optimizer = make_optimizer(settings, net)
+    found = {id(p): g["factor"] for g in optimizer.param_groups for p in g["params"]}
+    assert [found[id(layer.weight)] for layer in layers] == factors
+    assert found[id(net.log_scale)] == 1
+    assert len(found) == len(list(net.parameters()))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.usefixtures("no_plots")
+@pytest.mark.parametrize("train_ber", [(), (0.1,)])
+def test_a_gpu_gives_the_same_weights_twice(
+    data: Path, tmp_path: Path, train_ber: tuple[float, ...]
+) -> None:
+    settings = {"device": "cuda", "epochs": 4, "train_ber": train_ber}
+    first = train(config(data, tmp_path / "a", **settings))
+    train(config(data, tmp_path / "b", **settings))
+    left, right = tensors_of(tmp_path / "a"), tensors_of(tmp_path / "b")
+    assert all(torch.equal(tensor, right[name]) for name, tensor in left.items())
+    images, labels = cifar10.load_test(data)
+    assert evaluate(load_net(tmp_path / "a"), images, labels) == first.test_accuracy
+
+
 def test_start_from_another_net(data: Path, tmp_path: Path) -> None:
     train(config(data, tmp_path / "fxp", "fxp8-tiny", epochs_now=1))
     source = tensors_of(tmp_path / "fxp")["net.blocks.0.linear.weight"]
@@ -173,6 +252,14 @@ def test_another_recipe_is_refused(data: Path, tmp_path: Path) -> None:
         ({"label_smoothing": 1.0}, "label_smoothing must"),
         ({"seed": -1}, "seed must"),
         ({"precision": "int8"}, "precision must be one of auto, float32, bfloat16"),
+        ({"preset": "wide"}, "preset must be one of plain, spread"),
+        ({"errors": "both"}, "errors must be one of flip, keep"),
+        ({"ramp_epochs": -1}, "ramp_epochs must"),
+        ({"train_ber": (1.5,)}, "train_ber needs rates from 0 to 1"),
+        ({"train_ber": (0.1, 0.2)}, "one for each of the 8 hidden layers"),
+        ({"net": NetSpec.named("fxp8-tiny"), "train_ber": (0.1,)}, "train_ber is for binary"),
+        ({"limit_s": -1}, "limit_s must"),
+        ({"save_every": 0}, "save_every and test_every"),
         ({"device": "tpu"}, "device must be one of"),
         ({"threads": -1}, "threads, limit_train"),
     ],
