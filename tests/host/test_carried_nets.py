@@ -4,7 +4,7 @@ import re
 
 import numpy as np
 import pytest
-from mtjkit_host.campaign.nets import load_net
+from mtjkit_host.campaign.nets import load_net, simulator_of
 from mtjkit_host.datasets import cifar10
 from mtjkit_host.paper import ACCURACY
 from mtjkit_host.paths import CARRIED
@@ -23,9 +23,9 @@ def test_every_carried_net_is_in_the_readme():
 @pytest.mark.parametrize(("file", "accuracy"), [(file, accuracy) for file, _, accuracy in ROWS])
 def test_accuracy_is_what_the_readme_says(file, accuracy, long_data):
     images, labels = cifar10.load_test(long_data("cifar-10-batches-bin"))
-    net = load_net(CARRIED / file)
+    net = simulator_of(load_net(CARRIED / file))
     correct = 0
     for at in range(0, len(images), 250):
-        scores, _ = net.run(images[at : at + 250], at)
+        scores, _ = net.run(images[at : at + 250])
         correct += np.count_nonzero(scores.argmax(axis=1) == labels[at : at + 250])
     assert f"{100 * correct / len(images):.2f}" == accuracy
