@@ -15,7 +15,8 @@ ROWS = re.findall(
 
 
 def test_every_carried_net_is_in_the_readme():
-    nets = {path.name for path in CARRIED.iterdir() if path.suffix in (".mtjb", ".safetensors")}
+    files = (path for path in CARRIED.rglob("*") if path.suffix in (".mtjb", ".safetensors"))
+    nets = {path.relative_to(CARRIED).as_posix() for path in files}
     assert {file for file, _, _ in ROWS} == nets
     assert {net for _, net, _ in ROWS} == set(ACCURACY)
 
