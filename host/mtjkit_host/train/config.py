@@ -62,8 +62,8 @@ class TrainConfig:
     """All chance follows from it: initial weights, order of images, crops, flips."""
     precision: str = "auto"
     """``float32`` (on CUDA with TF32 products), ``bfloat16`` (autocast), or ``auto``: bfloat16
-    where the hardware has it and the net's values fit it (1 and 8 bits). Tests are exact in any
-    case."""
+    where the hardware has it, on a CPU only for nets whose values fit it (1 and 8 bits). Tests
+    are exact in any case."""
     device: str = "auto"
     """``cpu``, ``cuda``, or ``auto``: CUDA when present."""
     threads: int = 0
