@@ -89,7 +89,6 @@ class Step:
         self._at = torch.zeros(1, dtype=torch.int64, device=device)
         self.loss_sum = torch.zeros((), device=device)
         self.right = torch.zeros((), dtype=torch.int64, device=device)
-        self._linears = [m for m in net.modules() if isinstance(m, Linear)]
         self._eager = _EAGER if device.type == "cuda" else math.inf
         self._graph: torch.cuda.CUDAGraph | None = None
 
@@ -145,7 +144,6 @@ class Step:
         loss.backward()
         self._optimizer.step()
         with torch.no_grad():
-            for linear in self._linears:
-                linear.weight.clamp_(-1.0, 1.0)
+            self._net.clip_latent()
             self.loss_sum += loss.detach()
             self.right += (logits.argmax(1) == target).sum()
