@@ -134,7 +134,7 @@ def test_wrong_nets_and_files(net, file, tmp_path):
         run_tflite(tmp_path / "none.tflite", IMAGES)
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"no model")
-    with pytest.raises(FormatError, match="no TFLite model"):
+    with pytest.raises(FormatError, match="not a TFLite model"):
         run_tflite(broken, IMAGES)
     with pytest.raises(ConfigError, match="cannot write"):
         export_tflite(net, file / "below.tflite")

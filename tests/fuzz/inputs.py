@@ -192,7 +192,7 @@ def seeds(name: str) -> tuple[bytes, ...]:
         options = {"model": "m", "data": "d", "images": 3, "ber": 0.1, "weight_ber": 0.0}
         options |= {"errors": "flip", "seed": 7, "kernel": "viper", "pulse_ns": None}
         head = RUN_HEAD | {"options": options | {"device": {"tau_ns": 14.8}}}
-        lines = [{"i": i, "s": [3, -5], "b": [9, 2, 1], "us": 40} for i in range(3)]
+        lines = [{"i": i, "s": [3, -5], "b": [9, 2, 1, 5, 1], "us": 40} for i in range(3)]
         return (_text(head, {"kernel": "viper", "w": [10, 2]}, *lines), _text(head), b"no newline")
     if name == "results":
         return (_text({"id": "a" * 64, "correct": 3, "n": 5}, {"id": "b", "rrmse": [0.5]}),)

@@ -21,14 +21,14 @@ from mtjkit_host.datasets.images import load_photo
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.run_file import RunFile
-from mtjkit_host.runs.run_file_lines import read_head
+from mtjkit_host.runs.run_file_lines import VERSION, read_head
 
 _MEMORY = Path("/dev/shm")  # quicker than a disk, where it is there
 _TEMPORARY = tempfile.TemporaryDirectory(
     prefix="mtjkit-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None
 )
 FOLDER = Path(_TEMPORARY.name)
-RUN_HEAD = {"mtjkit_run": 1, "count": 3, "classes": 2}
+RUN_HEAD = {"mtjkit_run": VERSION, "count": 3, "classes": 2}
 LONGEST_MESSAGE = 1000
 """Characters: an error is one line that a terminal can show."""
 
@@ -126,7 +126,7 @@ _MIB = 1 << 20
 BOUNDS = {
     "model": _MIB // 16,
     "frames": _MIB // 64,
-    "messages": _MIB // 64,
+    "messages": _MIB // 16,  # the first of a kind has its fields named
     "model-file": 2 * _MIB,
     "arrays": 4 * _MIB,
     "campaign": 2 * _MIB,

@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
+from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -24,7 +25,7 @@ def test_every_option_has_help(tmp_path):
         *("train", "export", "info", "run-unix", "twin", "flash", "run", "test", "check", "bench")
     }
     for name in names:
-        for argument in namespace()[name].get_arguments():
+        for argument in deepcopy(namespace()[name]).get_arguments():
             assert argument.help, f"{name} --{argument.name}"
     shown = invoke("twin", "--help", cwd=tmp_path).stdout
     options = [line for line in shown.splitlines() if line.lstrip().startswith("-")]
