@@ -84,6 +84,16 @@ def resolve_port(port: str) -> str:
     return str(found[0])
 
 
+STOP_A_SERVER = (
+    bytes(MAX_FRAME)
+    + pack(m.HELLO.kind, 0, m.HELLO.pack(m.MAGIC, m.VERSION))
+    + b"\0"
+    + pack(m.STOP.kind, 1)
+)
+"""Ends a server in whatever state: zeros end the frame that it believes to be receiving, and one
+comes before every frame, without which a line drops the frame as typed."""
+
+
 class Board:
     """A board at its prompt, freshly soft-reset; a context, which ends with the port closed.
 
@@ -243,9 +253,7 @@ class Board:
                     "and no other program at its port?"
                     + (f" What comes from there: {said}" if said else "")
                 )
-            # Zeros end whatever frame a server believes to be receiving.
-            hello = pack(m.HELLO.kind, 0, m.HELLO.pack(m.MAGIC, m.VERSION))
-            self._repl.write(bytes(MAX_FRAME) + hello + pack(m.STOP.kind, 1))
+            self._repl.write(STOP_A_SERVER)
 
     def _describe(self) -> BoardInfo:
         told = self.evaluate("describe()", dict)

@@ -16,7 +16,7 @@ import serial
 from mtjkit_core import messages as m
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors
-from mtjkit_host.boards.prompt import Board
+from mtjkit_host.boards.prompt import STOP_A_SERVER, Board
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.boards.unix_port import LIB, MAIN
 from mtjkit_host.link.fleet import Fleet, Patience
@@ -200,3 +200,14 @@ def test_the_unix_port_too(unix, end):
         time.sleep(0.3)
         os.kill(pid, signal.SIGINT)  # what a terminal makes of Ctrl-C
         read_until(line, b"KeyboardInterrupt")
+
+
+@pytest.mark.parametrize("before", [b"", b"\0", b"\0\x09\x09\x09", b"\0" + bytes([255]) * 200])
+def test_a_server_is_stopped_in_whatever_state(unix, before):
+    path, _ = unix
+    finish(path)
+    with serial.Serial(path, timeout=0.03) as line:
+        line.write(before)
+        time.sleep(0.3)
+        line.write(STOP_A_SERVER)
+        read_until(line, PROMPT)
