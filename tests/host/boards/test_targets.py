@@ -32,6 +32,7 @@ OPTIONS = {
     [
         pytest.param(name, marks=pytest.mark.emulated if spec.emulator else [])
         for name, spec in boards().items()
+        if name != "pico"  # test_pico.py has it: it is slow, and shared with other tests
     ],
 )
 def test_a_run_is_the_twins(target, invoke, tmp_path, request):
