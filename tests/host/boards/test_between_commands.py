@@ -65,6 +65,9 @@ def prompt(port):
     assert "main.py" in mpremote(port, "fs", "ls")
 
 
+# MicroPython loses a Ctrl-C that comes within a soft reset, which takes long on a busy machine: not
+# for a machine that runs other tests.
+@pytest.mark.slow
 @pytest.mark.parametrize("wait_s", [0, 0.4, 1.3, 5])
 def test_mpremote_finds_the_board_after_each_command(port, wait_s):
     for command in (flash, run, refused, broken_off):
@@ -73,6 +76,7 @@ def test_mpremote_finds_the_board_after_each_command(port, wait_s):
         assert mpremote(port, "exec", "print(6 * 7)").strip() == "42"
 
 
+@pytest.mark.slow
 def test_all_orders_of_two_commands(port):
     for first, second in itertools.product((flash, run, refused, prompt), repeat=2):
         first(port)
