@@ -23,7 +23,7 @@ from mtjkit_host.runs.run import run_twin
 from mtjkit_host.simulate.simulator import program
 from support.paths import ROOT
 
-pytestmark = pytest.mark.emulated
+pytestmark = [pytest.mark.emulated, pytest.mark.slow]  # over six minutes
 
 OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ from the twin's
 OPTIONS = {
