@@ -116,11 +116,6 @@ def board_named(name: str) -> BoardSpec:
     return known[name]
 
 
-def emulated_boards() -> dict[str, BoardSpec]:
-    """The boards that an emulator stands in for, by name."""
-    return {name: spec for name, spec in boards().items() if spec.emulator}
-
-
 def has_flow_control(platform: str) -> bool:
     """Whether the serial line of a board whose sys.platform this is has flow control."""
     return any(platform in spec.platforms and spec.flow_control for spec in boards().values())

@@ -34,7 +34,6 @@ from mtjkit_host.link.session import Session
 from mtjkit_host.progress import bar as shown
 
 MODEL_NAME = "model.mtjb"  # in the mapped file system
-MAINS = ("ask", "replace", "leave")
 _MAPPED = f"/rom/{MODEL_NAME}"
 _BLOCK_BYTES = 4096  # what a small file takes on a board's file system
 _HELLO_S = 120.0  # an emulated Pico takes a minute to import the server
