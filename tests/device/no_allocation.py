@@ -14,7 +14,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors
 from mtjkit_device.engine import Engine, ram_bytes
-from mtjkit_device.kernels import KERNELS
+from mtjkit_device.kernels import KERNELS, load_kernel
 
 SEED = 0xFEDCBA9876543210
 
@@ -33,9 +33,13 @@ for kernel in KERNELS[:-1]:
         Engine(Model(networks.build("thin")), kernel)
     except ConfigError:
         continue
-    for name in ("pooled", "padded", "to one"):
+    for name in ("pooled", "padded", "to one", "strides", "pooling"):
         model = Model(networks.build(name))
         image = networks.image(name, 1)
+        try:
+            load_kernel(kernel, model.layers)
+        except ConfigError:
+            continue
         made, taken = allocated(model, kernel)
         hidden = len(model.layers) - 1
         by_layer = [(43 * n, 1 << 32) for n in range(hidden)]

@@ -5,29 +5,73 @@ Here and not on the device's side, so that the export can print it beforehand.
 
 MAX_IMAGES = 8  # on their way to a device at the same time, where its heap has room for them
 
-_LIMITS = 32  # words of a job before its limits: see mtjkit_device.kernels.viper_layers
+_JOB = 32  # words of a job before its windows and limits: see mtjkit_device.kernels.viper_layers
 _LONGEST_ROW = 32767  # products of a hidden sum that the AVX2 kernels count: INT16_MAX
+
+
+def positions(layer) -> list:
+    """Where a layer's windows leave its map, so that taps beyond it add nothing to their sums.
+
+    Sums of one axis differ in which taps lie in the map: each of the first ones by itself, the
+    inner ones together, each of the last ones by itself.
+
+    Returns:
+        For the vertical axis, then the horizontal one: the first inner sum, the one behind them,
+        and the number of positions; then for each vertical position, and each horizontal one, its
+        first tap in the map and the one behind its last. Without such windows the head alone.
+    """
+    head, taps = [], []
+    for size, kernel, stride, pad, kept, pool, pool_stride in (
+        (layer.in_height, layer.kernel_height, layer.stride_y, layer.pad_top)
+        + (layer.map_height, layer.pool_height, layer.pool_stride_y),
+        (layer.in_width, layer.kernel_width, layer.stride_x, layer.pad_left)
+        + (layer.map_width, layer.pool_width, layer.pool_stride_x),
+    ):
+        sums = (kept - 1) * pool_stride + pool
+        first = min((pad + stride - 1) // stride, sums)
+        behind = max(first, min((size + pad - kernel) // stride + 1, sums))
+        if layer.pad_value:
+            first, behind = 0, sums
+        count = first + 1 + sums - behind
+        head += [first, behind, count]
+        for k in range(count):
+            at = (k if k <= first else behind + k - first - 1) * stride - pad
+            start = max(0, -at)
+            taps += [start, max(start, min(kernel, size - at))]
+    return head if head[2] + head[5] == 2 else head + taps
 
 
 def work_words(model) -> int:
     """Words of a kernel's `work`.
 
     First layer: 32 taps and 8 tables of 16 sums for each word of a row, and its results.
-    Hidden layer: its window, or four windows where it pools.
+    Hidden layer: its windows, as many as it pools; or what its limits are computed from.
     """
     first = model.layers[0]
     words = first.row_words * (32 + 8 * 16) + 2 * first.out_words
     for layer in model.layers[1:-1]:
-        words = max(words, layer.row_words * (4 if layer.pool else 1))
+        padded = len(positions(layer)) > 6
+        sums = (layer.kernel_height + 1) * (layer.kernel_width + 1)
+        windows = layer.pool_height * layer.pool_width
+        whole = layer.map_height * layer.map_width == 1 and layer.row_words == (
+            layer.in_height * layer.in_width * layer.in_words
+        )
+        words = max(
+            words,
+            sums if padded else 0,
+            0 if whole and windows == 1 else layer.row_words * windows,
+        )
     return words
 
 
 def job_words(model) -> int:
-    """Words of a kernel's `job`: a head and one limit for each channel, nine with padding."""
-    limits = 0
+    """Words of a kernel's `job`: a head, and of a hidden layer its windows and limits."""
+    words = 0
     for layer in model.layers[1:-1]:
-        limits = max(limits, layer.out_channels * (9 if layer.padding else 1))
-    return _LIMITS + limits
+        head = positions(layer)
+        limits = layer.out_channels * head[2] * head[5]
+        words = max(words, layer.pool_height * layer.pool_width + limits)
+    return _JOB + words
 
 
 def native_bytes(model, avx2: bool) -> int:

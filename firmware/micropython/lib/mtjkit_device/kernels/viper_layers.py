@@ -1,20 +1,19 @@
-"""The layers in viper: what surrounds the two inner functions.
+"""Hidden layers and the last one in viper: what surrounds the inner loop.
 
-The inner functions are `pairs` of the first layer (viper_pairs, thumb_pairs) and `rows` of hidden
-layers (viper_rows32, viper_rows64, thumb_rows).
+The inner loop is `rows` (viper_rows32, viper_rows64, thumb_rows): all channels of one stored pixel.
 
 `geometry` is LayerShape.numbers of mtjkit_core.geometry. A hidden layer copies each
-window into one run of words, `windows`, zeros where it leaves the image, so that a filter's row
-and its window are two runs of the same length. `job` tells the inner functions what to do:
+window into one run of words, `windows`, so that a filter's row and its window are two runs of the
+same length. `job` tells the inner loop what to do:
 
-    0 words of a row, 1 windows (4 with pooling, else 1), 2 out_channels, 3 weights_at,
-    4 inverted_at (for `pairs`: thresholds_at), 5 first word of the result in `out`,
-    6..9 each window's limits (index in job), 10..31 free for the inner function,
-    from 32 on the limits
+    0 words of a row, 1 windows (those that are pooled, else 1), 2 out_channels, 3 weights_at,
+    4 inverted_at (for `pairs` of the first layer: thresholds_at), 5 first word of the result in
+    `out`, 10..31 free for the inner loop, from 32 on each window's limits (index in
+    job), then the limits
 
-A limit combines threshold and padding: bit = (mismatches < limit) XOR inverted. Zeros copied for
-padded taps mismatch wherever the filter has ones there, so a limit of an edge position includes
-those ones; there are nine positions (top, middle, bottom x left, middle, right).
+A limit combines threshold and padding: bit = (mismatches < limit) XOR inverted. Taps beyond the
+map that add nothing are zeros in the window, which mismatch wherever the filter has ones there;
+so a limit of such a position includes those ones.
 """
 
 # ruff: noqa: F821  (viper's types)
@@ -22,15 +21,13 @@ those ones; there are nine positions (top, middle, bottom x left, middle, right)
 import micropython
 from micropython import const
 
-# Places in mtjkit_core.geometry.FIELDS.
+# Places in mtjkit_core.geometry.FIELDS. Those of an axis y are followed by those of x.
 _G_IN_HEIGHT = const(0)
 _G_IN_WIDTH = const(1)
 _G_IN_CHANNELS = const(2)
 _G_IN_WORDS = const(3)
 _G_KERNEL_HEIGHT = const(4)
 _G_KERNEL_WIDTH = const(5)
-_G_PADDING = const(6)
-_G_POOL = const(7)
 _G_MAP_HEIGHT = const(8)
 _G_MAP_WIDTH = const(9)
 _G_OUT_CHANNELS = const(10)
@@ -40,110 +37,44 @@ _G_ROW_WORDS = const(13)
 _G_WEIGHTS_AT = const(16)
 _G_THRESHOLDS_AT = const(17)
 _G_INVERTED_AT = const(18)
+_G_STRIDE_Y = const(23)
+_G_STRIDE_X = const(24)
+_G_PAD_TOP = const(25)
+_G_PAD_LEFT = const(26)
+_G_PAD_VALUE = const(27)
+_G_POOL_HEIGHT = const(28)
+_G_POOL_WIDTH = const(29)
+_G_POOL_STRIDE_Y = const(30)
+_G_POOL_STRIDE_X = const(31)
 
-_TAPS = const(10)  # free for `limits` too, as `rows` does not run then
-_MASKS = const(19)
-_LIMITS = const(32)  # where the limits start in `job`
+_WINDOWS = const(32)  # where each window's limits start in `job`
 
 
 @micropython.viper
-def first(geometry, image, data, out, work, job, pairs):
-    """First layer's map, two neighbouring sums at a time; `pairs` is the inner function.
+def limits(geometry: ptr32, data: ptr8, job: ptr32, work: ptr32, positions: ptr32):
+    """Fill the limits of a hidden layer, and what `job` holds of the layer.
 
-    It takes the taps of both windows, two 16-bit lanes in a word (left + right << 16).
+    `positions` is what mtjkit_core.footprint says. `work` holds the ones of a filter: entry (y, x)
+    counts those of the taps above and left of (y, x).
     """
-    g = ptr32(geometry)
-    pixels = ptr8(image)
-    taps = ptr32(work)
-    target = ptr32(out)
-    in_height = g[_G_IN_HEIGHT]
-    in_width = g[_G_IN_WIDTH]
-    depth = g[_G_IN_CHANNELS]
-    padding = g[_G_PADDING]
-    pool = g[_G_POOL]
-    height = g[_G_MAP_HEIGHT] << pool
-    width = g[_G_MAP_WIDTH] << pool
-    out_words = g[_G_OUT_WORDS]
-    inverted = ptr32(int(ptr8(data)) + g[_G_INVERTED_AT])
-    bits = ptr32(int(taps) + g[_G_ROW_WORDS] * 640)
-    j = ptr32(job)
-    j[0] = g[_G_ROW_WORDS]
-    j[2] = g[_G_OUT_CHANNELS]
-    j[3] = g[_G_WEIGHTS_AT]
-    j[4] = g[_G_THRESHOLDS_AT]
-    k = g[_G_FAN_IN]
-    while k < g[_G_ROW_WORDS] << 5:
-        taps[k] = 0
-        k += 1
-    y = 0
-    while y < height:
-        x = 0
-        while x < width:
-            k = 0
-            ky = 0
-            while ky < 3:
-                iy = y + ky - padding
-                ix = x - padding
-                while ix < x - padding + 3:
-                    at = (iy * in_width + ix) * depth
-                    in_left = 0  # whether this tap of the left window lies in the image
-                    in_right = 0
-                    if iy >= 0 and iy < in_height:
-                        if ix >= 0 and ix < in_width:
-                            in_left = 1
-                        if ix >= -1 and ix + 1 < in_width:
-                            in_right = 1
-                    c = 0
-                    while c < depth:
-                        pair = 0
-                        if in_left:
-                            pair = (pixels[at] ^ 128) - 128
-                        if in_right:
-                            pair += ((pixels[at + depth] ^ 128) - 128) << 16
-                        taps[k] = pair
-                        at += 1
-                        k += 1
-                        c += 1
-                    ix += 1
-                ky += 1
-            pairs(job, work, data)
-            k = 0
-            while k < out_words:
-                left = bits[2 * k] ^ inverted[k]
-                right = bits[2 * k + 1] ^ inverted[k]
-                if pool != 0:
-                    at = ((y >> 1) * g[_G_MAP_WIDTH] + (x >> 1)) * out_words + k
-                    left |= right
-                    if y & 1 != 0:
-                        left |= target[at]
-                    target[at] = left
-                else:
-                    at = (y * width + x) * out_words + k
-                    target[at] = left
-                    if x + 1 < width:
-                        target[at + out_words] = right
-                k += 1
-            x += 2
-        y += 1
-
-
-@micropython.viper
-def limits(geometry: ptr32, data: ptr8, job: ptr32):
-    """Fill the limits of a hidden layer, and what `job` holds of the layer."""
-    in_height = geometry[_G_IN_HEIGHT]
-    in_width = geometry[_G_IN_WIDTH]
     in_channels = geometry[_G_IN_CHANNELS]
     in_words = geometry[_G_IN_WORDS]
-    padding = geometry[_G_PADDING]
+    height = geometry[_G_KERNEL_HEIGHT]
+    step = (geometry[_G_KERNEL_WIDTH] + 1) << 2
     channels = geometry[_G_OUT_CHANNELS]
-    fan_in = geometry[_G_FAN_IN]
     row = ptr32(int(data) + geometry[_G_WEIGHTS_AT])
     thresholds = ptr32(int(data) + geometry[_G_THRESHOLDS_AT])
+    windows = geometry[_G_POOL_HEIGHT] * geometry[_G_POOL_WIDTH]
+    rows = positions[2]
+    columns = positions[5]
+    padded = rows + columns - 2
     job[0] = geometry[_G_ROW_WORDS]
-    job[1] = 4 if geometry[_G_POOL] else 1
+    job[1] = windows
     job[2] = channels
     job[3] = geometry[_G_WEIGHTS_AT]
     job[4] = geometry[_G_INVERTED_AT]
+    job[_WINDOWS] = _WINDOWS + windows
+    to = ptr32(int(job) + ((_WINDOWS + windows) << 2))
     m1 = 0x5555
     m1 |= m1 << 16
     m2 = 0x3333
@@ -152,128 +83,149 @@ def limits(geometry: ptr32, data: ptr8, job: ptr32):
     m4 |= m4 << 16
     top = 1
     top <<= 31
-    slots = 9 if padding else 1
-    # Position by position, a mask of the taps outside the image.
-    masks = ptr32(int(job) + 4 * _MASKS)
-    slot = 0
-    while slot < slots:
-        outside = 0
-        if padding != 0:
-            # The position's y and x: 0, 1 or the last.
-            y = slot // 3
-            x = slot - 3 * y
-            if y == 2:
-                y = in_height - 1
-            if x == 2:
-                x = in_width - 1
-            k = 0
-            while k < 9:
-                iy = y + k // 3 - 1
-                ix = x + k % 3 - 1
-                if iy < 0 or iy >= in_height or ix < 0 or ix >= in_width:
-                    outside |= 1 << k
-                k += 1
-        masks[slot] = outside
-        slot += 1
-    taps = ptr32(int(job) + 4 * _TAPS)
     c = 0
     while c < channels:
-        if padding != 0:
-            # The ones of each tap.
-            k = 0
-            while k < 9:
-                ones = 0
-                i = 0
-                while i < in_words:
-                    w = row[i]
-                    w -= (w >> 1) & m1
-                    w = (w & m2) + ((w >> 2) & m2)
-                    w = (w + (w >> 4)) & m4
-                    w += w >> 8
-                    ones += (w + (w >> 16)) & 0xFF
-                    i += 1
-                taps[k] = ones
-                row = ptr32(int(row) + (in_words << 2))
+        total = 0
+        tap = work
+        if padded:
+            y = 0 - 1
+            while y < height:
+                total = 0
+                k = 0
+                while k < step:
+                    if y >= 0:
+                        i = in_words if k else 0
+                        while i > 0:
+                            w = row[0]
+                            w -= (w >> 1) & m1
+                            w = (w & m2) + ((w >> 2) & m2)
+                            w = (w + (w >> 4)) & m4
+                            w += w >> 8
+                            total += (w + (w >> 16)) & 0xFF
+                            row = ptr32(int(row) + 4)
+                            i -= 1
+                        above = ptr32(int(tap) - step)
+                        tap[0] = above[0] + total
+                    else:
+                        tap[0] = 0
+                    tap = ptr32(int(tap) + 4)
+                    k += 4
+                y += 1
+            tap = ptr32(int(tap) - 4)
+            total = tap[0]
+        threshold = (thresholds[0] ^ top) - top
+        thresholds = ptr32(int(thresholds) + 4)
+        limit = ptr32(int(to) + (c << 2))
+        y = 0
+        while y < rows:
+            k = rows
+            while k < rows + columns:
+                count = geometry[_G_FAN_IN]
+                if padded:
+                    v = positions[6 + 2 * y]
+                    above = ptr32(int(work) + v * step)
+                    count = positions[7 + 2 * y]
+                    below = ptr32(int(work) + count * step)
+                    count = (count - v) * in_channels
+                    v = positions[6 + 2 * k]
+                    i = positions[7 + 2 * k]
+                    count *= i - v
+                    limit[0] = total - below[i] + below[v] + above[i] - above[v]
+                else:
+                    limit[0] = 0
+                if threshold <= 0 - count:
+                    limit[0] += count + 1
+                elif threshold <= count:
+                    limit[0] += ((count - threshold) >> 1) + 1
+                limit = ptr32(int(limit) + (channels << 2))
                 k += 1
-        threshold = (thresholds[c] ^ top) - top
-        slot = 0
-        while slot < slots:
-            count = fan_in
-            extra = 0
-            outside = masks[slot]
-            k = 0
-            while outside:
-                if outside & 1:
-                    count -= in_channels
-                    extra += taps[k]
-                outside >>= 1
-                k += 1
-            limit = 0
-            if threshold <= 0 - count:
-                limit = count + 1
-            elif threshold <= count:
-                limit = ((count - threshold) >> 1) + 1
-            job[_LIMITS + slot * channels + c] = limit + extra
-            slot += 1
+            y += 1
         c += 1
 
 
 @micropython.viper
-def hidden(geometry, source, data, out, windows, job, rows):
+def hidden(geometry, source, data, out, windows, job, positions, rows):
     """A hidden layer's map; `rows` is the inner loop, called once for each stored pixel."""
     g = ptr32(geometry)
     j = ptr32(job)
-    cells = ptr32(source)
     in_height = g[_G_IN_HEIGHT]
-    row_words = g[_G_IN_WIDTH] * g[_G_IN_WORDS]  # words of one row of the image
-    span = g[_G_KERNEL_WIDTH] * g[_G_IN_WORDS]  # words of one row of a window
-    kernel_height = g[_G_KERNEL_HEIGHT]
-    padding = g[_G_PADDING]
-    pool = g[_G_POOL]
-    map_height = g[_G_MAP_HEIGHT]
-    map_width = g[_G_MAP_WIDTH]
-    out_words = g[_G_OUT_WORDS]
-    last_y = (map_height << pool) - 1
-    last_x = (map_width << pool) - 1
+    in_words = g[_G_IN_WORDS]
+    row_words = g[_G_IN_WIDTH] * in_words  # words of one row of the map
+    span = g[_G_KERNEL_WIDTH] * in_words  # words of one row of a window
+    at = ptr32(positions)
+    pixels = g[_G_MAP_HEIGHT] * g[_G_MAP_WIDTH]
+    tail = (1 << (g[_G_IN_CHANNELS] & 31)) - 1
+    if tail == 0:
+        tail -= 1
+    if pixels == 1 and span * g[_G_KERNEL_HEIGHT] == in_height * row_words and j[1] == 1:
+        if g[_G_PAD_TOP] + g[_G_PAD_LEFT] == 0:  # the window is the map
+            j[5] = 0
+            rows(job, source, data, out)
+            return
     w = 0
     y = 0
-    while y < map_height:
+    while y < g[_G_MAP_HEIGHT]:
         x = 0
-        while x < map_width:
+        while x < g[_G_MAP_WIDTH]:
             to = ptr32(windows)
-            corner = 0
-            while corner < (4 if pool else 1):
-                cy = (y << pool) + (corner >> 1)
-                cx = (x << pool) + (corner & 1)
-                first_word = (cx - padding) * g[_G_IN_WORDS]
-                ky = 0
-                while ky < kernel_height:
-                    iy = cy + ky - padding
-                    at = iy * row_words + first_word
-                    start = 0 - first_word
-                    stop = row_words - first_word
-                    if iy < 0 or iy >= in_height:
-                        stop = 0
-                    i = 0
-                    while i < span:
-                        word = 0
-                        if i >= start and i < stop:
-                            word = cells[at + i]
-                        to[i] = word
-                        i += 1
-                    to = ptr32(int(to) + (span << 2))
-                    ky += 1
-                k = 0
-                if padding != 0:
-                    if cy != 0:
-                        k = 6 if cy == last_y else 3
-                    if cx != 0:
-                        k += 2 if cx == last_x else 1
-                j[6 + corner] = _LIMITS + k * g[_G_OUT_CHANNELS]
-                corner += 1
+            index = ptr32(int(j) + 4 * _WINDOWS)
+            cy = y * g[_G_POOL_STRIDE_Y]
+            last_y = cy + g[_G_POOL_HEIGHT]
+            while cy < last_y:
+                cx = x * g[_G_POOL_STRIDE_X]
+                last_x = cx + g[_G_POOL_WIDTH]
+                while cx < last_x:
+                    iy = cy * g[_G_STRIDE_Y] - g[_G_PAD_TOP]
+                    left = (cx * g[_G_STRIDE_X] - g[_G_PAD_LEFT]) * in_words
+                    end = iy + g[_G_KERNEL_HEIGHT]
+                    while iy < end:
+                        # From here on words of the row before, in and behind the map.
+                        stop = 0 - left
+                        if stop < 0:
+                            stop = 0
+                        if iy < 0 or iy >= in_height or stop > span:
+                            stop = span
+                        i = 0
+                        while True:
+                            while i < stop:
+                                word = 0
+                                if g[_G_PAD_VALUE] == 1:
+                                    word = tail if (i + 1) % in_words == 0 else -1
+                                to[0] = word
+                                to = ptr32(int(to) + 4)
+                                i += 1
+                            if i == span:
+                                break
+                            stop = row_words - left
+                            if stop > span:
+                                stop = span
+                            cells = ptr32(int(ptr32(source)) + ((iy * row_words + left + i) << 2))
+                            while i < stop:
+                                to[0] = cells[0]
+                                to = ptr32(int(to) + 4)
+                                cells = ptr32(int(cells) + 4)
+                                i += 1
+                            stop = span
+                        iy += 1
+                    k = cy
+                    if cy >= at[0]:
+                        k = at[0]
+                        if cy >= at[1]:
+                            k += cy - at[1] + 1
+                    k *= at[5]
+                    if cx < at[3]:
+                        k += cx
+                    else:
+                        k += at[3]
+                        if cx >= at[4]:
+                            k += cx - at[4] + 1
+                    index[0] = _WINDOWS + j[1] + k * g[_G_OUT_CHANNELS]
+                    index = ptr32(int(index) + 4)
+                    cx += 1
+                cy += 1
             j[5] = w
             rows(job, windows, data, out)
-            w += out_words
+            w += g[_G_OUT_WORDS]
             x += 1
         y += 1
 

@@ -1,4 +1,4 @@
-"""The write engine in viper: the same bits as mtjkit_core.mtj_memory and mtjkit_core.streams.
+"""The write engine in viper: the same bits as mtjkit_core.mtj_memory.
 
 A viper integer is a machine word, of 32 or 64 bits; `full` cuts results to 32. Constants of 2**30
 and more are built by shifts, because 32-bit ports reject them as literals.
@@ -7,43 +7,6 @@ and more are built by shifts, because 32-bit ports reject them as literals.
 # ruff: noqa: F821  (viper's types)
 
 import micropython
-
-
-@micropython.viper
-def seed_streams(state: ptr32, key: ptr32, image: int, place: int):
-    """Set the eight streams of a place: see mtjkit_core.streams.seed_streams."""
-    full = uint(0xFFFF)
-    full |= full << 16
-    s = 0
-    while s < 8:
-        a = uint(0x6170)
-        a = ((a << 16) | 0x7865) ^ uint(key[0])
-        b = uint(0x3320646E) ^ uint(key[1])
-        c = uint(0x7962)
-        c = ((c << 16) | 0x2D32) ^ uint(image)
-        d = uint(0x6B20)
-        d = ((d << 16) | 0x6574) ^ uint(place | s)
-        i = 0
-        while i < 8:
-            a = (a + b) & full
-            d ^= a
-            d = ((d << 16) & full) | (d >> 16)
-            c = (c + d) & full
-            b ^= c
-            b = ((b << 12) & full) | (b >> 20)
-            a = (a + b) & full
-            d ^= a
-            d = ((d << 8) & full) | (d >> 24)
-            c = (c + d) & full
-            b ^= c
-            b = ((b << 7) & full) | (b >> 25)
-            i += 1
-        state[0] = int(a)
-        state[1] = int(b)
-        state[2] = int(c)
-        state[3] = int(d)
-        state = ptr32(int(state) + 16)
-        s += 1
 
 
 @micropython.viper
@@ -216,19 +179,3 @@ def write(
     counts[2] += int(wrongs)
     counts[3] += int(ones)
     counts[4] += int(ups)
-
-
-@micropython.viper
-def misaligned(data: ptr8) -> int:
-    """Bytes that `data` lies beyond a multiple of 4."""
-    return int(data) & 3
-
-
-@micropython.viper
-def erase(cells: ptr32, words: int):
-    """Put all cells into the P state (0)."""
-    # No cells[w]: MicroPython 1.25 and 1.26 on Arm spoil an index that is kept in a register.
-    while words > 0:
-        cells[0] = 0
-        cells = ptr32(int(cells) + 4)
-        words -= 1

@@ -66,7 +66,7 @@ def rows(job: ptr32, windows: ptr32, data: ptr8, out: ptr32):
                 b = ptr32(int(b) + 4)
                 i += 1
             bit = (flip >> (c & 31)) & 1
-            if total < job[job[6 + corner] + c]:
+            if total < job[job[32 + corner] + c]:
                 bit ^= 1
             if bit != 0:
                 word |= 1 << (c & 31)

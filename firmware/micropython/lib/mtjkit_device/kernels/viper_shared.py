@@ -1,10 +1,74 @@
-"""What the kernels viper and asm_thumb share: all but the inner loops."""
+"""What the kernels viper and asm_thumb share: all but the inner loops.
 
+A viper integer is a machine word, of 32 or 64 bits; `full` cuts results to 32. Constants of 2**30
+and more are built by shifts, because 32-bit ports reject them as literals.
+"""
+
+# ruff: noqa: F821  (viper's types)
+
+from array import array
+
+import micropython
+from micropython import const
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.footprint import job_words, work_words
-from mtjkit_core.geometry import beyond_3x3
+from mtjkit_core.geometry import DENSE
 
-from mtjkit_device.kernels import viper_layers, viper_memory
+from mtjkit_device.kernels import viper_first, viper_layers
+
+_LANE = const(255)  # int8 whose sum fits 16 bits, 32767 // 128
+
+
+@micropython.viper
+def seed_streams(state: ptr32, key: ptr32, image: int, place: int):
+    """Set the eight streams of a place: see mtjkit_core.streams.seed_streams."""
+    full = uint(0xFFFF)
+    full |= full << 16
+    s = 0
+    while s < 8:
+        a = uint(0x6170)
+        a = ((a << 16) | 0x7865) ^ uint(key[0])
+        b = uint(0x3320646E) ^ uint(key[1])
+        c = uint(0x7962)
+        c = ((c << 16) | 0x2D32) ^ uint(image)
+        d = uint(0x6B20)
+        d = ((d << 16) | 0x6574) ^ uint(place | s)
+        i = 0
+        while i < 8:
+            a = (a + b) & full
+            d ^= a
+            d = ((d << 16) & full) | (d >> 16)
+            c = (c + d) & full
+            b ^= c
+            b = ((b << 12) & full) | (b >> 20)
+            a = (a + b) & full
+            d ^= a
+            d = ((d << 8) & full) | (d >> 24)
+            c = (c + d) & full
+            b ^= c
+            b = ((b << 7) & full) | (b >> 25)
+            i += 1
+        state[0] = int(a)
+        state[1] = int(b)
+        state[2] = int(c)
+        state[3] = int(d)
+        state = ptr32(int(state) + 16)
+        s += 1
+
+
+@micropython.viper
+def misaligned(data: ptr8) -> int:
+    """Bytes that `data` lies beyond a multiple of 4."""
+    return int(data) & 3
+
+
+@micropython.viper
+def erase(cells: ptr32, words: int):
+    """Put all cells into the P state (0)."""
+    # No cells[w]: MicroPython 1.25 and 1.26 on Arm spoil an index that is kept in a register.
+    while words > 0:
+        cells[0] = 0
+        cells = ptr32(int(cells) + 4)
+        words -= 1
 
 
 class ViperKernel:
@@ -15,7 +79,7 @@ class ViperKernel:
 
     def __init__(self, model, pairs, rows, write):
         # A Cortex-M0 faults on words at other addresses.
-        if viper_memory.misaligned(model.data):
+        if misaligned(model.data):
             raise ConfigError("the model is not 4-byte aligned: copy it into RAM")
         self._pairs = pairs
         self._rows = rows
@@ -23,27 +87,39 @@ class ViperKernel:
         self._data = model.data
         self._shapes = model.layers
         self._layers = [layer.numbers() for layer in model.layers]
-        self._work = bytearray(4 * work_words(model))
-        self._job = bytearray(4 * job_words(model))
+        from mtjkit_core import footprint  # here, because a board forgets it
+
+        self._positions = [array("i", footprint.positions(layer)) for layer in model.layers[1:-1]]
+        self._work = bytearray(4 * footprint.work_words(model))
+        self._job = bytearray(4 * footprint.job_words(model))
 
     @staticmethod
     def refuses(layer) -> str:
         """What of a layer this kernel does not compute; "" for nothing."""
-        return beyond_3x3(layer)
+        if layer.index == 0 and layer.kind == DENSE:
+            return "a dense first layer"
+        if layer.index == 0 and layer.fan_in > _LANE:
+            return "sums of %d pixels" % layer.fan_in
+        return ""
 
     def layer_map(self, n, source, out):
         g = self._layers[n]
         if n == 0:
-            viper_layers.first(g, source, self._data, out, self._work, self._job, self._pairs)
+            work = self._work
+            viper_first.first(
+                work, source, 0, g, source, self._data, out, work, self._job, self._pairs
+            )
         else:
-            viper_layers.limits(g, self._data, self._job)
-            viper_layers.hidden(g, source, self._data, out, self._work, self._job, self._rows)
+            data, work, job = self._data, self._work, self._job
+            positions = self._positions[n - 1]
+            viper_layers.limits(g, data, job, work, positions)
+            viper_layers.hidden(g, source, data, out, work, job, positions, self._rows)
 
     def layer_scores(self, n, source, scores):
         viper_layers.last(self._layers[n], source, self._data, scores)
 
     def seed(self, state, key, image, place):
-        viper_memory.seed_streams(state, key, image, place)
+        seed_streams(state, key, image, place)
 
     def write(self, n, cells, intended, state, errors, counts):
         g = self._shapes[n]
@@ -57,4 +133,4 @@ class ViperKernel:
         self._write(weights, weights, words, run_words, run_bits, 1, state, errors, counts)
 
     def erase(self, cells):
-        viper_memory.erase(cells, len(cells) >> 2)
+        erase(cells, len(cells) >> 2)
