@@ -6,7 +6,14 @@ Here and not on the device's side, so that the export can print it beforehand.
 MAX_IMAGES = 8  # on their way to a device at the same time, where its heap has room for them
 
 _JOB = 32  # words of a job before its windows and limits: see mtjkit_device.kernels.viper_layers
+_LANE = 255  # int8 whose sum fits 16 bits: 32767 // 128
+_PART = 8  # words of a row that are computed at once where it does not
 _LONGEST_ROW = 32767  # products of a hidden sum that the AVX2 kernels count: INT16_MAX
+
+
+def in_lanes(first) -> bool:
+    """Whether the device's kernels compute the first layer two sums at a time, of 16 bits each."""
+    return first.fan_in <= _LANE and not first.last
 
 
 def positions(layer) -> list:
@@ -44,11 +51,13 @@ def positions(layer) -> list:
 def work_words(model) -> int:
     """Words of a kernel's `work`.
 
-    First layer: 32 taps and 8 tables of 16 sums for each word of a row, and its results.
+    First layer: 32 taps and 8 tables of 16 sums for each word of a row, or of a part of a long
+    one, and its results.
     Hidden layer: its windows, as many as it pools; or what its limits are computed from.
     """
     first = model.layers[0]
-    words = first.row_words * (32 + 8 * 16) + 2 * first.out_words
+    row = first.row_words if in_lanes(first) else min(first.row_words, _PART)
+    words = row * (32 + 8 * 16) + 2 * first.out_words
     for layer in model.layers[1:-1]:
         padded = len(positions(layer)) > 6
         sums = (layer.kernel_height + 1) * (layer.kernel_width + 1)
@@ -65,8 +74,12 @@ def work_words(model) -> int:
 
 
 def job_words(model) -> int:
-    """Words of a kernel's `job`: a head, and of a hidden layer its windows and limits."""
-    words = 0
+    """Words of a kernel's `job`: a head, then what the largest layer needs.
+
+    First layer: its sums, where its rows are computed in parts. Hidden layer: its windows and
+    limits.
+    """
+    words = 0 if in_lanes(model.layers[0]) else model.layers[0].out_channels
     for layer in model.layers[1:-1]:
         head = positions(layer)
         limits = layer.out_channels * head[2] * head[5]

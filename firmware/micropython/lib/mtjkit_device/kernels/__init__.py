@@ -5,6 +5,7 @@ in mtjkit_core. Importing such a module fails where the kernel cannot run. Modul
 `thumb_*` are parts of the kernels `viper` and `asm_thumb`. The interface of a kernel:
 
     Kernel.refuses(layer)               what of a layer it does not compute; "" for nothing
+    Kernel.load(layers)                 loads code that only some networks need
     Kernel(model)                       allocates what it needs beyond the engine's buffers
     .layer_map(n, source, out)          intended output of hidden layer number n; `source` is the
                                         image (n = 0) or the half that layer n - 1 wrote
@@ -55,6 +56,8 @@ def load_kernel(name: str, layers=()):
                 forget_kernels()
                 break
         else:
+            if layers:
+                kind.load(layers)
             return kind, one
     raise ConfigError(reason + ": try --kernel auto")
 

@@ -1,7 +1,6 @@
 """Kernel for stock Arm boards: inner functions in inline assembler, no toolchain needed."""
 
 from mtjkit_device.kernels.thumb_memory import write
-from mtjkit_device.kernels.thumb_pairs import pairs
 from mtjkit_device.kernels.viper_shared import ViperKernel
 
 try:
@@ -13,5 +12,7 @@ except (ImportError, SyntaxError):  # a Cortex-M0: its assembler does not take i
 class Kernel(ViperKernel):
     """See mtjkit_device.kernels."""
 
+    PAIRS = "thumb_pairs"
+
     def __init__(self, model):
-        super().__init__(model, pairs, rows, write)
+        super().__init__(model, rows, write)

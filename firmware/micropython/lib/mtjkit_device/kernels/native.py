@@ -54,6 +54,10 @@ class Kernel:
         return native.packed_bytes(as_c(model.layers[0])) > 0
 
     @staticmethod
+    def load(layers):
+        """Nothing: the code is one piece."""
+
+    @staticmethod
     def refuses(layer) -> str:
         """What of a layer this kernel does not compute; "" for nothing."""
         return beyond_3x3(layer)

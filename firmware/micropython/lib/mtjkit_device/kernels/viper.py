@@ -3,7 +3,6 @@
 import sys
 
 from mtjkit_device.kernels.viper_memory import write
-from mtjkit_device.kernels.viper_pairs import pairs
 from mtjkit_device.kernels.viper_shared import ViperKernel
 
 if sys.maxsize >> 32:
@@ -15,5 +14,7 @@ else:
 class Kernel(ViperKernel):
     """See mtjkit_device.kernels."""
 
+    PAIRS = "viper_pairs"
+
     def __init__(self, model):
-        super().__init__(model, pairs, rows, write)
+        super().__init__(model, rows, write)

@@ -1,6 +1,6 @@
-"""The first layer in viper: what surrounds its inner function, `pairs` (viper_pairs, thumb_pairs).
+"""A first layer whose sums fit 16 bits: what surrounds its inner function, `pairs`.
 
-See viper_layers for `geometry` and `job`.
+See viper_layers for `geometry` and `job`, and viper_pairs.
 """
 
 # ruff: noqa: F821  (viper's types)
@@ -34,8 +34,15 @@ _G_POOL_STRIDE_Y = const(30)
 _G_POOL_STRIDE_X = const(31)
 
 
+def layer_map(kernel, image, out):
+    """The layer's intended output; `kernel` is a ViperKernel."""
+    work = kernel.work
+    data, job = kernel.data, kernel.job
+    _first(work, image, 0, kernel.layers[0], image, data, out, work, job, kernel.pairs)
+
+
 @micropython.viper
-def first(taps: ptr32, pixels: ptr8, left: int, geometry, image, data, out, work, job, pairs):
+def _first(taps: ptr32, pixels: ptr8, left: int, geometry, image, data, out, work, job, pairs):
     """The layer's map, two sums at a time: neighbours, or two of those that are pooled.
 
     `pairs` takes the taps of both windows, two 16-bit lanes in a word (left + right << 16).
@@ -58,6 +65,7 @@ def first(taps: ptr32, pixels: ptr8, left: int, geometry, image, data, out, work
     j[2] = g[_G_OUT_CHANNELS]
     j[3] = g[_G_WEIGHTS_AT]
     j[4] = g[_G_THRESHOLDS_AT]
+    j[6] = 0
     left = g[_G_FAN_IN]
     while left < g[_G_ROW_WORDS] << 5:
         taps[left] = 0

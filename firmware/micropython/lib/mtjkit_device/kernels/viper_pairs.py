@@ -13,11 +13,15 @@ def pairs(job: ptr32, work: ptr32, data: ptr8):
     four weights and both sums: up to 144 int8 fit a 16-bit lane. `work` holds, for each word of
     a row, 32 taps, then for each 8 tables, then the results: for each 32 channels the bits of
     the left sums and those of the right ones, before inversion.
+
+    Where job[6] is 1, a row is a part of a longer one, job[7] bytes follow it before the next one,
+    and the sums of one lane are added to the words of the job from 32 on.
     """
     row_words = job[0]
     channels = job[2]
     row = ptr32(int(data) + job[3])
     thresholds = ptr32(int(data) + job[4])
+    sums = ptr32(int(job) + 128)
     tables = ptr32(int(work) + (row_words << 7))
     bits = ptr32(int(tables) + (row_words << 9))
     top = 1
@@ -60,6 +64,9 @@ def pairs(job: ptr32, work: ptr32, data: ptr8):
             row = ptr32(int(row) + 4)
             table = ptr32(int(table) + 512)
             k -= 1
+        if job[6]:
+            sums[c] += total
+            row = ptr32(int(row) + job[7])
         low = ((total & 0xFFFF) ^ 0x8000) - 0x8000
         high = ((((total - low) >> 16) & 0xFFFF) ^ 0x8000) - 0x8000
         threshold = (thresholds[c] ^ top) - top

@@ -9,13 +9,13 @@ and more are built by shifts, because 32-bit ports reject them as literals.
 from array import array
 
 import micropython
-from micropython import const
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.geometry import DENSE
 
-from mtjkit_device.kernels import viper_first, viper_layers
+from mtjkit_device.kernels import viper_layers
 
-_LANE = const(255)  # int8 whose sum fits 16 bits, 32767 // 128
+
+def _part(name):
+    return __import__("mtjkit_device.kernels." + name, None, None, ("*",))
 
 
 @micropython.viper
@@ -75,60 +75,71 @@ class ViperKernel:
     """The engine's kernel interface over three inner functions.
 
     They are `pairs` and `rows` (see viper_layers) and `write` (see viper_memory).
+
+    Attributes:
+        PAIRS: name of the module of `pairs`, which a subclass says.
+        data, work, job: the model, and memory of the layers' functions.
+        shapes, layers: the model's layers, and their numbers.
+        pairs: the inner function of the first layer.
     """
 
-    def __init__(self, model, pairs, rows, write):
+    PAIRS = ""
+
+    def __init__(self, model, rows, write):
         # A Cortex-M0 faults on words at other addresses.
         if misaligned(model.data):
             raise ConfigError("the model is not 4-byte aligned: copy it into RAM")
-        self._pairs = pairs
-        self._rows = rows
-        self._write = write
-        self._data = model.data
-        self._shapes = model.layers
-        self._layers = [layer.numbers() for layer in model.layers]
         from mtjkit_core import footprint  # here, because a board forgets it
 
+        self._rows = rows
+        self._write = write
+        self._first, self.pairs = self.load(model.layers)
+        self.data = model.data
+        self.shapes = model.layers
+        self.layers = [layer.numbers() for layer in model.layers]
         self._positions = [array("i", footprint.positions(layer)) for layer in model.layers[1:-1]]
-        self._work = bytearray(4 * footprint.work_words(model))
-        self._job = bytearray(4 * footprint.job_words(model))
+        self.work = bytearray(4 * footprint.work_words(model))
+        self.job = bytearray(4 * footprint.job_words(model))
 
     @staticmethod
     def refuses(layer) -> str:
         """What of a layer this kernel does not compute; "" for nothing."""
-        if layer.index == 0 and layer.kind == DENSE:
-            return "a dense first layer"
-        if layer.index == 0 and layer.fan_in > _LANE:
-            return "sums of %d pixels" % layer.fan_in
         return ""
 
+    @classmethod
+    def load(cls, layers):
+        """Load the code that only some networks need; returns what computes the first layer."""
+        from mtjkit_core.footprint import in_lanes
+
+        name = "viper_first" if in_lanes(layers[0]) else "viper_sums"
+        return _part(name), _part(cls.PAIRS).pairs
+
     def layer_map(self, n, source, out):
-        g = self._layers[n]
         if n == 0:
-            work = self._work
-            viper_first.first(
-                work, source, 0, g, source, self._data, out, work, self._job, self._pairs
-            )
+            self._first.layer_map(self, source, out)
         else:
-            data, work, job = self._data, self._work, self._job
-            positions = self._positions[n - 1]
+            g, positions = self.layers[n], self._positions[n - 1]
+            data, work, job = self.data, self.work, self.job
             viper_layers.limits(g, data, job, work, positions)
             viper_layers.hidden(g, source, data, out, work, job, positions, self._rows)
 
     def layer_scores(self, n, source, scores):
-        viper_layers.last(self._layers[n], source, self._data, scores)
+        if n == 0:
+            self._first.layer_scores(self, source, scores)
+        else:
+            viper_layers.last(self.layers[n], source, self.data, scores)
 
     def seed(self, state, key, image, place):
         seed_streams(state, key, image, place)
 
     def write(self, n, cells, intended, state, errors, counts):
-        g = self._shapes[n]
+        g = self.shapes[n]
         words, run_words, run_bits = g.map_words, g.out_words, g.out_channels
         self._write(cells, intended, words, run_words, run_bits, 0, state, errors, counts)
 
     def program(self, n, state, errors, counts):
-        g = self._shapes[n]
-        weights = self._data[g.weights_at : g.weights_at + 4 * g.weight_words]
+        g = self.shapes[n]
+        weights = self.data[g.weights_at : g.weights_at + 4 * g.weight_words]
         words, run_words, run_bits = g.weight_words, g.run_words, g.run_bits
         self._write(weights, weights, words, run_words, run_bits, 1, state, errors, counts)
 
