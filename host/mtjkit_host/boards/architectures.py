@@ -30,6 +30,9 @@ COMPILER_SOURCES = {
 }
 """Where a compiler comes from."""
 
+COMPILER_OPTIONS = {"riscv64-unknown-elf-gcc": ["--specs=picolibc.specs"]}
+"""Options with which a compiler finds the C library's headers, if it takes any."""
+
 
 def loadable(architecture: str) -> list[str]:
     """The architectures whose native code a board loads, the best first."""

@@ -9,7 +9,8 @@ from typing import Protocol
 
 from mtjkit_core.errors import ConfigError
 
-from mtjkit_host.boards.build import mps2, rp2, steps
+from mtjkit_host.boards.architectures import COMPILER_OPTIONS
+from mtjkit_host.boards.build import qemu, rp2, steps
 from mtjkit_host.boards.catalog import BoardSpec, board_named
 from mtjkit_host.boards.micropython_tree import micropython_tree
 from mtjkit_host.paths import BOARDS
@@ -27,7 +28,7 @@ class Builder(Protocol):
         ...
 
 
-BUILDERS: dict[str, Builder] = {"mps2": mps2, "rp2": rp2}
+BUILDERS: dict[str, Builder] = {"qemu": qemu, "rp2": rp2}
 """By the name in a board.toml's [build] table."""
 
 
@@ -108,7 +109,10 @@ def _check_tools(spec: BoardSpec, tools: list[str]) -> None:
     compilers = [tool for tool in tools if tool.endswith("-gcc")]
     for compiler in compilers:
         probe = subprocess.run(
-            [compiler, "-E", "-"], input=b"#include <string.h>\n", capture_output=True, check=False
+            [compiler, *COMPILER_OPTIONS.get(compiler, ()), "-E", "-"],
+            input=b"#include <string.h>\n",
+            capture_output=True,
+            check=False,
         )
         if probe.returncode:
             raise ConfigError(f"the C library's headers of {compiler} are missing, {advice}")

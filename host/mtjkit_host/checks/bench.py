@@ -10,7 +10,7 @@ from mtjkit_export.files import check_writable, write_json
 from mtjkit_export.needs import needs
 
 from mtjkit_host import parse
-from mtjkit_host.checks.bench_device import bench_device
+from mtjkit_host.checks.bench_device import bench_device, targets
 from mtjkit_host.machine import tell
 
 PARTS = ("twin", "device")
@@ -20,14 +20,15 @@ def run_bench(only: str | None = None, json: str | None = None, rounds: str = "9
     """Measure, and return the numbers as JSON text.
 
     Args:
-        only: twin or device; None for both.
+        only: twin, device (all that count their time), or the name of one; None for everything.
         json: file to write the numbers to as well.
         rounds: how often the twin and torch are timed.
 
     Raises:
         ConfigError: an option is wrong, or torch is missing.
     """
-    parts = PARTS if only is None else (parse.choice("--only", only, PARTS),)
+    devices = {target.name: target for target in targets()}
+    parts = PARTS if only is None else (parse.choice("--only", only, (*PARTS, *devices)),)
     count = parse.whole("--rounds", rounds, 1, 1000)
     if json is not None:
         check_writable(json)
@@ -37,8 +38,11 @@ def run_bench(only: str | None = None, json: str | None = None, rounds: str = "9
             from mtjkit_host.checks.bench_twin import bench_twin
 
             numbers["twin"] = asdict(bench_twin(count, tell))
-    if "device" in parts:
-        numbers["device"] = bench_device(tell)
+    chosen = (
+        list(devices.values()) if "device" in parts else [devices[n] for n in parts if n in devices]
+    )
+    if chosen:
+        numbers["device"] = bench_device(chosen, tell)
     text = jsonlib.dumps(numbers, indent=2)
     if json is not None:
         write_json(json, numbers)

@@ -47,7 +47,7 @@ def soak(
 
 @command(
     help={
-        "only": "twin or device; default both",
+        "only": "twin, device, or a board that counts its time; default everything",
         "json": "write the result to this file",
         "rounds": "how often everything is timed; default 9",
     }

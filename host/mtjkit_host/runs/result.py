@@ -24,7 +24,7 @@ class Result:
     """One run of a model over images, and what follows from it."""
 
     backend: str
-    """unix, twin, serial, mps2-an385, mps2-an500 or pico."""
+    """twin, serial, or the name of a board."""
     kernel: str
     """The kernel that ran."""
     options: RunOptions

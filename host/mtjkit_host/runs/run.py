@@ -66,7 +66,7 @@ class Backend(Protocol):
     """Something that classifies a job's images: the twin, or a session with a device."""
 
     name: str
-    """unix, twin, serial, mps2-an385, mps2-an500 or pico."""
+    """twin, serial, or the name of a board."""
 
     def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
         """Take the model, its weight errors included; reports (bytes sent, bytes in all)."""

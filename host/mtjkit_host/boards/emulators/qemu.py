@@ -1,4 +1,8 @@
-"""QEMU's Arm machines. A board's [emulate] table has `machine`, QEMU's name of the board."""
+"""QEMU.
+
+A board's [emulate] table has `system`, the family of processors as QEMU's program for it is called
+(arm, riscv32); `machine`, QEMU's name of the board; and `options`, more words for QEMU.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +13,12 @@ from mtjkit_core.errors import ConfigError
 
 from mtjkit_host.boards.catalog import BoardSpec, setting
 
-_QEMU = "qemu-system-arm"
-
 
 def check(spec: BoardSpec) -> None:
     """Raise ConfigError if QEMU is missing."""
-    if not shutil.which(_QEMU):
-        raise ConfigError(f"{_QEMU} is missing (Debian: apt install {_QEMU})")
+    program = _program(spec)
+    if not shutil.which(program):
+        raise ConfigError(f"{program} is missing ({spec.advice})")
 
 
 def command(
@@ -35,7 +38,9 @@ def command(
         ConfigError: the board's settings are wrong, or the image does not fit.
     """
     machine = setting(spec, spec.emulate, "machine", str)
-    words = [shutil.which(_QEMU) or _QEMU, "-machine", machine, "-display", "none"]
+    options = setting(spec, spec.emulate, "options", list)
+    program = _program(spec)
+    words = [shutil.which(program) or program, "-machine", machine, "-display", "none", *options]
     words += ["-monitor", "none", "-serial", f"tcp:127.0.0.1:{port},server=on,wait=off"]
     words += ["-kernel", str(firmware)]
     if romfs and spec.romfs is not None:
@@ -45,3 +50,7 @@ def command(
     if count:
         words += ["-icount", "shift=10,sleep=off"]
     return words
+
+
+def _program(spec: BoardSpec) -> str:
+    return f"qemu-system-{setting(spec, spec.emulate, 'system', str)}"

@@ -13,7 +13,7 @@
 extern uint32_t _heap, _eheap; /* the linker lays it out */
 
 int main(void) {
-    mps2_uart_init();
+    qemu_line_start();
     for (;;) {
         mp_cstack_init_with_sp_here(STACK_BYTES);
         gc_init(&_heap, &_eheap);

@@ -1,4 +1,4 @@
-/* The read-only file system: half of the PSRAM, mapped as a board maps its flash. It is written
+/* The read-only file system: RAM, mapped as a board maps its flash. It is written
    with `mpremote romfs deploy`, or loaded by the emulator before the start. */
 
 #include <string.h>
@@ -7,8 +7,8 @@
 #include "py/runtime.h"
 #include "extmod/vfs.h"
 
-#define ROMFS ((uint8_t *)MPS2_ROMFS)
-#define ROMFS_BYTES (MPS2_ROMFS_BYTES)
+#define ROMFS ((uint8_t *)QEMU_ROMFS)
+#define ROMFS_BYTES (QEMU_ROMFS_BYTES)
 
 static const MP_DEFINE_MEMORYVIEW_OBJ(romfs_obj, 'B', 0, ROMFS_BYTES, ROMFS);
 
