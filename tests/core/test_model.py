@@ -155,9 +155,9 @@ def test_a_bad_checksum_can_be_let_pass():
 def test_the_reader_is_read_again_once_it_was_forgotten():
     data = networks.build("thin")
     before = Model(data)
-    forget("mtjb")
+    forget("mtjkit_core.mtjb")
     assert "mtjkit_core.mtjb" not in sys.modules
-    forget("mtjb")
+    forget("mtjkit_core.mtjb")
     after = Model(data)
     assert "mtjkit_core.mtjb" in sys.modules
     assert after.layers[0].numbers() == before.layers[0].numbers()

@@ -72,7 +72,7 @@ def device_folders(board: BoardInfo) -> list[str]:
 
 def _compile(source: Path, name: str, architecture: str, target: Path) -> bytes | None:
     """One module as .mpy; None if this processor's compiler cannot take it."""
-    command = [mpy_cross(), "-o", str(target), "-s", name]
+    command = [mpy_cross(), "-O3", "-o", str(target), "-s", name]
     if architecture:
         command.append(f"-march={architecture}")
     done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)

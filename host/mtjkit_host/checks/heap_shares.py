@@ -96,22 +96,20 @@ def uncounted(link: Link, model: Model, kernel: str, avx2: bool) -> int:
 
 def loading(place: Device, model: Model, kernel: str) -> int:
     """Bytes that the smallest heap which the model runs with has beyond what one image needs."""
-
-    def beyond(link: Link) -> int:
-        _, slots, _, free = measure(link, model, kernel)
-        return free + (slots - 1) * slot_bytes(model, CHUNK)
-
     with place.server() as link:
-        most = beyond(link)
-    low, high, found = most - 65536, most, most
+        used, slots, _, free = measure(link, model, kernel)
+    needed = used - (slots - 1) * slot_bytes(model, CHUNK)
+    most = used + free - needed
+    low, high = most - 65536, most
     while high - low > STEP:
         middle = (low + high) // 2
         try:
             with place.server(middle) as link:
-                low, found = middle, beyond(link)
+                measure(link, model, kernel)
+            low = middle
         except MtjkitError:
             high = middle
-    return found
+    return most - low
 
 
 def measure_heap(board: str, kernels: Sequence[str] = (), quick: bool = False) -> Iterator[str]:

@@ -6,7 +6,8 @@ Runs unchanged on CPython 3.10+ and on MicroPython. Imports nothing but what bot
 import sys
 
 
-def forget(name: str) -> None:
-    """Forget a module of this package, so that its memory is free until it is imported again."""
-    if sys.modules.pop(__name__ + "." + name, None):
-        delattr(sys.modules[__name__], name)
+def forget(module: str) -> None:
+    """Forget a module of a package, so that its memory is free until it is imported again."""
+    package, _, name = module.rpartition(".")
+    if sys.modules.pop(module, None):
+        delattr(sys.modules[package], name)

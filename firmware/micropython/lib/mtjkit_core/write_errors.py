@@ -64,17 +64,18 @@ class WriteErrors:
         self.limits = _pairs(limits)
         self.weight_limits = _pairs(weight_limits)
 
-    def _key(self) -> tuple:
+    def key(self) -> tuple:
+        """All that it says: processes with equal keys are equal."""
         return self.seed, self.kind, self.limits, self.weight_limits
 
     def __eq__(self, other) -> bool:
-        return isinstance(other, WriteErrors) and self._key() == other._key()
+        return isinstance(other, WriteErrors) and self.key() == other.key()
 
     def __hash__(self) -> int:
-        return hash(self._key())
+        return hash(self.key())
 
     def __repr__(self) -> str:
-        return "WriteErrors(%r, %r, %r, %r)" % self._key()
+        return "WriteErrors(%r, %r, %r, %r)" % self.key()
 
     @property
     def is_uniform(self) -> bool:

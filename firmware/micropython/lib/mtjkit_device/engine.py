@@ -4,7 +4,7 @@ from array import array
 
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.streams import BUFFER, WEIGHTS, place_word
-from mtjkit_core.write_errors import COUNTS, WriteErrors
+from mtjkit_core.write_errors import COUNTS
 
 from mtjkit_device.kernels import load_kernel
 
@@ -52,7 +52,9 @@ class Engine:
         self.scores = array("i", bytes(4 * model.classes))
         self.counts = array("I", bytes(4 * len(COUNTS)))
         self._kernel = kind(model)
-        self.configure(WriteErrors())
+        from mtjkit_core.write_errors import NO_ERRORS  # here, because a board forgets it
+
+        self.configure(NO_ERRORS)
 
     def configure(self, errors) -> None:
         """Set the error process of the feature maps for the images to come.

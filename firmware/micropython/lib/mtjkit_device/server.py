@@ -5,7 +5,6 @@ frames are decoded and built in place, images and results lie in slots that the 
 host/PROTOCOL.md is the specification.
 """
 
-import gc
 import struct
 import time
 
@@ -13,7 +12,6 @@ from mtjkit_core import messages as m
 from mtjkit_core.errors import MtjkitError, ProtocolError
 from mtjkit_core.frames import BODY_AT, MAX_FRAME, SEQ_AT, TYPE_AT, Deframer, encode
 
-from mtjkit_device import board
 from mtjkit_device.session import RefusedError, Session
 
 try:
@@ -51,8 +49,7 @@ class Server:
         self._greeted = False
         self._running = True
         self._beat_at = time.ticks_ms()
-        self._boot = board.boot_number()
-        self._session = Session(line.chunk, copy, self._beat)
+        self._session = Session(line, copy, self._beat)
 
     def serve(self) -> None:
         """Answer until STOP comes or the line ends."""
@@ -103,6 +100,8 @@ class Server:
             elif not late:  # what changes the state is never done by a late copy
                 self._request(kind, seq, frame, size)
         except RefusedError as error:
+            if error.code == m.WRONG_VERSION:
+                self._greeted = False
             self._refuse(error.code, seq, error)
         except MtjkitError as error:
             self._refuse(m.BAD_REQUEST, seq, error)
@@ -112,24 +111,11 @@ class Server:
             self._reply(m.ACK, self._expected)
 
     def _request(self, kind: int, seq: int, frame, size: int) -> None:
-        if kind == m.HELLO.kind:
-            self._hello(m.HELLO.unpack_frame(frame, size))
-        elif kind == m.CONFIGURE.kind:
-            self._session.configure(m.CONFIGURE.unpack_frame(frame, size))
-            self._send_body(m.CONFIGURED, self._session.answer)
-        elif kind == m.WRITE_ERRORS.kind:
-            self._session.take_limits(m.WRITE_ERRORS.unpack_frame(frame, size))
-            self._reply(m.DONE, seq)
-        elif kind == m.MODEL_BEGIN.kind:
-            self._session.begin(*m.MODEL_BEGIN.unpack_frame(frame, size))
-            self._reply(m.DONE, seq)
-        elif kind == m.MODEL_END.kind:
-            self._model_end(seq)
-        elif kind == m.STOP.kind:
+        if kind == m.STOP.kind:
             self._running = False
             self._reply(m.DONE, seq)
         else:
-            raise ProtocolError("message type 0x%02x is unknown" % kind)
+            self._send_body(*self._session.answer_to(kind, seq, frame, size))
 
     def _send(self, message, size: int) -> None:
         """Send the message whose body of `size` bytes is in the output frame."""
@@ -154,51 +140,12 @@ class Server:
         text = str(error).encode()[: m.MAX_TEXT]
         self._send_body(m.ERROR, m.ERROR.pack(code, seq, data=text))
 
-    def _hello(self, fields) -> None:
-        if fields.magic != m.MAGIC:
-            raise ProtocolError("HELLO without its magic bytes")
-        if fields.version != m.VERSION:
-            self._greeted = False
-            text = "the host speaks protocol version %d, this firmware speaks %d: use one mtjkit"
-            raise RefusedError(m.WRONG_VERSION, text % (fields.version, m.VERSION))
-        session = self._session
-        flags = (m.HAS_MODEL if session.model else 0) | (m.MAPPED if session.mapped else 0)
-        flags |= m.PROGRAMMED if session.weights else 0
-        kernel = m.KERNELS.index(session.engine.kernel) if session.engine else 0
-        free = board.free_bytes()
-        body = m.INFO.pack(
-            version=m.VERSION,
-            flags=flags,
-            kernel=kernel,
-            chunk=self._line.chunk,
-            credit=self._line.credit,
-            boot=self._boot,
-            free=free,
-            sha256=session.sha256,
-            weights=session.weights_digest(),
-            unit=board.unit(),
-            board=board.name(),
-            used=gc.mem_alloc(),
-        )
-        self._send_body(m.INFO, body)
-
     def _model_data(self, frame, size: int) -> None:
         m.MODEL_DATA.check(size)
         incoming = self._session.incoming
         offset = m.u32(frame, _MODEL_OFFSET_AT)
         if incoming and not incoming.put(offset, frame, _MODEL_AT, size - m.MODEL_DATA.size):
             raise ProtocolError("MODEL_DATA at %d is not a chunk of the model" % offset)
-
-    def _model_end(self, seq: int) -> None:
-        session = self._session
-        if session.incoming and session.incoming.left:
-            self._missing(m.THE_MODEL, *session.incoming.gap())
-            return
-        if session.incoming:
-            session.finish()
-        elif not session.model:
-            raise RefusedError(m.NOT_READY, "MODEL_END without a MODEL_BEGIN")
-        self._reply(m.DONE, seq)
 
     def _beat(self) -> None:
         """Between two layers: tell the host, every second, that this device is alive."""
