@@ -5,13 +5,17 @@ frames are decoded and built in place, images and results lie in slots that the 
 host/PROTOCOL.md is the specification.
 """
 
+import gc
 import struct
+import sys
 import time
 
+from mtjkit_core import forget
 from mtjkit_core import messages as m
 from mtjkit_core.errors import MtjkitError, ProtocolError
 from mtjkit_core.frames import BODY_AT, MAX_FRAME, SEQ_AT, TYPE_AT, Deframer, encode
 
+from mtjkit_device import board
 from mtjkit_device.session import RefusedError, Session
 
 try:
@@ -20,6 +24,9 @@ except (ImportError, SyntaxError):  # a port without viper
     from mtjkit_core.frames import copy, crc_is_right, seal
 
 _BEAT_MS = 1000
+# A computer has memory enough, and would compile the source of `setup` again and again.
+_FORGETS = sys.platform not in ("linux", "darwin")
+_LOADING = 4096  # bytes that loading `setup` takes for a moment, beyond its own
 _REPEATS = 64  # a frame this far behind the newest is a late copy
 # Offsets in a frame of what is read without unpacking, which allocates.
 _MODEL_OFFSET_AT = m.MODEL_DATA.at("offset")
@@ -50,6 +57,8 @@ class Server:
         self._running = True
         self._beat_at = time.ticks_ms()
         self._session = Session(line, copy, self._beat)
+        if not _FORGETS:  # now, so that it does not lie between others' buffers
+            from mtjkit_device import setup  # noqa: F401
 
     def serve(self) -> None:
         """Answer until STOP comes or the line ends."""
@@ -114,8 +123,19 @@ class Server:
         if kind == m.STOP.kind:
             self._running = False
             self._reply(m.DONE, seq)
-        else:
-            self._send_body(*self._session.answer_to(kind, seq, frame, size))
+            return
+        session = self._session
+        session.free = board.free_bytes()
+        session.used = gc.mem_alloc()
+        from mtjkit_device import setup
+
+        try:
+            message, body = setup.answer(session, kind, seq, frame, size)
+        finally:
+            if _FORGETS and session.configured and board.free_bytes() >= _LOADING:
+                forget("mtjkit_device.setup")
+                forget("mtjkit_core.write_errors")
+        self._send_body(message, body)
 
     def _send(self, message, size: int) -> None:
         """Send the message whose body of `size` bytes is in the output frame."""

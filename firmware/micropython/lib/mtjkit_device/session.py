@@ -3,9 +3,6 @@
 `setup` fills a session; this module holds what images need.
 """
 
-import gc
-import sys
-
 from mtjkit_core import forget
 from mtjkit_core import messages as m
 from mtjkit_core.errors import MtjkitError
@@ -16,11 +13,6 @@ try:
     from hashlib import sha256
 except ImportError:  # then the model's own CRC-32 has to do
     sha256 = None
-
-
-# A computer has memory enough, and would compile the source of `setup` again and again.
-_FORGETS = sys.platform not in ("linux", "darwin")
-_LOADING = 4096  # bytes that loading `setup` takes for a moment, beyond its own
 
 
 class RefusedError(MtjkitError):
@@ -42,7 +34,7 @@ class Session:
     Attributes:
         chunk, credit: of the line.
         boot: a number that is another after every start.
-        free, used: bytes of heap, at the last request, without what only requests need.
+        free, used: bytes of heap at the last request, set by the server.
         model: mtjkit_core.model.Model, or None.
         incoming: transfers.Transfer of the model while it comes, else None.
         sha256: of the model, as it was announced.
@@ -67,13 +59,12 @@ class Session:
         self.copy = copy
         self.beat = beat
         self.boot = board.boot_number()
+        self.free = self.used = 0
         self.weight_bits = (0, 0)
         self.limits_run = -1
         self.limits = [b"", b""]
         self.sha256 = bytes(32)
         self.forget_model()
-        if not _FORGETS:  # now, so that it does not lie between others' buffers
-            from mtjkit_device import setup  # noqa: F401
         data = board.mapped_model()
         self.mapped = data is not None
         if self.mapped:
@@ -97,19 +88,6 @@ class Session:
         self.configured = None
         self.answer = b""
         self.kernel_asked = ""
-
-    def answer_to(self, kind: int, seq: int, frame, size: int) -> tuple:
-        """Do what a request says: `setup.answer`, whose code is there only while it is needed."""
-        self.free = board.free_bytes()
-        self.used = gc.mem_alloc()
-        from mtjkit_device import setup
-
-        try:
-            return setup.answer(self, kind, seq, frame, size)
-        finally:
-            if _FORGETS and self.configured and board.free_bytes() >= _LOADING:
-                forget("mtjkit_device.setup")
-                forget("mtjkit_core.write_errors")
 
     def slot(self, number: int):
         """The slot of that number.
