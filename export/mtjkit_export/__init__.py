@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mtjkit_export.cost import summary
     from mtjkit_export.formats.mtjb_writer import encode, save
-    from mtjkit_export.nets.binary import BinaryLayer, BinaryNet, PixelRule
+    from mtjkit_export.nets.binary import BinaryLayer, BinaryNet, PixelRule, PixelTables
 
     # Their names up to version 0.1, for scripts that use them.
     LayerSpec = BinaryLayer
@@ -24,6 +24,7 @@ else:
             "LayerSpec": "BinaryLayer",
             "Network": "BinaryNet",
             "PixelRule": "PixelRule",
+            "PixelTables": "PixelTables",
         },
     }
 
@@ -40,6 +41,7 @@ __all__ = [
     "LayerSpec",
     "Network",
     "PixelRule",
+    "PixelTables",
     "encode",
     "save",
     "summary",

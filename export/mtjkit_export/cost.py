@@ -21,7 +21,7 @@ class LayerCost:
     output: str
     """Stored output, height x width x channels; the last layer's scores."""
     weight_bits: int
-    """Weights, one bit each, without padding."""
+    """Bits of the weights, one or eight each, without padding."""
     file_bytes: int
     """Bytes of weights, thresholds and inversion mask in the model file."""
     macs: int
@@ -70,7 +70,7 @@ def summary(model: Model, processors: Iterable[Processor] = ()) -> str:
     data = sum(one.file_bytes for one in total.layers)
     counts = (total.weight_bits, data, total.macs, total.written_bits)
     rows.append(("all", "", "", *(f"{n:,}" for n in counts)))
-    lines = [f"{model.name}: {_input(model)}, {model.classes} classes", *_aligned(rows, 3)]
+    lines = [f"{model.name}: {_input(model)}, {model.outcomes} classes", *_aligned(rows, 3)]
     return "\n".join([*lines, f"file {total.file_bytes:,} bytes", *_heaps(model, processors)])
 
 
@@ -137,4 +137,5 @@ def _layer_cost(layer: LayerShape) -> LayerCost:
 
 
 def _input(model: Model) -> str:
-    return " x ".join(map(str, model.input_shape)) + " int8"
+    values = ("int8", "0 and 1", "-1 and +1")[model.layers[0].reads]
+    return " x ".join(map(str, model.input_shape)) + " " + values

@@ -6,6 +6,7 @@ import networks
 import records
 from mtjkit_core import reference as xnor
 from mtjkit_core.bits import load_word
+from mtjkit_core.geometry import CLASS_BITS, PLUS_MINUS, ZERO_ONE
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import NO_ERRORS, WriteErrors
 
@@ -30,6 +31,10 @@ def sum_by_taps(model, layer, source, y, x, channel):
                     at = pixel * layer.in_channels + c
                     value = struct.unpack("b", bytes(source[at : at + 1]))[0] if inside else 0
                     weight = bit_of(model.data, row, tap * layer.in_channels + c)
+                    if layer.reads == ZERO_ONE:
+                        value = int(value > 0)
+                    elif layer.reads == PLUS_MINUS:
+                        value = 1 if value > 0 else -1
                 else:
                     run = 32 * layer.in_words
                     value = 2 * bit_of(source, 0, pixel * run + c) - 1 if inside else 0
@@ -69,7 +74,12 @@ def check_network(name):
         source = stored
     last = model.layers[-1]
     for c in range(last.out_channels):
-        assert scores[c] == sum_by_taps(model, last, source, 0, 0, c)
+        total = sum_by_taps(model, last, source, 0, 0, c)
+        if last.output == CLASS_BITS:
+            (threshold,) = struct.unpack_from("<i", model.data, last.thresholds_at + 4 * c)
+            ties += total == threshold
+            total = 1 if (total >= threshold) ^ bit_of(model.data, last.inverted_at, c) else -1
+        assert scores[c] == total
     return ties
 
 
@@ -85,6 +95,18 @@ def test_any_geometry_follows_the_definition():
     for name in networks.GEOMETRIES:
         ties += check_network(name)
     assert ties > 20
+
+
+def test_every_kind_follows_the_definition():
+    ties = 0
+    for name in networks.KINDS:
+        ties += check_network(name)
+    assert ties > 10
+
+
+def test_kinds_are_locked():
+    for record in records.load("kinds"):
+        assert records.geometry_record(record["name"]) == record
 
 
 def test_geometries_are_locked():

@@ -1,5 +1,6 @@
 """export/FORMAT.md: its hex dump is the writer's output, and every rule refuses a broken file."""
 
+import dataclasses
 import re
 import struct
 import zlib
@@ -79,12 +80,12 @@ def longer(header_zeros, entry_zeros):
     return sealed(data)
 
 
-def layers(*entries, shape=(3, 3, 1)):
+def layers(*entries, shape=(3, 3, 1), minor=0):
     """A file with these layers and an empty body, sealed.
 
     All rules on geometry come before the one on the body's size.
     """
-    head = struct.pack(mtjb.START, b"MTJB", 2, 0, len(entries), 0, 0)
+    head = struct.pack(mtjb.START, b"MTJB", 2, minor, len(entries), 0, 0)
     head += struct.pack(mtjb.HEADER, 96, 32, *shape, 0, 0, 1, 0, 1, 0, 0, 0)
     table = b"".join(struct.pack(mtjb.ENTRY, *one).ljust(32, b"\0") for one in entries)
     return sealed(head.ljust(96, b"\0") + table + bytes(4))
@@ -97,7 +98,7 @@ def conv(index, out=2, **options):
 
 def dense(index, out=2):
     """Entry of a dense layer of the scores."""
-    return dense_entry(index, out, last=True)
+    return dense_entry(index, out, sums=True)
 
 
 def entry(start, **fields):
@@ -137,6 +138,24 @@ def tiny_1():
     return sealed(head + labels + table + body + bytes(4))
 
 
+def named(name, *class_names, **options):
+    """A network of version 2.1: one dense layer over the tiny model's image, one score."""
+    layer = BinaryLayer.dense([[1, -1, 1] * 3], input_shape=(3, 3, 1))
+    data = encode(BinaryNet(name, [layer], (3, 3, 1), **options))
+    if class_names:  # which the writer would refuse
+        raw = "\n".join(class_names).encode()
+        labels = raw + bytes(-len(raw) % 4)
+        data = data[:32] + struct.pack("<I", len(labels)) + data[36:96] + labels + data[96:]
+    return sealed(data)
+
+
+def scaled(number):
+    """The tiny model with scales and offsets, of which the last one is `number`."""
+    data = bytearray(encode(dataclasses.replace(TINY, scale=[0.5, 2], offset=[0, -1])))
+    struct.pack_into("<f", data, len(data) - 8, number)
+    return sealed(data)
+
+
 SIZE = len(encode(TINY))
 C, WIDE = conv(0), {"out": 16384, "pads": (1,) * 4}
 BROKEN = [
@@ -147,7 +166,7 @@ BROKEN = [
     ("R2", sealed(encode(TINY)[:99]), "shorter than a header"),
     ("R3", patched(4, b"\x03"), "format version 3.0"),
     ("R3", patched(4, b"\0"), "format version 0.0"),
-    ("R3", patched(5, b"\x01"), "format version 2.1"),
+    ("R3", patched(5, b"\x02"), "format version 2.2"),
     ("R4", encode(TINY)[:-1], f"truncated: the file has {SIZE - 1} of {SIZE}"),
     ("R4", encode(TINY) + b"\0", "1 bytes after"),
     ("R5", encode(TINY)[:-1] + b"\0", "checksum mismatch"),
@@ -159,6 +178,8 @@ BROKEN = [
     ("R6", patched(TABLE_AT + 63, b"\x01"), "layer 1: reserved"),
     ("R6", longer(b"", b"\0\0\0\1"), "layer 0: reserved"),
     ("R7", header(div=0), "divides by 0"),
+    ("R7", header(pixels=2, mul=2), "a pixel rule beside"),
+    ("R7", header(pixels=1, add=1), "a pixel rule beside"),
     ("R8", header(labels_bytes=7), "not a multiple of 4"),
     ("R8", header(header_bytes=92), "a header of 92 bytes"),
     ("R8", header(header_bytes=98), "not multiples of 4"),
@@ -169,6 +190,7 @@ BROKEN = [
     ("R9", header(header_bytes=SIZE), "longer than the file"),
     ("R9", header(entry_bytes=0xFFFC), "longer than the file"),
     ("R9", patched(6, b"\xff"), "longer than the file"),
+    ("R9", header(pixels=1), "longer than the file"),
     ("R10", patched(64, b"\xff\xfe"), "not UTF-8"),
     ("R10", patched(72, b"x"), "after its end"),
     ("R10", patched(64, b"\x1b[2J"), "control"),
@@ -181,9 +203,14 @@ BROKEN = [
     ("R10", patched(LABELS_AT + 1, b"\0"), "after its end"),
     ("R11", patched(LABELS_AT, b"no\n\n"), "3 class names for 2"),
     ("R11", patched(LABELS_AT, b"nope"), "1 class names for 2"),
-    ("R12", layers(dense(0)), "2 to 64 layers"),
-    ("R12", layers(), "2 to 64 layers"),
-    ("R12", chained(*["conv"] * 64, "dense"), "2 to 64 layers"),
+    (
+        "R11",
+        patched(5, b"\1", header(decision=1)),
+        "the sign of one score decides, but there are 2",
+    ),
+    ("R11", patched(5, b"\1", named("sign", "a", by_sign=True)), "needs 2"),
+    ("R12", layers(), "1 to 64 layers"),
+    ("R12", chained(*["conv"] * 64, "dense"), "1 to 64 layers"),
     ("R12", header(height=0), "sides go from"),
     ("R12", header(width=1025), "sides go from"),
     ("R12", header(channels=0), "0 channels"),
@@ -226,16 +253,26 @@ BROKEN = [
     ("R24", layers(entry(C, pool_kind=3), dense(1)), "pooling of kind 3"),
     ("R24", layers(entry(C, pool_height=1), dense(1)), "pool size without pooling"),
     ("R24", layers(entry(C, pool_kind=1), dense(1)), "pool stride of 0"),
-    ("R25", header(input=1), "input of kind 1"),
-    ("R25", header(pixels=1), "pixels of kind 1"),
-    ("R25", header(scores=1), "scores of kind 1"),
-    ("R25", header(decision=1), "decision of kind 1"),
+    ("R25", header(input=3), "input of kind 3"),
+    ("R25", header(pixels=3), "pixels of kind 3"),
+    ("R25", header(scores=2), "scores of kind 2"),
+    ("R25", header(decision=2), "decision of kind 2"),
+    ("R25", header(input=1), "version 2.0 cannot say"),
+    ("R25", header(pixels=2), "version 2.0 cannot say"),
+    ("R25", header(scores=1), "version 2.0 cannot say"),
+    ("R25", patched(5, b"\0", named("sign", by_sign=True)), "version 2.0 cannot say"),
+    ("R25", patched(5, b"\0", named("alone")), "version 2.0 cannot say"),
+    ("R25", layers(C, dense_entry(1, 2)), "version 2.0 cannot say"),
     ("R25", layers(C, entry(conv(1), source=0), dense(2)), "layer 1: its source is map 0"),
     ("R25", layers(entry(C, pool_kind=2), dense(1)), "pooling of kind 2"),
     ("R25", layers(entry(C, groups=2), dense(1)), "2 groups"),
     ("R25", layers(entry(C, weight_bits=8), dense(1)), "weights of 8 bits"),
     ("R25", layers(entry(C, output=1), dense(1)), "output of kind 1"),
-    ("R25", layers(C, entry(dense(1), output=0)), "output of kind 0"),
+    ("R25", layers(C, entry(dense(1), output=2)), "output of kind 2"),
+    ("R26", scaled(2.0**96), "score 1: scale and offset are 0 or"),
+    ("R26", scaled(-(2.0**-97)), "score 1: scale and offset are 0 or"),
+    ("R26", scaled(float("inf")), "score 1: scale and offset are 0 or"),
+    ("R26", scaled(float("nan")), "score 1: scale and offset are 0 or"),
 ]
 CONV_1, DENSE_1 = (1, 0, 0, 2), (2, 0, 0, 2)
 BROKEN_1 = [
@@ -252,7 +289,7 @@ BROKEN_1 = [
     ("R8", patched(24, b"\7", tiny_1()), "not a multiple of 4"),
     ("R9", patched(24, b"\x78", tiny_1()), "longer than the file"),
     ("R10", patched(32, b"\xff\xfe", tiny_1()), "not UTF-8"),
-    ("R12", layers_1(DENSE_1), "2 to 64 layers"),
+    ("R12", layers_1(CONV_1), "2 to 64 layers"),
     ("R12", patched(16, b"\x11", tiny_1()), "17 channels"),
     ("R13", layers_1((3, 0, 0, 2), DENSE_1), "layer 0: kind 3"),
     ("R13", layers_1((1, 2, 0, 2), DENSE_1), "padding and pooling"),

@@ -5,7 +5,7 @@ from dataclasses import replace
 import networks
 import numpy as np
 from mtjkit_core.model import Model
-from mtjkit_export import BinaryLayer, BinaryNet
+from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, PixelTables
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
 
 
@@ -40,6 +40,74 @@ def tiny_network():
         BinaryLayer.dense(signs(10, 33)),
     ]
     return BinaryNet("tiny", layers)
+
+
+def random_conv(rng, shape, first):
+    """Any convolution over a map of (height, width, channels), and the map that it stores."""
+    height, width, channels = shape
+    ky, kx = (int(rng.integers(1, min(6, side + 1))) for side in (height, width))
+    pads = [int(rng.integers(0, side)) for side in (ky, kx, ky, kx)]
+    stride = [int(n) for n in rng.integers(1, 4, 2)]
+    out = int(rng.choice([1, 5, 31, 32, 33]))
+    sums = (
+        (height + pads[0] + pads[2] - ky) // stride[0] + 1,
+        (width + pads[1] + pads[3] - kx) // stride[1] + 1,
+    )
+    pool = [int(rng.integers(1, min(3, side) + 1)) for side in sums]
+    pool_stride = [int(n) for n in rng.integers(1, 4, 2)]
+    layer = BinaryLayer.conv(
+        rng.choice([-1, 1], (out, channels, ky, kx)),
+        rng.integers(-99, 100, out) if first else rng.integers(-9, 10, out),
+        rng.integers(0, 2, out),
+        stride=stride,
+        padding=pads,
+        pad_value=int(rng.integers(-128, 128) if first else rng.integers(-1, 2)),
+        pool=pool,
+        pool_stride=pool_stride,
+    )
+    stored = ((sums[i] - pool[i]) // pool_stride[i] + 1 for i in range(2))
+    return layer, (*stored, out)
+
+
+def random_dense(rng, shape, first, last):
+    """Any dense layer over a map; of a last one half have thresholds."""
+    fan_in = int(np.prod(shape))
+    out = int(rng.choice([1, 3, 31, 32, 33, 65]))
+    thresholds = rng.integers(-99, 100, out) if first else rng.integers(-9, 10, out)
+    inverted = rng.integers(0, 2, out)
+    if last and rng.integers(0, 2):
+        thresholds = inverted = None
+    weights = rng.choice([-1, 1], (out, fan_in))
+    return BinaryLayer.dense(weights, thresholds, inverted, input_shape=shape)
+
+
+def random_net(rng):
+    """A network of any kind that a file can hold, small enough for the reference."""
+    vector = rng.integers(0, 3) == 0
+    if vector:
+        shape = (1, 1, int(rng.integers(1, 100)))
+    else:
+        sides = [int(n) for n in rng.integers(3, 12, 2)]
+        shape = (*sides, int(rng.choice([1, 2, 3, 17])))
+    inner, layers = shape, []
+    for _ in range(0 if vector else rng.integers(0, 4)):
+        layer, inner = random_conv(rng, inner, not layers)
+        layers.append(layer)
+    dense = int(rng.integers(1, 4))
+    for k in range(dense):
+        layer = random_dense(rng, inner, not layers, k == dense - 1)
+        layers.append(layer)
+        inner = (1, 1, len(layer.weights))
+    classes = inner[2]
+    options = {}
+    if rng.integers(0, 2):
+        options["scale"] = rng.normal(0, 1, classes)
+        options["offset"] = rng.normal(0, 9, classes)
+    inputs = ("int8", "0/1", "+-1")[rng.integers(0, 3)]
+    rules = (PixelRule(), PixelTables(rng.integers(-128, 128, (shape[2], 256))), None)
+    rule = rules[rng.integers(0, 3)]
+    by_sign = classes == 1 and bool(rng.integers(0, 2))
+    return BinaryNet("random", layers, shape, rule, inputs=inputs, by_sign=by_sign, **options)
 
 
 def fixed_layer(rng, kind, shape, bits, input_bits, pool=1):

@@ -1,7 +1,7 @@
 """Small random networks and images, the same bytes on CPython and MicroPython.
 
-Their content comes from mtjkit_core.streams; networks.json and geometries.json lock their checksums
-and results.
+Their content comes from mtjkit_core.streams; networks.json, geometries.json and kinds.json lock
+their checksums and results.
 """
 
 import binascii
@@ -96,6 +96,32 @@ GEOMETRIES = {
 }
 
 
+def _kinds(choices, shape, *layers):
+    """A network of format 2.1: the header's choices, then as `_net`; () for class bits."""
+    if isinstance(layers[-1], tuple):
+        shape, entries = _net(shape, *layers[:-1], *layers[-1])
+        entries[-1] = mtjb.dense_entry(len(entries) - 1, layers[-1][0])
+    else:
+        shape, entries = _net(shape, *layers)
+    return shape, entries, choices
+
+
+# name: (input shape, entries, values of `input`, `pixels`, `scores` and `decision`)
+KINDS = {
+    "bits 0 and 1": _kinds((1, 0, 0, 0), (1, 1, 75), 33, 40, 5),
+    "bits -1 and +1": _kinds((2, 0, 0, 0), (1, 1, 100), 64, 33, 10),
+    "binary picture": _kinds(
+        (2, 0, 0, 0), (6, 5, 2), (33, (3, 3), _ONE, _ALL, -1, (2, 2), (2, 2)), 3
+    ),
+    "zeros, padded": _kinds((1, 0, 0, 0), (7, 6, 3), (40, (5, 5), (2, 2), (2, 2, 2, 2), 7), 5),
+    "one layer": _kinds((0, 2, 0, 0), (1, 1, 40), 10),
+    "one layer of bits": _kinds((2, 0, 0, 0), (3, 3, 5), (33,)),
+    "class bits": _kinds((0, 0, 0, 0), (5, 4, 3), (31, (3, 3)), (40,)),
+    "scaled": _kinds((0, 0, 1, 0), (1, 1, 30), 33, 7),
+    "one score": _kinds((0, 0, 1, 1), (1, 1, 30), 33, 1),
+}
+
+
 class Words:
     """An endless supply of random words, from stream 0 of a place."""
 
@@ -131,7 +157,9 @@ class HashedWords(Words):
 
 
 def build(name, seed=1):
-    """The model file of a network: version 1.0 of NETWORKS, 2.0 of GEOMETRIES."""
+    """The model file of a network: version 1.0 of NETWORKS, 2.0 of GEOMETRIES, 2.1 of KINDS."""
+    if name in KINDS:
+        return _fill_2(name, *KINDS[name][:2], Words(seed), KINDS[name][2])
     if name in GEOMETRIES:
         return _fill_2(name, *GEOMETRIES[name], Words(seed))
     return fill(name, *NETWORKS[name], Words(seed))
@@ -148,13 +176,24 @@ def fill(name, shape, specs, words):
     layers = mtjb.chain(shape, mtjb.entries_1(specs), 1)
     table = b"".join([struct.pack(mtjb.ENTRY_1, *spec[:3], 0, spec[3], 0) for spec in specs])
     rule = struct.pack(mtjb.HEADER_1, *shape, 2, 255, 2, 0, 0, 0)
-    return _file(1, rule, mtjb.HEADER_1_BYTES, name, table, layers, words)
+    return _file((1, 0), rule, mtjb.HEADER_1_BYTES, name, table, layers, words)
 
 
-def _fill_2(name, shape, entries, words):
-    """A model file of version 2.0."""
-    layers = mtjb.chain(shape, entries)
-    return _file(2, head_2(shape), mtjb.HEADER_BYTES, name, table_2(entries), layers, words)
+def _fill_2(name, shape, entries, words, choices=(0, 0, 0, 0)):
+    """A model file of version 2.0 or 2.1."""
+    layers = mtjb.chain(shape, entries, reads=choices[0])
+    version = (2, mtjb.minor_of(choices, entries))
+    rule = (1, 0, 1) if choices[1] else (2, 255, 2)
+    head = head_2(shape, rule, choices=choices)
+    data = _file(version, head, mtjb.HEADER_BYTES, name, table_2(entries), layers, words)
+    if choices[2]:
+        floats = bytearray(mtjb.SCALE_BYTES * entries[-1][2])
+        for at in range(0, len(floats), 4):  # from 2**-3 to 2**-2 in size
+            struct.pack_into("<I", floats, at, 0x3E000000 | words.next() & 0x807FFFFF)
+        data = data[: -mtjb.CRC_BYTES] + floats
+        struct.pack_into("<I", data, 8, len(data) + mtjb.CRC_BYTES)
+        data += struct.pack("<I", binascii.crc32(data) & 0xFFFFFFFF)
+    return data
 
 
 def table_2(entries):
@@ -163,13 +202,14 @@ def table_2(entries):
     return b"".join([(struct.pack(mtjb.ENTRY, *entry) + bytes(size))[:size] for entry in entries])
 
 
-def head_2(shape, rule=(2, 255, 2), labels_bytes=0):
+def head_2(shape, rule=(2, 255, 2), labels_bytes=0, choices=(0, 0, 0, 0)):
     """Header of version 2.0 between its start and its name."""
     sizes = (mtjb.HEADER_BYTES, mtjb.ENTRY_BYTES)
-    return struct.pack(mtjb.HEADER, *sizes, *shape, 0, 0, *rule, 0, 0, labels_bytes)
+    rest = choices[:2] + tuple(rule) + choices[2:] + (labels_bytes,)
+    return struct.pack(mtjb.HEADER, *(sizes + tuple(shape) + rest))
 
 
-def _file(major, head, header_bytes, name, table, layers, words):
+def _file(version, head, header_bytes, name, table, layers, words):
     """A model file: random weights, both polarities, thresholds of two kinds.
 
     Thresholds are near 0, so that S == threshold happens, or at the ends of the range.
@@ -177,7 +217,7 @@ def _file(major, head, header_bytes, name, table, layers, words):
     at = header_bytes + len(table)
     size = at + sum([layer.data_bytes for layer in layers]) + mtjb.CRC_BYTES
     data = bytearray(size)
-    struct.pack_into(mtjb.START, data, 0, mtjb.MAGIC, major, 0, len(layers), 0, size)
+    struct.pack_into(mtjb.START, data, 0, mtjb.MAGIC, *version, len(layers), 0, size)
     data[mtjb.HEADER_AT : mtjb.HEADER_AT + len(head)] = head
     raw_name = name.encode()
     name_at = header_bytes - mtjb.NAME_BYTES
@@ -185,7 +225,7 @@ def _file(major, head, header_bytes, name, table, layers, words):
     data[header_bytes:at] = table
     for layer in layers:
         at = words.put(data, at, layer.weight_words, layer.run_words, layer.run_bits)
-        if not layer.last:
+        if layer.output != geometry.SUMS:
             spread = 300 if layer.index == 0 else 9
             for c in range(layer.out_channels):
                 threshold = words.next() % (2 * spread + 1) - spread
@@ -219,7 +259,8 @@ def as_version_2(data):
 
 def image(name, seed):
     """A random int8 image of the network's shape; seed 0 gives the most negative pixels."""
-    height, width, channels = (NETWORKS.get(name) or GEOMETRIES[name])[0]
+    net = NETWORKS.get(name) or GEOMETRIES.get(name) or KINDS[name]
+    height, width, channels = net[0]
     words = Words(seed)
     size = height * width * channels
     return bytes([words.next() & 255 if seed else 128 for _ in range(size)])

@@ -241,5 +241,6 @@ if __name__ == "__main__":
     save("memory_1_1", [uneven_write_record(s, n) for s in SHAPES for n in range(len(LIMITS))])
     save("rows", [rows_record(words) for words in range(1, 41)])
     save("geometries", [geometry_record(name) for name in sorted(networks.GEOMETRIES)])
+    save("kinds", [geometry_record(name) for name in sorted(networks.KINDS)])
     save("networks", [network_record(name) for name in sorted(networks.NETWORKS)])
     save("networks_1_1", [uneven_network_record(name) for name in sorted(networks.NETWORKS)])

@@ -1,4 +1,4 @@
-"""Writer of `.mtjb` model files, version 2.0 (FORMAT.md)."""
+"""Writer of `.mtjb` model files, versions 2.0 and 2.1 (FORMAT.md): the lowest one that will do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
 from mtjkit_export.files import write_atomically
-from mtjkit_export.nets.binary import BinaryLayer, BinaryNet
+from mtjkit_export.nets.binary import INPUTS, BinaryLayer, BinaryNet, PixelRule, PixelTables
 
 
 def pack_runs(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:
@@ -47,30 +47,41 @@ def encode(network: BinaryNet) -> bytes:
     if len(labels) > 0xFFFF:
         raise ConfigError(f"class names take {len(labels)} bytes: the maximum is 65532")
     layers = network.geometry()
+    entries = network.entries()
     table = b"".join(
-        struct.pack(mtjb.ENTRY, *entry).ljust(mtjb.ENTRY_BYTES, b"\0")
-        for entry in network.entries()
+        struct.pack(mtjb.ENTRY, *entry).ljust(mtjb.ENTRY_BYTES, b"\0") for entry in entries
     )
     body = b"".join(
         _layer_data(spec, first=g.index == 0)
         for spec, g in zip(network.layers, layers, strict=True)
     )
-    size = mtjb.HEADER_BYTES + len(labels) + len(table) + len(body) + mtjb.CRC_BYTES
+    tables, pixels = b"", 0
     rule = network.pixel_rule
+    if isinstance(rule, PixelTables):
+        tables, pixels, rule = rule.values.tobytes(), 1, PixelRule()
+    elif rule is None:
+        pixels, rule = 2, PixelRule()
+    scales = b""
+    if network.scale is not None and network.offset is not None:
+        scales = np.stack([network.scale, network.offset], 1).astype("<f4").tobytes()
+    choices = (INPUTS[network.inputs], pixels, int(bool(scales)), int(network.by_sign))
+    start, end = labels + tables + table, body + scales
+    size = mtjb.HEADER_BYTES + len(start) + len(end) + mtjb.CRC_BYTES
+    minor = mtjb.minor_of(choices, entries)
     header = struct.pack(
-        mtjb.START, mtjb.MAGIC, mtjb.MAJOR, mtjb.MINOR, len(layers), 0, size
+        mtjb.START, mtjb.MAGIC, mtjb.MAJOR, minor, len(layers), 0, size
     ) + struct.pack(
         mtjb.HEADER,
         mtjb.HEADER_BYTES,
         mtjb.ENTRY_BYTES,
         *network.input_shape,
-        *(0, 0),  # int8 input, from pixels by the rule
+        *choices[:2],
         *(rule.mul, rule.add, rule.div),
-        *(0, 0),  # scores are the sums, the highest one decides
+        *choices[2:],
         len(labels),
     )
     header = header.ljust(mtjb.HEADER_BYTES - mtjb.NAME_BYTES, b"\0")
-    data = header + name.ljust(mtjb.NAME_BYTES, b"\0") + labels + table + body
+    data = header + name.ljust(mtjb.NAME_BYTES, b"\0") + start + end
     data += struct.pack("<I", binascii.crc32(data))
     try:
         Model(data)  # what is written can be read

@@ -12,7 +12,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_core.geometry import CONV, DENSE, LayerShape
+from mtjkit_core.geometry import CONV, DENSE, INT8, PLUS_MINUS, ZERO_ONE, LayerShape
 from mtjkit_core.mtjb import MAX_FILE_BYTES, chain, conv_entry, dense_entry
 from numpy.typing import ArrayLike, NDArray
 
@@ -45,6 +45,30 @@ class PixelRule:
 
 
 @dataclass(frozen=True)
+class PixelTables:
+    """How a pixel p (0..255) becomes the input of the first layer: one table for each channel."""
+
+    values: NDArray[np.int8]
+    """(channels, 256) int8: a channel's input for the pixels 0 to 255."""
+
+    def __post_init__(self) -> None:
+        values = _numbers(self.values, "pixel tables")
+        if values.ndim != 2 or values.shape[1] != 256 or not len(values):
+            raise ConfigError(f"pixel tables are (channels, 256), not {values.shape}")
+        if not ((values == np.round(values)) & (values >= -128) & (values <= 127)).all():
+            raise ConfigError("pixel tables hold whole numbers from -128 to 127")
+        object.__setattr__(self, "values", values.astype(np.int8))
+
+    def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
+        """Convert uint8 pixels (..., channels) to the int8 input of the first layer."""
+        return self.values[np.arange(len(self.values)), pixels]
+
+
+INPUTS = {"int8": INT8, "0/1": ZERO_ONE, "+-1": PLUS_MINUS}
+"""What the input values are: a byte, or one bit of it."""
+
+
+@dataclass(frozen=True)
 class BinaryLayer:
     """One layer as arrays; make it with `conv` or `dense`, which check them."""
 
@@ -54,7 +78,8 @@ class BinaryLayer:
     """+-1, (out, kernel height, kernel width, in) for a convolution; (out, height, width, in) for
     a dense layer over a map, (out, 1, 1, in) over a vector."""
     thresholds: NDArray[np.int32] | None
-    """(out,); None for the last layer, whose scores are the signed sums."""
+    """(out,); None for a last layer whose scores are the signed sums. With thresholds its scores
+    are 1 and -1, the bits."""
     inverted: NDArray[np.bool_] | None
     """(out,); True where the bit is S < threshold (a negative batch-norm scale)."""
     stride: tuple[int, int] = (1, 1)
@@ -137,7 +162,7 @@ class BinaryLayer:
 
         Args:
             weights: +-1, (out, in).
-            thresholds: integers, (out,); None makes this the last layer.
+            thresholds: integers, (out,); None for a last layer whose scores are its sums.
             inverted: bools, (out,); default all False.
             input_shape: (height, width, channels) of the map it flattens; None for a vector.
             flatten: order of the flattened map: "hwc" (channel last) or "chw" (torch's).
@@ -166,7 +191,7 @@ class BinaryLayer:
         """What a model file says of the layer: mtjkit_core.mtjb.ENTRY_FIELDS."""
         entry: tuple[int, ...]
         if self.kind == DENSE:
-            entry = dense_entry(index, len(self.weights), last)
+            entry = dense_entry(index, len(self.weights), last and self.thresholds is None)
         else:
             entry = conv_entry(
                 index,
@@ -188,17 +213,39 @@ class BinaryNet:
     name: str
     """Up to 32 bytes of UTF-8."""
     layers: Sequence[BinaryLayer]
-    """The first one takes int8; the last one is dense and has no thresholds."""
+    """The first one takes the image; the last one is dense. It may be the same one."""
     input_shape: tuple[int, int, int] = (32, 32, 3)
     """(height, width, channels) of an image."""
-    pixel_rule: PixelRule = PixelRule()
-    """How pixels become int8."""
+    pixel_rule: PixelRule | PixelTables | None = PixelRule()
+    """How pixels become int8; None for data that are int8 already."""
     class_names: Sequence[str] = ()
-    """One for each score; empty for none."""
+    """One for each score, two for a score whose sign decides; empty for none."""
+    inputs: str = "int8"
+    """What the first layer takes of the int8 input: "int8", the number; "0/1" or "+-1", whether it
+    is above 0."""
+    scale: NDArray[np.float32] | None = None
+    """(classes,): a prediction compares scale x score + offset, in float32; None for 1."""
+    offset: NDArray[np.float32] | None = None
+    """(classes,); None for 0."""
+    by_sign: bool = False
+    """One score decides: class 1 where it is at least 0, else class 0."""
 
     def __post_init__(self) -> None:
         _map_shape(self.input_shape)
-        self.geometry()
+        if self.inputs not in INPUTS:
+            raise ConfigError(f"inputs are one of {', '.join(INPUTS)}, not {self.inputs!r}")
+        classes = self.geometry()[-1].out_channels
+        if isinstance(self.pixel_rule, PixelTables):
+            tables, channels = len(self.pixel_rule.values), self.input_shape[2]
+            if tables != channels:
+                raise ConfigError(f"{tables} pixel tables for an input of {channels} channels")
+        if self.scale is not None or self.offset is not None:
+            for name, default in (("scale", 1), ("offset", 0)):
+                given = getattr(self, name)
+                values = np.full(classes, default) if given is None else given
+                object.__setattr__(self, name, _float32(values, classes, name))
+        if self.by_sign and classes != 1:
+            raise ConfigError(f"the sign of one score decides, but there are {classes}")
 
     def entries(self) -> list[tuple[int, ...]]:
         """What a model file says of the layers: mtjkit_core.mtjb.ENTRY_FIELDS."""
@@ -212,7 +259,9 @@ class BinaryNet:
             ConfigError: the layers do not fit together; the message names the layer.
         """
         try:
-            layers: list[LayerShape] = chain(self.input_shape, self.entries())
+            layers: list[LayerShape] = chain(
+                self.input_shape, self.entries(), reads=INPUTS[self.inputs]
+            )
         except FormatError as error:
             raise ConfigError(f"network {self.name!r}: {error}") from None
         for spec, layer in zip(self.layers, layers, strict=True):
@@ -223,9 +272,8 @@ class BinaryNet:
                     f"network {self.name!r}: layer {layer.index} takes weights of "
                     f"(out, {', '.join(map(str, expected))}), got (out, {', '.join(map(str, got))})"
                 )
-            if (spec.thresholds is None) != layer.last:
-                need = "has no thresholds" if layer.last else "needs thresholds"
-                raise ConfigError(f"network {self.name!r}: layer {layer.index} {need}")
+            if spec.thresholds is None and not layer.last:
+                raise ConfigError(f"network {self.name!r}: layer {layer.index} needs thresholds")
         return layers
 
 
@@ -270,6 +318,18 @@ def _numbers(values: ArrayLike, what: str) -> NDArray[Any]:
     if array.size > 8 * MAX_FILE_BYTES:
         raise ConfigError(f"{what} are {array.size} numbers, more than a model file can hold")
     return array
+
+
+def _float32(values: ArrayLike, classes: int, what: str) -> NDArray[np.float32]:
+    """One float32 for each class; see rule R26 of FORMAT.md."""
+    given = _numbers(values, what)
+    if given.shape != (classes,):
+        raise ConfigError(f"{what} has shape {given.shape}; {classes} scores need ({classes},)")
+    numbers = given.astype(np.float32)
+    sizes = np.abs(numbers)
+    if not ((numbers == 0) | ((sizes >= 2.0**-96) & (sizes < 2.0**96))).all():
+        raise ConfigError(f"{what}: each number is 0 or from 2**-96 to below 2**96 in size")
+    return numbers
 
 
 def _decision(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.write_errors import COUNTS, WriteErrors, fail_limit
+from mtjkit_export.predictions import predictions
 from numpy.typing import NDArray
 
 from mtjkit_host.campaign.nets import load_net, simulator_of
@@ -99,7 +100,8 @@ def _accuracy(point: Point, simulator: Simulator, data: Dataset) -> dict[str, An
     for at in range(0, len(data), _BATCH):
         some = data.images[at : at + _BATCH]
         scores, counts = stored.run(some, _indices(some, at), errors)
-        correct += int((scores.argmax(axis=1) == data.labels[at : at + _BATCH]).sum())
+        found = predictions(stored.net, scores)
+        correct += int((found == data.labels[at : at + _BATCH]).sum())
         if point.memory != "weights":
             total += counts.sum(axis=0)
     return {"correct": correct, "accuracy": correct / len(data), "bits": _bits(total)}

@@ -12,6 +12,7 @@ import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.model import Model
 from mtjkit_export.nets.binary import PixelRule
+from mtjkit_export.predictions import to_inputs
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -74,7 +75,13 @@ class HasPixelRule(Protocol):
 
 
 def to_input(net: HasPixelRule, pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Apply a net's pixel rule: uint8 pixels of any shape to the int8 input of its device."""
+    """Apply a net's pixel rule or tables: uint8 (..., channels) to the int8 input of its device.
+
+    Raises:
+        ConfigError: the net takes int8 as it is, and a pixel is above 127.
+    """
+    if isinstance(net, Model):
+        return to_inputs(net, pixels)
     return PixelRule(*net.pixel_rule).apply(pixels)
 
 

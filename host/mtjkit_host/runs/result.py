@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import COUNTS
+from mtjkit_export.predictions import predictions
 from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
@@ -51,12 +52,12 @@ class Result:
     @cached_property
     def predictions(self) -> NDArray[np.intp]:
         """Class of each image, (n,)."""
-        return best(self.scores)
+        return predictions(self.model, self.scores)
 
     @cached_property
     def error_free_predictions(self) -> NDArray[np.intp]:
         """The same of the error-free scores."""
-        return best(self.error_free_scores)
+        return predictions(self.model, self.error_free_scores)
 
     @property
     def correct(self) -> int | None:
@@ -146,12 +147,6 @@ class Result:
         }
 
 
-def best(scores: NDArray[np.int32]) -> NDArray[np.intp]:
-    """Prediction for each image: the highest score, the lowest class on a tie."""
-    classes: NDArray[np.intp] = scores.argmax(axis=1)
-    return classes
-
-
 def wilson(hits: int, n: int) -> tuple[float, float]:
     """95 % interval of a share of `hits` in `n` (Wilson 1927), which stays within 0..1."""
     z = 1.959963984540054
@@ -215,7 +210,7 @@ def _rate(rate: float | None) -> str:
 
 def _predictions(result: Result) -> Table:
     table = Table("photograph", "class", "without errors", title="predictions")
-    names = result.model.class_names or [str(c) for c in range(result.model.classes)]
+    names = result.model.class_names or [str(c) for c in range(result.model.outcomes)]
     for name, got, clean in zip(
         result.images.names, result.predictions, result.error_free_predictions, strict=True
     ):

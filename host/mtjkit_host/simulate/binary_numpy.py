@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.geometry import DENSE, LayerShape
+from mtjkit_core.geometry import CLASS_BITS, DENSE, INT8, PLUS_MINUS, SUMS, LayerShape
 from mtjkit_core.model import Model
 from mtjkit_core.mtjb import CRC_BYTES
 from mtjkit_core.streams import WEIGHTS
@@ -58,7 +58,7 @@ class BinaryNumpy:
                 f"model {net.name!r} takes {4 * needed / 1e9:.1f} GB of memory in numpy; "
                 f"{MAX_BYTES / 1e9:.1f} GB is the maximum. With a C compiler it takes far less"
             )
-        self._together = max(1, min(_IMAGES, _MAP_BYTES // (4 * max(net.half_words))))
+        self._together = max(1, min(_IMAGES, _MAP_BYTES // (4 * max(*net.half_words, 1))))
         self._layers = [_Layer(net, layer) for layer in net.layers]
 
     def program(self, errors: WriteErrors) -> tuple[BinaryNumpy, NDArray[np.int64]]:
@@ -127,16 +127,17 @@ class _Layer:
         runs = _bits(words.reshape(-1, layer.run_words), layer.run_bits)
         # (taps * channels, out): a patch is (y, x, channel), as a row of weights is.
         self.weights = _signs(runs.reshape(layer.out_channels, layer.fan_in), self.dtype).T
-        if not layer.last:
+        if layer.output != SUMS:
             self.thresholds = np.frombuffer(
                 model.data, "<i4", layer.out_channels, layer.thresholds_at
             )
             mask = np.frombuffer(model.data, "<u4", layer.out_words, layer.inverted_at)
             self.inverted = _bits(mask, layer.out_channels).astype(np.bool_)
+        if not layer.last:
             self.lanes = draws.lane_masks(layer.map_words, layer.out_channels)
 
     def outputs(self, source: NDArray[Any]) -> NDArray[Any]:
-        """Intended map (n, map_words) uint32 of a hidden layer; sums (n, classes) of the last.
+        """Intended map (n, map_words) uint32 of a hidden layer; scores (n, classes) of the last.
 
         Args:
             source: int8 (n, height, width, channels) for the first layer, else the packed map.
@@ -158,13 +159,17 @@ class _Layer:
             values = _signs(pixels, self.dtype).reshape(
                 n, layer.in_height, layer.in_width, layer.in_channels
             )
-        else:
+        elif layer.reads == INT8:
             values = source.astype(self.dtype)
+        else:
+            values = np.where(source > 0, 1, -(layer.reads == PLUS_MINUS)).astype(self.dtype)
         sums: Float = self._patches(values) @ self.weights
-        if layer.last:
+        if layer.output == SUMS:
             return sums
         # A threshold beyond the floats' integers is beyond every sum too: rounding changes nothing.
         bits = (sums >= self.thresholds.astype(self.dtype)) ^ self.inverted
+        if layer.output == CLASS_BITS:
+            return np.where(bits, 1, -1)
         bits = bits.reshape(n, layer.out_height, layer.out_width, layer.out_channels)
         if layer.pool == 1:
             bits = bits[:, : 2 * layer.map_height, : 2 * layer.map_width]

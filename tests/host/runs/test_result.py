@@ -4,7 +4,6 @@ import hashlib
 import io
 import json
 
-import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
@@ -15,7 +14,7 @@ from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.runs.options import parse_options
-from mtjkit_host.runs.result import best, tables, wilson
+from mtjkit_host.runs.result import tables, wilson
 from mtjkit_host.runs.run import run_twin
 from PIL import Image
 from rich.console import Console
@@ -134,10 +133,6 @@ def test_json_is_written_whole_or_not_at_all(run, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["out.json"]
     with pytest.raises(ConfigError, match="cannot write"):
         write_json(path / "below" / "a" / "file.json", run.to_json())
-
-
-def test_the_prediction_is_the_lowest_class_of_a_tie():
-    assert best(np.array([[1, 5, 5], [-2, -2, -9], [0, 0, 0]], np.int32)).tolist() == [1, 0, 0]
 
 
 def test_wilson_interval():

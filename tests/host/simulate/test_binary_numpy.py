@@ -35,10 +35,20 @@ def test_same_bits_as_the_reference(name, limits, kind):
     model, images = small_model(name)
     if limits == "by layer":
         limits = [UNEVEN[5 * n % len(UNEVEN)] for n in range(len(model.layers) - 1)]
-    errors = WriteErrors(SEED, kind, limits)
+    same_bits_as_the_reference(model, images, WriteErrors(SEED, kind, limits))
+
+
+@pytest.mark.parametrize("name", [*networks.GEOMETRIES, *networks.KINDS])
+def test_same_bits_of_every_kind(name):
+    model, images = small_model(name, 2)
+    same_bits_as_the_reference(model, images, WriteErrors(SEED, KEEP, (1 << 29, 1 << 30)))
+
+
+def same_bits_as_the_reference(model, images, errors):
     maps = []
-    scores, counts = BinaryNumpy(model).run(images, INDICES, errors, maps)
-    for k, index in enumerate(INDICES.tolist()):
+    indices = INDICES[: len(images)]
+    scores, counts = BinaryNumpy(model).run(images, indices, errors, maps)
+    for k, index in enumerate(indices.tolist()):
         expected_counts, trace = [0] * 5, []
         expected = run_image(model, images[k].tobytes(), index, errors, expected_counts, trace)
         assert scores[k].tolist() == expected

@@ -45,7 +45,23 @@ FIELDS = (
     "pool_width",
     "pool_stride_y",
     "pool_stride_x",
+    "reads",
+    "cells",
+    "output",
 )
+
+# How a layer's input lies, LayerShape.reads. An image is bytes; a file's header says which.
+INT8 = 0
+ZERO_ONE = 1  # a byte above 0 is 1, any other is 0
+PLUS_MINUS = 2  # a byte above 0 is +1, any other is -1
+PACKED = 3  # the bits of a map
+NUMBERS = 4  # int16, the signed sums of an average pooling
+
+# What a layer's output is, LayerShape.output.
+BITS = 0  # (S >= threshold) XOR inverted, stored in the memory
+SUMS = 1  # the signed sums S, which are the scores
+CLASS_BITS = 2  # scores that are 1 for a bit 1 and -1 for a bit 0; never in the memory
+AVERAGES = 3  # int16, the signed sum of each pooling window's bits; never in the memory
 
 
 class LayerShape:
@@ -59,14 +75,20 @@ class LayerShape:
         last: whether it is the last one.
         in_shape: (height, width, channels) of its input.
         entry: values of mtjkit_core.mtjb.ENTRY_FIELDS that keep the rules of export/FORMAT.md.
+        reads: how its input lies; None for what follows from the index, INT8 or PACKED.
     """
 
     # At most 29 attributes: up to this number CPython shares the names among all layers.
-    def __init__(self, index, last, in_shape, entry):
+    def __init__(self, index, last, in_shape, entry, reads=None):
         self.index = index
+        self.reads = (PACKED if index else INT8) if reads is None else reads
         self.in_height, self.in_width, self.in_channels = in_shape
-        self.in_words = words_for(self.in_channels)  # words of one input pixel
-        self.kind, self.source, self.out_channels = entry[:3]
+        self.kind, _, self.out_channels = entry[:3]
+        self.cells = entry[18]  # of the weights' memory for one weight: 1, or 8 for int8
+        if last:
+            self.output = SUMS if entry[19] else CLASS_BITS
+        else:
+            self.output = AVERAGES if entry[12] == 2 else BITS
         self.kernel_height, self.kernel_width, self.stride_y, self.stride_x = entry[3:7]
         self.pad_top, self.pad_left, bottom, right, self.pad_value = entry[7:12]
         # Taps beyond the map on every side; -1 where the sides differ.
@@ -80,12 +102,10 @@ class LayerShape:
             self.pool_height = self.pool_width = self.pool_stride_y = self.pool_stride_x = 1
         taps = self.kernel_height * self.kernel_width
         self.fan_in = taps * self.in_channels  # products in one sum without padding
-        # The first layer's rows hold its taps densely; hidden rows one run for each tap.
-        if index == 0:
-            self.run_bits = self.fan_in
-            self.row_words = words_for(self.fan_in)
+        # The first layer's rows and int8 weights lie densely; other rows are a run for each tap.
+        if self.run_is_row:
+            self.row_words = words_for(self.fan_in * self.cells)
         else:
-            self.run_bits = self.in_channels
             self.row_words = taps * self.in_words
         # Sums, before pooling.
         height = self.in_height + self.pad_top + bottom - self.kernel_height
@@ -95,7 +115,11 @@ class LayerShape:
         # What is stored, after pooling.
         self.map_height = (self.out_height - self.pool_height) // self.pool_stride_y + 1
         self.map_width = (self.out_width - self.pool_width) // self.pool_stride_x + 1
-        self.map_words = 0 if last else self.map_height * self.map_width * self.out_words
+        self.map_words = 0
+        if self.output == BITS:
+            self.map_words = self.map_height * self.map_width * self.out_words
+        elif self.output == AVERAGES:
+            self.map_words = (self.map_height * self.map_width * self.out_channels + 1) // 2
         self.weights_at = 0  # offset in the file, in bytes; set by Model
 
     def numbers(self) -> array:
@@ -105,7 +129,17 @@ class LayerShape:
     @property
     def last(self) -> bool:
         """Whether it is the last layer, which stores no map."""
-        return self.map_words == 0
+        return self.output in (SUMS, CLASS_BITS)
+
+    @property
+    def source(self) -> int:
+        """Number of the map that it reads."""
+        return self.index
+
+    @property
+    def in_words(self) -> int:
+        """Words of one input pixel."""
+        return words_for(self.in_channels)
 
     @property
     def out_words(self) -> int:
@@ -115,7 +149,17 @@ class LayerShape:
     @property
     def run_words(self) -> int:
         """Words of a run of weights."""
-        return self.in_words if self.index else self.row_words
+        return self.row_words if self.run_is_row else self.in_words
+
+    @property
+    def run_bits(self) -> int:
+        """Bits of a run of weights."""
+        return self.fan_in * self.cells if self.run_is_row else self.in_channels
+
+    @property
+    def run_is_row(self) -> bool:
+        """Whether all weights of an output are one run."""
+        return self.index == 0 or self.cells > 1
 
     @property
     def weight_words(self) -> int:
@@ -146,12 +190,12 @@ class LayerShape:
     @property
     def map_bits(self) -> int:
         """Bits of the output that are stored, without padding."""
-        return 0 if self.last else self.map_height * self.map_width * self.out_channels
+        return self.map_height * self.map_width * self.out_channels if self.output == BITS else 0
 
     @property
     def weight_bits(self) -> int:
-        """Weights, one bit each, without padding."""
-        return self.out_channels * self.fan_in
+        """Bits of all weights, without padding."""
+        return self.out_channels * self.fan_in * self.cells
 
     @property
     def macs(self) -> int:
@@ -161,8 +205,21 @@ class LayerShape:
     @property
     def data_bytes(self) -> int:
         """Bytes of weights, thresholds and inversion mask in the file."""
-        rows = 0 if self.last else self.out_channels + self.out_words
+        rows = 0 if self.output == SUMS else self.out_channels + self.out_words
         return 4 * (self.weight_words + rows)
+
+
+def beyond_bits(layer) -> str:
+    """What of a layer is neither int8 pixels nor one bit, in words; "" for nothing."""
+    if layer.reads == ZERO_ONE or layer.reads == PLUS_MINUS:
+        return "an input of %s" % ("0 and 1" if layer.reads == ZERO_ONE else "-1 and +1")
+    if layer.cells > 1:
+        return "int8 weights"
+    if layer.output == CLASS_BITS:
+        return "class bits"
+    if layer.output == AVERAGES or layer.reads == NUMBERS:
+        return "average pooling"
+    return ""
 
 
 def beyond_3x3(layer) -> str:
@@ -170,6 +227,9 @@ def beyond_3x3(layer) -> str:
 
     They compute convolutions of 3x3 with padding 0 or 1, 2x2 pooling and hidden dense layers.
     """
+    unusual = beyond_bits(layer)
+    if unusual:
+        return unusual
     if layer.kind == DENSE:
         return "" if layer.index else "a dense first layer"
     if layer.kernel_height != 3 or layer.kernel_width != 3:

@@ -15,6 +15,11 @@ class Model:
         input_shape: (height, width, channels).
         pixel_rule: (mul, add, div).
         layers: list of mtjkit_core.geometry.LayerShape.
+        pixels: how a byte becomes an input value: 0 by the pixel rule, 1 by the pixel tables, 2 it
+            is one already.
+        tables_at: where the pixel tables lie in the file, in bytes; 0 without.
+        scales_at: where scale and offset of each score lie, in bytes; 0 without.
+        by_sign: whether one score decides between two classes by its sign.
 
     Raises:
         FormatError: the bytes break a rule of FORMAT.md.
@@ -25,7 +30,8 @@ class Model:
 
         parts = read(data, check_crc)
         self.data, self.version, self.name, self.class_names = parts[:4]
-        self.input_shape, self.pixel_rule, self.layers = parts[4:]
+        self.input_shape, self.pixel_rule, self.layers = parts[4:7]
+        self.pixels, self.tables_at, self.scales_at, self.by_sign = parts[7:]
 
     @property
     def classes(self) -> int:
@@ -33,8 +39,13 @@ class Model:
         return self.layers[-1].out_channels
 
     @property
+    def outcomes(self) -> int:
+        """Classes that a prediction can name: one for each score, two where a sign decides."""
+        return 2 if self.by_sign else self.classes
+
+    @property
     def weight_bits(self) -> int:
-        """Weights of all layers, one bit each, without padding."""
+        """Bits of all layers' weights, without padding."""
         return sum(layer.weight_bits for layer in self.layers)
 
     @property
@@ -50,7 +61,5 @@ class Model:
     @property
     def half_words(self) -> tuple:
         """Words of the buffer's two halves: even layers write half 0, odd layers half 1."""
-        return (
-            max(layer.map_words for layer in self.layers[::2]),
-            max(layer.map_words for layer in self.layers[1::2]),
-        )
+        words = [layer.map_words for layer in self.layers] + [0]
+        return max(words[::2]), max(words[1::2])

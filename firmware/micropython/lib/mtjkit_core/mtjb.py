@@ -1,8 +1,8 @@
 """The file format `.mtjb`: its layout, its rules, and the reader that checks every one of them.
 
 export/FORMAT.md is the specification. The layer table holds only what cannot be derived; sizes,
-offsets and geometry follow from it, so that a file cannot contradict itself. Versions 1.0 and 2.0
-are read, and no weight is copied. A board forgets this module once its model is read.
+offsets and geometry follow from it, so that a file cannot contradict itself. Versions 1.0, 2.0 and
+2.1 are read, and no weight is copied. A board forgets this module once its model is read.
 """
 
 import binascii
@@ -10,11 +10,18 @@ import struct
 
 from mtjkit_core.bits import load_word, tail_mask
 from mtjkit_core.errors import FormatError
-from mtjkit_core.geometry import CONV, DENSE, LayerShape
+from mtjkit_core.geometry import (
+    BITS,
+    CONV,
+    DENSE,
+    PLUS_MINUS,
+    SUMS,
+    LayerShape,
+)
 
 MAGIC = b"MTJB"
 MAJOR = 2
-MINOR = 0
+MINOR = 1
 START = "<4sBBBBI"  # of both versions: magic, major, minor, layers, reserved, file_bytes
 HEADER = "<HHHHHBBHHHBBI"  # then zeros, then the name
 HEADER_AT = 12
@@ -30,13 +37,13 @@ ENTRY_1 = "<BBBBHH"
 ENTRY_1_BYTES = 8
 
 _CHECKED_BYTES = 512  # of weights, whose padding is checked at once
-_CHOICES = ("input", "pixels", "scores", "decision")
+_CHOICES = (("input", PLUS_MINUS), ("pixels", 2), ("scores", 1), ("decision", 1))
+TABLE_BYTES = 256  # of a channel's pixel table
+SCALE_BYTES = 8  # of a score's scale and offset
+_SCALES = (-96, 95)  # binary exponents of scales and offsets: no float32 step leaves its range
 
 NO_POOL = 0
 MAX_POOL = 1  # of bits, which is their OR
-
-BITS = 0  # a layer's output: (S >= threshold) XOR inverted, stored in the memory
-SUMS = 1  # a layer's output: the signed sums S, which are the scores
 
 MAX_LAYERS = 64
 MAX_SIDE = 1024
@@ -96,9 +103,19 @@ def conv_entry(
     return start + (pad_value, kind) + tuple(pool) + tuple(pool_stride) + (1, 1, BITS)
 
 
-def dense_entry(index, out_channels, last=False) -> tuple:
-    """Entry of a dense layer; arguments as of `conv_entry`, `last` for the layer of the scores."""
-    return (DENSE, index, out_channels) + (0,) * 14 + (1, 1, SUMS if last else BITS)
+def dense_entry(index, out_channels, sums=False) -> tuple:
+    """Entry of a dense layer; arguments as of `conv_entry`, `sums` where sums are the scores."""
+    return (DENSE, index, out_channels) + (0,) * 14 + (1, 1, SUMS if sums else BITS)
+
+
+def minor_of(choices, entries) -> int:
+    """The lowest minor version of format 2 that says this.
+
+    Args:
+        choices: values of the header's `input`, `pixels`, `scores` and `decision`.
+        entries: values of ENTRY_FIELDS for each layer.
+    """
+    return 1 if any(choices) or len(entries) == 1 or entries[-1][19] != SUMS else 0
 
 
 def entries_1(specs) -> list:
@@ -117,19 +134,22 @@ def entries_1(specs) -> list:
     return entries
 
 
-def chain(input_shape, entries, major=2) -> list:
+def chain(input_shape, entries, major=2, reads=None) -> list:
     """Build the layers of a network and check that they fit together.
 
     Args:
         input_shape: (height, width, channels) of the int8 image.
         entries: values of ENTRY_FIELDS for each layer: see `conv_entry`, `dense_entry`.
         major: version of the format whose rules hold.
+        reads: how the image lies, see mtjkit_core.geometry; None for int8.
 
     Raises:
         FormatError: a rule of FORMAT.md is broken; the message names the layer.
     """
-    if not 2 <= len(entries) <= MAX_LAYERS:
-        raise FormatError("a network has 2 to %d layers, not %d" % (MAX_LAYERS, len(entries)))
+    least = 2 if major == 1 else 1
+    if not least <= len(entries) <= MAX_LAYERS:
+        limits = (least, MAX_LAYERS, len(entries))
+        raise FormatError("a network has %d to %d layers, not %d" % limits)
     height, width, channels = input_shape
     if not (1 <= height <= MAX_SIDE and 1 <= width <= MAX_SIDE):
         raise FormatError("input of %d x %d: sides go from 1 to %d" % (height, width, MAX_SIDE))
@@ -152,7 +172,7 @@ def chain(input_shape, entries, major=2) -> list:
         limit = MAX_CLASSES if last else MAX_CHANNELS
         if not 1 <= entry[2] <= limit:
             raise FormatError(where + "%d outputs: 1 to %d are possible" % (entry[2], limit))
-        layer = LayerShape(index, last, shape, entry)
+        layer = LayerShape(index, last, shape, entry, None if index else reads)
         if layer.out_height < 1 or layer.out_width < 1:
             raise FormatError(where + "its input of %d x %d is too small" % shape[:2])
         if layer.map_height < 1 or layer.map_width < 1:
@@ -186,9 +206,9 @@ def _check_entry(where, index, last, entry) -> None:
         raise FormatError(where + "%d groups; only 1 is possible" % groups)
     if weight_bits != 1:
         raise FormatError(where + "weights of %d bits; only 1 is possible" % weight_bits)
-    if output != (SUMS if last else BITS):
-        text = "sums (1)" if last else "bits (0)"
-        raise FormatError(where + "output of kind %d; only %s is possible" % (output, text))
+    if output != BITS and not (last and output == SUMS):
+        text = "bits (0) and sums (1) are" if last else "bits (0) is"
+        raise FormatError(where + "output of kind %d; only %s possible" % (output, text))
     if kind == DENSE:
         if any(entry[3:17]):
             raise FormatError(where + "a dense layer has no kernel, no padding and no pooling")
@@ -245,6 +265,10 @@ def read(
     tuple[int, int, int],
     tuple[int, int, int],
     list[LayerShape],
+    int,
+    int,
+    int,
+    bool,
 ]:
     """Read a file.
 
@@ -265,7 +289,7 @@ def read(
     if size < HEADER_1_BYTES + CRC_BYTES:
         raise FormatError("truncated: %d bytes, shorter than a header" % size)
     _, major, minor, count, reserved, file_bytes = struct.unpack_from(START, data)
-    if not 1 <= major <= MAJOR or minor > 0:
+    if not 1 <= major <= MAJOR or minor > (MINOR if major == MAJOR else 0):
         raise FormatError(
             "format version %d.%d; this mtjkit reads up to %d.%d" % (major, minor, MAJOR, MINOR)
         )
@@ -275,6 +299,7 @@ def read(
         if size < file_bytes:
             raise FormatError("truncated: the file has %d of %d bytes" % (size, file_bytes))
         raise FormatError("%d bytes after the model's end" % (size - file_bytes))
+    choices = (0, 0, 0, 0)
     if check_crc:
         (crc,) = struct.unpack_from("<I", data, size - CRC_BYTES)
         if binascii.crc32(data[: size - CRC_BYTES]) & 0xFFFFFFFF != crc:
@@ -305,21 +330,26 @@ def read(
             raise FormatError("the header is longer than the file")
         header_end = HEADER_AT + struct.calcsize(HEADER)
         reserved = reserved or any(data[header_end:name_at]) or any(data[HEADER_BYTES:header_bytes])
-        for what, choice in zip(_CHOICES, choices):
-            if choice:
-                raise FormatError("%s of kind %d; only kind 0 is possible" % (what, choice))
+        for (what, most), choice in zip(_CHOICES, choices):
+            if choice > most:
+                limits = (what, choice, most)
+                raise FormatError("%s of kind %d; only kinds 0 to %d are possible" % limits)
     if reserved:
         raise FormatError("reserved header fields are not 0")
     if not div:
         raise FormatError("pixel rule divides by 0")
+    reads, pixels, scaled, by_sign = choices
+    if pixels and (mul, add, div) != (1, 0, 1):
+        raise FormatError("a pixel rule beside pixels of kind %d; it is then 1, 0, 1" % pixels)
     if labels_bytes & 3:
         raise FormatError("class names take %d bytes, not a multiple of 4" % labels_bytes)
-    table_at = header_bytes + labels_bytes
+    labels_end = header_bytes + labels_bytes
+    table_at = labels_end + (TABLE_BYTES * channels if pixels == 1 else 0)
     data_at = table_at + entry_bytes * count
     if data_at + CRC_BYTES > size:
-        raise FormatError("layer table and class names are longer than the file")
+        raise FormatError("class names, pixel tables and layer table are longer than the file")
     name = _text(data[name_at : name_at + NAME_BYTES], "model name")
-    labels = _text(data[header_bytes:table_at], "class names", "\n")
+    labels = _text(data[header_bytes:labels_end], "class names", "\n")
     class_names = labels.split("\n") if labels else []
     entries = []
     for i in range(count):
@@ -335,20 +365,43 @@ def read(
             raise FormatError("layer %d: reserved fields are not 0" % i)
     if major == 1:
         entries = entries_1(entries)
-    layers = chain((height, width, channels), entries, major)
+    layers = chain((height, width, channels), entries, major, reads)
+    if major == MAJOR and minor_of(choices, entries) > minor:
+        raise FormatError("version 2.0 cannot say what this file says: it is of version 2.1")
     classes = layers[-1].out_channels
-    if class_names and len(class_names) != classes:
+    if by_sign:
+        if classes != 1:
+            raise FormatError("the sign of one score decides, but there are %d" % classes)
+        if class_names and len(class_names) != 2:
+            raise FormatError("%d class names; the sign of a score needs 2" % len(class_names))
+    elif class_names and len(class_names) != classes:
         raise FormatError("%d class names for %d scores" % (len(class_names), classes))
     at = data_at
     for layer in layers:
         layer.weights_at = at
         at += layer.data_bytes
+    scales_at = at if scaled else 0
+    at += SCALE_BYTES * classes * scaled
     if at + CRC_BYTES != size:
         raise FormatError("the layers need %d bytes, the file has %d" % (at + CRC_BYTES, size))
     for layer in layers:
         _check_padding(data, layer)
+    if scaled:
+        _check_scales(data[scales_at:at])
     shape, rule = (height, width, channels), (mul, add, div)
-    return data, (major, minor), name, class_names, shape, rule, layers
+    tables_at = labels_end if pixels == 1 else 0
+    more = (pixels, tables_at, scales_at, bool(by_sign))
+    return (data, (major, minor), name, class_names, shape, rule, layers) + more
+
+
+def _check_scales(raw) -> None:
+    """Check that scales and offsets are 0 or within _SCALES, as bits: boards may lack float32."""
+    least, most = _SCALES
+    for at in range(0, len(raw), 4):
+        bits = load_word(raw, at >> 2) & 0x7FFFFFFF
+        if bits and not least <= (bits >> 23) - 127 <= most:
+            text = "score %d: scale and offset are 0 or from 2**%d to below 2**%d"
+            raise FormatError(text % (at // SCALE_BYTES, least, most + 1))
 
 
 def _check_padding(data, layer: LayerShape) -> None:
@@ -363,7 +416,7 @@ def _check_padding(data, layer: LayerShape) -> None:
             part = data[at : min(at + run * runs, end)]
             if int.from_bytes(part, "little") & padding:
                 raise FormatError("layer %d: weight padding is not 0" % layer.index)
-    if not layer.last:
+    if layer.output != SUMS:
         spare = ~tail_mask(layer.out_channels) & 0xFFFFFFFF
         if load_word(data, (layer.inverted_at >> 2) + layer.out_words - 1) & spare:
             raise FormatError("layer %d: inversion mask padding is not 0" % layer.index)

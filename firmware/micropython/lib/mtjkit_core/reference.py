@@ -7,16 +7,19 @@ are over products of +-1; a tap beyond the map adds nothing, unless the layer ha
 import struct
 
 from mtjkit_core.bits import load_word, mismatches, store_word, tail_mask
+from mtjkit_core.geometry import CLASS_BITS, INT8, PACKED, PLUS_MINUS
 from mtjkit_core.mtj_memory import write
 from mtjkit_core.streams import BUFFER, seed_streams
 
 
 def image_sum(model, layer, image, y, x, channel) -> int:
-    """First layer: signed sum of int8 pixels over the window of output (y, x).
+    """First layer: signed sum of input values over the window of output (y, x).
 
-    `image` is bytes-like, int8 two's complement in (y, x, channel) order.
+    `image` is bytes-like, int8 two's complement in (y, x, channel) order. A layer that reads 0 and
+    1, or -1 and +1, takes a byte above 0 as 1.
     """
     depth = layer.in_channels
+    low = -1 if layer.reads == PLUS_MINUS else 0
     top = y * layer.stride_y - layer.pad_top
     left = x * layer.stride_x - layer.pad_left
     total = 0
@@ -27,6 +30,8 @@ def image_sum(model, layer, image, y, x, channel) -> int:
             at = (iy * layer.in_width + ix) * depth
             for c in range(depth):
                 pixel = (image[at + c] ^ 128) - 128 if inside else layer.pad_value
+                if inside and layer.reads != INT8:
+                    pixel = 1 if pixel > 0 else low
                 weight = model.data[(bit + c) >> 3] >> ((bit + c) & 7) & 1
                 total += pixel if weight else -pixel
             bit += depth
@@ -69,7 +74,7 @@ def packed_sum(model, layer, cells, y, x, channel) -> int:
 
 def layer_sum(model, layer, source, y, x, channel) -> int:
     """Signed sum of output (y, x, channel), before pooling."""
-    one = image_sum if layer.index == 0 else packed_sum
+    one = packed_sum if layer.reads == PACKED else image_sum
     return one(model, layer, source, y, x, channel)
 
 
@@ -104,6 +109,17 @@ def pooled_bit(model, layer, source, y, x, channel, inverted) -> int:
     return 0
 
 
+def layer_scores(model, layer, source) -> list:
+    """The last layer's scores: its signed sums, or 1 and -1 for the bits of its thresholds."""
+    scores = [layer_sum(model, layer, source, 0, 0, c) for c in range(layer.out_channels)]
+    if layer.output == CLASS_BITS:
+        for c in range(layer.out_channels):
+            inverted = load_word(model.data, (layer.inverted_at >> 2) + (c >> 5)) >> (c & 31) & 1
+            (threshold,) = struct.unpack_from("<i", model.data, layer.thresholds_at + 4 * c)
+            scores[c] = 1 if (scores[c] >= threshold) != inverted else -1
+    return scores
+
+
 def run_image(model, image, index, errors, counts, trace=None) -> list:
     """Classify one image through the memory; the whole definition in one place.
 
@@ -116,7 +132,7 @@ def run_image(model, image, index, errors, counts, trace=None) -> list:
         trace: None, or a list that receives each hidden layer's stored map (bytes).
 
     Returns:
-        The scores: signed sums of the last layer.
+        The scores: see `layer_scores`.
     """
     halves = [bytearray(4 * words) for words in model.half_words]  # all cells in the P state
     state = [0] * 32
@@ -131,8 +147,7 @@ def run_image(model, image, index, errors, counts, trace=None) -> list:
         if trace is not None:
             trace.append(bytes(cells[: 4 * layer.map_words]))
         source = cells
-    last = model.layers[-1]
-    return [layer_sum(model, last, source, 0, 0, c) for c in range(last.out_channels)]
+    return layer_scores(model, model.layers[-1], source)
 
 
 def write_map(layer, cells, intended, state, limits, kind, counts) -> None:

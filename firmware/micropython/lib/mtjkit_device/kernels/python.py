@@ -2,7 +2,7 @@
 
 from mtjkit_core.bits import tail_mask
 from mtjkit_core.mtj_memory import write
-from mtjkit_core.reference import layer_map, layer_sum, write_map
+from mtjkit_core.reference import layer_map, layer_scores, write_map
 from mtjkit_core.streams import seed_streams
 from mtjkit_core.write_errors import limits_of
 
@@ -26,9 +26,8 @@ class Kernel:
         layer_map(self._model, self._model.layers[n], source, out)
 
     def layer_scores(self, n, source, scores):
-        layer = self._model.layers[n]
-        for c in range(layer.out_channels):
-            scores[c] = layer_sum(self._model, layer, source, 0, 0, c)
+        for c, score in enumerate(layer_scores(self._model, self._model.layers[n], source)):
+            scores[c] = score
 
     def seed(self, state, key, image, place):
         seed_streams(state, key[0] | key[1] << 32, image, place >> 16, place >> 3 & 0x1FFF)

@@ -10,6 +10,7 @@ from array import array
 
 import micropython
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.geometry import beyond_bits
 
 from mtjkit_device.kernels import viper_layers
 
@@ -104,7 +105,9 @@ class ViperKernel:
     @staticmethod
     def refuses(layer) -> str:
         """What of a layer this kernel does not compute; "" for nothing."""
-        return ""
+        if layer.last and not layer.index:
+            return "the only layer"
+        return beyond_bits(layer)
 
     @classmethod
     def load(cls, layers):
