@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import functools
 import struct
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -59,7 +60,7 @@ class BinaryNumpy:
                 f"{MAX_BYTES / 1e9:.1f} GB is the maximum. With a C compiler it takes far less"
             )
         self._together = max(1, min(_IMAGES, _MAP_BYTES // (4 * max(*net.half_words, 1))))
-        self._layers = [_Layer(net, layer) for layer in net.layers]
+        self._layers = [NumpyLayer(net, layer) for layer in net.layers]
 
     def program(self, errors: WriteErrors) -> tuple[BinaryNumpy, NDArray[np.int64]]:
         """See Simulator.program."""
@@ -113,8 +114,16 @@ class BinaryNumpy:
         return self._layers[-1].outputs(source).astype(np.int32), counts
 
 
-class _Layer:
-    """One layer's arrays: weights as a matrix, thresholds, inversion, lanes of its output."""
+class NumpyLayer:
+    """One layer's arrays: weights as a matrix, thresholds, inversion, lanes of its output.
+
+    Args:
+        model: the net.
+        layer: one of its layers.
+
+    Raises:
+        ConfigError: its sums do not fit a double exactly.
+    """
 
     def __init__(self, model: Model, layer: LayerShape) -> None:
         self.layer = layer
@@ -142,16 +151,48 @@ class _Layer:
         Args:
             source: int8 (n, height, width, channels) for the first layer, else the packed map.
         """
+        return self._by_blocks(source, lambda block: self._outputs(self._sums(block)))
+
+    def pooled_sums(self, source: NDArray[Any], inverted: NDArray[np.bool_]) -> Float:
+        """What a hidden layer's stored bits hang on, (n, map_height, map_width, channels).
+
+        A stored bit is the OR of its window's bits, so it hangs on the window's largest sum, or
+        on the smallest one where the channel is inverted.
+
+        Args:
+            source: as `outputs` takes it.
+            inverted: which channels are inverted, (channels,).
+        """
+
+        def block(part: NDArray[Any]) -> Float:
+            sums = self._maps(self._sums(part))
+            sums[..., inverted] *= -1
+            extremes: Float = self._pool(sums, np.maximum)
+            extremes[..., inverted] *= -1
+            return extremes
+
+        return self._by_blocks(source, block)
+
+    def pack(self, bits: NDArray[np.bool_]) -> Words:
+        """Pooled bits (n, map_height, map_width, channels) as words, (n, map_words) uint32."""
+        spare = -self.layer.out_channels % 32
+        packed = np.packbits(np.pad(bits, [(0, 0)] * 3 + [(0, spare)]), axis=-1, bitorder="little")
+        return packed.view(np.uint32).reshape(len(bits), self.layer.map_words)
+
+    def _by_blocks(
+        self, source: NDArray[Any], compute: Callable[[NDArray[Any]], NDArray[Any]]
+    ) -> NDArray[Any]:
         layer = self.layer
         image_bytes = (
             layer.out_height * layer.out_width * layer.fan_in * np.dtype(self.dtype).itemsize
         )
         block = max(1, _PATCH_BYTES // image_bytes)
         return np.concatenate(
-            [self._block(source[at : at + block]) for at in range(0, len(source), block)]
+            [compute(source[at : at + block]) for at in range(0, len(source), block)]
         )
 
-    def _block(self, source: NDArray[Any]) -> NDArray[Any]:
+    def _sums(self, source: NDArray[Any]) -> Float:
+        """Signed sums of every output pixel, (n * out_height * out_width, channels)."""
         layer = self.layer
         n = len(source)
         if layer.index:
@@ -164,23 +205,30 @@ class _Layer:
         else:
             values = np.where(source > 0, 1, -(layer.reads == PLUS_MINUS)).astype(self.dtype)
         sums: Float = self._patches(values) @ self.weights
+        return sums
+
+    def _outputs(self, sums: Float) -> NDArray[Any]:
+        layer = self.layer
         if layer.output == SUMS:
             return sums
         # A threshold beyond the floats' integers is beyond every sum too: rounding changes nothing.
         bits = (sums >= self.thresholds.astype(self.dtype)) ^ self.inverted
         if layer.output == CLASS_BITS:
             return np.where(bits, 1, -1)
-        bits = bits.reshape(n, layer.out_height, layer.out_width, layer.out_channels)
-        if layer.pool == 1:
-            bits = bits[:, : 2 * layer.map_height, : 2 * layer.map_width]
-            bits = bits[:, ::2] | bits[:, 1::2]
-            bits = bits[:, :, ::2] | bits[:, :, 1::2]
-        elif layer.pool:
-            bits = _pooled(bits, 1, layer.pool_height, layer.pool_stride_y, layer.map_height)
-            bits = _pooled(bits, 2, layer.pool_width, layer.pool_stride_x, layer.map_width)
-        spare = -layer.out_channels % 32
-        packed = np.packbits(np.pad(bits, [(0, 0)] * 3 + [(0, spare)]), axis=-1, bitorder="little")
-        return packed.view(np.uint32).reshape(n, layer.map_words)
+        return self.pack(self._pool(self._maps(bits), np.logical_or))
+
+    def _maps(self, values: NDArray[Any]) -> NDArray[Any]:
+        layer = self.layer
+        return values.reshape(-1, layer.out_height, layer.out_width, layer.out_channels)
+
+    def _pool(self, maps: NDArray[Any], combine: np.ufunc) -> NDArray[Any]:
+        layer = self.layer
+        if layer.pool:
+            maps = _pooled(
+                maps, 1, layer.pool_height, layer.pool_stride_y, layer.map_height, combine
+            )
+            maps = _pooled(maps, 2, layer.pool_width, layer.pool_stride_x, layer.map_width, combine)
+        return maps
 
     def _patches(self, values: Float) -> Float:
         """The window of every output, (n * out_height * out_width, taps * channels)."""
@@ -242,12 +290,13 @@ def pads_beyond(layer: LayerShape) -> tuple[int, int]:
 
 
 def _pooled(
-    bits: NDArray[np.bool_], axis: int, size: int, stride: int, count: int
-) -> NDArray[np.bool_]:
-    """OR over `count` windows along an axis."""
+    maps: NDArray[Any], axis: int, size: int, stride: int, count: int, combine: np.ufunc
+) -> NDArray[Any]:
+    """Combine the values of each of `count` windows along an axis."""
     span = (count - 1) * stride + 1
-    parts = (np.take(bits, range(first, first + span, stride), axis) for first in range(size))
-    return functools.reduce(np.logical_or, parts)
+    before = (slice(None),) * axis
+    parts = (maps[(*before, slice(at, at + span, stride))] for at in range(size))
+    return functools.reduce(combine, parts)
 
 
 def _bits(words: Words, count: int) -> NDArray[np.uint8]:
