@@ -17,7 +17,7 @@ from mtjkit_export.formats.safetensors import load_fixed
 from mtjkit_host.campaign import description as spec
 from mtjkit_host.campaign import records as results
 from mtjkit_host.datasets import cifar10
-from mtjkit_host.datasets.images import load_photo
+from mtjkit_host.datasets.photo import load_photo
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.run_file import RunFile

@@ -7,6 +7,7 @@ import numpy as np
 from mtjkit_core.model import Model
 from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, PixelTables
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
+from mtjkit_host.datasets import cifar10
 
 
 def small_model(name, count=4):
@@ -39,7 +40,7 @@ def tiny_network():
         BinaryLayer.dense(signs(33, 384), rng.integers(-9, 9, 33), input_shape=(8, 8, 6)),
         BinaryLayer.dense(signs(10, 33)),
     ]
-    return BinaryNet("tiny", layers)
+    return BinaryNet("tiny", layers, class_names=cifar10.CLASSES)
 
 
 def random_conv(rng, shape, first):

@@ -14,7 +14,8 @@ from mtjkit_host.analysis.page import write_report
 from mtjkit_host.campaign.description import Campaign, load_campaign
 from mtjkit_host.campaign.nets import find_net, load_net
 from mtjkit_host.campaign.runner import CampaignResult, run_campaign
-from mtjkit_host.datasets.dataset import Dataset, load_dataset
+from mtjkit_host.datasets.dataset import Dataset
+from mtjkit_host.datasets.load import load_dataset
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.paths import CARRIED_IMAGES
 
@@ -81,7 +82,7 @@ def reproduce(
     )
     count = min(campaign.images, 1000)
     tflite = {
-        entry.label: _tflite(find_net(entry.model, folders), result.folder, dataset.first(count))
+        entry.label: _tflite(find_net(entry.model, folders), result.folder, dataset.take(count))
         for entry in campaign.nets
         if entry.paper == "Fxp8" and entry.label in result.nets
     }
@@ -107,6 +108,8 @@ def _tflite(net: Path, folder: Path, data: Dataset) -> str:
             return "not measured: a binary net"
         file = folder / f"{fixed.name}.tflite"
         export_tflite(fixed, file)
+        if data.labels is None:
+            return "not measured: no labels"
         found = measure_tflite(file, data.images, data.labels)
     except MtjkitError as error:
         return f"not measured: {error}"

@@ -45,7 +45,7 @@ class Rrmse:
     """How RRMSE (Eq. 3) is measured."""
 
     images: int = 1000
-    """How many test images, the first ones; the paper's number."""
+    """How many test images: see `images` of the campaign; the paper's number."""
     repeats: int = 3
     """Error patterns for each rate."""
     rates: tuple[float, ...] = ()
@@ -69,7 +69,8 @@ class Campaign:
     repeats: int = 10
     """Independent error patterns for each rate; the paper's number."""
     images: int = 10000
-    """How many test images, the first ones; the paper's number is all 10,000."""
+    """How many test images, drawn evenly over the classes by the seed; of CIFAR's files the first
+    ones. The paper's number is all 10,000."""
     seed: int = 0
     """Every point's own seed derives from it, 0 <= seed < 2**64."""
     rrmse: Rrmse | None = None

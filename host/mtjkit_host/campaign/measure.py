@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mtjkit_core.errors import ConfigError
 from mtjkit_core.write_errors import COUNTS, WriteErrors, fail_limit
 from mtjkit_export.predictions import predictions
 from numpy.typing import NDArray
 
+from mtjkit_host.campaign.data import face_of, load_data
 from mtjkit_host.campaign.nets import load_net, simulator_of
 from mtjkit_host.campaign.points import RRMSE, Point
 from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.rrmse import VarianceRatios
-from mtjkit_host.datasets.dataset import Dataset, Images, load_dataset
+from mtjkit_host.datasets.dataset import Dataset, Images
 from mtjkit_host.runs.options import KINDS
 from mtjkit_host.simulate.simulator import Simulator
 
@@ -54,18 +56,13 @@ def _simulator(path: Path) -> Simulator:
     return simulator_of(load_net(path))
 
 
-@lru_cache(maxsize=1)
-def _data(path: Path) -> Dataset:
-    return load_dataset(path)
-
-
 def measure(point: Point, net: Path, data: Path) -> Record:
     """Measure one point.
 
     Args:
         point: what to measure.
         net: file or run folder of the point's net.
-        data: the test images' file or folder.
+        data: the test images: see `mtjkit_host.datasets.load.load_dataset`.
 
     Returns:
         The point's record.
@@ -73,7 +70,8 @@ def measure(point: Point, net: Path, data: Path) -> Record:
     began = time.perf_counter()
     simulator = _simulator(net)
     task = _rrmse if point.kind == RRMSE else _accuracy
-    found = task(point, simulator, _data(data).first(point.images))
+    images = load_data(data, face_of(simulator.net)).take(point.images, point.campaign_seed)
+    found = task(point, simulator, images)
     seconds = round(time.perf_counter() - began, 3)
     return Record(point, fail_limit(point.rate), seconds=seconds, **found)
 
@@ -97,11 +95,14 @@ def _accuracy(point: Point, simulator: Simulator, data: Dataset) -> dict[str, An
     errors = errors_of(point)
     stored, total = _stored(point, simulator)
     correct = 0
+    labels = data.labels
+    if labels is None:
+        raise ConfigError(f"{data.source}: a campaign needs labels")
     for at in range(0, len(data), _BATCH):
         some = data.images[at : at + _BATCH]
         scores, counts = stored.run(some, _indices(some, at), errors)
         found = predictions(stored.net, scores)
-        correct += int((found == data.labels[at : at + _BATCH]).sum())
+        correct += int((found == labels[at : at + _BATCH]).sum())
         if point.memory != "weights":
             total += counts.sum(axis=0)
     return {"correct": correct, "accuracy": correct / len(data), "bits": _bits(total)}

@@ -30,7 +30,7 @@ class Point:
     data_sha256: str
     """Of the images and labels used."""
     images: int
-    """How many images, the first ones of the data."""
+    """How many images of the data."""
     memory: str
     """``weights``, ``feature_maps``, or ``none`` for the error-free accuracy."""
     errors: str

@@ -16,13 +16,13 @@ from mtjkit_core.errors import ConfigError, LinkError, MtjkitError
 from mtjkit_export.files import write_json
 
 from mtjkit_host.campaign import measure as worker
+from mtjkit_host.campaign.data import Face, data_hashes, face_of
 from mtjkit_host.campaign.description import Campaign, load_campaign
 from mtjkit_host.campaign.execute import InThisProcess, executor
 from mtjkit_host.campaign.nets import find_net, load_net, sha256_of, simulator_of, training_note
 from mtjkit_host.campaign.points import Point, points_of
 from mtjkit_host.campaign.records import Record, ResultsFile
-from mtjkit_host.datasets.dataset import load_dataset
-from mtjkit_host.machine import cores
+from mtjkit_host.machine import cores, tell
 from mtjkit_host.progress import bar
 
 
@@ -70,7 +70,7 @@ def run_campaign(
 
     Args:
         campaign: a description, its TOML file, or the name of one that the project carries.
-        data: folder with CIFAR-10's binary files, or one .bin file.
+        data: the test images: what `mtjkit_host.datasets.load.load_dataset` takes.
         models: folders of nets, searched before the trainer's and the carried ones.
         folder: folder of the results; default ``build/campaigns/<name>``.
         workers: processes; 0 takes one for each core.
@@ -84,8 +84,10 @@ def run_campaign(
     if not isinstance(campaign, Campaign):
         campaign = load_campaign(campaign)
     folder = Path("build/campaigns") / campaign.name if folder is None else Path(folder)
-    paths, nets, missing = _find(campaign, [Path(m) for m in models], skip_missing)
-    hashes = _data_hashes(campaign, Path(data))
+    paths, faces, nets, missing = _find(campaign, [Path(m) for m in models], skip_missing)
+    hashes, remarks = data_hashes(campaign, Path(data), faces)
+    for remark in remarks:
+        tell(remark)
     points = points_of(campaign, {k: str(v["sha256"]) for k, v in nets.items()}, hashes)
     environment = _environment(workers)
     with ResultsFile(folder / "results.jsonl") as file:
@@ -107,9 +109,10 @@ def run_campaign(
 
 def _find(
     campaign: Campaign, folders: list[Path], skip_missing: bool
-) -> tuple[dict[str, Path], dict[str, dict[str, Any]], dict[str, str]]:
+) -> tuple[dict[str, Path], dict[str, Face], dict[str, dict[str, Any]], dict[str, str]]:
     """Find and load every net once, so that a bad one is known before the work begins."""
     paths: dict[str, Path] = {}
+    faces: dict[str, Face] = {}
     nets: dict[str, dict[str, Any]] = {}
     missing: dict[str, str] = {}
     for entry in campaign.nets:
@@ -123,6 +126,7 @@ def _find(
             missing[entry.label] = str(error)
             continue
         paths[entry.label] = path
+        faces[entry.label] = face_of(net)
         nets[entry.label] = {
             "file": str(path),
             "sha256": sha256_of(net),
@@ -134,18 +138,7 @@ def _find(
         }
     if not nets:
         raise ConfigError(f"campaign {campaign.name}: all of its nets are missing; train one first")
-    return paths, nets, missing
-
-
-def _data_hashes(campaign: Campaign, path: Path) -> dict[int, str]:
-    """Hash the images and labels that each kind of point uses."""
-    data = load_dataset(path)
-    counts = {campaign.images} | ({campaign.rrmse.images} if campaign.rrmse else set())
-    if max(counts) > len(data):
-        raise ConfigError(
-            f"campaign {campaign.name}: {max(counts)} images asked for, {path} has {len(data)}"
-        )
-    return {n: data.first(n).sha256 for n in counts}
+    return paths, faces, nets, missing
 
 
 def _run(

@@ -91,7 +91,7 @@ def soak(
     if not 0 <= kills <= images:
         raise ConfigError(f"{kills} kills; 0 to the number of images are possible")
     model = load(CARRIED_MODEL)
-    inputs = to_input(model, load_images(CARRIED_IMAGES, model).pixels)
+    inputs = to_input(model, load_images(CARRIED_IMAGES, model).images)
     errors = WriteErrors(seed, limits=fail_limit(0.024))
     return soak_these(model, inputs, errors, images, rate, kills, seed)
 

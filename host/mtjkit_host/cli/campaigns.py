@@ -36,7 +36,7 @@ def _tables(result: Any) -> tuple[streams.Wide, ...]:
 @command(
     help={
         "campaign": "TOML file, or the name of a carried one: paper, reproduce, quick",
-        "data": "CIFAR-10's binary files; default: the 500 carried test images",
+        "data": "data set, as for a run; default: the 500 carried test images of CIFAR-10",
         "output": "folder of results and report; default build/campaigns/NAME",
         "skip-missing": "leave out nets that are not there, and say so in the report",
         **CAMPAIGN_HELP,

@@ -18,8 +18,10 @@ ALIASES = {"write-error-rate": "ber", "weight-error-rate": "weight-ber", "cell":
 
 RUN_HELP = {
     "model": "model file (.mtjb), or a carried one: binary-small (default), binary-paper, ...",
-    "data": "CIFAR-10's binary files, or photographs (PNG/JPEG); default: 500 test images",
-    "images": "how many images, the first ones; default: all",
+    "data": "data set: CIFAR, idx, .npz/.npy, labels.csv, folders of pictures, or cifar-10, which "
+    "is fetched; default: 500 test images of CIFAR-10",
+    "images": "how many images, drawn evenly over the classes (of CIFAR's files the first ones); "
+    "default: all",
     "write-error-rate": "write-error rate of feature maps, 0..1; default 0.024",
     "pulse-ns": "pulse width for feature maps in ns, instead of --write-error-rate",
     "weight-error-rate": "write-error rate of weights, 0..1; default 0",
@@ -28,6 +30,7 @@ RUN_HELP = {
     "seed": "seed of every random stream; default 0",
     "kernel": "auto (default), python, viper, asm_thumb or native",
     "json": "write the result, unrounded, to this file",
+    "scores": "write the scores to this .npy file, int32 (images, classes)",
 }
 """Options of every run."""
 

@@ -12,24 +12,28 @@ RESUME_HELP = {"resume": "go on with the run of this file (build/runs/...), with
 
 
 def _finish(result: Any) -> tuple[Any, ...]:
-    """Write a run's JSON and give back the run's tables.
+    """Write a run's files and give back the run's tables.
 
     Raises:
         ConfigError: the file cannot be written; the tables are printed before.
     """
     from mtjkit_core.errors import ConfigError
-    from mtjkit_export.files import write_json
+    from mtjkit_export.files import write_atomically, write_json
 
     from mtjkit_host.cli import streams
+    from mtjkit_host.datasets.arrays import npy_bytes
     from mtjkit_host.runs.result import tables
 
     shown = tuple(tables(result))
-    if result.options.json is not None:
-        try:
-            write_json(result.options.json, result.to_json())
-        except ConfigError:
-            streams.show(*shown)
-            raise
+    o = result.options
+    try:
+        if o.json is not None:
+            write_json(o.json, result.to_json())
+        if o.scores is not None:
+            write_atomically(o.scores, npy_bytes(result.scores))
+    except ConfigError:
+        streams.show(*shown)
+        raise
     return shown
 
 

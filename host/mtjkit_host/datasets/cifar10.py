@@ -122,12 +122,16 @@ def _resolve(path: Path, names: tuple[str, ...]) -> list[Path]:
 
 
 def _read(file: Path) -> tuple[Images, Labels]:
+    return decode(read_bytes(file), str(file))
+
+
+def read_bytes(file: Path) -> bytes:
+    """The bytes of one of CIFAR's files; ConfigError or FormatError where there are none."""
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise FormatError(f"{file}: far larger than CIFAR-10's files (30,730,000 bytes)")
-        data = file.read_bytes()
+        return file.read_bytes()
     except FileNotFoundError:
-        raise ConfigError(f"{file}: missing; unpack cifar-10-binary.tar.gz again") from None
+        raise ConfigError(f"{file}: missing; unpack the binary version again") from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror}); check the path") from error
-    return decode(data, str(file))

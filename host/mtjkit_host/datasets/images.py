@@ -1,68 +1,27 @@
-"""Images to classify: CIFAR-10's official binary files, or one's own photographs."""
+"""The images that a network is to classify: of its input's shape, labelled with its classes."""
 
 from __future__ import annotations
 
-import io
-import warnings
-from dataclasses import dataclass
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
-from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_export.nets.binary import PixelRule
 from mtjkit_export.predictions import to_inputs
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mtjkit_host.datasets import cifar10
+from mtjkit_host.datasets.dataset import Dataset, Labels, dataset_of, listed, shape_text
+from mtjkit_host.datasets.load import load_dataset
+from mtjkit_host.paths import CARRIED_IMAGES
 
-PHOTO_SUFFIXES = (".png", ".jpg", ".jpeg")
-
-_FREE_PIXELS = 1 << 22  # whatever the file's length: no more than 50 MB while it is scaled
-_PIXELS_PER_BYTE = 1000  # deflate cannot compress more; a camera's JPEG has less than 50
-
-
-@dataclass(frozen=True)
-class ImageSet:
-    """Images of one size, with labels where they have them."""
-
-    pixels: NDArray[np.uint8]
-    """(n, height, width, channels), RGB or grey."""
-    labels: NDArray[np.int64] | None
-    """Class of each image, (n,); None where it is not known."""
-    names: tuple[str, ...] = ()
-    """Photographs' paths below the folder given; empty for CIFAR-10."""
-
-    def __len__(self) -> int:
-        return len(self.pixels)
-
-
-def load_images(path: str | Path, model: Model, count: int | None = None) -> ImageSet:
-    """Load the images that a model is to classify.
-
-    Args:
-        path: CIFAR-10's binary files (a .bin file, or a folder that cifar10.load_test takes), a
-            photograph (PNG or JPEG), or a folder of photographs, taken in the order of their
-            paths. A photograph is centre-cropped to the model's proportions and scaled to its
-            input. Where each lies in a folder named after one of the model's classes, that is
-            its label; otherwise photographs have none.
-        model: gives the input's shape and the class names.
-        count: how many, the first ones; None for all.
-
-    Raises:
-        ConfigError: nothing usable is there, fewer than `count`, or of the wrong shape.
-        FormatError: a file is damaged.
-    """
-    path = Path(path)
-    photos = _photos(path)
-    images = _load_photos(path, photos, model, count) if photos else _load_cifar10(path, model)
-    available = len(photos) or len(images)
-    if count is not None and count > available:
-        raise ConfigError(f"--images {count}: only {available} are in {path}")
-    labels = None if images.labels is None else images.labels[:count]
-    return ImageSet(images.pixels[:count], labels, images.names[:count])
+Shape = tuple[int, int, int]
 
 
 class HasPixelRule(Protocol):
@@ -74,100 +33,201 @@ class HasPixelRule(Protocol):
         ...
 
 
-def to_input(net: HasPixelRule, pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
-    """Apply a net's pixel rule or tables: uint8 (..., channels) to the int8 input of its device.
+class Net(Protocol):
+    """What images are for: a binary model or a fixed-point net."""
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        ...
+
+    @property
+    def input_shape(self) -> Shape:
+        """(height, width, channels)."""
+        ...
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        ...
+
+
+def class_names(net: Net) -> tuple[str, ...]:
+    """Names of a net's classes; a fixed-point net's are CIFAR-10's, empty where nothing says."""
+    known = cifar10.CLASSES if outcomes(net) == len(cifar10.CLASSES) else ()
+    return tuple(getattr(net, "class_names", known))
+
+
+def outcomes(net: Net) -> int:
+    """How many classes a net tells apart: two where the sign of its one score decides."""
+    count: int = getattr(net, "outcomes", net.classes)
+    return count
+
+
+def load_images(path: str | Path, net: Net, count: int | None = None, seed: int = 0) -> Dataset:
+    """Load the images that a net is to classify: `load_dataset`, then `fit`.
+
+    Args:
+        path: what `mtjkit_host.datasets.load.load_dataset` takes. The carried images of CIFAR-10
+            serve only nets whose classes are CIFAR-10's.
+        net: gives the input's shape and the class names.
+        count: how many; None for all. They are drawn evenly over the classes; of CIFAR's files the
+            first ones, as their order is random.
+        seed: of the draw.
+
+    Raises:
+        ConfigError: nothing usable is there, fewer than `count`, of the wrong shape, or of classes
+            that the net does not know.
+        FormatError: a file is damaged.
+        LinkError: a data set cannot be fetched.
+    """
+    names = class_names(net)
+    if Path(path) == CARRIED_IMAGES and set(names) != set(cifar10.CLASSES):
+        raise ConfigError(
+            f"model {net.name!r} {'knows ' + listed(names) if names else 'names no classes'}, and "
+            "the carried images are of CIFAR-10's classes: name this model's own data with --data"
+        )
+    shape: Shape | None = tuple(net.input_shape)  # type: ignore[assignment]
+    if shape is not None and shape[:2] == (1, 1):
+        shape = None  # a vector, of pictures as they are
+    if shape is not None and shape[2] not in (1, 3):
+        shape = (shape[0], shape[1], 3)  # pictures are loaded to say what they lack
+    return fit(load_dataset(path, shape=shape, count=count, seed=seed), net)
+
+
+def images_for(images: Any, net: Net, count: int | None = None, seed: int = 0) -> Dataset:
+    """The images that a Python program hands over, for a net.
+
+    Args:
+        images: a Dataset; an array (see `dataset_of`); or a pair of images and labels.
+        net, count, seed: see `load_images`.
+
+    Raises:
+        ConfigError: they do not fit the net, or are not images.
+    """
+    if not isinstance(images, Dataset):
+        pair = images if isinstance(images, (tuple, list)) and len(images) == 2 else (images, None)
+        images = dataset_of(*pair)
+    return fit(images.take(count, seed), net)
+
+
+def fit(data: Dataset, net: Net) -> Dataset:
+    """A data set as a net takes it: of its input's shape, labelled with the numbers of its classes.
+
+    What a user must know of this is added to the remarks.
+
+    Raises:
+        ConfigError: the shape is another one, or the classes are.
+    """
+    images, shape_remarks = _shaped(data, net)
+    labels, label_remarks = _labelled(data, net)
+    return replace(
+        data,
+        images=images,
+        labels=labels,
+        classes=class_names(net),
+        remarks=(*data.remarks, *shape_remarks, *label_remarks),
+    )
+
+
+def to_input(net: HasPixelRule, images: NDArray[Any]) -> NDArray[np.int8]:
+    """The int8 input of a net: int8 as it is, pixels by the net's rule or tables.
+
+    Args:
+        net: a binary model or a fixed-point net.
+        images: uint8 or int8, (..., channels).
 
     Raises:
         ConfigError: the net takes int8 as it is, and a pixel is above 127.
     """
+    if images.dtype == np.int8:
+        return images
     if isinstance(net, Model):
-        return to_inputs(net, pixels)
-    return PixelRule(*net.pixel_rule).apply(pixels)
+        return to_inputs(net, images)
+    return PixelRule(*net.pixel_rule).apply(images)
 
 
-def _photos(path: Path) -> list[Path]:
-    """The photographs of a path; none where CIFAR-10's files are there."""
-    if path.is_file():
-        return [path] if path.suffix.lower() in PHOTO_SUFFIXES else []
-    if (path / "test_batch.bin").is_file() or (path / "cifar-10-batches-bin").is_dir():
-        return []
-    return sorted(
-        file
-        for file in path.rglob("*")
-        if file.suffix.lower() in PHOTO_SUFFIXES and not file.name.startswith(".")
+def _shaped(data: Dataset, net: Net) -> tuple[NDArray[Any], tuple[str, ...]]:
+    has, takes = data.images.shape[1:], tuple(net.input_shape)
+    if has == takes:
+        return data.images, ()
+    vector = has[:2] == (1, 1) or takes[:2] == (1, 1)
+    if vector and math.prod(has) == math.prod(takes):
+        images = data.images.reshape(len(data), *takes)
+        return images, (f"images of {shape_text(has)} are taken as {shape_text(takes)}",)
+    hint = ""
+    if has == (takes[2], takes[0], takes[1]):
+        hint = ": transpose them, channels come last"
+    elif data.names and takes[2] not in (1, 3):
+        hint = ": a picture has 1 or 3 channels, bring this data as an .npz file of x and y"
+    raise ConfigError(
+        f"{data.source}: images are {shape_text(has)}, model {net.name!r} takes "
+        f"{shape_text(takes)}{hint}"
     )
 
 
-def _load_cifar10(path: Path, model: Model) -> ImageSet:
-    try:
-        pixels, labels = cifar10.load_test(path)
-    except ConfigError as error:
-        raise ConfigError(
-            f"{error}; or name a PNG or JPEG photograph or a folder of them"
-        ) from None
-    if pixels.shape[1:] != model.input_shape or model.classes != len(cifar10.CLASSES):
-        raise ConfigError(
-            f"CIFAR-10 has images of {_shape(pixels.shape[1:])} in 10 classes; model "
-            f"{model.name!r} takes {_shape(model.input_shape)} and knows {model.classes}"
+def _labelled(data: Dataset, net: Net) -> tuple[Labels | None, tuple[str, ...]]:
+    if data.labels is None:
+        return None, (f"{data.source}: no labels, so the run tells no accuracy",)
+    names = class_names(net)
+    if not data.classes:
+        return _numbered(data, data.labels, net, names)
+    places = [_place(name, names) for name in data.classes]
+    unknown = [n for n, place in zip(data.classes, places, strict=True) if place is None]
+    if not unknown:
+        moved = not data.names and places != list(range(len(places)))
+        remark = (f"{data.source}: classes are matched by name, their order differs",)
+        return np.array(places, np.int64)[data.labels], remark if moved else ()
+    if all(name.isascii() and name.isdigit() for name in data.classes):
+        numbers = np.array([int(name) for name in data.classes], np.int64)[data.labels]
+        return _numbered(data, numbers, net, names)
+    if not names and len(data.classes) == outcomes(net):
+        first, last = data.classes[0], data.classes[-1]
+        return data.labels, (
+            f"model {net.name!r} has no class names: its class 0 is taken as {first}, "
+            f"{outcomes(net) - 1} as {last}, in the order of the data",
         )
-    return ImageSet(pixels, labels.astype(np.int64))
-
-
-def _load_photos(path: Path, photos: list[Path], model: Model, count: int | None) -> ImageSet:
-    if model.input_shape[2] not in (1, 3):
-        raise ConfigError(
-            f"model {model.name!r} takes {_shape(model.input_shape)}: a photograph has 1 or 3 "
-            "channels; bring the images another way"
+    said = (
+        f"model {net.name!r} knows {listed(names) if names else f'{outcomes(net)} unnamed classes'}"
+    )
+    if data.folders and len(unknown) == len(places):
+        return None, (
+            f"{data.source}: no folder is named after a class, so there are no labels; {said}",
         )
-    base = path if path.is_dir() else path.parent
-    photos = photos[:count]
-    pixels = np.stack([load_photo(photo, model.input_shape) for photo in photos])
-    names = tuple(photo.relative_to(base).as_posix() for photo in photos)
-    folders = [photo.absolute().parent.name for photo in photos]
-    if not all(folder in model.class_names for folder in folders):
-        return ImageSet(pixels, None, names)
-    labels = np.array([model.class_names.index(folder) for folder in folders], np.int64)
-    return ImageSet(pixels, labels, names)
+    hint = ""
+    if data.folders:
+        hint = ". Rename the folders, or say their classes in classes.csv (columns folder, class)"
+    lacks = f"of its {len(places)} classes the model lacks {listed(unknown)}"
+    raise ConfigError(f"{data.source}: {lacks}; {said}{hint}")
 
 
-def load_photo(path: Path, shape: tuple[int, int, int]) -> NDArray[np.uint8]:
-    """Load a photograph, centre-cropped and scaled to `shape` (height, width, 1 or 3 channels).
+def _numbered(
+    data: Dataset, labels: Labels, net: Net, names: Sequence[str]
+) -> tuple[Labels, tuple[str, ...]]:
+    """Labels that are numbers of the net's classes."""
+    most = int(labels.max(initial=0))
+    if most >= outcomes(net):
+        raise ConfigError(
+            f"{data.source}: labels go up to {most}, model {net.name!r} has {outcomes(net)} classes"
+        )
+    if all(name == str(number) for number, name in enumerate(names)):
+        return labels, ()
+    return labels, (
+        f"{data.source}: labels are numbers, taken as numbers of the model's classes "
+        f"(0 is {names[0]})",
+    )
 
-    Raises:
-        ConfigError: it cannot be opened. FormatError: it is not a readable picture.
+
+def _place(name: str, names: Sequence[str]) -> int | None:
+    """Number of the class with a name; None without one.
+
+    A folder cannot hold every letter: where no name is the same, letters and digits decide.
     """
-    height, width, channels = shape
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd EXIF data, which only turn the picture
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            # From memory: a chunk that lies about its length gets no more than there is.
-            data = path.read_bytes()
-            with Image.open(io.BytesIO(data), formats=("PNG", "JPEG")) as file:
-                _check_size(path, file.width * file.height, len(data))
-                photo: Image.Image = ImageOps.exif_transpose(file)
-                if photo.mode.startswith("I"):  # 16 bits a pixel, which convert() would clip
-                    photo = Image.fromarray((np.asarray(photo) >> 8).astype(np.uint8))
-                photo = photo.convert("L" if channels == 1 else "RGB")
-                photo = ImageOps.fit(photo, (width, height), Image.Resampling.LANCZOS)
-    except UnidentifiedImageError:
-        raise FormatError(f"{path}: not a PNG or JPEG picture") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise FormatError(f"{path}: too many pixels; scale it down first") from None
-    except OSError as error:
-        if error.errno is not None:
-            raise ConfigError(f"{path}: cannot be read ({error.strerror})") from None
-        raise FormatError(f"{path}: damaged picture ({error})") from None
-    except (ValueError, SyntaxError, EOFError, IndexError, KeyError, TypeError) as error:
-        raise FormatError(f"{path}: damaged picture ({error})") from None
-    return np.asarray(photo, np.uint8).reshape(shape)
+    if name in names:
+        return names.index(name)
+    plain = [_plain(other) for other in names]
+    return plain.index(_plain(name)) if plain.count(_plain(name)) == 1 else None
 
 
-def _check_size(path: Path, pixels: int, size: int) -> None:
-    """Refuse, before it takes memory, a picture that its file is too short for."""
-    if pixels > max(_FREE_PIXELS, _PIXELS_PER_BYTE * size):
-        raise FormatError(f"{path}: damaged picture ({pixels} pixels in too few bytes)")
-
-
-def _shape(shape: tuple[int, ...]) -> str:
-    return " x ".join(map(str, shape))
+def _plain(name: str) -> str:
+    return " ".join(re.findall(r"\w+", name.casefold().replace("_", " ")))

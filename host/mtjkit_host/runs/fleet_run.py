@@ -10,6 +10,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from mtjkit_core.errors import ConfigError, MtjkitError
 
@@ -24,6 +25,8 @@ from mtjkit_host.runs.run_file_lines import read_head
 from mtjkit_host.simulate.simulator import program
 
 RUNS = Path("build") / "runs"
+
+_OUTPUTS = ("json", "scores")  # options that only say where a result goes
 
 
 class FleetBackend:
@@ -90,7 +93,9 @@ class FleetBackend:
         return f"go on with --resume {self._path}"
 
 
-def run_fleet(options: RunOptions, ports: Sequence[Port], path: Path | None = None) -> Result:
+def run_fleet(
+    options: RunOptions, ports: Sequence[Port], path: Path | None = None, images: Any = None
+) -> Result:
     """Classify the images on devices of one kind, sharing them out.
 
     Args:
@@ -98,12 +103,14 @@ def run_fleet(options: RunOptions, ports: Sequence[Port], path: Path | None = No
         ports: where the devices are reached.
         path: the run file. If there is one already, the run goes on from it; None for a new file
             in build/runs.
+        images: a program's own images instead of `options.data`: see
+            `mtjkit_host.runs.run.run_twin`.
 
     Raises:
         MtjkitError: see mtjkit_host.runs.run; or the run file is another run's, or damaged;
             or no device is left.
     """
-    job = prepare(options)
+    job = prepare(options, images)
     backend = FleetBackend(ports, _new_path(options) if path is None else path)
     try:
         return collect(job, backend)
@@ -113,11 +120,13 @@ def run_fleet(options: RunOptions, ports: Sequence[Port], path: Path | None = No
         backend.close()
 
 
-def run_unix(options: RunOptions, boards: int = 1, path: Path | None = None) -> Result:
+def run_unix(
+    options: RunOptions, boards: int = 1, path: Path | None = None, images: Any = None
+) -> Result:
     """Classify the images on MicroPython's Unix port, over pseudo-terminals.
 
     Args:
-        options, path: see run_fleet.
+        options, path, images: see run_fleet.
         boards: how many MicroPython processes share the images.
 
     Raises:
@@ -126,14 +135,16 @@ def run_unix(options: RunOptions, boards: int = 1, path: Path | None = None) -> 
     from mtjkit_host.boards.unix_port import UnixPort  # pseudo-terminals: not on every platform
 
     names = ["MicroPython"] if boards == 1 else [f"MicroPython {n + 1}" for n in range(boards)]
-    return run_fleet(options, [UnixPort(name=name) for name in names], path)
+    return run_fleet(options, [UnixPort(name=name) for name in names], path, images)
 
 
-def run_ports(options: RunOptions, ports: Sequence[str], path: Path | None = None) -> Result:
+def run_ports(
+    options: RunOptions, ports: Sequence[str], path: Path | None = None, images: Any = None
+) -> Result:
     """Classify the images on the boards behind some serial ports.
 
     Args:
-        options, path: see run_fleet.
+        options, path, images: see run_fleet.
         ports: /dev/ttyACM0, COM3, pseudo-terminals, socket://host:port, or auto for the only one.
 
     Raises:
@@ -144,14 +155,14 @@ def run_ports(options: RunOptions, ports: Sequence[str], path: Path | None = Non
     found = [resolve_port(port) for port in ports]
     if len({os.path.realpath(port) for port in found}) < len(found):
         raise ConfigError(f"the same port is given twice: {', '.join(found)}")
-    return run_fleet(options, [SerialPlace(port) for port in found], path)
+    return run_fleet(options, [SerialPlace(port) for port in found], path, images)
 
 
 def parse_run(resume: Given = None, **texts: Given) -> tuple[RunOptions, Path | None]:
     """Check the options of a run as typed, or take them from the run file to go on with.
 
     Args:
-        resume: a run file, whose options count; only --json may be given beside it.
+        resume: a run file, whose options count; only --json and --scores may be given beside it.
         texts: as for mtjkit_host.runs.options.parse_options.
 
     Returns:
@@ -162,14 +173,15 @@ def parse_run(resume: Given = None, **texts: Given) -> tuple[RunOptions, Path | 
     """
     if resume is None:
         return parse_options(**texts), None
-    given = [name for name, text in texts.items() if text is not None and name != "json"]
+    given = [name for name, text in texts.items() if text is not None and name not in _OUTPUTS]
     if given:
         raise ConfigError(
             f"--resume goes on with the run's own options: leave out {shown_option(given[0])}"
         )
     path = Path(str(resume))
     options = RunOptions.from_json(read_head(path).get("options"), str(path))
-    return replace(options, json=parse_options(json=texts.get("json")).json), path
+    outputs = parse_options(**{name: texts.get(name) for name in _OUTPUTS})
+    return replace(options, json=outputs.json, scores=outputs.scores), path
 
 
 def _new_path(options: RunOptions) -> Path:

@@ -16,6 +16,7 @@ from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export.files import check_writable
 
 from mtjkit_host import parse
+from mtjkit_host.datasets.fetch import is_named
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
 from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL, OTHER_NAMES
@@ -62,9 +63,10 @@ class RunOptions:
     model: Path = CARRIED_MODEL
     """Model file (.mtjb)."""
     data: Path = CARRIED_IMAGES
-    """CIFAR-10's binary files, or photographs (see mtjkit_host.datasets.images)."""
+    """The data set: what `mtjkit_host.datasets.load.load_dataset` takes."""
     images: int | None = None
-    """How many images, the first ones; None for all."""
+    """How many images; None for all. They are drawn evenly over the classes, by the seed; of
+    CIFAR's files the first ones are taken."""
     write_error_rate: float = 0.024
     """Write-error rate of feature maps, 0..1."""
     given_pulse_ns: float | None = None
@@ -81,6 +83,8 @@ class RunOptions:
     """The device's kernel; the twin has its own arithmetic and takes no notice."""
     json: Path | None = None
     """File for the result as JSON; None for no file."""
+    scores: Path | None = None
+    """File for the scores as an array, .npy, (n, classes) int32; None for no file."""
     limits: Limits | None = None
     """Fail limits of feature maps, (down, up) of each hidden layer, where they are not all those
     of `write_error_rate`."""
@@ -151,7 +155,7 @@ class RunOptions:
         """The options as JSON values, to be read by `from_json`; without the file for a result."""
         return {
             "model": str(self.model.absolute()),
-            "data": str(self.data.absolute()),
+            "data": str(self.data if is_named(self.data) else self.data.absolute()),
             "images": self.images,
             "ber": self.write_error_rate,
             "pulse_ns": self.given_pulse_ns,
@@ -208,6 +212,7 @@ def parse_options(
     seed: Given = None,
     kernel: Given = None,
     json: Given = None,
+    scores: Given = None,
     ber: Given = None,
     weight_ber: Given = None,
     device: Given = None,
@@ -250,6 +255,7 @@ def parse_options(
         seed=0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1),
         kernel="auto" if kernel is None else parse.choice("--kernel", kernel, KERNELS),
         json=None if json is None else _output("--json", json),
+        scores=None if scores is None else _output("--scores", scores),
     )
 
 

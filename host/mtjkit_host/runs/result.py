@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
-from mtjkit_host.datasets.images import ImageSet
+from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.runs.options import Limits, RunOptions, as_lists
 
 
@@ -32,7 +32,7 @@ class Result:
     """What was asked for."""
     model: Model
     """The model as its file has it, without weight errors."""
-    images: ImageSet
+    images: Dataset
     """What was classified."""
     scores: NDArray[np.int32]
     """(n, classes), in image order."""
@@ -115,6 +115,7 @@ class Result:
             "device": o.cell.to_json(),
             "cell": o.cell.to_json(),
             "images": n,
+            "data": {"source": self.images.source, "sha256": self.images.sha256},
             "correct": self.correct,
             "accuracy": _share(self.correct, n),
             "error_free_accuracy": _share(self.error_free_correct, n),
@@ -156,8 +157,8 @@ def wilson(hits: int, n: int) -> tuple[float, float]:
 
 
 def tables(result: Result) -> list[Table]:
-    """The result for people: a table, after one of the predictions where images have no labels."""
-    first = [_predictions(result)] if result.images.labels is None else []
+    """The result for people: a table, after one of the predictions of unlabelled pictures."""
+    first = [_predictions(result)] if result.images.labels is None and result.images.names else []
     return [*first, _summary(result)]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from mtjkit_core.model import Model
@@ -13,7 +13,9 @@ from mtjkit_core.write_errors import COUNTS
 from mtjkit_export.formats.mtjb_reader import load
 from numpy.typing import NDArray
 
-from mtjkit_host.datasets.images import ImageSet, load_images, to_input
+from mtjkit_host.datasets.dataset import Dataset
+from mtjkit_host.datasets.images import images_for, load_images, to_input
+from mtjkit_host.machine import tell
 from mtjkit_host.progress import bar
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.result import Result
@@ -30,8 +32,8 @@ class Job:
     """What was asked for."""
     model: Model
     """The model as its file has it."""
-    images: ImageSet
-    """The images and their labels."""
+    images: Dataset
+    """The images and their labels, as the model takes them."""
     inputs: NDArray[np.int8]
     """(n, height, width, channels), as the device takes them."""
 
@@ -81,15 +83,27 @@ class Backend(Protocol):
         ...
 
 
-def prepare(options: RunOptions) -> Job:
-    """Read the model and the images.
+def prepare(options: RunOptions, images: Any = None) -> Job:
+    """Read the model and the images; what a user must know of the images goes to stderr.
+
+    Args:
+        options: what was asked for.
+        images: a program's own, instead of `options.data`: see
+            `mtjkit_host.datasets.images.images_for`.
 
     Raises:
         ConfigError, FormatError: one of them cannot be used.
+        LinkError: a data set cannot be fetched.
     """
-    model = load(options.model)
-    images = load_images(options.data, model, options.images)
-    return Job(options, model, images, to_input(model, images.pixels))
+    o = options
+    model = load(o.model)
+    if images is None:
+        data = load_images(o.data, model, o.images, o.seed)
+    else:
+        data = images_for(images, model, o.images, o.seed)
+    for remark in data.remarks:
+        tell(remark)
+    return Job(o, model, data, to_input(model, data.images))
 
 
 class TwinBackend:
@@ -122,13 +136,20 @@ class TwinBackend:
                 yield Outcome(index, scores[k], bits[k], us)
 
 
-def run_twin(options: RunOptions) -> Result:
+def run_twin(options: RunOptions, images: Any = None) -> Result:
     """Classify the images on the host alone.
+
+    Args:
+        options: what to run.
+        images: a program's own images instead of `options.data`: a
+            `mtjkit_host.datasets.dataset.Dataset`, an array uint8 or int8 (n, height, width,
+            channels), (n, height, width) or (n, features), or a pair of such an array and labels
+            (n,). int8 is taken as it is, uint8 through the model's pixel rule.
 
     Raises:
         ConfigError, FormatError: the options, the model or the images cannot be used.
     """
-    return collect(prepare(options), TwinBackend())
+    return collect(prepare(options, images), TwinBackend())
 
 
 def collect(job: Job, backend: Backend) -> Result:

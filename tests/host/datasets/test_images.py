@@ -8,7 +8,8 @@ import pytest
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.model import Model
 from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode
-from mtjkit_host.datasets.images import load_images, load_photo, to_input
+from mtjkit_host.datasets.images import load_images, to_input
+from mtjkit_host.datasets.photo import load_photo
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from PIL import Image
 
@@ -30,7 +31,7 @@ def test_the_carried_images_are_500_records_of_the_official_file():
     digest = "ba456e78b292ef2a6e366d304e587255370906951905b2e06af8e9f54f412f62"
     assert hashlib.sha256(raw).hexdigest() == digest
     images = load_images(CARRIED_IMAGES, CIFAR_MODEL)
-    assert images.pixels.shape == (500, 32, 32, 3)
+    assert images.images.shape == (500, 32, 32, 3)
     assert images.labels[:8].tolist() == [3, 8, 8, 0, 6, 6, 1, 6]
 
 
@@ -57,7 +58,7 @@ def test_a_photograph_is_centre_cropped_and_scaled(tmp_path):
 
 
 def test_a_picture_of_the_models_size_is_left_as_it_is(tmp_path):
-    pixels = load_images(CARRIED_IMAGES, CIFAR_MODEL, 1).pixels[0]
+    pixels = load_images(CARRIED_IMAGES, CIFAR_MODEL, 1).images[0]
     Image.fromarray(pixels).save(tmp_path / "same.png")
     assert (load_photo(tmp_path / "same.png", (32, 32, 3)) == pixels).all()
 
@@ -74,8 +75,10 @@ def test_photographs_come_in_the_order_of_their_paths_and_without_labels(tmp_pat
     images = load_images(tmp_path, CIFAR_MODEL)
     assert images.names == ("a/z.PNG", "b.jpg", "c.jpeg")
     assert images.labels is None
-    assert load_images(tmp_path, CIFAR_MODEL, 2).names == ("a/z.PNG", "b.jpg")
+    assert "no folder is named after a class" in images.remarks[-1]
     assert load_images(tmp_path / "b.jpg", CIFAR_MODEL).names == ("b.jpg",)
+    (tmp_path / "a" / "z.PNG").unlink()
+    assert load_images(tmp_path, CIFAR_MODEL, 1).names == ("b.jpg",)
 
 
 def test_folders_named_after_classes_are_labels(tmp_path):
@@ -85,7 +88,8 @@ def test_folders_named_after_classes_are_labels(tmp_path):
     assert images.names == ("cat/1.png", "ship/1.png")
     assert images.labels.tolist() == [3, 8]
     picture(tmp_path / "unicorn" / "1.png")
-    assert load_images(tmp_path, CIFAR_MODEL).labels is None
+    with pytest.raises(ConfigError, match="of its 3 classes the model lacks 'unicorn'"):
+        load_images(tmp_path, CIFAR_MODEL)
 
 
 def test_pictures_beside_cifar10_are_no_photographs(tmp_path):
@@ -114,7 +118,7 @@ def test_bad_photographs_are_refused(tmp_path):
 
 
 def test_what_holds_no_images_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="photograph"):
+    with pytest.raises(ConfigError, match="holds nothing that can be read; --data takes CIFAR"):
         load_images(tmp_path, CIFAR_MODEL)
     with pytest.raises(ConfigError, match="no such file"):
         load_images(tmp_path / "none", CIFAR_MODEL)
@@ -125,8 +129,10 @@ def test_what_holds_no_images_is_refused(tmp_path):
 
 
 def test_images_of_another_shape_than_the_models_are_refused(tmp_path):
+    copy = tmp_path / "copy.bin"
+    copy.write_bytes(CARRIED_IMAGES.read_bytes())
     with pytest.raises(ConfigError, match="7 x 6 x 3"):
-        load_images(CARRIED_IMAGES, Model(networks.build("plain")))
+        load_images(copy, Model(networks.build("plain")))
     two_channels = Model(networks.build("one pixel"))
     with pytest.raises(ConfigError, match="1 or 3 channels"):
         load_images(picture(tmp_path / "a.png"), two_channels)

@@ -22,7 +22,7 @@ from rich.console import Console
 FIELDS = (  # in order; nested names after the dot
     "backend kernel model.name model.sha256 model.weight_bits model.macs device.tau_ns "
     "device.current_ua device.voltage_v cell.tau_ns cell.current_ua cell.voltage_v images "
-    "correct accuracy error_free_accuracy seed errors "
+    "data.source data.sha256 correct accuracy error_free_accuracy seed errors "
     "buffer.ber buffer.write_error_rate buffer.pulse_ns weights.ber weights.write_error_rate "
     "weights.pulse_ns weights.bits_written "
     "weights.bits_wrong bits.written bits.toggled bits.wrong bits.ones_written bits.up_toggled "
@@ -79,7 +79,7 @@ def test_every_field_is_there_in_order_and_consistent(run):
 def test_the_run_is_the_reference_network():
     result = run_twin(parse_options(images="1", seed="5"))
     model = Model(CARRIED_MODEL.read_bytes())
-    inputs = to_input(model, load_images(CARRIED_IMAGES, model, 1).pixels)
+    inputs = to_input(model, load_images(CARRIED_IMAGES, model, 1).images)
     counts = [0] * 5
     expected = run_image(model, inputs.tobytes(), 0, result.options.write_errors, counts)
     assert result.scores.tolist() == [expected]

@@ -144,6 +144,6 @@ def test_finn_cnv_gives_its_authors_scores(long_data):
     count = int(os.environ.get("MTJKIT_CNV_IMAGES", "1000"))
     images = load_images(long_data("cifar-10-batches-bin"), model, count)
     np.arange(count, dtype=np.uint32)
-    scores, counts = BinaryNative(model).run(images.pixels)
+    scores, counts = BinaryNative(model).run(images.images)
     assert (scores == archive["test_scores"][:count]).all()
     assert (counts[:, 0] == 95_360).all()

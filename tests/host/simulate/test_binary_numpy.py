@@ -168,7 +168,7 @@ def test_finn_cnv_gives_its_authors_scores(engine, count, long_data):
     archive = np.load(long_data("cnv_w1a1_cifar10.npz"))
     model = Model(encode(finn_cnv.network(archive)))
     images = load_images(long_data("cifar-10-batches-bin"), model, count)
-    scores, counts = open_simulator(model, engine).run(images.pixels)
+    scores, counts = open_simulator(model, engine).run(images.images)
     assert (scores == archive["test_scores"][:count]).all()
     assert counts[:, 0].tolist() == [95_360] * count
     if count == 10_000:

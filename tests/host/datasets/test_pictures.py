@@ -1,0 +1,158 @@
+"""Pictures by folder, by number, by a map file and by labels.csv; of every kind; as seen."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_host.datasets.images import load_images
+from mtjkit_host.datasets.load import has_train_part, load_dataset
+from mtjkit_host.datasets.photo import SUFFIXES, load_photo
+from PIL import Image
+
+SIGNS = ("20 Km/h", "30 Km/h", "Stop")
+
+
+def net(names=SIGNS, shape=(6, 8, 3)):
+    return SimpleNamespace(name="n", input_shape=shape, classes=len(names), class_names=names)
+
+
+def picture(path, colour="red", size=(8, 6), mode="RGB"):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new(mode, size, colour).save(path)
+    return path
+
+
+def test_every_kind_of_picture(tmp_path):
+    for suffix in SUFFIXES:
+        kept = load_photo(picture(tmp_path / f"a{suffix}", 200, mode="L"), (6, 8, 1))
+        assert np.abs(kept.astype(int) - 200).max() <= 2, suffix
+    assert len(load_images(tmp_path, net())) == len(SUFFIXES)
+
+
+def test_folders_that_are_numbers(tmp_path):
+    for folder in ("00002", "00000"):
+        picture(tmp_path / folder / "1.ppm")
+    found = load_images(tmp_path, net())
+    assert found.names == ("00000/1.ppm", "00002/1.ppm")
+    assert found.labels.tolist() == [0, 2]
+    assert "taken as numbers of the model's classes (0 is 20 Km/h)" in found.remarks[-1]
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+def test_a_map_file_says_what_folders_mean(tmp_path, separator):
+    for folder in ("00014", "speed20"):
+        picture(tmp_path / folder / "1.png")
+    rows = (("folder", "class"), ("14", "Stop"), ("speed20", "20 Km/h"))
+    (tmp_path / "classes.csv").write_text("\n".join(map(separator.join, rows)))
+    found = load_images(tmp_path, net())
+    assert (found.labels.tolist(), found.remarks) == ([2, 0], ())
+    picture(tmp_path / "other" / "1.png")
+    with pytest.raises(ConfigError, match=r"classes\.csv: says no class for the folder other"):
+        load_images(tmp_path, net())
+
+
+def test_a_table_of_labels_beside_pictures(tmp_path):
+    for name in ("a/1.png", "2.png", "3.png"):
+        picture(tmp_path / name)
+    table = tmp_path / "labels.csv"
+    table.write_text("\ufeffWidth,Path,ClassId\n8,2.png,2\n8,a/1.png,0\n")
+    for path in (tmp_path, table):
+        found = load_images(path, net())
+        assert found.names == ("2.png", "a/1.png")
+        assert found.labels.tolist() == [2, 0]
+        assert "1 pictures" in found.remarks[0]
+        assert "not in labels.csv" in found.remarks[0]
+    table.write_text("Filename;Label\n2.png;Stop\n\n3.png;30 Km/h\n")
+    assert load_images(tmp_path, net()).labels.tolist() == [2, 1]
+    table.write_text("path,label\n2.png,Stop\n3.png,Cow\n")
+    with pytest.raises(ConfigError, match="lacks 'Cow'"):
+        load_images(tmp_path, net())
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("", "names the columns none"),
+        ("path,colour\n2.png,1\n", "names the columns path, colour; expected path and label"),
+        ("path,label\n", "no line below"),
+        ("path,label\n2.png\n", "line 2 has no path or label"),
+        ("path,label\n2.png, \n", "line 2 has no path or label"),
+    ],
+)
+def test_tables_that_say_nothing_are_refused(tmp_path, text, why):
+    picture(tmp_path / "2.png")
+    (tmp_path / "labels.csv").write_text(text)
+    with pytest.raises(FormatError, match=why):
+        load_images(tmp_path, net())
+
+
+def test_a_table_of_pictures_that_are_not_there_is_refused(tmp_path):
+    (tmp_path / "labels.csv").write_text("path,label\nnone.png,1\n")
+    with pytest.raises(ConfigError, match=r"1 pictures are not there: .*none.png"):
+        load_images(tmp_path, net())
+    (tmp_path / "labels.csv").write_bytes(b"path,label\n\xff\xfe,1\n")
+    with pytest.raises(FormatError, match="not UTF-8"):
+        load_images(tmp_path, net())
+
+
+def test_a_folder_sorted_by_class_gives_images_of_every_class(tmp_path):
+    for folder in ("0", "1", "2"):
+        for n in range(5):
+            picture(tmp_path / folder / f"{n}.png")
+    found = load_images(tmp_path, net(), 6, seed=3)
+    assert np.bincount(found.labels).tolist() == [2, 2, 2]
+    assert found.names == load_images(tmp_path, net(), 6, seed=3).names
+    with pytest.raises(ConfigError, match="--images 16: only 15"):
+        load_images(tmp_path, net(), 16)
+
+
+def test_what_is_done_to_pictures_is_said(tmp_path):
+    picture(tmp_path / "Stop" / "grey.png", 7, mode="L")
+    picture(tmp_path / "Stop" / "large.png", size=(16, 12))
+    said = load_images(tmp_path, net()).remarks
+    assert said == (
+        "1 of 2 pictures: cropped and scaled to 8 x 6",
+        "1 of 2 pictures: grey, taken as RGB",
+    )
+    assert (
+        "1 of 2 pictures: in colours, taken as grey"
+        in load_images(tmp_path, net(shape=(6, 8, 1))).remarks
+    )
+
+
+def test_transparency_is_laid_on_white(tmp_path):
+    for mode, colour, seen in (
+        ("RGBA", (0, 0, 0, 0), 255),
+        ("RGBA", (0, 0, 0, 255), 0),
+        ("RGBA", (0, 0, 0, 127), 128),
+        ("LA", (0, 0), 255),
+    ):
+        path = picture(tmp_path / "Stop" / "a.png", colour, mode=mode)
+        assert (load_photo(path, (6, 8, 3)) == seen).all()
+    palette = Image.new("P", (8, 6), 0)
+    palette.putpalette([0, 0, 0])
+    palette.save(path, transparency=0)
+    assert (load_photo(path, (6, 8, 3)) == 255).all()
+    assert "with transparency, laid on white" in load_images(tmp_path, net()).remarks[0]
+
+
+def test_pictures_of_their_own_size(tmp_path):
+    picture(tmp_path / "a" / "1.png", 5, (5, 4), "L")
+    assert load_dataset(tmp_path).images.shape == (1, 4, 5, 1)
+    flat = load_images(tmp_path, net(("a",), (1, 1, 20)))
+    assert flat.images.shape == (1, 1, 1, 20)
+    picture(tmp_path / "a" / "2.png", 5, (6, 4), "L")
+    with pytest.raises(ConfigError, match=r"2.png: of another size"):
+        load_dataset(tmp_path)
+
+
+def test_parts_for_training_and_test(tmp_path):
+    picture(tmp_path / "train" / "a" / "1.png")
+    picture(tmp_path / "test" / "a" / "2.png")
+    assert has_train_part(tmp_path)
+    assert load_dataset(tmp_path).names == ("a/2.png",)
+    assert load_dataset(tmp_path, split="train").names == ("a/1.png",)
+    picture(tmp_path / "bus" / "1.png")  # now they are classes
+    assert not has_train_part(tmp_path)
+    assert load_dataset(tmp_path).classes == ("a", "bus")
