@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mtjkit_core.footprint import MAX_IMAGES, ram_bytes
-from mtjkit_core.geometry import CONV, LayerShape
+from mtjkit_core.geometry import AVERAGES, CONV, LayerShape
 from mtjkit_core.model import Model
 
 from mtjkit_export.heap import Processor, heap_in_use, heap_needed
@@ -121,9 +121,13 @@ def _layer_cost(layer: LayerShape) -> LayerCost:
         name += f", stride {layer.stride_y}x{layer.stride_x}"
     if layer.padding:
         name += ", padded"
+    if layer.groups > 1:
+        name += f", {layer.groups} groups"
+    if layer.cells > 1:
+        name += ", int8 weights"
     if layer.pool:
-        name += ", pooled"
-    if layer.pool < 0:
+        name += ", averaged" if layer.output == AVERAGES else ", pooled"
+    if layer.pool < 0 or (layer.pool and layer.output == AVERAGES):
         name += f" {layer.pool_height}x{layer.pool_width}"
     height, width, channels = layer.map_shape
     return LayerCost(

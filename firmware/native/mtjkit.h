@@ -54,7 +54,7 @@ typedef struct {
     int32_t source; /* number of the map that it reads; map 0 is the image */
     int32_t stride_y, stride_x, pad_top, pad_left, pad_value;
     int32_t pool_height, pool_width, pool_stride_y, pool_stride_x;
-    int32_t reads, cells, output; /* see mtjkit_core.geometry */
+    int32_t reads, cells, output, groups; /* see mtjkit_core.geometry */
     /* FIELDS end */
     int32_t packed_at; /* where the repacked weights are; -1: they are read in place */
 } mtj_layer;

@@ -6,7 +6,7 @@ import networks
 import records
 from mtjkit_core import reference as xnor
 from mtjkit_core.bits import load_word
-from mtjkit_core.geometry import CLASS_BITS, PLUS_MINUS, ZERO_ONE
+from mtjkit_core.geometry import AVERAGES, CLASS_BITS, NUMBERS, PLUS_MINUS, ZERO_ONE
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import NO_ERRORS, WriteErrors
 
@@ -26,21 +26,29 @@ def sum_by_taps(model, layer, source, y, x, channel):
             pixel = iy * layer.in_width + ix
             tap = ky * layer.kernel_width + kx
             row = layer.weights_at + 4 * channel * layer.row_words
-            for c in range(layer.in_channels):
-                if layer.index == 0:
-                    at = pixel * layer.in_channels + c
-                    value = struct.unpack("b", bytes(source[at : at + 1]))[0] if inside else 0
-                    weight = bit_of(model.data, row, tap * layer.in_channels + c)
+            group = layer.in_channels // layer.groups
+            first = channel // (layer.out_channels // layer.groups) * group
+            run = group if layer.index == 0 or layer.groups > 1 else 32 * layer.in_words
+            for c in range(group):
+                at = pixel * layer.in_channels + first + c
+                if not inside:
+                    value = layer.pad_value
+                elif layer.index == 0:
+                    (value,) = struct.unpack("b", bytes(source[at : at + 1]))
                     if layer.reads == ZERO_ONE:
                         value = int(value > 0)
                     elif layer.reads == PLUS_MINUS:
                         value = 1 if value > 0 else -1
+                elif layer.reads == NUMBERS:
+                    (value,) = struct.unpack("<h", bytes(source[2 * at : 2 * at + 2]))
                 else:
-                    run = 32 * layer.in_words
-                    value = 2 * bit_of(source, 0, pixel * run + c) - 1 if inside else 0
-                    weight = bit_of(model.data, row, tap * run + c)
-                value = value if inside else layer.pad_value
-                total += value if weight else -value
+                    value = 2 * bit_of(source, 0, pixel * 32 * layer.in_words + first + c) - 1
+                if layer.cells == 8:
+                    at = row + tap * group + c
+                    (weight,) = struct.unpack("b", bytes(model.data[at : at + 1]))
+                else:
+                    weight = 2 * bit_of(model.data, row, tap * run + c) - 1
+                total += value * weight
     return total
 
 
@@ -59,16 +67,24 @@ def check_network(name):
                     at = layer.thresholds_at + 4 * c
                     (threshold,) = struct.unpack("<i", model.data[at : at + 4])
                     inverted = bit_of(model.data, layer.inverted_at, c)
-                    bit = 0
+                    bit = ones = 0
                     for dy in range(layer.pool_height):
                         for dx in range(layer.pool_width):
                             at_y = y * layer.pool_stride_y + dy
                             at_x = x * layer.pool_stride_x + dx
                             total = sum_by_taps(model, layer, source, at_y, at_x, c)
                             bit |= (total >= threshold) ^ inverted
+                            ones += (total >= threshold) ^ inverted
                             ties += total == threshold
                     pixel = y * layer.map_width + x
+                    if layer.output == AVERAGES:
+                        at = 2 * (pixel * layer.out_channels + c)
+                        (average,) = struct.unpack("<h", stored[at : at + 2])
+                        assert average == 2 * ones - layer.pool_height * layer.pool_width
+                        continue
                     assert bit == bit_of(stored, 4 * pixel * layer.out_words, c)
+                if layer.output == AVERAGES:
+                    continue
                 word = (y * layer.map_width + x + 1) * layer.out_words - 1
                 assert load_word(stored, word) >> (layer.out_channels - 1 & 31) <= 1
         source = stored

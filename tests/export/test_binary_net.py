@@ -37,15 +37,20 @@ def plain_scores(net, image):
     low = {"int8": None, "0/1": 0, "+-1": -1}[net.inputs]
     x = image.astype(int) if low is None else np.where(image > 0, 1, low)
     for spec in net.layers:
-        out, ky, kx, _ = spec.weights.shape
+        out, ky, kx, depth = spec.weights.shape
+        per_group = out // spec.groups
         if spec.kind == DENSE_KIND:
             ky, kx = x.shape[:2]
         top, left, bottom, right = spec.padding
         x = np.pad(x, [(top, bottom), (left, right), (0, 0)], constant_values=spec.pad_value)
+        weights = np.zeros((out, ky, kx, x.shape[2]), int)
+        for k in range(out):
+            group = k // per_group
+            weights[k, :, :, group * depth : (group + 1) * depth] = spec.weights[k]
         sums = np.array(
             [
                 [
-                    (x[row : row + ky, column : column + kx] * spec.weights).sum(axis=(1, 2, 3))
+                    (x[row : row + ky, column : column + kx] * weights).sum(axis=(1, 2, 3))
                     for column in range(0, x.shape[1] - kx + 1, spec.stride[1])
                 ]
                 for row in range(0, x.shape[0] - ky + 1, spec.stride[0])
@@ -58,10 +63,11 @@ def plain_scores(net, image):
             return x.reshape(out).tolist()
         if spec.pool:
             (ph, pw), (sy, sx) = spec.pool, spec.pool_stride
+            pool = np.max if spec.pooling == "max" else np.sum
             x = np.array(
                 [
                     [
-                        x[row : row + ph, column : column + pw].max(axis=(0, 1))
+                        pool(x[row : row + ph, column : column + pw], axis=(0, 1))
                         for column in range(0, x.shape[1] - pw + 1, sx)
                     ]
                     for row in range(0, x.shape[0] - ph + 1, sy)
@@ -119,6 +125,11 @@ BAD_LAYERS = [
     (lambda: BinaryLayer.conv(CONV > 0, [0, 0]), "-1 and +1"),
     (lambda: BinaryLayer.conv([[1], [1, 1]], [0, 0]), "different lengths"),
     (lambda: BinaryLayer.dense([["x"]]), "weights are numbers"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], groups=3), "in 3 groups"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], pooling="mean"), 'pooling is "max" or "average"'),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], weight_bits=2), "1 or 8 bits, not 2"),
+    (lambda: BinaryLayer.dense([[128]], weight_bits=8), "from -128 to 127"),
+    (lambda: BinaryLayer.dense([[0.5]], weight_bits=8), "whole numbers"),
     (lambda: BinaryLayer.conv(CONV, [0]), "thresholds have shape"),
     (lambda: BinaryLayer.conv(CONV, ["0", "1"]), "thresholds are numbers"),
     (lambda: BinaryLayer.conv(CONV, [0, 0.5]), "whole numbers"),

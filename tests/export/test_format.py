@@ -157,6 +157,7 @@ def scaled(number):
 
 
 SIZE = len(encode(TINY))
+AVERAGED = conv(0, pool=(1, 1), pool_stride=(1, 1), pool_kind=2)
 C, WIDE = conv(0), {"out": 16384, "pads": (1,) * 4}
 BROKEN = [
     ("R1", b"", "not an .mtjb model"),
@@ -226,6 +227,8 @@ BROKEN = [
     ("R13", layers(C, entry(dense(1), pool_kind=1)), "a dense layer has"),
     ("R14", layers(C, entry(conv(1, kernel=(1, 1)), output=1)), "last layer is"),
     ("R14", layers(C, dense_entry(1, 2), conv(2, kernel=(1, 1)), dense(3)), "cannot follow"),
+    ("R14", layers(AVERAGED, dense_entry(1, 2), dense(2)), "layer 0: average pooling stands"),
+    ("R14", layers(C, dense_entry(1, 2, False, 8), dense(2)), "layer 1: int8 weights are for"),
     ("R15", layers(conv(0, 0), dense(1)), "0 outputs"),
     ("R15", layers(conv(0, 16385), dense(1)), "16385 outputs"),
     ("R15", layers(C, dense(1, 1025)), "1025 outputs"),
@@ -233,6 +236,16 @@ BROKEN = [
     ("R16", layers(conv(0, stride=(3, 3)), conv(1, stride=(2, 2)), dense(2)), "input of 1 x 1"),
     ("R16", layers(conv(0, pool=(2, 2), pool_stride=(2, 2)), dense(1)), "1 x 1 sums are too few"),
     ("R17", layers(conv(0, **WIDE), dense(1), shape=(1024, 1024, 1)), "too long"),
+    ("R17", layers(dense_entry(0, 2, True, 8), shape=(256, 256, 1)), "65536 products are too long"),
+    (
+        "R17",
+        layers(
+            conv(0, **WIDE, pool=(181, 181), pool_stride=(1, 1), pool_kind=2),
+            dense(1),
+            shape=(182, 182, 1),
+        ),
+        "too long",
+    ),
     ("R18", sealed(encode(TINY)[:-4]), f"the file has {SIZE - 4}"),
     ("R18", sealed(encode(TINY) + bytes(4)), f"the file has {SIZE + 4}"),
     ("R18", layers(conv(0, **WIDE), dense(1, 1024), shape=(2, 2, 1)), "the layers need"),
@@ -253,6 +266,12 @@ BROKEN = [
     ("R24", layers(entry(C, pool_kind=3), dense(1)), "pooling of kind 3"),
     ("R24", layers(entry(C, pool_height=1), dense(1)), "pool size without pooling"),
     ("R24", layers(entry(C, pool_kind=1), dense(1)), "pool stride of 0"),
+    ("R24", layers(entry(C, pool_kind=2), dense(1)), "pool stride of 0"),
+    (
+        "R24",
+        layers(conv(0, pool=(182, 181), pool_stride=(1, 1), pool_kind=2), dense(1)),
+        "an average of more than 32767 bits",
+    ),
     ("R25", header(input=3), "input of kind 3"),
     ("R25", header(pixels=3), "pixels of kind 3"),
     ("R25", header(scores=2), "scores of kind 2"),
@@ -264,11 +283,16 @@ BROKEN = [
     ("R25", patched(5, b"\0", named("alone")), "version 2.0 cannot say"),
     ("R25", layers(C, dense_entry(1, 2)), "version 2.0 cannot say"),
     ("R25", layers(C, entry(conv(1), source=0), dense(2)), "layer 1: its source is map 0"),
-    ("R25", layers(entry(C, pool_kind=2), dense(1)), "pooling of kind 2"),
-    ("R25", layers(entry(C, groups=2), dense(1)), "2 groups"),
-    ("R25", layers(entry(C, weight_bits=8), dense(1)), "weights of 8 bits"),
+    ("R25", layers(entry(C, weight_bits=2), dense(1)), "weights of 2 bits"),
+    ("R25", layers(entry(C, weight_bits=8), dense(1)), "version 2.0 cannot say"),
+    ("R25", layers(conv(0, groups=2), dense(1), shape=(3, 3, 2)), "version 2.0 cannot say"),
+    ("R25", layers(AVERAGED, dense(1)), "version 2.0 cannot say"),
     ("R25", layers(entry(C, output=1), dense(1)), "output of kind 1"),
     ("R25", layers(C, entry(dense(1), output=2)), "output of kind 2"),
+    ("R27", layers(entry(C, groups=0), dense(1)), "0 groups"),
+    ("R27", layers(C, entry(dense(1), groups=2)), "2 groups; a dense layer has 1"),
+    ("R27", layers(conv(0, groups=2), dense(1)), "2 groups of 1 inputs"),
+    ("R27", layers(conv(0, 3, groups=2), dense(1), shape=(3, 3, 2)), "2 inputs and 3 outputs"),
     ("R26", scaled(2.0**96), "score 1: scale and offset are 0 or"),
     ("R26", scaled(-(2.0**-97)), "score 1: scale and offset are 0 or"),
     ("R26", scaled(float("inf")), "score 1: scale and offset are 0 or"),

@@ -43,13 +43,23 @@ def tiny_network():
     return BinaryNet("tiny", layers, class_names=cifar10.CLASSES)
 
 
-def random_conv(rng, shape, first):
+def random_weights(rng, bits, *shape):
+    """Weights of 1 bit, or int8."""
+    return rng.choice([-1, 1], shape) if bits == 1 else rng.integers(-128, 128, shape)
+
+
+def random_conv(rng, shape, first, average=False):
     """Any convolution over a map of (height, width, channels), and the map that it stores."""
     height, width, channels = shape
     ky, kx = (int(rng.integers(1, min(6, side + 1))) for side in (height, width))
     pads = [int(rng.integers(0, side)) for side in (ky, kx, ky, kx)]
     stride = [int(n) for n in rng.integers(1, 4, 2)]
     out = int(rng.choice([1, 5, 31, 32, 33]))
+    groups = 1
+    if rng.integers(0, 3) == 0:
+        groups = int(rng.choice([n for n in range(1, channels + 1) if channels % n == 0]))
+        out = groups * int(rng.integers(1, 1 + max(1, 40 // groups)))
+    bits = 8 if first and rng.integers(0, 3) == 0 else 1
     sums = (
         (height + pads[0] + pads[2] - ky) // stride[0] + 1,
         (width + pads[1] + pads[3] - kx) // stride[1] + 1,
@@ -57,7 +67,7 @@ def random_conv(rng, shape, first):
     pool = [int(rng.integers(1, min(3, side) + 1)) for side in sums]
     pool_stride = [int(n) for n in rng.integers(1, 4, 2)]
     layer = BinaryLayer.conv(
-        rng.choice([-1, 1], (out, channels, ky, kx)),
+        random_weights(rng, bits, out, channels // groups, ky, kx),
         rng.integers(-99, 100, out) if first else rng.integers(-9, 10, out),
         rng.integers(0, 2, out),
         stride=stride,
@@ -65,6 +75,9 @@ def random_conv(rng, shape, first):
         pad_value=int(rng.integers(-128, 128) if first else rng.integers(-1, 2)),
         pool=pool,
         pool_stride=pool_stride,
+        pooling="average" if average else "max",
+        groups=groups,
+        weight_bits=bits,
     )
     stored = ((sums[i] - pool[i]) // pool_stride[i] + 1 for i in range(2))
     return layer, (*stored, out)
@@ -78,8 +91,9 @@ def random_dense(rng, shape, first, last):
     inverted = rng.integers(0, 2, out)
     if last and rng.integers(0, 2):
         thresholds = inverted = None
-    weights = rng.choice([-1, 1], (out, fan_in))
-    return BinaryLayer.dense(weights, thresholds, inverted, input_shape=shape)
+    bits = 8 if (first or last) and rng.integers(0, 3) == 0 else 1
+    weights = random_weights(rng, bits, out, fan_in)
+    return BinaryLayer.dense(weights, thresholds, inverted, input_shape=shape, weight_bits=bits)
 
 
 def random_net(rng):
@@ -91,10 +105,12 @@ def random_net(rng):
         sides = [int(n) for n in rng.integers(3, 12, 2)]
         shape = (*sides, int(rng.choice([1, 2, 3, 17])))
     inner, layers = shape, []
-    for _ in range(0 if vector else rng.integers(0, 4)):
-        layer, inner = random_conv(rng, inner, not layers)
-        layers.append(layer)
+    convs = 0 if vector else int(rng.integers(0, 4))
     dense = int(rng.integers(1, 4))
+    for k in range(convs):
+        average = k == convs - 1 and dense == 1 and rng.integers(0, 3) > 0
+        layer, inner = random_conv(rng, inner, not layers, average)
+        layers.append(layer)
     for k in range(dense):
         layer = random_dense(rng, inner, not layers, k == dense - 1)
         layers.append(layer)

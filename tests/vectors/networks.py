@@ -97,13 +97,23 @@ GEOMETRIES = {
 
 
 def _kinds(choices, shape, *layers):
-    """A network of format 2.1: the header's choices, then as `_net`; () for class bits."""
-    if isinstance(layers[-1], tuple):
-        shape, entries = _net(shape, *layers[:-1], *layers[-1])
-        entries[-1] = mtjb.dense_entry(len(entries) - 1, layers[-1][0])
-    else:
-        shape, entries = _net(shape, *layers)
+    """A network of format 2.1: the header's choices, then as `_net`.
+
+    A dense width below 0 has int8 weights; the last one in parentheses has class bits.
+    """
+    entries = []
+    for index, layer in enumerate(layers):
+        if isinstance(layer, tuple) and len(layer) == 1:
+            entries.append(mtjb.dense_entry(index, layer[0]))
+        elif isinstance(layer, tuple):
+            entries.append(mtjb.conv_entry(index, *layer))
+        else:
+            last = index == len(layers) - 1
+            entries.append(mtjb.dense_entry(index, abs(layer), last, 1 if layer > 0 else 8))
     return shape, entries, choices
+
+
+_AVERAGE = mtjb.AVERAGE
 
 
 # name: (input shape, entries, values of `input`, `pixels`, `scores` and `decision`)
@@ -118,6 +128,35 @@ KINDS = {
     "one layer of bits": _kinds((2, 0, 0, 0), (3, 3, 5), (33,)),
     "class bits": _kinds((0, 0, 0, 0), (5, 4, 3), (31, (3, 3)), (40,)),
     "scaled": _kinds((0, 0, 1, 0), (1, 1, 30), 33, 7),
+    "average": _kinds(
+        (0, 0, 0, 0), (6, 5, 3), (33, (3, 3), _ONE, _NONE, 0, (2, 2), (1, 1), _AVERAGE), 4
+    ),
+    "global average": _kinds(
+        (0, 0, 0, 0),
+        (7, 6, 2),
+        (8, (3, 3)),
+        (31, (3, 3), _ONE, _ALL, 1, (5, 4), (1, 1), _AVERAGE),
+        -5,
+    ),
+    "int8 weights": _kinds(
+        (0, 0, 0, 0), (6, 5, 3), (33, (3, 3), _ONE, _ALL, 3, _ONE, _ONE, 1, 1, 8), 34, -6
+    ),
+    "int8 dense": _kinds((2, 0, 0, 0), (1, 1, 70), -33, -4),
+    "depthwise": _kinds(
+        (0, 0, 0, 0),
+        (8, 7, 2),
+        (40, (3, 3)),
+        (40, (3, 3), _ONE, _ALL, 0, _NONE[:2], _NONE[:2], 1, 40),
+        (33, _ONE),
+        3,
+    ),
+    "groups": _kinds(
+        (0, 0, 0, 0),
+        (5, 6, 4),
+        (36, (3, 3), _ONE, _ALL, -7, _ONE, _ONE, 1, 2),
+        (6, (3, 2), (2, 1), (1, 0, 1, 1), -1, (2, 2), (1, 2), 1, 3),
+        3,
+    ),
     "one score": _kinds((0, 0, 1, 1), (1, 1, 30), 33, 1),
 }
 

@@ -52,8 +52,7 @@ def encode(network: BinaryNet) -> bytes:
         struct.pack(mtjb.ENTRY, *entry).ljust(mtjb.ENTRY_BYTES, b"\0") for entry in entries
     )
     body = b"".join(
-        _layer_data(spec, first=g.index == 0)
-        for spec, g in zip(network.layers, layers, strict=True)
+        _layer_data(spec, g.run_is_row) for spec, g in zip(network.layers, layers, strict=True)
     )
     tables, pixels = b"", 0
     rule = network.pixel_rule
@@ -97,12 +96,14 @@ def _utf8(text: str, what: str) -> bytes:
         raise ConfigError(f"{what}: {text!r} cannot be stored as UTF-8") from None
 
 
-def _layer_data(spec: BinaryLayer, first: bool) -> bytes:
+def _layer_data(spec: BinaryLayer, run_is_row: bool) -> bytes:
     out = len(spec.weights)
-    bits = spec.weights > 0
-    # The first layer's rows are dense; hidden rows are one run of channels for each tap.
-    rows = pack_runs(bits.reshape(out, -1) if first else bits)
-    data = rows.tobytes()
+    if spec.weight_bits == 8:
+        rows = spec.weights.reshape(out, -1)
+        data = np.pad(rows, [(0, 0), (0, -rows.shape[1] % 4)]).tobytes()
+    else:
+        bits = spec.weights > 0
+        data = pack_runs(bits.reshape(out, -1) if run_is_row else bits).tobytes()
     if spec.thresholds is not None and spec.inverted is not None:
         data += spec.thresholds.astype("<i4").tobytes() + pack_runs(spec.inverted).tobytes()
     return data

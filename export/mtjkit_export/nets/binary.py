@@ -13,7 +13,7 @@ from typing import Any, TypeGuard
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.geometry import CONV, DENSE, INT8, PLUS_MINUS, ZERO_ONE, LayerShape
-from mtjkit_core.mtjb import MAX_FILE_BYTES, chain, conv_entry, dense_entry
+from mtjkit_core.mtjb import AVERAGE, MAX_FILE_BYTES, MAX_POOL, chain, conv_entry, dense_entry
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -75,8 +75,9 @@ class BinaryLayer:
     kind: int
     """mtjkit_core.geometry.CONV or DENSE."""
     weights: NDArray[np.int8]
-    """+-1, (out, kernel height, kernel width, in) for a convolution; (out, height, width, in) for
-    a dense layer over a map, (out, 1, 1, in) over a vector."""
+    """+-1 or int8, (out, kernel height, kernel width, in) for a convolution, with groups (out, ...,
+    in / groups); (out, height, width, in) for a dense layer over a map, (out, 1, 1, in) over a
+    vector."""
     thresholds: NDArray[np.int32] | None
     """(out,); None for a last layer whose scores are the signed sums. With thresholds its scores
     are 1 and -1, the bits."""
@@ -92,6 +93,12 @@ class BinaryLayer:
     """Max pooling of the bits, which is their OR: height, width of its window; None for none."""
     pool_stride: tuple[int, int] | None = None
     """Vertical, horizontal; None without pooling."""
+    pooling: str = "max"
+    """What the pool is: "max" or "average", of which the last layer reads signed sums."""
+    groups: int = 1
+    """Groups of channels, each with weights of its own; as many as inputs: depthwise."""
+    weight_bits: int = 1
+    """1, or 8 for int8 weights: in the first and the last layer."""
 
     @classmethod
     def conv(
@@ -105,11 +112,14 @@ class BinaryLayer:
         pad_value: int = 0,
         pool: bool | int | Sequence[int] = False,
         pool_stride: int | Sequence[int] | None = None,
+        pooling: str = "max",
+        groups: int = 1,
+        weight_bits: int = 1,
     ) -> BinaryLayer:
         """Describe a convolution from torch's weight order.
 
         Args:
-            weights: +-1, (out, in, height, width).
+            weights: +-1, (out, in, height, width), with groups (out, in / groups, height, width).
             thresholds: integers, (out,).
             inverted: bools, (out,); default all False.
             stride: of the kernel; one number or (vertical, horizontal).
@@ -117,14 +127,21 @@ class BinaryLayer:
                 bottom, right).
             pad_value: what these taps hold: -1, 0 (they add nothing to the sum) or 1; in the first
                 layer any int8.
-            pool: max pooling of the bits; True is 2x2, a number of 2 or more the side of a square,
+            pool: pooling of the bits; True is 2x2, a number of 2 or more the side of a square,
                 else (height, width). Sums at the edge that fill no window are left out.
             pool_stride: one number or (vertical, horizontal); default the size of the window.
+            pooling: "max", or "average" before the last layer, which then reads signed sums.
+            groups: of channels, each with weights of its own; as many as inputs: depthwise.
+            weight_bits: 8 for weights from -128 to 127, in the first layer.
 
         Raises:
             ConfigError: shapes or values are not as described.
         """
-        w = _signs(weights, 4)
+        w = _weights(weights, 4, weight_bits)
+        if not _whole(groups) or groups < 1 or len(w) % groups:
+            raise ConfigError(f"{len(w)} outputs cannot be in {groups} groups")
+        if pooling not in ("max", "average"):
+            raise ConfigError(f'pooling is "max" or "average", not {pooling!r}')
         if not all(1 <= side <= 255 for side in w.shape[2:]):
             raise ConfigError(f"convolution weights are (out, in, height, width), not {w.shape}")
         strides = _sizes(stride, 2, "stride")
@@ -145,7 +162,7 @@ class BinaryLayer:
             raise ConfigError("a pool stride without pooling")
         steps = window if pool_stride is None else _sizes(pool_stride, 2, "pool stride")
         t, i = _decision(thresholds, inverted, len(w))
-        rest: Any = (strides, pads, int(pad_value), window, steps)
+        rest: Any = (strides, pads, int(pad_value), window, steps, pooling, groups, weight_bits)
         return cls(CONV, w.transpose(0, 2, 3, 1), t, i, *rest)
 
     @classmethod
@@ -157,6 +174,7 @@ class BinaryLayer:
         *,
         input_shape: tuple[int, int, int] | None = None,
         flatten: str = "hwc",
+        weight_bits: int = 1,
     ) -> BinaryLayer:
         """Describe a fully connected layer.
 
@@ -166,11 +184,12 @@ class BinaryLayer:
             inverted: bools, (out,); default all False.
             input_shape: (height, width, channels) of the map it flattens; None for a vector.
             flatten: order of the flattened map: "hwc" (channel last) or "chw" (torch's).
+            weight_bits: 8 for weights from -128 to 127, in the first or the last layer.
 
         Raises:
             ConfigError: shapes or values are not as described.
         """
-        w = _signs(weights, 2)
+        w = _weights(weights, 2, weight_bits)
         height, width, channels = _map_shape(input_shape or (1, 1, max(1, w.shape[1])))
         if w.shape[1] != height * width * channels:
             raise ConfigError(
@@ -183,15 +202,16 @@ class BinaryLayer:
         else:
             raise ConfigError(f'flatten is "hwc" or "chw", not {flatten!r}')
         if thresholds is None:
-            return cls(DENSE, w, None, None)
+            return cls(DENSE, w, None, None, weight_bits=weight_bits)
         t, i = _decision(thresholds, inverted, len(w))
-        return cls(DENSE, w, t, i)
+        return cls(DENSE, w, t, i, weight_bits=weight_bits)
 
     def entry(self, index: int, last: bool) -> tuple[int, ...]:
         """What a model file says of the layer: mtjkit_core.mtjb.ENTRY_FIELDS."""
         entry: tuple[int, ...]
         if self.kind == DENSE:
-            entry = dense_entry(index, len(self.weights), last and self.thresholds is None)
+            sums = last and self.thresholds is None
+            entry = dense_entry(index, len(self.weights), sums, self.weight_bits)
         else:
             entry = conv_entry(
                 index,
@@ -202,6 +222,9 @@ class BinaryLayer:
                 self.pad_value,
                 self.pool or (0, 0),
                 self.pool_stride or (0, 0),
+                AVERAGE if self.pooling == "average" else MAX_POOL,
+                self.groups,
+                self.weight_bits,
             )
         return entry
 
@@ -265,7 +288,8 @@ class BinaryNet:
         except FormatError as error:
             raise ConfigError(f"network {self.name!r}: {error}") from None
         for spec, layer in zip(self.layers, layers, strict=True):
-            expected = (layer.kernel_height, layer.kernel_width, layer.in_channels)
+            depth = layer.in_channels // layer.groups
+            expected = (layer.kernel_height, layer.kernel_width, depth)
             if spec.weights.shape[1:] != expected:
                 got = spec.weights.shape[1:]
                 raise ConfigError(
@@ -299,11 +323,16 @@ def _map_shape(shape: Sequence[int]) -> Sequence[int]:
     return shape
 
 
-def _signs(weights: ArrayLike, ndim: int) -> NDArray[np.int8]:
+def _weights(weights: ArrayLike, ndim: int, bits: int) -> NDArray[np.int8]:
     w = _numbers(weights, "weights")
     if w.ndim != ndim:
         raise ConfigError(f"weights have {w.ndim} dimensions where {ndim} are needed")
-    if not np.isin(w, (-1, 1)).all():
+    if bits not in (1, 8):
+        raise ConfigError(f"weights have 1 or 8 bits, not {bits}")
+    if bits == 8:
+        if not ((w == np.round(w)) & (w >= -128) & (w <= 127)).all():
+            raise ConfigError("weights of 8 bits are whole numbers from -128 to 127")
+    elif not np.isin(w, (-1, 1)).all():
         raise ConfigError("weights are -1 and +1 only")
     return w.astype(np.int8)
 

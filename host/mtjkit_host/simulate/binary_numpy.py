@@ -14,7 +14,17 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.geometry import CLASS_BITS, DENSE, INT8, PLUS_MINUS, SUMS, LayerShape
+from mtjkit_core.geometry import (
+    AVERAGES,
+    CLASS_BITS,
+    DENSE,
+    INT8,
+    NUMBERS,
+    PACKED,
+    PLUS_MINUS,
+    SUMS,
+    LayerShape,
+)
 from mtjkit_core.model import Model
 from mtjkit_core.mtjb import CRC_BYTES
 from mtjkit_core.streams import WEIGHTS
@@ -51,8 +61,9 @@ class BinaryNumpy:
 
     def __init__(self, net: Model) -> None:
         self.net = net
-        needed = sum(g.fan_in * g.out_channels for g in net.layers) + max(
-            g.out_height * g.out_width * (g.fan_in + 2 * g.out_channels) for g in net.layers
+        needed = sum(g.groups * g.fan_in * g.out_channels for g in net.layers) + max(
+            g.out_height * g.out_width * (g.groups * g.fan_in + 2 * g.out_channels)
+            for g in net.layers
         )
         if 4 * needed > MAX_BYTES:
             raise ConfigError(
@@ -106,6 +117,11 @@ class BinaryNumpy:
         source: Any = inputs
         for layer in self._layers[:-1]:
             index = layer.layer.index
+            if layer.layer.output == AVERAGES:  # never in the memory
+                source = layer.outputs(source)
+                if maps is not None:
+                    maps[index][:] = source
+                continue
             cells = halves[index & 1][:, : layer.layer.map_words]
             counts += draws.write(cells, layer.outputs(source), layer.lanes, errors, indices, index)
             if maps is not None:
@@ -128,14 +144,24 @@ class NumpyLayer:
     def __init__(self, model: Model, layer: LayerShape) -> None:
         self.layer = layer
         # Any sum stays below the limit up to which the floats hold every integer.
-        limit = layer.fan_in * (128 if layer.index == 0 else 1)
+        limit = layer.fan_in * (128 if layer.index == 0 else 1) * (128 if layer.cells > 1 else 1)
+        if layer.reads == NUMBERS:
+            before = model.layers[layer.index - 1]
+            limit *= before.pool_height * before.pool_width
         if limit >= 1 << 53:
             raise ConfigError(f"layer {layer.index}: its sums are too long for numpy")
         self.dtype = np.float32 if limit < 1 << 24 else np.float64
         words = np.frombuffer(model.data, "<u4", layer.weight_words, layer.weights_at)
-        runs = _bits(words.reshape(-1, layer.run_words), layer.run_bits)
+        if layer.cells > 1:
+            octets = words.view(np.int8).reshape(layer.out_channels, -1)[:, : layer.fan_in]
+            rows: Float = octets.astype(self.dtype)
+        else:
+            runs = _bits(words.reshape(-1, layer.run_words), layer.run_bits)
+            rows = _signs(runs.reshape(layer.out_channels, layer.fan_in), self.dtype)
+        if layer.groups > 1:
+            rows = _spread(rows, layer.groups, layer.in_channels // layer.groups)
         # (taps * channels, out): a patch is (y, x, channel), as a row of weights is.
-        self.weights = _signs(runs.reshape(layer.out_channels, layer.fan_in), self.dtype).T
+        self.weights = rows.T
         if layer.output != SUMS:
             self.thresholds = np.frombuffer(
                 model.data, "<i4", layer.out_channels, layer.thresholds_at
@@ -184,7 +210,7 @@ class NumpyLayer:
     ) -> NDArray[Any]:
         layer = self.layer
         image_bytes = (
-            layer.out_height * layer.out_width * layer.fan_in * np.dtype(self.dtype).itemsize
+            layer.out_height * layer.out_width * len(self.weights) * np.dtype(self.dtype).itemsize
         )
         block = max(1, _PATCH_BYTES // image_bytes)
         return np.concatenate(
@@ -195,7 +221,10 @@ class NumpyLayer:
         """Signed sums of every output pixel, (n * out_height * out_width, channels)."""
         layer = self.layer
         n = len(source)
-        if layer.index:
+        if layer.reads == NUMBERS:
+            count = layer.in_height * layer.in_width * layer.in_channels
+            values = source.view(np.int16)[:, :count].astype(self.dtype)
+        elif layer.reads == PACKED:
             pixels = _bits(source.reshape(n, -1, layer.in_words), layer.in_channels)
             values = _signs(pixels, self.dtype).reshape(
                 n, layer.in_height, layer.in_width, layer.in_channels
@@ -215,7 +244,12 @@ class NumpyLayer:
         bits = (sums >= self.thresholds.astype(self.dtype)) ^ self.inverted
         if layer.output == CLASS_BITS:
             return np.where(bits, 1, -1)
-        return self.pack(self._pool(self._maps(bits), np.logical_or))
+        maps = self._maps(bits)
+        if layer.output == AVERAGES:
+            averages = self._pool(np.where(maps, 1, -1), np.add).reshape(len(maps), -1)
+            spare = 2 * layer.map_words - averages.shape[1]
+            return np.pad(averages, [(0, 0), (0, spare)]).astype("<i2").view(np.uint32)
+        return self.pack(self._pool(maps, np.logical_or))
 
     def _maps(self, values: NDArray[Any]) -> NDArray[Any]:
         layer = self.layer
@@ -243,7 +277,7 @@ class NumpyLayer:
         windows = np.lib.stride_tricks.sliding_window_view(
             values, (layer.kernel_height, layer.kernel_width), (1, 2)
         )[:, :: layer.stride_y, :: layer.stride_x]
-        patches: Float = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, layer.fan_in)
+        patches: Float = windows.transpose(0, 1, 2, 4, 5, 3).reshape(-1, len(self.weights))
         return patches
 
 
@@ -270,13 +304,19 @@ def with_crc(data: NDArray[np.uint8]) -> bytes:
 
 
 def unpack_maps(net: Model, trace: list[Words]) -> list[NDArray[Any]]:
-    """Stored maps (n, words) as bits 0 or 1, (n, elements) int8 each, in (y, x, channel) order."""
-    return [
-        _bits(words.reshape(len(words), -1, layer.out_words), layer.out_channels)
-        .reshape(len(words), -1)
-        .astype(np.int8)
-        for layer, words in zip(net.layers, trace, strict=False)
-    ]
+    """Maps (n, words) as integers, (n, elements) each, in (y, x, channel) order.
+
+    Stored maps are bits 0 or 1, int8; averages are signed sums, int16.
+    """
+    maps: list[NDArray[Any]] = []
+    for layer, words in zip(net.layers, trace, strict=False):
+        if layer.output == AVERAGES:
+            count = layer.map_height * layer.map_width * layer.out_channels
+            maps.append(words.view("<i2")[:, :count])
+        else:
+            bits = _bits(words.reshape(len(words), -1, layer.out_words), layer.out_channels)
+            maps.append(bits.reshape(len(words), -1).astype(np.int8))
+    return maps
 
 
 def pads_beyond(layer: LayerShape) -> tuple[int, int]:
@@ -297,6 +337,15 @@ def _pooled(
     before = (slice(None),) * axis
     parts = (maps[(*before, slice(at, at + span, stride))] for at in range(size))
     return functools.reduce(combine, parts)
+
+
+def _spread(rows: Float, groups: int, depth: int) -> Float:
+    """Weights of grouped channels (out, taps * depth) among those of all, which are 0."""
+    out = len(rows)
+    weights = np.zeros((out, rows.shape[1] // depth, groups, depth), rows.dtype)
+    group = np.arange(out) // (out // groups)
+    weights[np.arange(out), :, group] = rows.reshape(out, -1, depth)
+    return weights.reshape(out, -1)
 
 
 def _bits(words: Words, count: int) -> NDArray[np.uint8]:

@@ -48,6 +48,7 @@ FIELDS = (
     "reads",
     "cells",
     "output",
+    "groups",
 )
 
 # How a layer's input lies, LayerShape.reads. An image is bytes; a file's header says which.
@@ -84,6 +85,7 @@ class LayerShape:
         self.reads = (PACKED if index else INT8) if reads is None else reads
         self.in_height, self.in_width, self.in_channels = in_shape
         self.kind, _, self.out_channels = entry[:3]
+        self.groups = entry[17]  # of channels, each with weights of its own
         self.cells = entry[18]  # of the weights' memory for one weight: 1, or 8 for int8
         if last:
             self.output = SUMS if entry[19] else CLASS_BITS
@@ -101,8 +103,8 @@ class LayerShape:
         if not entry[12]:  # no pooling
             self.pool_height = self.pool_width = self.pool_stride_y = self.pool_stride_x = 1
         taps = self.kernel_height * self.kernel_width
-        self.fan_in = taps * self.in_channels  # products in one sum without padding
-        # The first layer's rows and int8 weights lie densely; other rows are a run for each tap.
+        # Products in one sum without padding.
+        self.fan_in = taps * self.in_channels // self.groups
         if self.run_is_row:
             self.row_words = words_for(self.fan_in * self.cells)
         else:
@@ -115,11 +117,6 @@ class LayerShape:
         # What is stored, after pooling.
         self.map_height = (self.out_height - self.pool_height) // self.pool_stride_y + 1
         self.map_width = (self.out_width - self.pool_width) // self.pool_stride_x + 1
-        self.map_words = 0
-        if self.output == BITS:
-            self.map_words = self.map_height * self.map_width * self.out_words
-        elif self.output == AVERAGES:
-            self.map_words = (self.map_height * self.map_width * self.out_channels + 1) // 2
         self.weights_at = 0  # offset in the file, in bytes; set by Model
 
     def numbers(self) -> array:
@@ -130,6 +127,14 @@ class LayerShape:
     def last(self) -> bool:
         """Whether it is the last layer, which stores no map."""
         return self.output in (SUMS, CLASS_BITS)
+
+    @property
+    def map_words(self) -> int:
+        """Words of its output; 0 of the last layer's."""
+        pixels = self.map_height * self.map_width
+        if self.output == AVERAGES:
+            return (pixels * self.out_channels + 1) // 2
+        return pixels * self.out_words if self.output == BITS else 0
 
     @property
     def source(self) -> int:
@@ -158,8 +163,8 @@ class LayerShape:
 
     @property
     def run_is_row(self) -> bool:
-        """Whether all weights of an output are one run."""
-        return self.index == 0 or self.cells > 1
+        """Whether an output's weights are one run; else they are a run for each tap."""
+        return self.index == 0 or self.cells > 1 or self.groups > 1
 
     @property
     def weight_words(self) -> int:
@@ -215,6 +220,8 @@ def beyond_bits(layer) -> str:
         return "an input of %s" % ("0 and 1" if layer.reads == ZERO_ONE else "-1 and +1")
     if layer.cells > 1:
         return "int8 weights"
+    if layer.groups > 1:
+        return "%d groups" % layer.groups
     if layer.output == CLASS_BITS:
         return "class bits"
     if layer.output == AVERAGES or layer.reads == NUMBERS:

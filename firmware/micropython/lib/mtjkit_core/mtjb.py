@@ -11,9 +11,11 @@ import struct
 from mtjkit_core.bits import load_word, tail_mask
 from mtjkit_core.errors import FormatError
 from mtjkit_core.geometry import (
+    AVERAGES,
     BITS,
     CONV,
     DENSE,
+    NUMBERS,
     PLUS_MINUS,
     SUMS,
     LayerShape,
@@ -44,6 +46,8 @@ _SCALES = (-96, 95)  # binary exponents of scales and offsets: no float32 step l
 
 NO_POOL = 0
 MAX_POOL = 1  # of bits, which is their OR
+AVERAGE = 2  # the signed sum of the bits
+_MAX_WINDOW = 32767  # bits of an average: it is an int16
 
 MAX_LAYERS = 64
 MAX_SIDE = 1024
@@ -88,6 +92,9 @@ def conv_entry(
     pad_value=0,
     pool=(0, 0),
     pool_stride=(0, 0),
+    pool_kind=MAX_POOL,
+    groups=1,
+    weight_bits=1,
 ) -> tuple:
     """Entry of a convolution: the values of ENTRY_FIELDS.
 
@@ -97,15 +104,20 @@ def conv_entry(
         kernel, stride, pool, pool_stride: (vertical, horizontal); pool 0 means no pooling.
         pads: taps beyond the map, (top, left, bottom, right).
         pad_value: what these taps hold.
+        pool_kind: MAX_POOL or AVERAGE, if there is a pool.
+        groups: of channels, each with weights of its own.
+        weight_bits: 1, or 8 for int8 weights.
     """
-    kind = MAX_POOL if pool[0] else NO_POOL
+    kind = pool_kind if pool[0] else NO_POOL
     start = (CONV, index, out_channels) + tuple(kernel) + tuple(stride) + tuple(pads)
-    return start + (pad_value, kind) + tuple(pool) + tuple(pool_stride) + (1, 1, BITS)
+    return (
+        start + (pad_value, kind) + tuple(pool) + tuple(pool_stride) + (groups, weight_bits, BITS)
+    )
 
 
-def dense_entry(index, out_channels, sums=False) -> tuple:
+def dense_entry(index, out_channels, sums=False, weight_bits=1) -> tuple:
     """Entry of a dense layer; arguments as of `conv_entry`, `sums` where sums are the scores."""
-    return (DENSE, index, out_channels) + (0,) * 14 + (1, 1, SUMS if sums else BITS)
+    return (DENSE, index, out_channels) + (0,) * 14 + (1, weight_bits, SUMS if sums else BITS)
 
 
 def minor_of(choices, entries) -> int:
@@ -115,7 +127,9 @@ def minor_of(choices, entries) -> int:
         choices: values of the header's `input`, `pixels`, `scores` and `decision`.
         entries: values of ENTRY_FIELDS for each layer.
     """
-    return 1 if any(choices) or len(entries) == 1 or entries[-1][19] != SUMS else 0
+    if any(choices) or len(entries) == 1 or entries[-1][19] != SUMS:
+        return 1
+    return int(any([e[12] == AVERAGE or e[17] != 1 or e[18] != 1 for e in entries]))
 
 
 def entries_1(specs) -> list:
@@ -172,7 +186,16 @@ def chain(input_shape, entries, major=2, reads=None) -> list:
         limit = MAX_CLASSES if last else MAX_CHANNELS
         if not 1 <= entry[2] <= limit:
             raise FormatError(where + "%d outputs: 1 to %d are possible" % (entry[2], limit))
-        layer = LayerShape(index, last, shape, entry, None if index else reads)
+        averages = index and layers[-1].output == AVERAGES
+        lies = NUMBERS if averages else None if index else reads
+        layer = LayerShape(index, last, shape, entry, lies)
+        if shape[2] % layer.groups or layer.out_channels % layer.groups:
+            limits = (layer.groups, shape[2], layer.out_channels)
+            raise FormatError(where + "%d groups of %d inputs and %d outputs" % limits)
+        if layer.output == AVERAGES and index != len(entries) - 2:
+            raise FormatError(where + "average pooling stands before the last layer alone")
+        if layer.cells > 1 and index and not last:
+            raise FormatError(where + "int8 weights are for the first and the last layer")
         if layer.out_height < 1 or layer.out_width < 1:
             raise FormatError(where + "its input of %d x %d is too small" % shape[:2])
         if layer.map_height < 1 or layer.map_width < 1:
@@ -181,7 +204,10 @@ def chain(input_shape, entries, major=2, reads=None) -> list:
         if major == 1 and layer.pool and (layer.out_height | layer.out_width) & 1:
             text = "2x2 pooling of odd %d x %d" % (layer.out_height, layer.out_width)
             raise FormatError(where + text)
-        if layer.fan_in * (128 if index == 0 else 1) >= MAX_SUM:
+        largest = 128 if index == 0 else 1
+        if averages:
+            largest = layers[-1].pool_height * layers[-1].pool_width
+        if layer.fan_in * largest * (128 if layer.cells > 1 else 1) >= MAX_SUM:
             raise FormatError(where + "sums of %d products are too long" % layer.fan_in)
         layers.append(layer)
         shape = layer.map_shape
@@ -202,10 +228,12 @@ def _check_entry(where, index, last, entry) -> None:
         raise FormatError(where + "kind %d is unknown (1 conv, 2 dense)" % kind)
     if source != index:
         raise FormatError(where + "its source is map %d; only map %d is possible" % (source, index))
-    if groups != 1:
-        raise FormatError(where + "%d groups; only 1 is possible" % groups)
-    if weight_bits != 1:
-        raise FormatError(where + "weights of %d bits; only 1 is possible" % weight_bits)
+    if groups < 1 or (groups > 1 and kind == DENSE):
+        raise FormatError(
+            where + "%d groups; a dense layer has 1, a convolution 1 or more" % groups
+        )
+    if weight_bits not in (1, 8):
+        raise FormatError(where + "weights of %d bits; 1 and 8 are possible" % weight_bits)
     if output != BITS and not (last and output == SUMS):
         text = "bits (0) and sums (1) are" if last else "bits (0) is"
         raise FormatError(where + "output of kind %d; only %s possible" % (output, text))
@@ -219,12 +247,14 @@ def _check_entry(where, index, last, entry) -> None:
         raise FormatError(where + "padding as wide as the kernel")
     if index and not -1 <= pad_value <= 1:
         raise FormatError(where + "pad value %d; only -1, 0 and 1 are possible" % pad_value)
-    if pool_kind not in (NO_POOL, MAX_POOL):
-        raise FormatError(where + "pooling of kind %d; only 0 (none), 1 (max)" % pool_kind)
+    if pool_kind > AVERAGE:
+        raise FormatError(where + "pooling of kind %d; 0 none, 1 max, 2 average" % pool_kind)
     if pool_kind == NO_POOL and any(entry[13:17]):
         raise FormatError(where + "a pool size without pooling")
-    if pool_kind == MAX_POOL and 0 in entry[13:17]:
+    if pool_kind != NO_POOL and 0 in entry[13:17]:
         raise FormatError(where + "a pool size or a pool stride of 0")
+    if pool_kind == AVERAGE and entry[13] * entry[14] > _MAX_WINDOW:
+        raise FormatError(where + "an average of more than %d bits" % _MAX_WINDOW)
 
 
 def _text(raw, what: str, separator: str = "") -> str:

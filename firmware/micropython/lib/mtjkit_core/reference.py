@@ -7,35 +7,58 @@ are over products of +-1; a tap beyond the map adds nothing, unless the layer ha
 import struct
 
 from mtjkit_core.bits import load_word, mismatches, store_word, tail_mask
-from mtjkit_core.geometry import CLASS_BITS, INT8, PACKED, PLUS_MINUS
+from mtjkit_core.geometry import AVERAGES, CLASS_BITS, INT8, NUMBERS, PACKED, PLUS_MINUS
 from mtjkit_core.mtj_memory import write
 from mtjkit_core.streams import BUFFER, seed_streams
 
 
-def image_sum(model, layer, image, y, x, channel) -> int:
-    """First layer: signed sum of input values over the window of output (y, x).
+def plain_sum(model, layer, source, y, x, channel) -> int:
+    """Signed sum of the products over the window of output (y, x), one by one: of any layer.
 
-    `image` is bytes-like, int8 two's complement in (y, x, channel) order. A layer that reads 0 and
-    1, or -1 and +1, takes a byte above 0 as 1.
+    `source` is bytes-like: an image of int8, packed bits or int16, in (y, x, channel) order.
     """
-    depth = layer.in_channels
-    low = -1 if layer.reads == PLUS_MINUS else 0
+    group = layer.in_channels // layer.groups  # channels of a group, and the first one
+    first = channel // (layer.out_channels // layer.groups) * group
     top = y * layer.stride_y - layer.pad_top
     left = x * layer.stride_x - layer.pad_left
     total = 0
-    bit = 32 * ((layer.weights_at >> 2) + channel * layer.row_words)
+    row = layer.weights_at + 4 * channel * layer.row_words
+    at = 0  # the weight's bit in the row; with int8 weights its byte
+    step = group if layer.run_is_row else 32 * layer.in_words
     for iy in range(top, top + layer.kernel_height):
         for ix in range(left, left + layer.kernel_width):
-            inside = 0 <= iy < layer.in_height and 0 <= ix < layer.in_width
-            at = (iy * layer.in_width + ix) * depth
-            for c in range(depth):
-                pixel = (image[at + c] ^ 128) - 128 if inside else layer.pad_value
-                if inside and layer.reads != INT8:
-                    pixel = 1 if pixel > 0 else low
-                weight = model.data[(bit + c) >> 3] >> ((bit + c) & 7) & 1
-                total += pixel if weight else -pixel
-            bit += depth
+            if 0 <= iy < layer.in_height and 0 <= ix < layer.in_width:
+                values = pixel_values(layer, source, iy * layer.in_width + ix)
+                values = values[first : first + group]
+            else:
+                values = [layer.pad_value] * group
+            for c in range(group):
+                if layer.cells > 1:
+                    total += values[c] * ((model.data[row + at + c] ^ 128) - 128)
+                elif model.data[row + ((at + c) >> 3)] >> ((at + c) & 7) & 1:
+                    total += values[c]
+                else:
+                    total -= values[c]
+            at += step
     return total
+
+
+def pixel_values(layer, source, pixel) -> list:
+    """The input values of a pixel, of all channels.
+
+    A layer that reads 0 and 1, or -1 and +1, takes a byte above 0 as 1.
+    """
+    depth = layer.in_channels
+    if layer.reads == NUMBERS:
+        return list(struct.unpack_from("<%dh" % depth, source, 2 * depth * pixel))
+    if layer.reads == PACKED:
+        run = 4 * layer.in_words * pixel
+        return [2 * (source[run + (c >> 3)] >> (c & 7) & 1) - 1 for c in range(depth)]
+    values = [(value ^ 128) - 128 for value in source[depth * pixel : depth * (pixel + 1)]]
+    if layer.reads == INT8:
+        return values
+    low = -1 if layer.reads == PLUS_MINUS else 0
+    return [1 if value > 0 else low for value in values]
 
 
 def packed_sum(model, layer, cells, y, x, channel) -> int:
@@ -74,39 +97,59 @@ def packed_sum(model, layer, cells, y, x, channel) -> int:
 
 def layer_sum(model, layer, source, y, x, channel) -> int:
     """Signed sum of output (y, x, channel), before pooling."""
-    one = packed_sum if layer.reads == PACKED else image_sum
+    packed = layer.reads == PACKED and not layer.run_is_row
+    one = packed_sum if packed else plain_sum
     return one(model, layer, source, y, x, channel)
 
 
 def layer_map(model, layer, source, out) -> None:
     """Fill `out` (bytearray) with a hidden layer's intended output: packed, pooled bits.
 
-    bit = (S >= threshold) XOR inverted; max pooling is the OR of the bits of its window.
+    bit = (S >= threshold) XOR inverted; max pooling is the OR of the bits of its window. The
+    output of average pooling is int16: how many bits of a window are 1, less how many are 0.
     """
     w = 0
+    if layer.output == AVERAGES:
+        for y in range(layer.map_height):
+            for x in range(layer.map_width):
+                for c in range(layer.out_channels):
+                    ones = window_ones(model, layer, source, y, x, c)
+                    average = 2 * ones - layer.pool_height * layer.pool_width
+                    struct.pack_into("<h", out, 2 * w, average)
+                    w += 1
+        return
     for y in range(layer.map_height):
         for x in range(layer.map_width):
             for first in range(0, layer.out_channels, 32):
-                inverted = load_word(model.data, (layer.inverted_at >> 2) + (first >> 5))
                 word = 0
                 for c in range(first, min(first + 32, layer.out_channels)):
-                    bit = inverted >> (c - first) & 1
-                    word |= pooled_bit(model, layer, source, y, x, c, bit) << (c - first)
+                    ones = window_ones(model, layer, source, y, x, c, 1)
+                    word |= ones << (c - first)
                 store_word(out, w, word)
                 w += 1
 
 
-def pooled_bit(model, layer, source, y, x, channel, inverted) -> int:
-    """The bit of a stored pixel (y, x): 1 if a sum of its pooling window gives 1."""
-    (threshold,) = struct.unpack_from("<i", model.data, layer.thresholds_at + 4 * channel)
+def window_ones(model, layer, source, y, x, channel, enough=0) -> int:
+    """How many bits of the pooling window of output (y, x) are 1; counted up to `enough`."""
+    threshold, inverted = decision(model, layer, channel)
     top = y * layer.pool_stride_y
     left = x * layer.pool_stride_x
+    ones = 0
     for sy in range(top, top + layer.pool_height):
         for sx in range(left, left + layer.pool_width):
             total = layer_sum(model, layer, source, sy, sx, channel)
             if (total >= threshold) != inverted:
-                return 1
-    return 0
+                ones += 1
+                if ones == enough:
+                    return ones
+    return ones
+
+
+def decision(model, layer, channel) -> tuple:
+    """Threshold of an output, and whether its bit is inverted."""
+    (threshold,) = struct.unpack_from("<i", model.data, layer.thresholds_at + 4 * channel)
+    mask = load_word(model.data, (layer.inverted_at >> 2) + (channel >> 5))
+    return threshold, mask >> (channel & 31) & 1
 
 
 def layer_scores(model, layer, source) -> list:
@@ -114,8 +157,7 @@ def layer_scores(model, layer, source) -> list:
     scores = [layer_sum(model, layer, source, 0, 0, c) for c in range(layer.out_channels)]
     if layer.output == CLASS_BITS:
         for c in range(layer.out_channels):
-            inverted = load_word(model.data, (layer.inverted_at >> 2) + (c >> 5)) >> (c & 31) & 1
-            (threshold,) = struct.unpack_from("<i", model.data, layer.thresholds_at + 4 * c)
+            threshold, inverted = decision(model, layer, c)
             scores[c] = 1 if (scores[c] >= threshold) != inverted else -1
     return scores
 
@@ -129,7 +171,7 @@ def run_image(model, image, index, errors, counts, trace=None) -> list:
         index: index of the image in the data.
         errors: mtjkit_core.write_errors.WriteErrors; its limits of weights take no part.
         counts: five numbers of bits, added to: see write_errors.COUNTS.
-        trace: None, or a list that receives each hidden layer's stored map (bytes).
+        trace: None, or a list that receives each hidden layer's stored map, or averages (bytes).
 
     Returns:
         The scores: see `layer_scores`.
@@ -140,6 +182,11 @@ def run_image(model, image, index, errors, counts, trace=None) -> list:
     for layer in model.layers[:-1]:
         intended = bytearray(4 * layer.map_words)
         layer_map(model, layer, source, intended)
+        if layer.output == AVERAGES:
+            source = intended  # never in the memory
+            if trace is not None:
+                trace.append(bytes(source))
+            continue
         cells = halves[layer.index & 1]
         seed_streams(state, errors.seed, index, BUFFER, layer.index)
         limits = errors.of_map(layer.index)

@@ -3,6 +3,7 @@
 from array import array
 
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.geometry import AVERAGES
 from mtjkit_core.streams import BUFFER, WEIGHTS, place_word
 from mtjkit_core.write_errors import COUNTS
 
@@ -123,14 +124,18 @@ class Engine:
         kernel.erase(halves[1])
         source = image
         n = 0
-        last = len(self.model.layers) - 1
+        layers = self.model.layers
+        last = len(layers) - 1
         while n < last:
             kernel.layer_map(n, source, self._intended)
             if beat:
                 beat()
-            kernel.seed(self._state, self._key, index, place_word(BUFFER, n, 0))
-            source = halves[n & 1]
-            kernel.write(n, source, self._intended, self._state, self._errors[n], self.counts)
+            if layers[n].output == AVERAGES:  # never in the memory
+                source = self._intended
+            else:
+                kernel.seed(self._state, self._key, index, place_word(BUFFER, n, 0))
+                source = halves[n & 1]
+                kernel.write(n, source, self._intended, self._state, self._errors[n], self.counts)
             n += 1
         kernel.layer_scores(last, source, self.scores)
 
