@@ -62,13 +62,17 @@ def work_words(model) -> int:
         padded = len(positions(layer)) > 6
         sums = (layer.kernel_height + 1) * (layer.kernel_width + 1)
         windows = layer.pool_height * layer.pool_width
-        whole = layer.map_height * layer.map_width == 1 and layer.row_words == (
-            layer.in_height * layer.in_width * layer.in_words
+        # One run of the map is read there: see mtjkit_device.kernels.viper_layers.hidden.
+        one_tap = layer.kernel_height == layer.kernel_width == 1
+        whole = (
+            (layer.kernel_height, layer.kernel_width) == (layer.in_height, layer.in_width)
+            and layer.map_height == layer.map_width == 1
+            and not (layer.pad_top or layer.pad_left)
         )
         words = max(
             words,
             sums if padded else 0,
-            0 if whole and windows == 1 else layer.row_words * windows,
+            0 if windows == 1 and (one_tap or whole) else layer.row_words * windows,
         )
     return words
 

@@ -16,6 +16,7 @@ _CHANNELS = const(8)
 _WEIGHTS = const(12)
 _INVERTED = const(16)
 _OUT = const(20)
+_SKIP = const(28)
 _LIMIT = const(128)  # of the first window
 _WINDOWS = const(40)
 _TAIL = const(44)  # words of a row beyond the last three
@@ -43,6 +44,8 @@ def rows(r0, r1, r2, r3):  # job, windows, data, out
     mov(r7, r11)
     push({r4, r5, r6, r7})
     mov(r12, r0)
+    ldr(r4, [r0, _SKIP])
+    add(r1, r1, r4)
     str(r1, [r0, _WINDOWS])
     ldr(r4, [r0, _WEIGHTS])
     add(r4, r4, r2)

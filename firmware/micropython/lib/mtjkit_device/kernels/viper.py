@@ -17,4 +17,8 @@ class Kernel(ViperKernel):
     PAIRS = "viper_pairs"
 
     def __init__(self, model):
-        super().__init__(model, rows, write)
+        super().__init__(model, write)
+
+    @staticmethod
+    def rows(layer):
+        return rows

@@ -8,8 +8,8 @@ same length. `job` tells the inner loop what to do:
 
     0 words of a row, 1 windows (those that are pooled, else 1), 2 out_channels, 3 weights_at,
     4 inverted_at (for `pairs` of the first layer: thresholds_at), 5 first word of the result in
-    `out`, 10..31 free for the inner loop, from 32 on each window's limits (index in
-    job), then the limits
+    `out`, 7 bytes of `windows` before the first one, 10..31 free for the inner loop, from 32 on
+    each window's limits (index in job), then the limits
 
 A limit combines threshold and padding: bit = (mismatches < limit) XOR inverted. Taps beyond the
 map that add nothing are zeros in the window, which mismatch wherever the filter has ones there;
@@ -73,6 +73,7 @@ def limits(geometry: ptr32, data: ptr8, job: ptr32, work: ptr32, positions: ptr3
     job[2] = channels
     job[3] = geometry[_G_WEIGHTS_AT]
     job[4] = geometry[_G_INVERTED_AT]
+    job[7] = 0
     job[_WINDOWS] = _WINDOWS + windows
     to = ptr32(int(job) + ((_WINDOWS + windows) << 2))
     m1 = 0x5555
@@ -153,20 +154,29 @@ def hidden(geometry, source, data, out, windows, job, positions, rows):
     row_words = g[_G_IN_WIDTH] * in_words  # words of one row of the map
     span = g[_G_KERNEL_WIDTH] * in_words  # words of one row of a window
     at = ptr32(positions)
-    pixels = g[_G_MAP_HEIGHT] * g[_G_MAP_WIDTH]
     tail = (1 << (g[_G_IN_CHANNELS] & 31)) - 1
     if tail == 0:
         tail -= 1
-    if pixels == 1 and span * g[_G_KERNEL_HEIGHT] == in_height * row_words and j[1] == 1:
-        if g[_G_PAD_TOP] + g[_G_PAD_LEFT] == 0:  # the window is the map
-            j[5] = 0
-            rows(job, source, data, out)
-            return
+    # Single windows that are one run of the map are read there: one tap, or the whole map.
+    in_place = 0
+    if j[1] == 1 and g[_G_PAD_TOP] + g[_G_PAD_LEFT] == 0:
+        if g[_G_KERNEL_HEIGHT] == in_height and span == row_words:
+            if g[_G_MAP_HEIGHT] + g[_G_MAP_WIDTH] == 2:
+                in_place = 1
+        if j[0] == in_words:
+            in_place = 1
     w = 0
     y = 0
     while y < g[_G_MAP_HEIGHT]:
         x = 0
         while x < g[_G_MAP_WIDTH]:
+            if in_place:
+                j[5] = w
+                j[7] = (y * g[_G_STRIDE_Y] * row_words + x * g[_G_STRIDE_X] * in_words) << 2
+                rows(job, source, data, out)
+                w += g[_G_OUT_WORDS]
+                x += 1
+                continue
             to = ptr32(windows)
             index = ptr32(int(j) + 4 * _WINDOWS)
             cy = y * g[_G_POOL_STRIDE_Y]

@@ -19,6 +19,7 @@ def rows(job: ptr32, windows: ptr32, data: ptr8, out: ptr32):
     m2 |= m2 << 16
     m4 = 0x0F0F
     m4 |= m4 << 16
+    windows = ptr32(int(windows) + job[7])
     words = job[0]
     corners = job[1]
     channels = job[2]

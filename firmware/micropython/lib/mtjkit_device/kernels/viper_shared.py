@@ -15,7 +15,8 @@ from mtjkit_core.geometry import beyond_bits
 from mtjkit_device.kernels import viper_layers
 
 
-def _part(name):
+def part(name):
+    """A module of the kernels that only some networks need."""
     return __import__("mtjkit_device.kernels." + name, None, None, ("*",))
 
 
@@ -75,10 +76,11 @@ def erase(cells: ptr32, words: int):
 class ViperKernel:
     """The engine's kernel interface over three inner functions.
 
-    They are `pairs` and `rows` (see viper_layers) and `write` (see viper_memory).
+    They are `pairs` and `rows` (see viper_layers) and `write` (see viper_memory). A subclass says
+    the name of the module of `pairs`, PAIRS, and has a static method `rows`, the inner loop of a
+    hidden layer.
 
     Attributes:
-        PAIRS: name of the module of `pairs`, which a subclass says.
         data, work, job: the model, and memory of the layers' functions.
         shapes, layers: the model's layers, and their numbers.
         pairs: the inner function of the first layer.
@@ -86,15 +88,14 @@ class ViperKernel:
 
     PAIRS = ""
 
-    def __init__(self, model, rows, write):
+    def __init__(self, model, write):
         # A Cortex-M0 faults on words at other addresses.
         if misaligned(model.data):
             raise ConfigError("the model is not 4-byte aligned: copy it into RAM")
         from mtjkit_core import footprint  # here, because a board forgets it
 
-        self._rows = rows
         self._write = write
-        self._first, self.pairs = self.load(model.layers)
+        self._first, self.pairs, self._rows = self.load(model.layers)
         self.data = model.data
         self.shapes = model.layers
         self.layers = [layer.numbers() for layer in model.layers]
@@ -111,11 +112,16 @@ class ViperKernel:
 
     @classmethod
     def load(cls, layers):
-        """Load the code that only some networks need; returns what computes the first layer."""
+        """Load the code that only some networks need.
+
+        Returns:
+            The first layer's module, its inner function, and those of the hidden layers.
+        """
         from mtjkit_core.footprint import in_lanes
 
         name = "viper_first" if in_lanes(layers[0]) else "viper_sums"
-        return _part(name), _part(cls.PAIRS).pairs
+        rows = [cls.rows(layer) for layer in layers[1:-1]]
+        return part(name), part(cls.PAIRS).pairs, rows
 
     def layer_map(self, n, source, out):
         if n == 0:
@@ -124,7 +130,7 @@ class ViperKernel:
             g, positions = self.layers[n], self._positions[n - 1]
             data, work, job = self.data, self.work, self.job
             viper_layers.limits(g, data, job, work, positions)
-            viper_layers.hidden(g, source, data, out, work, job, positions, self._rows)
+            viper_layers.hidden(g, source, data, out, work, job, positions, self._rows[n - 1])
 
     def layer_scores(self, n, source, scores):
         if n == 0:
