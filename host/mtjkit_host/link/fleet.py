@@ -23,11 +23,12 @@ from numpy.typing import NDArray
 
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Programmed, Progress, Session, WrittenModel, check_images
-from mtjkit_host.link.stream import ImageResult
+from mtjkit_host.link.stream import ImageResult, StuckError
 from mtjkit_host.link.work_queue import Pool
 
 Int8 = NDArray[np.int8]
 
+_OPENING_S = 0.5
 _PAUSE_S = (0.1, 2.0)  # between two attempts to reach a device: first, longest
 
 
@@ -111,7 +112,9 @@ class _Worker(threading.Thread):
                 self._came = 0
                 try:
                     self._compute()
-                except (LinkError, ProtocolError):
+                except (LinkError, ProtocolError) as error:
+                    if isinstance(error, StuckError) and not self._came:
+                        raise  # it would be so again
                     now = time.monotonic()
                     if self._came or not failing_since:
                         failing_since = now
@@ -155,6 +158,12 @@ class _Worker(threading.Thread):
         self._stopping.set()
         if self._link:
             self._link.interrupt()
+
+    def leave(self) -> None:
+        """Wait until it has given up; one that still opens its line may take long and is left."""
+        self.join(_OPENING_S)
+        if self._link:
+            self.join()
 
 
 class Fleet:
@@ -253,7 +262,7 @@ class Fleet:
             for worker in self._workers:
                 worker.stop()
             for worker in self._workers:
-                worker.join()
+                worker.leave()
 
     def _ended(self, worker: _Worker, others: int) -> None:
         """Raise what ended a worker, if the others cannot do without it."""

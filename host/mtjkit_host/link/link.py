@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import socket
 import threading
 import time
 from types import TracebackType
@@ -27,12 +28,14 @@ _WRITE_S = 5.0  # how long a write waits before it looks whether the device stil
 _PIECE = 1024  # bytes of a write: even a slow line takes them in that time
 _MOST_FRAMES = 1 << 16  # more than this many unrequested frames: give up
 _ASK_S = 1.0
+_LAST_S = 0.5  # that a line gets to take the end of a frame, before it is closed
 _ENDED_S = 1.5  # of silence behind an error, before the program counts as ended
 _WORDS = 1000  # bytes that are kept of what is not a frame
 _ZEROS = bytes(MAX_FRAME)
 FEW_ZEROS = bytes(64)  # for a line with credit
 _BEGIN = bytes(2)  # of whatever is sent; and a zero before every frame: all else is typed
 _CTRL_C = 3
+_FROM_DEVICE = 0x80  # types of frames below are the host's: an echo
 _TO_SERVER = b"\r\x03\x02\x04"  # interrupt, leave the raw prompt, start anew
 
 
@@ -67,12 +70,19 @@ class Link:
         """When the last good frame came, a heartbeat or another."""
         self.patience_s = 120.0
         """How long a device may take no bytes and say nothing: one that computes takes none."""
+        self.stuck_s = 120.0
+        """How long a device may take no bytes, whatever it says."""
+        self.acks = 0
+        """Acknowledgements and heartbeats that came."""
+        self.echoed = False
+        """Own frames came back."""
         self._port = port
         self._port_lock = threading.Lock()  # an interruption finds the port open or closed
         self._seq = 0
         self._sent: list[tuple[int, bytes]] = [(0, b"")] * 256
         self._frames: queue.SimpleQueue[Frame | LinkError] = queue.SimpleQueue()
         self._closing = False
+        self._interrupted = False
         self._half = False  # a write was cut short: the device may wait for the rest of a frame
         self._words = b""  # what came since the last frame and was none
         self._words_at = time.monotonic()
@@ -156,6 +166,7 @@ class Link:
             item = self._frames.get(timeout=timeout_s)
         except queue.Empty:
             return None
+        self._check()  # before what a flood has left in the queue
         if isinstance(item, LinkError):
             self._frames.put(item)  # it stays gone
             raise item
@@ -189,10 +200,18 @@ class Link:
 
     def interrupt(self) -> None:
         """From another thread: whoever sends or waits now ends with a LinkError."""
+        self._interrupted = True
         self._frames.put(LinkError(f"{self.name}: interrupted"))
         with self._port_lock:
             if hasattr(self._port, "cancel_write"):
                 self._port.cancel_write()
+            elif self._half and self._port.is_open:  # a socket that takes nothing
+                with contextlib.suppress(OSError, AttributeError):
+                    self._port._socket.shutdown(socket.SHUT_WR)
+
+    def _check(self) -> None:
+        if self._interrupted:
+            raise LinkError(f"{self.name}: interrupted")
 
     def close(self) -> None:
         """Close the port and end the reader."""
@@ -210,7 +229,7 @@ class Link:
         with contextlib.suppress(OSError, TypeError, ValueError):
             self._port.write_timeout = _READ_S
             self._port.write(_ZEROS + pack(m.PING.kind, self._seq, b""))
-            until = time.monotonic() + _ASK_S
+            until = time.monotonic() + _LAST_S
             while time.monotonic() < until and self._port.read(self._port.in_waiting or 1):
                 pass  # a socket that is closed before the answer came would take all this with it
 
@@ -231,11 +250,13 @@ class Link:
         while True:
             try:
                 for at in range(0, len(data), _PIECE):
+                    self._check()
                     self._port.write(data[at : at + _PIECE])
                 self._half = False
                 return
             except serial.SerialTimeoutException as error:
-                if time.monotonic() - max(began, self.heard_at) > self.patience_s:
+                self._check()
+                if self._is_stuck(began):
                     raise LinkError(f"{self.name}: the device has stopped reading") from error
                 # A part has gone, who knows how much. It ends here, and all is said again.
                 data = _ZEROS + data.lstrip(b"\0")
@@ -256,10 +277,13 @@ class Link:
 
     def _send_on_credit(self, kind: int, body: bytes, begin: bytes = _BEGIN) -> int:
         """Wait until the device has room for a frame, then send it."""
-        asked = time.monotonic()
+        began = asked = time.monotonic()
         while not self.credit.has_room(len(begin) + len(body) + OVERHEAD):
             if not self._reader.is_alive():
                 raise LinkError(f"{self.name}: the connection is gone")
+            self._check()
+            if self._is_stuck(began):
+                raise LinkError(f"{self.name}: the device has stopped reading")
             if not self.credit.wait(_READ_S) and time.monotonic() - asked > _ASK_S:
                 self.ask(m.PING.kind, b"")  # the device computes, or its answer was lost
                 asked = time.monotonic()
@@ -267,6 +291,12 @@ class Link:
         self.credit.sent(seq, len(begin) + len(data))
         self._write(begin + data)
         return seq
+
+    def _is_stuck(self, since: float) -> bool:
+        """Whether the device has read nothing for too long."""
+        now = time.monotonic()
+        silent_s = now - max(since, self.heard_at)
+        return silent_s > self.patience_s or now - since > self.stuck_s
 
     def _read(self) -> None:
         """The reader's loop: bytes to frames, until the link is closed or the line is gone."""
@@ -279,11 +309,15 @@ class Link:
                     self._words = (self._words + data)[-_WORDS:]
                     self._words_at = time.monotonic()
                 for kind, seq, body in frames(deframer, data):
+                    if kind < _FROM_DEVICE:
+                        self.echoed = True  # and no sign of life
+                        continue
                     self.heard_at = time.monotonic()
                     self._words = b""
                     lost = expected >= 0 and seq != expected
                     expected = (seq + 1) & 255
                     if kind == m.ACK.kind and len(body) == m.ACK.size:
+                        self.acks += 1
                         self.credit.acknowledge(body[0])
                     else:
                         self._frames.put(Frame(kind, body, lost))

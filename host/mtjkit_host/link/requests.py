@@ -17,6 +17,11 @@ FIRST_PROBE_S = 0.25
 LONGEST_PROBE_S = 4.0
 BOOT_S = 60.0  # that a board may take to start its main.py
 _WAKE_AFTER = 0.25  # of the time that a first answer may take: it may just be starting
+_HELLO_STUCK = 2  # times the silence that is allowed, a device may take over its first answer
+_MAC_S = 1e-6  # on the slowest device there is, an emulated Pico with the kernel viper
+_PYTHON_MAC_S = 1e-4  # the same with the kernel python
+_MOST_FRAMES = 1 << 14  # that are no answer, while one is waited for
+_MODEL_STUCK_S = 30.0  # in which at least one byte of a model must arrive that was missing
 _BATCH = 16  # chunks of a model sent between two looks at what came back
 
 
@@ -108,6 +113,16 @@ class Requests:
     def __init__(self, link: Link, timeout_s: float) -> None:
         self.link = link
         self.timeout_s = timeout_s
+        self._work_s = 0.0
+
+    def allow(self, kernel: str, macs: int) -> None:
+        """Set how long the device may take over one answer or image, whatever else it sends.
+
+        Args:
+            kernel: the kernel that it is asked to take.
+            macs: multiply-accumulates of an image.
+        """
+        self._work_s = macs * (_PYTHON_MAC_S if kernel == "python" else _MAC_S)
 
     def hello(self, timeout_s: float) -> Info:
         """Greet the device, which also sets its sequence numbers; one at its prompt is woken.
@@ -118,6 +133,7 @@ class Requests:
         """
         self.link.credit.limit = 0
         self.link.patience_s = timeout_s
+        self.link.stuck_s = _HELLO_STUCK * timeout_s
         body = m.HELLO.pack(m.MAGIC, m.VERSION)
         try:
             try:
@@ -133,11 +149,14 @@ class Requests:
             self.link.zeros = FEW_ZEROS
         self.link.credit.limit = info.credit
         self.link.patience_s = self.timeout_s
+        self.link.stuck_s = self.timeout_s + self._work_s
         return info
 
     def _why_silent(self) -> str:
         """What to say of a device that does not answer to HELLO."""
         said = self.link.said
+        if self.link.echoed:
+            return "this line sends back what is sent to it: an echo, not an mtjkit board"
         if self.link.program_ended:
             return f"the board's program ended: {self.link.error_said}"
         if self.link.shows_prompt:
@@ -147,12 +166,14 @@ class Requests:
 
     def _is_over(self, message: m.Message, started: float, limit_s: float) -> bool:
         """Whether a request has waited long enough for the device to be called silent."""
-        silent_s = time.monotonic() - max(started, self.link.heard_at)
+        now = time.monotonic()
+        silent_s = now - max(started, self.link.heard_at)
         if message is not m.HELLO:
-            return silent_s > limit_s
+            return silent_s > limit_s or now - started > limit_s + self._work_s
         # A board that starts anew may be slow in its boot.py, or have said why it does not start.
         limit_s = max(limit_s, BOOT_S) if self.link.is_starting else limit_s
-        return silent_s > limit_s or self.link.program_ended
+        late = silent_s > limit_s or now - started > _HELLO_STUCK * limit_s
+        return late or self.link.program_ended
 
     def _settle(self, timeout_s: float) -> None:
         """Wait until the answers end: a HELLO said again may still lie in the device's buffer."""
@@ -178,13 +199,14 @@ class Requests:
 
         Raises:
             MtjkitError: what the device objects, as the error it stands for.
-            LinkError: the device is silent or gone.
+            LinkError: the device is silent, gone, or sends all but an answer.
         """
         limit = self.timeout_s if timeout_s is None else timeout_s
         kinds = [answer.kind for answer in answers]
         seqs: set[int] = set()
         wait_s = FIRST_PROBE_S
         started = time.monotonic()
+        useless = 0
         while True:
             if seqs or message is m.HELLO:
                 seqs.add(self.link.repeat(message.kind, body))
@@ -203,6 +225,11 @@ class Requests:
                     mine = frame.kind != m.DONE.kind or m.DONE.unpack(frame.body).seq in seqs
                     if mine and accept(frame):
                         return frame
+                useless += 1
+                if useless > _MOST_FRAMES:
+                    raise SilenceError(f"{self.link.name}: the device sends all but an answer")
+                if self._is_over(message, started, limit):
+                    break
             if self._is_over(message, started, limit):
                 raise SilenceError(f"{self.link.name}: the device does not answer")
             wait_s = min(2 * wait_s, max(LONGEST_PROBE_S, limit / 8))  # for devices slow to answer
@@ -244,19 +271,31 @@ class Requests:
 
         Raises:
             FormatError, ConfigError: the device cannot take it.
-            LinkError: the device is silent or gone.
+            ProtocolError: it lacks what makes no sense.
+            LinkError: the device is silent or gone, or does not take the model.
         """
         digest = hashlib.sha256(model).digest()
         self.request(m.MODEL_BEGIN, m.MODEL_BEGIN.pack(len(model), work_bytes, digest), m.DONE)
         self._send_model(model, chunk, 0, len(model), progress)
+        there, grew_at = -1, time.monotonic()
         while True:
             answer = self.request(m.MODEL_END, b"", m.DONE, m.MISSING)
             if answer.kind == m.DONE.kind:
                 return
             lacks = m.MISSING.unpack(answer.body)
-            if lacks.index == m.THE_MODEL and lacks.size:
-                end = min(lacks.offset + lacks.size, len(model))
-                self._send_model(model, chunk, lacks.offset, end, None)
+            end = lacks.offset + lacks.size
+            whole = lacks.offset % chunk == 0 and lacks.offset < end <= len(model)
+            if lacks.index != m.THE_MODEL or not whole:
+                raise ProtocolError(f"MISSING {lacks.size} bytes at {lacks.offset} of the model")
+            now = time.monotonic()
+            if lacks.offset > there:
+                there, grew_at = lacks.offset, now
+            elif now - grew_at > min(self.timeout_s, _MODEL_STUCK_S):
+                raise LinkError(
+                    f"{self.link.name}: the device does not take the model: it lacks byte {there} "
+                    f"after {now - grew_at:.0f} s of sending it again"
+                )
+            self._send_model(model, chunk, lacks.offset, end, None)
 
     def _send_model(
         self,

@@ -96,6 +96,7 @@ class Session:
     def __init__(self, link: Link, timeout_s: float = 120.0, hello_s: float = 10.0) -> None:
         self.link = link
         self._requests = Requests(link, timeout_s)
+        self._hello_s = hello_s
         self.info = self._requests.hello(hello_s)
         self.programmed: Programmed | None = None
         self._model: Model | None = None
@@ -138,7 +139,8 @@ class Session:
         errors.check_layers(len(self._model.layers))
         self._errors = self._on_device = errors
         self._kernel = kernel
-        info = self.info = self._requests.hello(self._requests.timeout_s)
+        self._requests.allow(kernel, self._model.macs)
+        info = self.info = self._requests.hello(self._hello_s)
         if info.mapped:
             self.programmed = self._use_mapped(model, written_model)
             return self.programmed

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from mtjkit_core import messages as m
-from mtjkit_core.errors import ProtocolError
+from mtjkit_core.errors import LinkError, ProtocolError
 from mtjkit_core.write_errors import COUNTS
 from numpy.typing import NDArray
 
@@ -23,6 +23,14 @@ from mtjkit_host.link.requests import (
 )
 
 _SHORTEST_PROBE_S = 0.05
+_SPARE_FRAMES = 64  # beside those that an image may need
+
+
+_NAMES = {message.kind: name for name, message in vars(m).items() if isinstance(message, m.Message)}
+
+
+class StuckError(LinkError):
+    """The device shows signs of life, but gives no results."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +78,10 @@ class Stream:
         self._pending: dict[int, _Pending] = {}
         self._order = 0
         self._probe_s = FIRST_PROBE_S
+        self._result_at = time.monotonic()
+        self._seen: Counter[int] = Counter()  # frames since the last result, by type
+        self._acks = self._link.acks  # at that time
+        self._chunks = 1  # of an image
 
     def run(self, images: Iterable[tuple[int, bytes]]) -> Iterator[ImageResult]:
         """Yield a result for each image, as they come.
@@ -79,12 +91,13 @@ class Stream:
 
         Raises:
             DeviceResetError: the device was reset meanwhile.
+            StuckError: for too long nothing came but signs of life.
             LinkError, ProtocolError: the link.
         """
         source = iter(images)
         more = True
         wait_s = FIRST_PROBE_S
-        asked = result_at = time.monotonic()
+        asked = self._result_at = time.monotonic()
         while True:
             while more and self._free:
                 item = next(source, None)
@@ -96,9 +109,10 @@ class Stream:
             until = max(asked, self._link.heard_at) + wait_s
             frame = self._link.receive(max(0.0, until - time.monotonic()))
             now = time.monotonic()
+            if frame is None and now - self._link.heard_at > self._requests.timeout_s:
+                raise SilenceError(f"{self._link.name}: the device does not answer any more")
+            self._check_progress(frame, now)
             if frame is None:
-                if now - self._link.heard_at > self._requests.timeout_s:
-                    raise SilenceError(f"{self._link.name}: the device does not answer any more")
                 if now - self._link.heard_at >= wait_s:  # else there was a heartbeat
                     oldest = min(self._pending, key=lambda i: self._pending[i].order)
                     self._link.ask(m.QUERY.kind, self._query(oldest))
@@ -113,17 +127,40 @@ class Stream:
                     # Wait about four image times before asking, so that a slow image is not
                     # mistaken for a lost one.
                     self._probe_s = min(
-                        max(4 * (now - result_at), 0.9 * self._probe_s, _SHORTEST_PROBE_S),
+                        max(4 * (now - self._result_at), 0.9 * self._probe_s, _SHORTEST_PROBE_S),
                         LONGEST_PROBE_S,
                     )
-                    result_at = now
                     yield result
+                    self._seen.clear()
+                    self._acks = self._link.acks
+                    self._result_at = time.monotonic()
             else:
                 self._answer(frame)
+
+    def _check_progress(self, frame: Frame | None, now: float) -> None:
+        """Raise if the device should have given a result by now, whatever else it sends.
+
+        Between two results a device that computes sends at most one heartbeat a layer, and one
+        answer to each frame it got.
+        """
+        if frame:
+            self._seen[frame.kind] += 1
+        parts = self._classes // m.SCORES_PER_RESULT + 1
+        needed = (self._chunks + parts) * (len(self._pending) + len(self._free))
+        acks = self._link.acks - self._acks
+        floods = self._seen.total() + acks > _SPARE_FRAMES + 4 * needed
+        late = now - self._result_at > self._link.stuck_s
+        if floods or late:
+            self._seen[m.ACK.kind] += acks
+            seen = ", ".join(f"{n} {_NAMES.get(k, hex(k))}" for k, n in self._seen.most_common(4))
+            raise StuckError(
+                f"{self._link.name}: no result in {now - self._result_at:.0f} s, only {seen}"
+            )
 
     def _start(self, index: int, data: bytes) -> None:
         self._pending[index] = _Pending(data, self._free.popleft(), self._order, self._classes)
         self._order += 1
+        self._chunks = -(-len(data) // self._chunk)
         self._send(index, 0, len(data))
 
     def _send(self, index: int, start: int, end: int) -> None:

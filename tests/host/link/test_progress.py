@@ -1,0 +1,261 @@
+"""A device that keeps the line busy holds the host for a limited time, and no result is wrong."""
+
+import contextlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import networks
+import numpy as np
+import pytest
+from mtjkit_core import messages as m
+from mtjkit_core.errors import LinkError, MtjkitError
+from mtjkit_core.frames import Deframer, frames, pack
+from mtjkit_core.model import Model
+from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.link.fleet import Fleet, Patience
+from mtjkit_host.link.link import Link
+from mtjkit_host.link.session import Session
+from mtjkit_host.link.stream import StuckError
+from support.hostile import pseudo_terminal
+from support.paths import ROOT, python_env
+
+RAW = bytes(networks.build("thin"))
+MODEL = Model(RAW)
+IMAGES = np.zeros((8, *MODEL.input_shape), np.int8)
+SIZE = IMAGES[0].size
+ACK, BEAT = m.ACK.kind, (m.ACK.kind, b"\0")
+
+
+def info(**fields):
+    return m.INFO.kind, m.INFO.pack(version=m.VERSION, chunk=238, board=b"x", **fields)
+
+
+class Hostile:
+    """Answers a host as a device does, but for some messages, and says something all the time.
+
+    Args:
+        answers: type of message -> function of (sequence number, body); gives frames to send.
+        idle: frames to send every `every_s` seconds, or a function that gives them.
+    """
+
+    def __init__(self, answers=None, idle=(), every_s=0.02, slots=2):
+        self._answers = answers or {}
+        self._idle = idle if callable(idle) else lambda: idle
+        self._every_s = every_s
+        self._slots = slots
+        self._deframer = Deframer()
+        self._seq = 0
+        self._said_at = 0.0
+
+    def __call__(self, came, seconds):
+        out = []
+        for kind, seq, body in frames(self._deframer, came):
+            answer = self._answers.get(kind, self._usual(kind))
+            out += answer(seq, body)
+        if seconds - self._said_at >= self._every_s:
+            self._said_at = seconds
+            out += self._idle()
+        return b"".join(self._frame(kind, body) for kind, body in out)
+
+    def _frame(self, kind, body):
+        self._seq = (self._seq + 1) & 255
+        return pack(kind, self._seq, body)
+
+    def _usual(self, kind):
+        def configured(seq, body):
+            run = m.CONFIGURE.unpack(body).run
+            return [(m.CONFIGURED.kind, m.CONFIGURED.pack(run, 1, self._slots, 0, 0, 0))]
+
+        done = (m.MODEL_BEGIN.kind, m.MODEL_END.kind, m.STOP.kind)
+        if kind == m.HELLO.kind:
+            return lambda seq, body: [info()]
+        if kind == m.CONFIGURE.kind:
+            return configured
+        if kind in done:
+            return lambda seq, body: [(m.DONE.kind, bytes([seq]))]
+        if kind == m.PING.kind:
+            return lambda seq, body: [(ACK, bytes([seq]))]
+        return nothing
+
+
+def nothing(*_):
+    return []
+
+
+def result(index, value, classes=MODEL.classes):
+    scores = np.full(classes, value, "<i4").tobytes()
+    return m.RESULT.kind, m.RESULT.pack(index=index, classes=classes, data=scores)
+
+
+def classify(port, timeout_s=1.0):
+    with Link.open(port) as link:
+        session = Session(link, timeout_s=timeout_s, hello_s=timeout_s)
+        session.program(RAW)
+        return {r.index: r.scores.tolist() for r in session.classify(IMAGES)}
+
+
+def missing(index, offset, size):
+    return lambda seq, body: [(m.MISSING.kind, m.MISSING.pack(index, offset, size))]
+
+
+def no_more(seq, body):
+    """The device lacks an image's first bytes, whenever it is asked or told."""
+    index = m.IMAGE_DATA.unpack(body).index if len(body) > m.QUERY.size else m.QUERY.unpack(body)[0]
+    return [(m.MISSING.kind, m.MISSING.pack(index, 0, SIZE))]
+
+
+def lost_all(seq, body):
+    return [(m.LOST.kind, bytes([seq, 255]))]
+
+
+def unasked():
+    return [result(random.randrange(1 << 30), 1) for _ in range(50)]
+
+
+DEAF = {m.IMAGE_DATA.kind: nothing, m.QUERY.kind: nothing}
+CASES = {
+    "heartbeats, no INFO": (Hostile({m.HELLO.kind: nothing}, [BEAT]), "no mtjkit answers"),
+    "heartbeats, no DONE": (Hostile({m.MODEL_BEGIN.kind: nothing}, [BEAT]), "does not answer"),
+    "heartbeats, no CONFIGURED": (Hostile({m.CONFIGURE.kind: nothing}, [BEAT]), "not answer"),
+    "heartbeats, no RESULT": (Hostile(DEAF, [BEAT]), r"no result in \d+ s, only \d+ ACK"),
+    "slow heartbeats": (Hostile(DEAF, [BEAT], 0.5), r"no result in \d+ s, only \d ACK"),
+    "unasked results": (Hostile(DEAF, unasked), r"no result in \d+ s, only \d+ RESULT"),
+    "unasked results, no DONE": (
+        Hostile({m.MODEL_END.kind: nothing}, unasked), "does not answer|all but an answer"
+    ),
+    "MISSING for ever": (
+        Hostile({m.IMAGE_DATA.kind: no_more, m.QUERY.kind: no_more}), "no result.*MISSING"
+    ),
+    "LOST for ever": (Hostile({m.IMAGE_DATA.kind: lost_all}), "no result.*LOST"),
+    "model never there": (Hostile({m.MODEL_END.kind: missing(m.THE_MODEL, 0, 9)}), "lacks byte 0"),
+    "model lacks nonsense": (
+        Hostile({m.MODEL_END.kind: missing(m.THE_MODEL, 3, 2**32 - 1)}), "MISSING 4294967295"
+    ),
+    "NOT_READY for ever": (
+        Hostile({m.IMAGE_DATA.kind: lambda s, b: [(m.ERROR.kind, m.ERROR.pack(4, s, data=b"no"))]}),
+        "the device says: no",
+    ),
+    "its echo": (lambda came, seconds: came, "sends back what is sent"),
+    "credit, then silence": (
+        Hostile({m.HELLO.kind: lambda s, b: [info(credit=128)], m.MODEL_DATA.kind: nothing,
+                 m.PING.kind: nothing}), "stopped reading"
+    ),
+    "credit, then heartbeats": (
+        Hostile({m.HELLO.kind: lambda s, b: [info(credit=128)], m.MODEL_BEGIN.kind:
+                 lambda s, b: [(m.DONE.kind, bytes([s]))], m.PING.kind: nothing},
+                [(ACK, b"\x80")]), "stopped reading|no result"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_busy_line_ends_in_time(name):
+    device, message = CASES[name]
+    started = time.monotonic()
+    with pseudo_terminal(device) as port, pytest.raises(MtjkitError, match=message):
+        classify(port)
+    assert time.monotonic() - started < 10
+
+
+def test_a_fleet_does_not_try_a_stuck_device_again():
+    fleet_patience = Patience(silent_s=1, hello_s=1)
+    with pseudo_terminal(Hostile(DEAF, [BEAT])) as port:
+        fleet = Fleet([SerialPlace(port)], RAW, patience=fleet_patience)
+        with pytest.raises(StuckError, match="no result"):
+            list(fleet.classify(IMAGES, range(8)))
+    assert fleet.connections == 1
+
+
+def mixed():
+    """Results twice, in any order, between those of images that nobody sent."""
+    kept = []
+
+    def answer(seq, body):
+        index, offset, _, data = m.IMAGE_DATA.unpack(body)
+        if offset + len(data) < SIZE:
+            return []
+        kept.append(index)
+        out = [result(index, index), result(index, index), result(index + 1000, 77)]
+        random.Random(index).shuffle(out)
+        return out + [result(k, k) for k in kept]  # those that are done, again
+
+    return answer
+
+
+def test_results_twice_and_of_images_never_sent_are_never_wrong():
+    with pseudo_terminal(Hostile({m.IMAGE_DATA.kind: mixed()})) as port:
+        assert classify(port) == {i: [i] * MODEL.classes for i in range(8)}
+
+
+def interrupt_a_run(port, folder):
+    """Start `run`, press Ctrl-C once it is at work; returns seconds to its end, status, stderr."""
+    words = ["run", "--port", port, "--images", "8"]
+    run = subprocess.Popen(
+        [sys.executable, "-m", "invoke", "--search-root", ROOT, *words],
+        env=python_env(), cwd=folder, text=True,
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    runs = folder / "build" / "runs"
+    try:
+        until = time.monotonic() + 60
+        while not runs.is_dir() and run.poll() is None and time.monotonic() < until:
+            time.sleep(0.05)
+        time.sleep(0.7)  # on the line by now
+        assert run.poll() is None, run.communicate()
+        pressed = time.monotonic()
+        run.send_signal(signal.SIGINT)
+        err = run.communicate(timeout=30)[1]
+        return time.monotonic() - pressed, run.returncode, err
+    finally:
+        run.kill()
+        run.communicate()
+
+
+SLOW_ENDS = {
+    "heartbeats": Hostile(DEAF, [BEAT], 0.5),
+    "LOST for ever": Hostile({m.MODEL_DATA.kind: lost_all, m.MODEL_END.kind: nothing}),
+    "credit, then silence": CASES["credit, then silence"][0],
+    "no INFO": Hostile({m.HELLO.kind: nothing}, [BEAT]),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["heartbeats", "LOST for ever"]
+    + [pytest.param(n, marks=pytest.mark.slow) for n in ("credit, then silence", "no INFO")],
+)
+def test_ctrl_c_ends_a_run_within_a_second(name, tmp_path):
+    with pseudo_terminal(SLOW_ENDS[name]) as port:
+        seconds, status, err = interrupt_a_run(port, tmp_path)
+    assert (status, "Traceback" in err) == (130, False), err
+    assert seconds < 1.5  # a second, and what Python takes to end
+
+
+def test_an_interrupt_ends_a_write_to_a_socket_that_takes_nothing():
+    ends = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        link = Link.open(f"socket://127.0.0.1:{listener.getsockname()[1]}")
+        with link, listener.accept()[0]:
+
+            def send():
+                with contextlib.suppress(LinkError):
+                    for _ in range(1000):
+                        link.send(m.MODEL_DATA.kind, *[bytes(240)] * 256)  # 62 MB in all
+                    return
+                ends.append(time.monotonic())
+
+            sender = threading.Thread(target=send)
+            sender.start()
+            time.sleep(0.5)  # the line is full
+            assert sender.is_alive()
+            pressed = time.monotonic()
+            link.interrupt()
+            sender.join(10)
+        assert ends
+        assert ends[0] - pressed < 1
+        assert time.monotonic() - pressed < 1.5
