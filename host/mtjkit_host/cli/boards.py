@@ -17,6 +17,8 @@ from mtjkit_host.cli.command import command
         "weight-error-rate": "write-error rate of the weights, where they lie in mapped memory: "
         "the run's",
         "errors": "flip (default) or keep: the run's",
+        "cell": "MTJ cell: the run's; it counts where a cell's directions differ",
+        "scheme": "write scheme: the run's, as the cell",
         "seed": "seed of the weights' errors: the run's; default 0",
         "replace-main": "keep a main.py of your own under another name and put mtjkit's in its "
         "place; unflash puts it back",
@@ -33,6 +35,8 @@ def flash(
     seed: str | None = None,
     replace_main: bool = False,
     no_main: bool = False,
+    cell: str | None = None,
+    scheme: str | None = None,
 ) -> Any:
     """Put the firmware on a MicroPython board, copying only what changed, and check it."""
     from mtjkit_core.errors import ConfigError
@@ -46,6 +50,8 @@ def flash(
         kernel=kernel,
         weight_error_rate=weight_error_rate,
         errors=errors,
+        cell=cell,
+        scheme=scheme,
         seed=seed,
     )
     if replace_main and no_main:

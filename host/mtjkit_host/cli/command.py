@@ -31,6 +31,8 @@ RUN_HELP = {
     "kernel": "auto (default), python, viper, asm_thumb or native",
     "json": "write the result, unrounded, to this file",
     "scores": "write the scores to this .npy file, int32 (images, classes)",
+    "scheme": "how cells are written: fixed (default), directions, terminated, word, retry:4, "
+    "secded, bch:2, differential, flip-n-write, ...: docs/cells.md",
 }
 """Options of every run."""
 

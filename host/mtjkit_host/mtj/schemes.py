@@ -110,8 +110,8 @@ class Write:
     def total_pj(self, written: int, ones: int, down: int, up: int) -> float:
         """Energy of a run from its counts: bits written, ones among them, bits down and up."""
         return (
-            (written - ones) * self.pj_zero
-            + ones * self.pj_one
+            written * self.pj_zero
+            + ones * (self.pj_one - self.pj_zero)
             + down * self.pj_down
             + up * self.pj_up
             + written / self.word_bits * self.pj_word
@@ -120,8 +120,8 @@ class Write:
     def per_bit_pj(self, traffic: Traffic) -> float:
         """Mean energy of a data bit."""
         return (
-            (1 - traffic.ones) * self.pj_zero
-            + traffic.ones * self.pj_one
+            self.pj_zero
+            + traffic.ones * (self.pj_one - self.pj_zero)
             + traffic.down * self.pj_down
             + traffic.up * self.pj_up
             + self.pj_word / self.word_bits

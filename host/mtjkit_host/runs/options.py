@@ -19,6 +19,7 @@ from mtjkit_host import parse
 from mtjkit_host.datasets.fetch import is_named
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
+from mtjkit_host.mtj.schemes import Pulses, Scheme, Traffic, parse_scheme
 from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL, OTHER_NAMES
 
 KINDS = {"flip": FLIP, "keep": KEEP}
@@ -55,6 +56,9 @@ def shown_option(name: str) -> str:
 
 _MAX_PULSE_NS = 1e9  # a second
 
+EXPECTED = Traffic.even()
+"""What pulses are chosen for: half of the written bits toggle, as many up as down."""
+
 
 @dataclass(frozen=True)
 class RunOptions:
@@ -85,6 +89,8 @@ class RunOptions:
     """File for the result as JSON; None for no file."""
     scores: Path | None = None
     """File for the scores as an array, .npy, (n, classes) int32; None for no file."""
+    scheme: str = "fixed"
+    """The write scheme: see mtjkit_host.mtj.schemes.SCHEMES."""
     limits: Limits | None = None
     """Fail limits of feature maps, (down, up) of each hidden layer, where they are not all those
     of `write_error_rate`."""
@@ -96,6 +102,16 @@ class RunOptions:
         """Check the words, which look options up; rates and limits are `write_errors`' to check."""
         parse.choice("errors", self.errors, tuple(KINDS))
         parse.choice("kernel", self.kernel, KERNELS)
+        if self.write_scheme.reads_first and self.errors == "flip":
+            raise ConfigError(
+                f"--scheme {self.scheme} writes only bits that differ, so no other bit can fail: "
+                "give --errors keep"
+            )
+
+    @cached_property
+    def write_scheme(self) -> Scheme:
+        """The write scheme."""
+        return parse_scheme(self.scheme)
 
     @property
     def ber(self) -> float:
@@ -124,32 +140,51 @@ class RunOptions:
         Raises:
             ConfigError: the seed, a rate or a limit is out of range.
         """
-        limits: int | Limits = fail_limit(self.write_error_rate)
-        weight_limits: int | Limits = fail_limit(self.weight_error_rate)
+        limits = self._limits_of(self.write_error_rate, self.pulses)
+        weight_limits = self._limits_of(self.weight_error_rate, self.weight_pulses)
         if self.limits is not None:
             limits = self.limits
         if self.weight_limits is not None:
             weight_limits = self.weight_limits
         return WriteErrors(self.seed, KINDS[self.errors], limits, weight_limits)
 
-    @property
-    def pulse_ns(self) -> float | None:
-        """Pulse width for feature maps, ns.
+    def _limits_of(self, rate: float, pulses: Pulses | None) -> int | Limits:
+        """Fail limits that leave the mean rate `rate`: by direction, where directions differ."""
+        limit = fail_limit(rate)
+        if pulses is None or (self.cell.symmetric and pulses.down_ns == pulses.up_ns):
+            return limit
+        down, up = self.write_scheme.rates(self.cell, pulses, EXPECTED)
+        return ((fail_limit(down), fail_limit(up)),)
 
-        None where no pulse is long enough (rate 0), or there are several rates.
-        """
+    @cached_property
+    def pulses(self) -> Pulses | None:
+        """Pulse widths for feature maps; None for rate 0, or where there are several rates."""
         if self.limits is not None:
             return None
         if self.given_pulse_ns is not None:
-            return self.given_pulse_ns
-        return self.cell.pulse_width_ns(self.write_error_rate) if self.write_error_rate else None
+            return Pulses(self.given_pulse_ns, self.given_pulse_ns)
+        return self._pulses_for(self.write_error_rate)
+
+    @cached_property
+    def weight_pulses(self) -> Pulses | None:
+        """Pulse widths for weights; None for rate 0, or several rates."""
+        return None if self.weight_limits is not None else self._pulses_for(self.weight_error_rate)
+
+    def _pulses_for(self, rate: float) -> Pulses | None:
+        return self.write_scheme.pulses_for(self.cell, rate, EXPECTED) if rate else None
+
+    @property
+    def pulse_ns(self) -> float | None:
+        """Pulse width for feature maps, ns, the longer one where directions differ.
+
+        None where no pulse is long enough (rate 0), or there are several rates.
+        """
+        return None if self.pulses is None else self.pulses.longest_ns
 
     @property
     def weight_pulse_ns(self) -> float | None:
         """Pulse width for weights, ns; None for rate 0, or several rates."""
-        if self.weight_limits is not None:
-            return None
-        return self.cell.pulse_width_ns(self.weight_error_rate) if self.weight_error_rate else None
+        return None if self.weight_pulses is None else self.weight_pulses.longest_ns
 
     def to_json(self) -> dict[str, Any]:
         """The options as JSON values, to be read by `from_json`; without the file for a result."""
@@ -162,6 +197,7 @@ class RunOptions:
             "weight_ber": self.weight_error_rate,
             "errors": self.errors,
             "device": self.cell.to_json(),
+            "scheme": self.scheme,
             "seed": self.seed,
             "kernel": self.kernel,
             "limits": as_lists(self.limits),
@@ -185,6 +221,7 @@ class RunOptions:
             options = replace(
                 parse_options(**{name: value[name] for name in names}),
                 cell=cell_from_table(value["device"]),
+                scheme=value.get("scheme", "fixed"),
                 given_pulse_ns=None if pulse is None else float(pulse),
                 limits=as_limits(value["limits"]),
                 weight_limits=as_limits(value["weight_limits"]),
@@ -209,6 +246,7 @@ def parse_options(
     weight_error_rate: Given = None,
     errors: Given = None,
     cell: Given = None,
+    scheme: Given = None,
     seed: Given = None,
     kernel: Given = None,
     json: Given = None,
@@ -231,12 +269,13 @@ def parse_options(
     if write_error_rate is not None and pulse_ns is not None:
         raise ConfigError(f"{RATE} and --pulse-ns both set the error rate; give one of them")
     chosen = Cell() if cell is None else load_cell(_path("--cell", cell))
+    written = parse_scheme("fixed" if scheme is None else str(scheme))
     pulse: float | None = None
     if pulse_ns is not None:
         pulse = parse.number("--pulse-ns", pulse_ns)
         if not 0 < pulse <= _MAX_PULSE_NS:
             raise ConfigError(f"--pulse-ns must be above 0 and at most 1e9, not {pulse_ns}")
-        rate = chosen.error_rate(pulse)
+        rate = EXPECTED.mean(*written.rates(chosen, Pulses(pulse, pulse), EXPECTED))
     elif write_error_rate is not None:
         rate = parse.rate(RATE, write_error_rate)
     else:
@@ -252,6 +291,7 @@ def parse_options(
         ),
         errors="flip" if errors is None else parse.choice("--errors", errors, tuple(KINDS)),
         cell=chosen,
+        scheme=written.name,
         seed=0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1),
         kernel="auto" if kernel is None else parse.choice("--kernel", kernel, KERNELS),
         json=None if json is None else _output("--json", json),

@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mtjkit_host.datasets.dataset import Dataset
+from mtjkit_host.runs.energy import RunEnergy
 from mtjkit_host.runs.options import Limits, RunOptions, as_lists
 
 
@@ -74,24 +75,52 @@ class Result:
         """Hash of the scores, (n, classes) int32 little-endian in image order."""
         return hashlib.sha256(self.scores.astype("<i4").tobytes()).hexdigest()
 
+    @cached_property
+    def energy(self) -> RunEnergy | None:
+        """Modelled energy of writing feature maps; None for rate 0 or rates by layer."""
+        o = self.options
+        if o.pulses is None:
+            return None
+        return RunEnergy(o.cell, o.write_scheme, o.pulses, self.bits)
+
     @property
     def energy_per_bit_pj(self) -> float | None:
         """Modelled energy of writing one feature-map bit.
 
         None where no pulse is long enough, or the cell states no current and voltage.
         """
-        pulse = self.options.pulse_ns
-        return (
-            None
-            if pulse is None or not self.options.cell.has_power
-            else self.options.cell.write_energy_pj(pulse)
-        )
+        return None if self.energy is None else self.energy.per_bit_pj
 
     @property
     def saving_percent(self) -> float | None:
         """Modelled energy saved against writing at the reference rate of 1e-8."""
-        pulse = self.options.pulse_ns
-        return None if pulse is None else self.options.cell.saving_percent(pulse)
+        return None if self.energy is None else self.energy.saving_percent
+
+    @property
+    def reference_per_bit_pj(self) -> float | None:
+        """Modelled energy of writing one bit at the reference rate; None without power."""
+        if self.energy is not None:
+            return self.energy.reference_per_bit_pj
+        cell = self.options.cell
+        return cell.reference_energy_pj if cell.has_power else None
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is doubtful about the cell and its pulses."""
+        return self.options.cell.warnings() if self.energy is None else self.energy.warnings
+
+    @property
+    def near_chance(self) -> bool | None:
+        """Whether the accuracy may be no better than 1.5 times guessing; None without labels."""
+        if self.correct is None:
+            return None
+        low, _ = wilson(self.correct, len(self.images))
+        return low <= 1.5 * self.chance
+
+    @property
+    def chance(self) -> float:
+        """Accuracy of guessing: one over the number of classes."""
+        return 1 / self.model.outcomes
 
     def to_json(self) -> dict[str, Any]:
         """The result unrounded, as JSON values.
@@ -101,7 +130,7 @@ class Result:
         the accuracy of images without labels.
         """
         o, n = self.options, len(self.images)
-        per_bit = self.energy_per_bit_pj
+        per_bit, energy = self.energy_per_bit_pj, self.energy
         counts = dict(zip(COUNTS, self.bits, strict=True))
         return {
             "backend": self.backend,
@@ -125,6 +154,7 @@ class Result:
                 "ber": o.map_rate,
                 "write_error_rate": o.map_rate,
                 "pulse_ns": o.pulse_ns,
+                "limits_used": as_lists(o.write_errors.limits),
                 **_limits(o.limits),
             },
             "weights": {
@@ -133,15 +163,19 @@ class Result:
                 "pulse_ns": o.weight_pulse_ns,
                 "bits_written": self.weight_bits[0],
                 "bits_wrong": self.weight_bits[1],
+                "limits_used": as_lists(o.write_errors.weight_limits),
                 **_limits(o.weight_limits),
             },
             "bits": counts,
             "energy": {
                 "per_bit_pj": per_bit,
-                "total_pj": None if per_bit is None else per_bit * counts["written"],
-                "reference_per_bit_pj": o.cell.reference_energy_pj if o.cell.has_power else None,
+                "total_pj": None if energy is None else energy.total_pj,
+                "reference_per_bit_pj": self.reference_per_bit_pj,
                 "saving_percent": self.saving_percent,
+                **({} if energy is None else energy.to_json()),
             },
+            "near_chance": self.near_chance,
+            "warnings": self.warnings,
             "scores_sha256": self.scores_sha256,
             "seconds": self.seconds,
             "device_us_per_image": self.device_us_per_image,
@@ -178,26 +212,55 @@ def _summary(result: Result) -> Table:
         same = int((result.predictions == result.error_free_predictions).sum())
         table.add_row("same class as error-free (twin)", f"{same} of {n}")
     table.add_row("feature maps", f"{_rate(o.map_rate)}, errors {o.errors}")
-    per_bit, saving = result.energy_per_bit_pj, result.saving_percent
-    pulse, energy, saved = "unlimited (rate 0)", "unlimited", "none"
-    if o.map_rate is None:
-        pulse, energy, saved = "by layer", "not computed", "not computed"
-    if o.pulse_ns is not None and saving is not None:
-        pulse = f"{o.pulse_ns:.1f} ns"
-        energy = f"not known: cell {o.cell.name} states no current and voltage"
-        saved = f"{saving:.1f} %"
-        if per_bit is not None:
-            energy = f"{per_bit:.2f} pJ/bit, {per_bit * result.bits[0] / n * 1e-3:.1f} nJ/image"
-    table.add_row("pulse width", pulse)
-    table.add_row("write energy, modelled", energy)
-    reference = f"{o.cell.reference_energy_pj:.2f} pJ/bit" if o.cell.has_power else "a pulse"
-    table.add_row("saving", f"{saved} against {reference} (rate 1e-8)")
+    _add_energy(table, result)
     table.add_row("bits written / toggled / wrong", " / ".join(f"{b:,}" for b in result.bits[:3]))
     table.add_row("ones written / toggled up", " / ".join(f"{b:,}" for b in result.bits[3:]))
     if o.write_errors.weights_fail:
         written, wrong = result.weight_bits
         table.add_row("weights", f"{_rate(o.weight_rate)}, {wrong:,} of {written:,} wrong")
     return table
+
+
+def _add_energy(table: Table, result: Result) -> None:
+    """Rows of pulse, energy and saving. A saving names what it is of and against what."""
+    o, n, energy = result.options, len(result.images), result.energy
+    if energy is None:
+        by_layer = o.map_rate is None
+        table.add_row("pulse width", "by layer" if by_layer else "unlimited (rate 0)")
+        table.add_row("write energy, modelled", "not computed" if by_layer else "unlimited")
+        at = result.reference_per_bit_pj
+        reference = "a pulse" if at is None else f"{at:.2f} pJ/bit"
+        saved = "not computed" if by_layer else "none"
+        table.add_row("saving", f"{saved} against {reference} (rate 1e-8)")
+    else:
+        down, up = energy.pulses
+        same = f"{up:.1f} ns" if down == up else f"{up:.1f} ns up, {down:.1f} ns down"
+        table.add_row("pulse width", same)
+        per_bit, reference_pj = energy.per_bit_pj, energy.reference_per_bit_pj
+        shown, against = f"not known: cell {o.cell.name} states no current and voltage", "a pulse"
+        if per_bit is not None and energy.total_pj is not None and reference_pj is not None:
+            shown = f"{per_bit:.2f} pJ/bit, {energy.total_pj / n * 1e-3:.1f} nJ/image"
+            against = f"{reference_pj:.2f} pJ/bit"
+        table.add_row("write energy, modelled", shown)
+        saving = energy.saving_percent
+        saved = "not known" if saving is None else f"{saving:.1f} %"
+        note = ""
+        if result.near_chance:
+            note = f"\nworth nothing: accuracy near chance ({100 * result.chance:.3g} %)"
+        table.add_row("saving", f"{saved} against {against} (rate 1e-8){note}")
+        table.add_row("cell", _plain(f"{o.cell.name}, {energy.population}"))
+        table.add_row(
+            "scheme",
+            f"{o.scheme}, {100 * energy.traffic.toggle_share:.1f} % of the bits toggle, "
+            f"overheads: {energy.scheme.overheads(o.cell.circuit)}",
+        )
+        if energy.scheme.reads_first and energy.with_erasing_pj is not None:
+            table.add_row(
+                "erasing paid / steady reuse",
+                f"{energy.with_erasing_pj:.2f} / {energy.steady_pj:.2f} pJ/bit",
+            )
+    for warning in result.warnings:
+        table.add_row("warning", _plain(warning))
 
 
 def _limits(limits: Limits | None) -> dict[str, Any]:

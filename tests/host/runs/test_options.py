@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from mtjkit_core.errors import ConfigError
+from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.write_errors import CERTAIN, KEEP, NO_ERRORS
 from mtjkit_host.mtj.cell import Cell, flat_cell
 from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL
@@ -76,6 +76,9 @@ BAD = [
     *[({"seed": text}, "--seed") for text in ("-1", str(2**64), "0x10", "1 ", "seed")],
     *[({"errors": text}, "--errors") for text in ("Flip", "", "drop")],
     *[({"kernel": text}, "--kernel") for text in ("fast", "numpy", "")],
+    ({"scheme": "faster"}, "--scheme is one of fixed, "),
+    ({"scheme": "differential"}, "--errors keep"),
+    ({"scheme": "flip-n-write", "errors": "flip"}, "--errors keep"),
     ({"model": ""}, "--model"),
     ({"data": "a\0b"}, "--data"),
     ({"json": ""}, "--json"),
@@ -141,3 +144,13 @@ def test_a_carried_model_keeps_its_older_name(tmp_path, monkeypatch):
     assert parse_options(model="vgg-small").model == CARRIED_MODEL
     assert parse_options(model=CARRIED / "vgg-small.mtjb").model == CARRIED_MODEL  # run files
     assert parse_options(model="vgg-small.mtjb").model == Path("vgg-small.mtjb")
+
+
+def test_a_run_file_keeps_the_scheme_and_one_without_has_the_fixed_pulse():
+    options = parse_options(scheme="retry:4x2", errors="keep", ber="0.05")
+    values = options.to_json()
+    assert RunOptions.from_json(values, "x").scheme == "retry:4x2"
+    del values["scheme"]
+    assert RunOptions.from_json(values, "x").scheme == "fixed"
+    with pytest.raises(FormatError, match="damaged: --scheme"):
+        RunOptions.from_json(values | {"scheme": "?"}, "x")

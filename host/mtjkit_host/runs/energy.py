@@ -1,0 +1,144 @@
+"""The write energy of a run's feature maps: its counts times what its scheme costs.
+
+Everything is modelled. A cell and a scheme give coefficients in pJ (`mtj.schemes.Write`), the run
+gives counts (`mtjkit_core.write_errors.COUNTS`), and the energy is their dot product. The saving
+compares with a fixed pulse of the same cell, for the same writes, at the reference rate of 1e-8.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mtjkit_core.write_errors import COUNTS
+
+from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
+from mtjkit_host.mtj.schemes import (
+    Pulses,
+    Scheme,
+    Traffic,
+    Write,
+    reference_write,
+    saving_percent,
+)
+
+
+@dataclass(frozen=True)
+class RunEnergy:
+    """Energy of the feature maps of a run."""
+
+    cell: Cell
+    """The MTJ cell."""
+    scheme: Scheme
+    """How the cells are written."""
+    pulses: Pulses
+    """Pulse widths."""
+    counts: Sequence[int]
+    """Bits of the whole run: mtjkit_core.write_errors.COUNTS."""
+
+    @cached_property
+    def traffic(self) -> Traffic:
+        """What was written, as shares of the written bits."""
+        n = dict(zip(COUNTS, self.counts, strict=True))
+        up = n["up_toggled"]
+        return Traffic.of_run(n["written"], n["ones_written"], n["toggled"] - up, up)
+
+    @cached_property
+    def write(self) -> Write:
+        """The coefficients."""
+        return self.scheme.write(self.cell, self.pulses, self.traffic)
+
+    @property
+    def per_bit_pj(self) -> float | None:
+        """Mean energy of a written bit; None where the cell states no current and voltage."""
+        return self.write.per_bit_pj(self.traffic) if self.cell.has_power else None
+
+    @property
+    def total_pj(self) -> float | None:
+        """Energy of all feature maps of the run, pJ."""
+        if not self.cell.has_power:
+            return None
+        written, toggled, _, ones, up = self.counts
+        return self.write.total_pj(written, ones, toggled - up, up)
+
+    @property
+    def reference_per_bit_pj(self) -> float | None:
+        """The same writes with the conventional pulse, pJ a bit."""
+        if not self.cell.has_power:
+            return None
+        return reference_write(self.cell, self.traffic)[1].per_bit_pj(self.traffic)
+
+    @property
+    def saving_percent(self) -> float | None:
+        """Saved against the conventional pulse; None where it is not known."""
+        return saving_percent(self.cell, self.scheme, self.pulses, self.traffic)
+
+    @property
+    def erased_share(self) -> float:
+        """Cells that must be erased before an image, over the bits written in one.
+
+        MEMORY.md erases both halves before every image and does not count it. A cell to be erased
+        has gone up and not down again; failed writes are left out.
+        """
+        return max(0.0, self.traffic.up - self.traffic.down)
+
+    @property
+    def with_erasing_pj(self) -> float | None:
+        """Mean energy of a written bit where the erasing before an image is paid, pJ.
+
+        Each cell that must be erased takes one write that goes down, with the same pulse.
+        """
+        w, per_bit = self.write, self.per_bit_pj
+        return None if per_bit is None else per_bit + self.erased_share * (w.pj_zero + w.pj_down)
+
+    @property
+    def steady_pj(self) -> float | None:
+        """Mean energy of a written bit in steady reuse: nothing is erased, pJ.
+
+        A cell then holds an earlier map's bit, which has nothing to do with the new one: half of
+        the ones go up and half of the zeros go down. Errors of the run are those over erased cells.
+        """
+        if not self.cell.has_power:
+            return None
+        ones = self.traffic.ones
+        reuse = Traffic((1 - ones) / 2, ones / 2, ones, self.traffic.word_bits)
+        return self.scheme.write(self.cell, self.pulses, reuse).per_bit_pj(reuse)
+
+    @property
+    def population(self) -> str:
+        """Which cells are meant, in words."""
+        sigma = self.cell.variation.sigma_ln_tau
+        return f"sigma of ln tau {sigma:g}" if sigma else "all cells alike"
+
+    @property
+    def warnings(self) -> list[str]:
+        """What is doubtful about the cell at these pulses."""
+        found = self.cell.warnings(self.pulses.longest_ns)
+        found += self.cell.warnings(reference_write(self.cell, self.traffic)[0].longest_ns)
+        return list(dict.fromkeys(found))
+
+    def to_json(self) -> dict[str, Any]:
+        """What JSON has beside the energies themselves: scheme, shares, costs, baseline."""
+        w, t, known = self.write, self.traffic, self.cell.has_power
+        pulses, _ = reference_write(self.cell, t)
+        coefficients = {
+            "zero": w.pj_zero, "one": w.pj_one, "down": w.pj_down, "up": w.pj_up, "word": w.pj_word,
+        }  # fmt: skip
+        return {
+            "scheme": self.scheme.name,
+            "toggle_share": t.toggle_share,
+            "up_share": t.up,
+            "ones_share": t.ones,
+            "sigma_ln_tau": self.cell.variation.sigma_ln_tau,
+            "overheads": {name: getattr(self.cell.circuit, name) for name in self.scheme.uses},
+            "coefficients_pj": coefficients if known else None,
+            "word_bits": w.word_bits,
+            "word_ns": w.latency_ns,
+            "reference_rate": REFERENCE_RATE,
+            "reference_pulse_ns": pulses.longest_ns,
+            "erased_share": self.erased_share,
+            "with_erasing_per_bit_pj": self.with_erasing_pj,
+            "steady_reuse_per_bit_pj": self.steady_pj,
+        }
