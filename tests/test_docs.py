@@ -73,6 +73,15 @@ def test_the_architecture_page_has_the_order_of_the_rooms():
     assert shown[::-1] == [room for rooms in floors for room in rooms]
 
 
+def test_the_tests_that_promises_name_exist():
+    page = (ROOT / "docs" / "promises.md").read_text()
+    named = re.findall(r"\| `(tests/\S+\.py)` `(test_\w+)` \|", page)
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "`test" in line]
+    assert len(named) == len(rows) > 30
+    for file, test in named:
+        assert f"def {test}(" in (ROOT / file).read_text(), (file, test)
+
+
 def test_there_are_commands():
     assert sum(len(commands(page)) for page in PAGES) > 40
 

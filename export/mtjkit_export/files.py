@@ -39,6 +39,18 @@ def file_errors(path: str | os.PathLike[str], what: str = "write") -> Iterator[N
         raise ConfigError(f"cannot {what} {path}: {error.strerror or error}") from None
 
 
+def refuse_pipe(path: str | os.PathLike[str]) -> None:
+    """Raise ConfigError at a named pipe, whose opening would wait for a writer, perhaps for ever.
+
+    A pipe that a shell has opened (`<(command)`, /dev/stdin) is read.
+    """
+    there = _status(Path(path))
+    if there is None or not stat.S_ISFIFO(there.st_mode):
+        return
+    if not os.path.abspath(path).startswith(("/dev/", "/proc/")):
+        raise ConfigError(f"{path}: a named pipe, not a file; write what it gives into a file")
+
+
 def write_atomically(path: str | os.PathLike[str], data: bytes) -> None:
     """Write a file so that readers see the old content or the new, nothing else.
 
@@ -257,6 +269,7 @@ class LineFile:
 
     def __init__(self, path: Path, busy: str) -> None:
         self.path = path
+        refuse_pipe(path)
         with file_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
         self._lock = Lock(path, busy)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtjkit_core.errors import ConfigError
+from mtjkit_export.files import refuse_pipe
 
 from mtjkit_host.parse import shown
 
@@ -32,6 +33,7 @@ def read_text(path: Path, what: str) -> str:
     Raises:
         ConfigError: it cannot be read, is too long, or no text.
     """
+    refuse_pipe(path)
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)

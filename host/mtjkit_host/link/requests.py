@@ -20,7 +20,7 @@ _WAKE_AFTER = 0.25  # of the time that a first answer may take: it may just be s
 _HELLO_STUCK = 2  # times the silence that is allowed, a device may take over its first answer
 _MAC_S = 1e-6  # on the slowest device there is, an emulated Pico with the kernel viper
 _PYTHON_MAC_S = 1e-4  # the same with the kernel python
-_MOST_FRAMES = 1 << 14  # that are no answer, while one is waited for
+_MOST_FRAMES = 1 << 12  # that are no answer while one is waited for, or that got lost
 _MODEL_STUCK_S = 30.0  # in which at least one byte of a model must arrive that was missing
 _BATCH = 16  # chunks of a model sent between two looks at what came back
 
@@ -114,6 +114,7 @@ class Requests:
         self.link = link
         self.timeout_s = timeout_s
         self._work_s = 0.0
+        self._again = 0  # frames of a model sent again
 
     def allow(self, kernel: str, macs: int) -> None:
         """Set how long the device may take over one answer or image, whatever else it sends.
@@ -274,6 +275,7 @@ class Requests:
             ProtocolError: it lacks what makes no sense.
             LinkError: the device is silent or gone, or does not take the model.
         """
+        self._again = 0
         digest = hashlib.sha256(model).digest()
         self.request(m.MODEL_BEGIN, m.MODEL_BEGIN.pack(len(model), work_bytes, digest), m.DONE)
         self._send_model(model, chunk, 0, len(model), progress)
@@ -322,6 +324,9 @@ class Requests:
                     for kind, body in self.link.sent(*m.LOST.unpack(frame.body)):
                         if kind == m.MODEL_DATA.kind:
                             self.link.send(kind, body)
+                            self._again += 1
+                    if self._again > _MOST_FRAMES + 4 * (len(model) // chunk):
+                        raise LinkError(f"{self.link.name}: the device loses all that it is sent")
             if progress:
                 progress(stop, len(model))
 

@@ -81,6 +81,7 @@ class Stream:
         self._result_at = time.monotonic()
         self._seen: Counter[int] = Counter()  # frames since the last result, by type
         self._acks = self._link.acks  # at that time
+        self._again = 0  # frames sent again since then, as LOST asked
         self._chunks = 1  # of an image
 
     def run(self, images: Iterable[tuple[int, bytes]]) -> Iterator[ImageResult]:
@@ -133,6 +134,7 @@ class Stream:
                     yield result
                     self._seen.clear()
                     self._acks = self._link.acks
+                    self._again = 0
                     self._result_at = time.monotonic()
             else:
                 self._answer(frame)
@@ -148,7 +150,8 @@ class Stream:
         parts = self._classes // m.SCORES_PER_RESULT + 1
         needed = (self._chunks + parts) * (len(self._pending) + len(self._free))
         acks = self._link.acks - self._acks
-        floods = self._seen.total() + acks > _SPARE_FRAMES + 4 * needed
+        again = self._again > _SPARE_FRAMES + 16 * needed
+        floods = again or self._seen.total() + acks > _SPARE_FRAMES + 4 * needed
         late = now - self._result_at > self._link.stuck_s
         if floods or late:
             self._seen[m.ACK.kind] += acks
@@ -186,6 +189,7 @@ class Stream:
                 fields = body[: m.IMAGE_DATA.size]
                 if kind == m.IMAGE_DATA.kind and m.IMAGE_DATA.unpack(fields).index in self._pending:
                     self._link.send(kind, body)
+                    self._again += 1
         elif frame.kind == m.MISSING.kind:
             f = m.MISSING.unpack(frame.body)
             if f.index in self._pending:

@@ -14,6 +14,7 @@ from statistics import NormalDist
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
+from mtjkit_export.files import refuse_pipe
 
 from mtjkit_host import parse
 from mtjkit_host.parse import shown
@@ -80,6 +81,7 @@ def read_measurements(path: str | Path) -> dict[tuple[str, float | None], list[P
         ConfigError: the file cannot be read, or a line is damaged; the message has its number.
     """
     file = Path(path)
+    refuse_pipe(file)
     try:
         data = file.read_bytes()
         if len(data) > _MAX_BYTES:

@@ -17,6 +17,8 @@ from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_host.boards.prompt import resolve_port
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.link.fleet import Fleet, Port
+from mtjkit_host.machine import tell
+from mtjkit_host.paths import cache_dir
 from mtjkit_host.runs.options import Given, RunOptions, parse_options, shown_option
 from mtjkit_host.runs.result import Result
 from mtjkit_host.runs.run import Job, Outcome, Programmed, collect, prepare
@@ -185,14 +187,28 @@ def parse_run(resume: Given = None, **texts: Given) -> tuple[RunOptions, Path | 
 
 
 def _new_path(options: RunOptions) -> Path:
-    """A new, empty run file: made here, so that no other run takes the same name."""
-    n = 1
+    """A new, empty run file: made here, so that no other run takes the same name.
+
+    Where the working folder cannot be written to, it lies in the cache, and a line says so.
+    """
     try:
-        RUNS.mkdir(parents=True, exist_ok=True)
-        while (path := RUNS / f"{options.model.stem}-{n}.jsonl").exists() or not _made(path):
-            n += 1
+        return _new_file(RUNS, options.model.stem)
     except OSError as error:
-        raise ConfigError(f"cannot write run files in {RUNS}: {error.strerror or error}") from None
+        why = f"cannot write run files in {RUNS}: {error.strerror or error}"
+    spare = cache_dir() / "runs"
+    try:
+        path = _new_file(spare, options.model.stem)
+    except OSError as error:
+        raise ConfigError(f"{why}; nor in {spare}: {error.strerror or error}") from None
+    tell(f"{why}; this run's is {path}")
+    return path
+
+
+def _new_file(folder: Path, stem: str) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    n = 1
+    while (path := folder / f"{stem}-{n}.jsonl").exists() or not _made(path):
+        n += 1
     return path
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.messages import KERNELS
 from mtjkit_core.write_errors import COUNTS
-from mtjkit_export.files import complete_lines, file_errors
+from mtjkit_export.files import complete_lines, file_errors, refuse_pipe
 
 from mtjkit_host.link.stream import ImageResult
 
@@ -34,6 +34,7 @@ def read_head(path: str | Path) -> dict[str, Any]:
         ConfigError: the file cannot be read.
         FormatError: it is not a run file, or of another version.
     """
+    refuse_pipe(path)
     with file_errors(path, "read"), open(path, "rb") as file:
         line = next(complete_lines(file, str(path)), b"")
     head = _object(Path(path), line)

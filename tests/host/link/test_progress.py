@@ -132,6 +132,9 @@ CASES = {
         Hostile({m.IMAGE_DATA.kind: no_more, m.QUERY.kind: no_more}), "no result.*MISSING"
     ),
     "LOST for ever": (Hostile({m.IMAGE_DATA.kind: lost_all}), "no result.*LOST"),
+    "LOST for ever, of the model": (
+        Hostile({m.MODEL_DATA.kind: lost_all}), "loses all that|no result|not answer any more"
+    ),
     "model never there": (Hostile({m.MODEL_END.kind: missing(m.THE_MODEL, 0, 9)}), "lacks byte 0"),
     "model lacks nonsense": (
         Hostile({m.MODEL_END.kind: missing(m.THE_MODEL, 3, 2**32 - 1)}), "MISSING 4294967295"

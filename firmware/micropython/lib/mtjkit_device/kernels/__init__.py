@@ -45,8 +45,8 @@ def load_kernel(name: str, layers=()):
         try:
             kind = __import__("mtjkit_device.kernels." + one, None, None, ("Kernel",)).Kernel
         # A .mpy of another architecture raises ValueError, a missing emitter SyntaxError, and
-        # CPython with a package called micropython AttributeError.
-        except (ImportError, SyntaxError, ValueError, AttributeError) as error:
+        # CPython with a package called micropython AttributeError; viper's own is a TypeError.
+        except (ImportError, SyntaxError, TypeError, ValueError, AttributeError) as error:
             reason = "kernel %s does not load here (%s)" % (one, error)
             continue
         for layer in layers:
