@@ -10,11 +10,16 @@ from pathlib import Path
 from mtjkit_core.errors import ConfigError
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FIRMWARE = REPOSITORY / "firmware"
+_PACKAGE = Path(__file__).resolve().parent
+IS_CHECKOUT = (REPOSITORY / "pyproject.toml").is_file()
+"""False where mtjkit was installed from a wheel."""
+FIRMWARE = (REPOSITORY if IS_CHECKOUT else _PACKAGE) / "firmware"
+BUILT = _PACKAGE / "built"
+"""What a wheel brings of what `invoke firmware` builds."""
 NATIVE = FIRMWARE / "native"
 BOARDS = FIRMWARE / "boards"
 DEVICE = FIRMWARE / "micropython"
-CARRIED = Path(__file__).resolve().parent / "data"
+CARRIED = _PACKAGE / "data"
 CARRIED_MODEL = CARRIED / "binary-small.mtjb"
 CARRIED_IMAGES = CARRIED / "cifar10_test_500.bin"
 OTHER_NAMES = {"vgg-small": "binary-small"}

@@ -11,12 +11,14 @@ TREES = {
     "mtjkit_device": ROOT / "firmware/micropython/lib/mtjkit_device",
     "mtjkit_export": ROOT / "export/mtjkit_export",
     "mtjkit_host": ROOT / "host/mtjkit_host",
+    "mtjkit": ROOT / "host/mtjkit",
 }
 MAY_IMPORT = {
     "mtjkit_core": {"mtjkit_core"},
     "mtjkit_device": {"mtjkit_core", "mtjkit_device"},
     "mtjkit_export": {"mtjkit_core", "mtjkit_export"},
     "mtjkit_host": {"mtjkit_core", "mtjkit_export", "mtjkit_host"},
+    "mtjkit": {"mtjkit_core", "mtjkit_export", "mtjkit_host"},
 }
 # Each floor may import from itself and from the floors before it: docs/architecture.md.
 FLOORS = (

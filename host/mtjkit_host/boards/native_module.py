@@ -19,6 +19,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_host.boards.architectures import COMPILER_SOURCES, COMPILERS, loadable
 from mtjkit_host.boards.build.steps import BUILD, run_build
 from mtjkit_host.boards.micropython_tree import micropython_tree
+from mtjkit_host.paths import BUILT
 from mtjkit_host.paths import NATIVE as SOURCE
 
 MODULE = "mtjkit_native.mpy"
@@ -30,7 +31,12 @@ def find_native(architecture: str) -> Path | None:
     Args:
         architecture: of the board's processor, as sys.implementation._mpy names it.
     """
-    paths = [_folder(name) / MODULE for name in loadable(architecture)]
+    folders = [_folder(name) for name in loadable(architecture)]
+    paths = [
+        place / MODULE
+        for folder in folders
+        for place in (folder, BUILT / "native" / folder.name)  # built here, or brought by a wheel
+    ]
     return next((path for path in paths if path.is_file()), None)
 
 

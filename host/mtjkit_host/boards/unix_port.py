@@ -15,14 +15,14 @@ import tty
 from pathlib import Path
 from types import TracebackType
 
-import mtjkit_core
 from mtjkit_core.errors import ConfigError, LinkError
 
 from mtjkit_host.boards.native_module import find_native
 from mtjkit_host.link.link import Link
+from mtjkit_host.paths import DEVICE
 
-LIB = Path(mtjkit_core.__file__).resolve().parents[1]
-MAIN = LIB.parent / "main.py"
+LIB = DEVICE / "lib"
+MAIN = DEVICE / "main.py"
 HEAP = "32M"
 OLDEST = (1, 23)
 """The oldest MicroPython that runs the firmware."""

@@ -10,9 +10,9 @@ from pathlib import Path
 from mtjkit_core.errors import ConfigError
 from mtjkit_export.needs import missing
 
-from mtjkit_host.paths import REPOSITORY
+from mtjkit_host.paths import IS_CHECKOUT, REPOSITORY, cache_dir
 
-BUILD = REPOSITORY / "build" / "firmware"
+BUILD = (REPOSITORY / "build" if IS_CHECKOUT else cache_dir()) / "firmware"
 
 
 def mpy_cross() -> str:

@@ -1,0 +1,54 @@
+"""mtjkit for programs: runs on boards and in the simulator, models and cells.
+
+The names are loaded when they are first used: importing the package needs no numpy.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from mtjkit_export.formats.mtjb_reader import load
+    from mtjkit_host.mtj.cell_file import load_cell
+    from mtjkit_host.mtj.cell_file import preset_names as cells
+    from mtjkit_host.runs.fleet_run import run_ports, run_unix
+    from mtjkit_host.runs.options import RunOptions, parse_options
+    from mtjkit_host.runs.result import Result
+    from mtjkit_host.runs.run import run_twin
+else:
+    _PLACES = {
+        "Result": ("mtjkit_host.runs.result", "Result"),
+        "RunOptions": ("mtjkit_host.runs.options", "RunOptions"),
+        "cells": ("mtjkit_host.mtj.cell_file", "preset_names"),
+        "load": ("mtjkit_export.formats.mtjb_reader", "load"),
+        "load_cell": ("mtjkit_host.mtj.cell_file", "load_cell"),
+        "parse_options": ("mtjkit_host.runs.options", "parse_options"),
+        "run_ports": ("mtjkit_host.runs.fleet_run", "run_ports"),
+        "run_twin": ("mtjkit_host.runs.run", "run_twin"),
+        "run_unix": ("mtjkit_host.runs.fleet_run", "run_unix"),
+    }
+
+    def __getattr__(name: str) -> Any:
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, attribute = _PLACES[name]
+        return getattr(import_module(module), attribute)
+
+
+try:
+    __version__ = version("mtjkit")
+except PackageNotFoundError:
+    __version__ = "not installed"
+
+__all__ = [
+    "Result",
+    "RunOptions",
+    "__version__",
+    "cells",
+    "load",
+    "load_cell",
+    "parse_options",
+    "run_ports",
+    "run_twin",
+    "run_unix",
+]
