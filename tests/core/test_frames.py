@@ -85,6 +85,21 @@ def test_too_long_a_frame_is_dropped_and_no_byte_more_is_kept():
     assert deframer.bad == 1
 
 
+def test_numbers_are_read_in_a_stuffed_frame():
+    for number in (0, 1, 0x55, 0x100, 0x10203, 0x30000, 0xFFFFFF):
+        body = b"\0\7\0" + bytes([number >> shift & 255 for shift in (0, 8, 16, 24)]) + b"\0\1"
+        assert frames.peek(pack(1, 0, body), BODY_AT + 3) == number
+    assert frames.peek(pack(1, 0, b"\1\2\3\1"), BODY_AT) == -1
+
+
+def test_pack_is_encode():
+    for body in list(bodies()) + [b"\0a\0\0bc\0", bytes(range(200)), b"\1" * MAX_BODY]:
+        frame = bytearray(MAX_FRAME)
+        frame[1:BODY_AT] = b"\5\0"
+        frame[BODY_AT : BODY_AT + len(body)] = body
+        assert pack(5, 0, body) == bytes(frame[: encode(frame, len(body))])
+
+
 def test_the_shortest_frames():
     assert collect(b"\0\0\x01\0\x02\x01\0", 3) == ([], 2)
     assert collect(pack(0, 0), 1) == ([(0, 0, b"")], 0)

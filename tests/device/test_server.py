@@ -3,9 +3,12 @@
 import binascii
 import hashlib
 import re
+import time
 from pathlib import Path
+from statistics import median
 
 import networks
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,8 +16,10 @@ from mtjkit_core import messages as m
 from mtjkit_core.frames import pack
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import FLIP, LIMITS_BYTES, WriteErrors, pack_limits, unpack_limits
+from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_host.boards.native_module import find_native
 from mtjkit_host.boards.unix_port import UnixPort
+from mtjkit_host.link.session import Session
 from support.micropython import run_micropython
 
 ROOT = Path(__file__).parents[2]
@@ -35,7 +40,8 @@ def ask(link, message, *values, data=b""):
 
 def replies(link):
     """The frames that are on their way: all before the answer to a HELLO."""
-    link.send(m.HELLO.kind, m.HELLO.pack(m.MAGIC, m.VERSION))
+    # Behind zeros: the server waits for the rest of a chunk that is shorter than its place.
+    link.repeat(m.HELLO.kind, m.HELLO.pack(m.MAGIC, m.VERSION))
     frames = []
     while frame := link.receive(30):
         if frame.kind == m.INFO.kind:
@@ -301,3 +307,32 @@ def test_no_allocation_between_images():
     # for twice.
     kernels = ["native", "viper"] if native else ["viper"]
     assert out.splitlines() == [f"{kernel} 168 results" for kernel in kernels]
+
+
+def test_the_line_is_read_as_often_whatever_the_data():
+    out = run_micropython("tests/device/line_reads.py", path=[ROOT / "tests" / "device"])
+    # A zero, the least of any frame, the least of its kind, the rest.
+    for line in out.splitlines():
+        _, of_model, of_images = map(float, line.split())
+        assert max(of_model, of_images) <= 4, out
+    assert len(out.splitlines()) == 3
+
+
+@pytest.mark.slow
+def test_an_image_of_zeros_takes_as_long_as_any(micropython):
+    layers = [
+        BinaryLayer.conv(np.ones((1, 3, 1, 1), int), [0], pool=(32, 32)),
+        BinaryLayer.dense(np.ones((2, 1), int)),
+    ]
+    model = encode(BinaryNet("small", layers, (32, 32, 3)))
+    noise = np.random.default_rng(0).integers(-128, 128, (60, 32, 32, 3), np.int8)
+    seconds = {"noise": [], "zeros": []}
+    with UnixPort(micropython) as link:
+        session = Session(link)
+        session.program(model)
+        for _ in range(12):
+            for name, images in (("noise", noise), ("zeros", np.zeros_like(noise))):
+                began = time.perf_counter()
+                session.run(images)
+                seconds[name].append(time.perf_counter() - began)
+    assert median(seconds["zeros"]) <= 1.3 * median(seconds["noise"]), seconds

@@ -19,7 +19,6 @@ CRC_BYTES = 4
 OVERHEAD = BODY_AT + CRC_BYTES + 1
 
 _ZERO = b"\0"
-_SHORTEST_FRAMES = bytes([OVERHEAD]) * 256
 
 
 def seal(frame, end: int) -> None:
@@ -37,6 +36,16 @@ def crc_is_right(frame, end: int) -> bool:
 def copy(target, at: int, source, start: int, size: int) -> None:
     """Copy `size` bytes of `source` from `start` to `target` at `at`."""
     target[at : at + size] = source[start : start + size]
+
+
+def unstuff(frame, size: int) -> bool:
+    """Undo the stuffing of frame[:size] in place; False if its codes do not end there."""
+    at = frame[0]
+    while at < size:
+        code = frame[at]
+        frame[at] = 0
+        at += code
+    return at == size
 
 
 def encode(frame, body_size: int, seal=seal) -> int:
@@ -67,11 +76,31 @@ def pack(kind: int, seq: int, body=b"") -> bytes:
     """
     if len(body) > MAX_BODY:
         raise ValueError("a body has %d bytes; the maximum is %d" % (len(body), MAX_BODY))
-    frame = bytearray(MAX_FRAME)
-    frame[TYPE_AT] = kind
-    frame[SEQ_AT] = seq
-    frame[BODY_AT : BODY_AT + len(body)] = body
-    return bytes(memoryview(frame)[: encode(frame, len(body))])
+    content = bytes((kind, seq)) + bytes(body)
+    content += struct.pack("<I", binascii.crc32(content) & 0xFFFFFFFF)
+    parts = content.split(_ZERO)  # where all are zeros, far faster than `encode` on a host
+    return b"".join([bytes((len(p) + 1,)) + p if p else b"\1" for p in parts]) + _ZERO
+
+
+def peek(frame, at: int) -> int:
+    """The little-endian u32 at `at` of a frame that is still stuffed; -1 from 2**24 on."""
+    code = 0
+    while code < at:
+        code += frame[code]
+    value = 0
+    for i in range(at, at + 4):
+        byte = frame[i]
+        if i == code:  # a zero is stuffed
+            code += byte
+        elif i == at + 3:
+            return -1
+        else:
+            value |= byte << 8 * (i - at)
+    return value
+
+
+def _shortest(frame, size: int) -> int:
+    return OVERHEAD
 
 
 class Deframer:
@@ -82,8 +111,9 @@ class Deframer:
     and counted.
 
     Args:
-        crc_is_right, copy: the functions of this module, or faster twins.
-        shortest_frames: bytes of the shortest frame of each type.
+        crc_is_right, copy, unstuff: the functions of this module, or faster twins.
+        shortest: shortest(frame, size) tells how many bytes the frame under way has at least, from
+            its first `size` bytes, which are still stuffed. The type is one of them.
 
     Attributes:
         frame: the buffer; after `feed` found a frame, type, sequence number and body from byte 1.
@@ -91,7 +121,7 @@ class Deframer:
         bad: number of frames dropped.
     """
 
-    def __init__(self, crc_is_right=crc_is_right, copy=copy, shortest_frames=_SHORTEST_FRAMES):
+    def __init__(self, crc_is_right=crc_is_right, copy=copy, unstuff=unstuff, shortest=_shortest):
         self.frame = bytearray(MAX_FRAME)
         self.body_size = -1
         self.bad = 0
@@ -100,23 +130,24 @@ class Deframer:
         self._code_at = 0  # the code byte that comes next, as far as the frame is known
         self._crc_is_right = crc_is_right
         self._copy = copy
-        self._shortest_frames = shortest_frames
+        self._unstuff = unstuff
+        self._shortest = shortest
 
     def wanted(self) -> int:
         """How many bytes are sure to come up to the end of the frame: 1 .. 255.
 
-        At least this many more bytes belong to the current frame, by its COBS code or by the
-        minimum length of its type. Between frames the answer is 1; after a zero that ended
-        nothing, a frame or more zeros follow. A port whose reads block until their buffer is
-        full reads this many. If bytes were lost, the port waits for ones that do not come: the
-        peer sends zeros before it repeats a message.
+        At least this many more bytes belong to the current frame, by its COBS code or by what
+        `shortest` tells; where data are zeros, codes promise one byte at a time. Between frames the
+        answer is 1; after a zero that ended nothing, a frame or more zeros follow. A port whose
+        reads block until their buffer is full reads this many. If bytes were lost, the port waits
+        for ones that do not come: the peer sends zeros before it repeats a message.
         """
         size = self._size
         if not size:
             return OVERHEAD if self._announced else 1
         if self._code_at >= MAX_FRAME:
             return 1
-        shortest = self._shortest_frames[self.frame[TYPE_AT]] if size > TYPE_AT else OVERHEAD
+        shortest = self._shortest(self.frame, size) if size > TYPE_AT else OVERHEAD
         return max(self._code_at + 1, shortest) - size
 
     def feed(self, chunk: bytes, start: int, end: int) -> int:
@@ -133,9 +164,9 @@ class Deframer:
         elif size:
             self._copy(self.frame, self._size, chunk, start, size)
             self._size += size
-            while self._code_at < self._size:
-                self._code_at += self.frame[self._code_at]
         if zero < 0:
+            while self._code_at < self._size < MAX_FRAME:
+                self._code_at += self.frame[self._code_at]
             return end
         self._announced = self._size == 0
         if self._size:
@@ -145,17 +176,13 @@ class Deframer:
     def _finish(self) -> None:
         """Undo the stuffing in place and check the frame."""
         size = self._size
-        good = self._code_at == size and OVERHEAD - 1 <= size < MAX_FRAME
+        frame = self.frame
         self._size = self._code_at = 0
-        if good:
-            frame = self.frame
-            at = frame[0]
-            while at < size:
-                code = frame[at]
-                frame[at] = 0
-                at += code
-            good = self._crc_is_right(frame, size)
-        if good:
+        if (
+            OVERHEAD - 1 <= size < MAX_FRAME
+            and self._unstuff(frame, size)
+            and self._crc_is_right(frame, size)
+        ):
             self.body_size = size - OVERHEAD + 1
         else:
             self.bad += 1

@@ -149,8 +149,8 @@ LOST = Message(0x86, "LOST", "BB", "first count")
 ACK = Message(0x87, "ACK", "B", "expected")
 ERROR = Message(0x88, "ERROR", "BB", "code seq data")
 
-SHORTEST_FRAMES = bytearray([OVERHEAD] * 256)
-"""Bytes of the shortest frame of each type that a device is sent."""
+SHORTEST_FRAMES = bytearray([OVERHEAD] * (WRITE_ERRORS.kind + 1))
+"""Bytes of the shortest frame of each type that a device is sent, by type."""
 for _message in (CONFIGURE, MODEL_BEGIN, MODEL_DATA, IMAGE_DATA, QUERY, WRITE_ERRORS):
     SHORTEST_FRAMES[_message.kind] = OVERHEAD + _message.size
 

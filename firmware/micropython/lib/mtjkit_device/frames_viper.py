@@ -1,4 +1,4 @@
-"""Viper twins of frames.copy, frames.seal and frames.crc_is_right that allocate nothing.
+"""Viper twins of frames.copy, unstuff, seal and crc_is_right that allocate nothing.
 
 Slices are objects on MicroPython's heap, and so is an integer over 30 bits on a 32-bit port.
 """
@@ -16,6 +16,16 @@ _TABLE = array("I", [binascii.crc32(bytes((i ^ 255,))) ^ 0xFF000000 for i in ran
 def copy(target: ptr8, at: int, source: ptr8, start: int, size: int):  # noqa: F821
     for i in range(size):
         target[at + i] = source[start + i]
+
+
+@micropython.viper
+def unstuff(frame: ptr8, size: int) -> bool:  # noqa: F821
+    at = int(frame[0])
+    while at < size:
+        code = int(frame[at])
+        frame[at] = 0
+        at += code
+    return at == size
 
 
 @micropython.viper

@@ -13,15 +13,15 @@ import time
 from mtjkit_core import forget
 from mtjkit_core import messages as m
 from mtjkit_core.errors import MtjkitError, ProtocolError
-from mtjkit_core.frames import BODY_AT, MAX_FRAME, SEQ_AT, TYPE_AT, Deframer, encode
+from mtjkit_core.frames import BODY_AT, MAX_FRAME, OVERHEAD, SEQ_AT, TYPE_AT, Deframer, encode, peek
 
 from mtjkit_device import board
 from mtjkit_device.session import RefusedError, Session
 
 try:
-    from mtjkit_device.frames_viper import copy, crc_is_right, seal
+    from mtjkit_device.frames_viper import copy, crc_is_right, seal, unstuff
 except (ImportError, SyntaxError):  # a port without viper
-    from mtjkit_core.frames import copy, crc_is_right, seal
+    from mtjkit_core.frames import copy, crc_is_right, seal, unstuff
 
 _BEAT_MS = 1000
 # A computer has memory enough, and would compile the source of `setup` again and again.
@@ -49,7 +49,7 @@ class Server:
 
     def __init__(self, line):
         self._line = line
-        self._deframer = Deframer(crc_is_right, copy, m.SHORTEST_FRAMES)
+        self._deframer = Deframer(crc_is_right, copy, unstuff, self._shortest)
         self._out = bytearray(MAX_FRAME)
         self._seq = 0
         self._expected = 0
@@ -79,6 +79,28 @@ class Server:
                         self._take(deframer.frame, deframer.body_size)
         except OSError:  # a pseudo-terminal whose other end was closed
             pass
+
+    def _shortest(self, frame, size: int) -> int:
+        """Bytes that the frame under way has at least: of data, by where their chunk lies."""
+        kind = frame[TYPE_AT]
+        if kind >= len(m.SHORTEST_FRAMES):
+            return OVERHEAD
+        shortest = m.SHORTEST_FRAMES[kind]
+        session = self._session
+        if size < shortest:
+            return shortest
+        if kind == m.IMAGE_DATA.kind and session.slots:
+            left = len(session.slots[0].data)
+            offset = peek(frame, _OFFSET_AT)
+        elif kind == m.MODEL_DATA.kind and session.incoming:
+            left = len(session.incoming.data)
+            offset = peek(frame, _MODEL_OFFSET_AT)
+        else:
+            return shortest
+        left -= offset
+        if offset < 0 or left <= 0:
+            return shortest
+        return shortest + min(left, session.chunk)
 
     def _take(self, frame, size: int) -> None:
         """Answer one frame."""
