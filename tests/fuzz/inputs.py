@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import re
@@ -12,6 +13,7 @@ from functools import cache
 from random import Random
 
 import networks
+import numpy as np
 from mtjkit_core import frames, geometry, mtjb
 from mtjkit_core import messages as m
 from mtjkit_core.errors import FormatError
@@ -198,11 +200,39 @@ def seeds(name: str) -> tuple[bytes, ...]:
         return (_text({"id": "a" * 64, "correct": 3, "n": 5}, {"id": "b", "rrmse": [0.5]}),)
     if name == "cifar10":
         return (bytes(3073), bytes([9]) + bytes(3072), bytes(6146))
+    if name == "npz":
+        return _archives()
+    if name == "idx":
+        plain = b"\0\0\x08\x03" + struct.pack(">III", 2, 3, 4) + bytes(range(24))
+        huge = b"\0\0\x08\x03" + struct.pack(">III", 1 << 20, 1 << 20, 4)
+        return (plain, gzip.compress(plain), huge, gzip.compress(huge))
+    if name == "labels":
+        return (
+            b"path,label\nlabels.csv,3\n",
+            b"Width;Path;ClassId\n3;a.png;1\n\n4;b.png;2\n",
+            b'file\tclass\n"a\nb"\tc\n',
+        )
     if name == "photo":
         return _photos()
     from tensors import checkpoint_seed, fixed_seed
 
     return checkpoint_seed() if name == "checkpoint" else fixed_seed()
+
+
+def _archives() -> tuple[bytes, ...]:
+    """Small .npz files, and two that promise what they must not get."""
+    x, y = np.arange(12, dtype=np.uint8).reshape(3, 2, 2), np.array([0, 1, 0])
+    found = []
+    for save, arrays in (
+        (np.savez, {"x": x, "y": y}),
+        (np.savez_compressed, {"images": x, "labels": y, "classes": np.array(["a", "b"])}),
+        (np.savez, {"x": x, "y": np.array([print, 1, 2], object)}),
+        (np.savez_compressed, {"x": np.zeros((1 << 15, 4), np.uint8)}),
+    ):
+        out = io.BytesIO()
+        save(out, **arrays)
+        found.append(out.getvalue())
+    return tuple(found)
 
 
 def _photos() -> tuple[bytes, ...]:

@@ -17,7 +17,10 @@ from mtjkit_export.formats.safetensors import load_fixed
 from mtjkit_host.campaign import description as spec
 from mtjkit_host.campaign import records as results
 from mtjkit_host.datasets import cifar10
+from mtjkit_host.datasets.idx import read_idx
+from mtjkit_host.datasets.load import load_dataset
 from mtjkit_host.datasets.photo import load_photo
+from mtjkit_host.datasets.pictures import find_pictures
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.run_file import RunFile
@@ -85,6 +88,21 @@ def photo(data: bytes) -> None:
     load_photo(_file("photo.png", data), (4, 4, 3))
 
 
+def arrays_file(data: bytes) -> None:
+    """An .npz file of images and labels."""
+    load_dataset(_file("data.npz", data))
+
+
+def idx_file(data: bytes) -> None:
+    """An idx file of images, compressed or not."""
+    read_idx(_file("images-idx3-ubyte", data))
+
+
+def labels_table(data: bytes) -> None:
+    """A table of pictures and labels."""
+    find_pictures(_file("labels.csv", data))
+
+
 def cifar10_file(data: bytes) -> None:
     """A file in CIFAR-10's binary layout."""
     cifar10.load_test(_file("test_batch.bin", data))
@@ -117,6 +135,9 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "run-file": run_file,
     "results": campaign_results,
     "photo": photo,
+    "npz": arrays_file,
+    "idx": idx_file,
+    "labels": labels_table,
     "cifar10": cifar10_file,
     "checkpoint": checkpoint,
     "fixed": fixed_net,
@@ -135,6 +156,9 @@ BOUNDS = {
     "run-file": 2 * _MIB,
     "results": _MIB,
     "photo": 2 * _MIB,
+    "npz": 8 * _MIB,
+    "idx": 8 * _MIB,
+    "labels": 2 * _MIB,
     "cifar10": _MIB,
     "checkpoint": 6 * _MIB,
     "fixed": _MIB,

@@ -366,9 +366,14 @@ def _decision(
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
     t = _numbers(thresholds, "thresholds")
     if t.shape != (out,):
-        raise ConfigError(f"thresholds have shape {t.shape}; {out} filters need ({out},)")
+        several = t.ndim == 2 and out in t.shape and t.size > out
+        why = ": several for each would be activations of more than one bit" if several else ""
+        raise ConfigError(f"thresholds have shape {t.shape}; {out} filters need ({out},){why}")
     if not np.isfinite(t).all() or (t != np.round(t)).any():
-        raise ConfigError("thresholds are whole numbers")
+        raise ConfigError(
+            "thresholds are whole numbers: sums are, so that S >= t is S >= ceil(t), and S > t is "
+            "S >= floor(t) + 1"
+        )
     if ((t < -(2**31)) | (t > 2**31 - 1)).any():
         raise ConfigError("thresholds fit 32 bits with sign")
     i = _numbers(np.zeros(out, np.bool_) if inverted is None else inverted, "inversions")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import struct
 import tokenize
 import zipfile
 import zlib
@@ -15,7 +16,8 @@ from mtjkit_core.errors import ConfigError, FormatError
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mtjkit_host.datasets.dataset import Dataset, dataset_of
+from mtjkit_host.datasets.dataset import Dataset, dataset_of, listed
+from mtjkit_host.parse import shown
 
 NAMES = {
     "train": (("x_train", "y_train"), ("train_images", "train_labels")),
@@ -24,6 +26,12 @@ NAMES = {
 """Split -> names of its arrays; `_ANY` where a file holds one part only."""
 
 _ANY = (("x", "y"), ("images", "labels"))
+_DAMAGED = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
+    *(NotImplementedError, RuntimeError, ValueError, IndexError),
+)
+"""What zipfile raises for archives that are none."""
+
 _MOST_RATIO = 1100  # deflate packs at most 1032 bytes into one
 
 
@@ -49,7 +57,7 @@ def load_npz(file: Path, split: str = "test") -> Dataset:
             x, y = next(((x, y) for x, y in pairs if x in members), ("", ""))
             if not x:
                 raise ConfigError(
-                    f"{file}: holds {', '.join(sorted(members)[:8]) or 'no arrays'}; expected the "
+                    f"{file}: holds {listed(sorted(members)) or 'no arrays'}; expected the "
                     "images as x (or images) and the labels as y (or labels)"
                 )
             found = {
@@ -57,13 +65,15 @@ def load_npz(file: Path, split: str = "test") -> Dataset:
                 for name in (x, y, "classes")
                 if name in members
             }
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise FormatError(f"{file}: damaged .npz file ({error})") from None
+    except _DAMAGED as error:
+        raise FormatError(f"{file}: damaged .npz file ({shown(str(error), 100)})") from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror or error})") from None
     classes = found.get("classes", np.empty(0, "U1"))
     if classes.ndim != 1 or classes.dtype.kind != "U":
-        raise ConfigError(f"{file}: classes are {classes.dtype} {classes.shape}, expected texts")
+        raise ConfigError(
+            f"{file}: classes are {shown(classes.dtype)} {classes.shape}, expected texts"
+        )
     return dataset_of(found[x], found.get(y), classes.tolist(), f"npz file {file}")
 
 
@@ -94,7 +104,7 @@ def _npy(file: Path) -> NDArray[Any]:
             _check_header(stream, str(file), size)
         return npy.open_memmap(file, mode="r")
     except ValueError as error:
-        raise FormatError(f"{file}: not a usable .npy file ({error})") from None
+        raise FormatError(f"{file}: not a usable .npy file ({shown(str(error), 100)})") from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror or error})") from None
 
@@ -117,7 +127,7 @@ def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, what: str, size: in
         try:
             array: NDArray[Any] = npy.read_array(stream, allow_pickle=False)
         except (ValueError, UnicodeDecodeError) as error:
-            raise FormatError(f"{what}: damaged array ({error})") from None
+            raise FormatError(f"{what}: damaged array ({shown(str(error), 100)})") from None
     return array
 
 
@@ -138,5 +148,5 @@ def _check_header(stream: Any, what: str, most: int) -> None:
         raise FormatError(f"{what}: not a readable .npy header") from None
     if dtype.hasobject:
         raise FormatError(f"{what} holds Python objects, which are never loaded; save plain arrays")
-    if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize > most:
-        raise FormatError(f"{what} states {shape} {dtype}, more than the file holds")
+    if any(side < 1 for side in shape) or math.prod(shape) * dtype.itemsize > most:
+        raise FormatError(f"{what} states {shown(shape)} {shown(dtype)}, not what the file holds")

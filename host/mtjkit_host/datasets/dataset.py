@@ -121,7 +121,8 @@ def dataset_of(
     x = np.asarray(images)
     if x.dtype not in (np.uint8, np.int8):
         raise ConfigError(
-            f"{source}: images are {x.dtype}; give uint8 pixels, or int8 as the network takes them"
+            f"{source}: images are {shown(str(x.dtype))}; give uint8 pixels, or int8 as the net "
+            "takes them"
         )
     if x.ndim not in (2, 3, 4) or 0 in x.shape:
         raise ConfigError(
@@ -145,8 +146,8 @@ def _labels(labels: Any, count: int, classes: int, source: str) -> Labels:
         y = y[:, 0]
     if y.shape != (count,) or y.dtype.kind not in "iu":
         raise ConfigError(
-            f"{source}: labels are {y.dtype} {y.shape}, expected whole numbers ({count},), one "
-            "for each image"
+            f"{source}: labels are {shown(str(y.dtype))} {y.shape}, expected whole numbers "
+            f"({count},), one for each image"
         )
     most = classes or MOST_CLASSES
     bad = (y < 0) | (y >= most)

@@ -19,6 +19,7 @@ from mtjkit_core.errors import ConfigError, FormatError
 from numpy.typing import NDArray
 
 from mtjkit_host.datasets.dataset import Dataset, dataset_of
+from mtjkit_host.parse import shown
 
 _TYPES = {8: np.uint8, 9: np.int8}
 _MOST_DIMENSIONS = 4
@@ -59,7 +60,7 @@ def read_idx(file: Path) -> NDArray[Any]:
             with gzip.GzipFile(fileobj=raw) as unpacked:
                 return _read(unpacked, file, size * _MOST_RATIO)  # type: ignore[arg-type]
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-        raise FormatError(f"{file}: damaged gzip file ({error})") from None
+        raise FormatError(f"{file}: damaged gzip file ({shown(str(error), 100)})") from None
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror or error})") from None
 
@@ -74,8 +75,8 @@ def _read(stream: BinaryIO, file: Path, most: int) -> NDArray[Any]:
     if len(sizes) < 4 * start[3]:
         raise FormatError(f"{file}: truncated idx header")
     shape = struct.unpack(f">{start[3]}I", sizes)
-    if math.prod(shape) > most:
-        raise FormatError(f"{file}: says {' x '.join(map(str, shape))} values, has fewer")
+    if not 0 < math.prod(shape) <= most:
+        raise FormatError(f"{file}: says {' x '.join(map(str, shape))} values, has others")
     values = np.empty(shape, _TYPES[start[2]])
     buffer = values.reshape(-1).view(np.uint8).data
     done = 0

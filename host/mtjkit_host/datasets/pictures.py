@@ -15,6 +15,7 @@ from mtjkit_core.errors import ConfigError, FormatError
 
 from mtjkit_host.datasets.dataset import Dataset, Labels, chosen, listed
 from mtjkit_host.datasets.photo import SUFFIXES, Photo, read_photo
+from mtjkit_host.parse import shown
 
 LABELS_FILE = "labels.csv"
 MAP_FILE = "classes.csv"
@@ -81,7 +82,7 @@ def _by_folder(base: Path, files: tuple[Path, ...]) -> Pictures:
         if name is None and _is_number(folder):
             name = numbers.get(int(folder))
         if name is None:
-            raise ConfigError(f"{base / MAP_FILE}: says no class for the folder {folder}")
+            raise ConfigError(f"{base / MAP_FILE}: says no class for the folder {shown(folder)}")
         texts.append(name)
     return Pictures(base, files, tuple(texts), stated=True)
 
@@ -122,7 +123,7 @@ def _table(file: Path, keys: tuple[str, ...], values: tuple[str, ...]) -> list[t
     value = next((columns.index(name) for name in values if name in columns), None)
     if key is None or value is None or key == value:
         raise FormatError(
-            f"{file}: the first line names the columns {', '.join(columns[:6]) or 'none'}; "
+            f"{file}: the first line names the columns {listed(columns) or 'none'}; "
             f"expected {keys[0]} and {values[0]}"
         )
     found = []

@@ -87,6 +87,10 @@ def npy(array):
         (npy(np.array([print], object)), "holds Python objects, which are never loaded"),
         (header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (9000000000000,)}"), "states"),
         (header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 4)}"), "states"),
+        (
+            header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (0, 99999999999)}"),
+            "states",
+        ),
         (header(b"{'descr': '|O', 'fortran_order': False, 'shape': (4,)}"), "objects"),
         (header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (4, 4)}") + b"abc", "damaged"),
         (header(b"[" * 100), "header"),
@@ -105,14 +109,14 @@ def test_hostile_arrays_are_refused(tmp_path, value, why):
 
 
 def test_archives_without_images_or_that_are_none_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="holds a, b; expected the images as x"):
+    with pytest.raises(ConfigError, match="holds 'a', 'b'; expected the images as x"):
         load_dataset(archive(tmp_path / "a.npz", a=npy(X), b=npy(Y)))
     with pytest.raises(ConfigError, match="holds no arrays"):
         load_dataset(archive(tmp_path / "b.npz"))
     (tmp_path / "c.npz").write_bytes(b"PK no archive")
     with pytest.raises(FormatError, match=r"c\.npz: damaged .npz file"):
         load_dataset(tmp_path / "c.npz")
-    with pytest.raises(ConfigError, match="classes are int64"):
+    with pytest.raises(ConfigError, match=r"classes are .*int64"):
         load_dataset(archive(tmp_path / "d.npz", x=npy(X), classes=npy(Y)))
     whole = archive(tmp_path / "e.npz", x=npy(X), y=npy(Y)).read_bytes()
     for at in range(30, len(whole), 7):

@@ -39,7 +39,7 @@ def test_arrays_of_every_shape_become_four_dimensional():
 @pytest.mark.parametrize(
     ("images", "labels", "classes", "why"),
     [
-        (np.zeros((2, 3)), None, (), "float64; give uint8 pixels, or int8"),
+        (np.zeros((2, 3)), None, (), "float64'; give uint8 pixels, or int8"),
         (np.zeros(3, np.uint8), None, (), r"shape \(3,\), expected"),
         (np.zeros((0, 3), np.uint8), None, (), r"shape \(0, 3\), expected"),
         (np.zeros((2, 3), np.uint8), [0.0, 1.0], (), r"whole numbers \(2,\)"),
@@ -162,7 +162,7 @@ def test_a_program_hands_over_arrays_pairs_and_data_sets():
     assert images_for(x, net()).labels is None
     assert images_for((x, [0, 2, 1]), net()).labels.tolist() == [0, 2, 1]
     assert len(images_for(dataset_of(x, [0, 2, 1]), net(), 2)) == 2
-    with pytest.raises(ConfigError, match="images are <U4"):
+    with pytest.raises(ConfigError, match="images are '<U4'"):
         images_for("path", net())
 
 

@@ -67,7 +67,8 @@ def test_missing_labels_and_labels_alone(tmp_path):
     [
         (idx(X)[:-1], "47 values, expected 48"),
         (idx(X) + b"1", "longer than its 48 values"),
-        (struct.pack(">HBB3I", 0, 8, 3, 1 << 31, 1 << 31, 1 << 31), "has fewer"),
+        (struct.pack(">HBB3I", 0, 8, 3, 1 << 31, 1 << 31, 1 << 31), "has others"),
+        (struct.pack(">HBB3I", 0, 8, 3, 1 << 31, 1 << 31, 0), "has others"),
         (idx(X, 0x0D), "type 0x0d, expected bytes"),
         (struct.pack(">HBB", 0, 8, 3) + b"\0\0", "truncated"),
         (struct.pack(">HBB", 0, 8, 7), "not an idx file"),

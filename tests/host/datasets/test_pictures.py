@@ -48,7 +48,7 @@ def test_a_map_file_says_what_folders_mean(tmp_path, separator):
     found = load_images(tmp_path, net())
     assert (found.labels.tolist(), found.remarks) == ([2, 0], ())
     picture(tmp_path / "other" / "1.png")
-    with pytest.raises(ConfigError, match=r"classes\.csv: says no class for the folder other"):
+    with pytest.raises(ConfigError, match=r"classes\.csv: says no class for the folder 'other'"):
         load_images(tmp_path, net())
 
 
@@ -74,7 +74,7 @@ def test_a_table_of_labels_beside_pictures(tmp_path):
     ("text", "why"),
     [
         ("", "names the columns none"),
-        ("path,colour\n2.png,1\n", "names the columns path, colour; expected path and label"),
+        ("path,colour\n2.png,1\n", "names the columns 'path', 'colour'; expected path and label"),
         ("path,label\n", "no line below"),
         ("path,label\n2.png\n", "line 2 has no path or label"),
         ("path,label\n2.png, \n", "line 2 has no path or label"),
