@@ -88,19 +88,14 @@ def peek(frame, at: int) -> int:
     while code < at:
         code += frame[code]
     value = 0
-    for i in range(at, at + 4):
-        byte = frame[i]
-        if i == code:  # a zero is stuffed
-            code += byte
-        elif i == at + 3:
+    for i in range(4):
+        if at + i == code:  # a zero is stuffed
+            code += frame[code]
+        elif i == 3:
             return -1
         else:
-            value |= byte << 8 * (i - at)
+            value |= frame[at + i] << 8 * i
     return value
-
-
-def _shortest(frame, size: int) -> int:
-    return OVERHEAD
 
 
 class Deframer:
@@ -113,7 +108,7 @@ class Deframer:
     Args:
         crc_is_right, copy, unstuff: the functions of this module, or faster twins.
         shortest: shortest(frame, size) tells how many bytes the frame under way has at least, from
-            its first `size` bytes, which are still stuffed. The type is one of them.
+            its first `size` bytes, which are still stuffed and hold the type; default OVERHEAD.
 
     Attributes:
         frame: the buffer; after `feed` found a frame, type, sequence number and body from byte 1.
@@ -121,7 +116,7 @@ class Deframer:
         bad: number of frames dropped.
     """
 
-    def __init__(self, crc_is_right=crc_is_right, copy=copy, unstuff=unstuff, shortest=_shortest):
+    def __init__(self, crc_is_right=crc_is_right, copy=copy, unstuff=unstuff, shortest=None):
         self.frame = bytearray(MAX_FRAME)
         self.body_size = -1
         self.bad = 0
@@ -147,7 +142,9 @@ class Deframer:
             return OVERHEAD if self._announced else 1
         if self._code_at >= MAX_FRAME:
             return 1
-        shortest = self._shortest(self.frame, size) if size > TYPE_AT else OVERHEAD
+        shortest = OVERHEAD
+        if self._shortest and size > TYPE_AT:
+            shortest = self._shortest(self.frame, size)
         return max(self._code_at + 1, shortest) - size
 
     def feed(self, chunk: bytes, start: int, end: int) -> int:

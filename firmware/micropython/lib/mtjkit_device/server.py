@@ -87,20 +87,18 @@ class Server:
             return OVERHEAD
         shortest = m.SHORTEST_FRAMES[kind]
         session = self._session
-        if size < shortest:
+        at = _OFFSET_AT
+        of = session.slots[0] if session.slots else None
+        if kind == m.MODEL_DATA.kind:
+            at = _MODEL_OFFSET_AT
+            of = session.incoming
+        elif kind != m.IMAGE_DATA.kind:
             return shortest
-        if kind == m.IMAGE_DATA.kind and session.slots:
-            left = len(session.slots[0].data)
-            offset = peek(frame, _OFFSET_AT)
-        elif kind == m.MODEL_DATA.kind and session.incoming:
-            left = len(session.incoming.data)
-            offset = peek(frame, _MODEL_OFFSET_AT)
-        else:
-            return shortest
-        left -= offset
-        if offset < 0 or left <= 0:
-            return shortest
-        return shortest + min(left, session.chunk)
+        if of and size >= shortest:
+            offset = peek(frame, at)
+            if 0 <= offset < len(of.data):
+                shortest += min(len(of.data) - offset, session.chunk)
+        return shortest
 
     def _take(self, frame, size: int) -> None:
         """Answer one frame."""
