@@ -1,8 +1,15 @@
 """Commands as a user types them: real processes, and what they must say."""
 
+import atexit
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import tempfile
+from functools import cache
+from pathlib import Path
 
 from support.paths import ROOT
 
@@ -40,8 +47,63 @@ def ended(process, timeout_s=300):
 
 
 def invoke(*words, cwd, env=None, timeout_s=300):
-    """Run a command to its end; returns its status, stdout and stderr."""
-    return ended(start(*words, cwd=cwd, env=env), timeout_s)
+    """Run a command to its end; returns its status, stdout and stderr.
+
+    Where the environment is this process's own, the command is forked from a process that has
+    imported its modules: see `support.command_server`.
+    """
+    if env or sys.platform != "linux" or _environment() != _environment_at_start():
+        return ended(start(*words, cwd=cwd, env=env), timeout_s)
+    words = [*INVOKE[3:], *map(str, words)]
+    request = {"words": words, "cwd": str(cwd), "env": {**os.environ, "COLUMNS": "200"}}
+    channel = _server()
+    with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+        channel.settimeout(timeout_s)
+        streams = [out.fileno(), err.fileno()]
+        socket.send_fds(channel, [json.dumps(request).encode()], streams)
+        with channel.makefile("rb") as answers:
+            pid = int(answers.readline())
+            try:
+                status = int(answers.readline())
+            except TimeoutError:
+                os.kill(pid, signal.SIGKILL)
+                raise
+        texts = []
+        for file in (out, err):
+            file.seek(0)
+            texts.append(file.read().decode())
+    return subprocess.CompletedProcess([*INVOKE[:3], *words], status, *texts)
+
+
+def _environment():
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+
+
+@cache
+def _environment_at_start():
+    return _environment()
+
+
+@cache
+def _server():
+    """A channel to this worker's own command server, which ends when the worker does."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+    program = Path(__file__).with_name("command_server.py")
+    process = subprocess.Popen(
+        [sys.executable, program, str(there.fileno())],
+        pass_fds=[there.fileno()],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    there.close()
+
+    def end():
+        here.close()
+        process.wait()
+
+    atexit.register(end)
+    return here
 
 
 def finished(done):
