@@ -209,6 +209,8 @@ def _in_table_2(entry: Acceptable) -> bool:
 def _save(figure: Any, stem: Path) -> Path:
     import matplotlib as mpl
 
+    figure.get_layout_engine().execute(figure)
+    figure.set_layout_engine("none")  # as it is now, for both: that takes longest
     for kind in ("png", "svg"):
         buffer = io.BytesIO()
         # No date and fixed ids: the same results give the same bytes.

@@ -14,13 +14,14 @@ import pytest
 
 pytest.importorskip("matplotlib", reason="needs the extra train")
 
-from mtjkit_host.analysis import plots, print_tables, summarize, write_report
+from mtjkit_host.analysis import page, plots, print_tables, summarize, write_report
 from mtjkit_host.analysis.findings import findings
 from mtjkit_host.campaign import Campaign, NetEntry
 from mtjkit_host.campaign.description import MEMORIES
 from mtjkit_host.campaign.points import Point
 from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.runner import CampaignResult
+from mtjkit_host.figures import own_settings
 from mtjkit_host.mtj.cell import Cell
 from rich.console import Console
 from support.paths import python_env
@@ -88,6 +89,19 @@ def report(result):
     return write_report(result)
 
 
+def text_of(result):
+    """The page without its figures, which take seconds."""
+    summary = summarize(result)
+    return page._page(result, summary, {}, findings(result, summary), Cell(), (), {})
+
+
+def figure_7(result):
+    """Fig. 7 of a campaign, not saved."""
+    labels = [entry.label for entry in result.campaign.nets]
+    curves = summarize(result).accuracy
+    return plots._curves(curves, labels, lambda c: [level.value for level in c.levels], "", 1, ())
+
+
 class Page(HTMLParser):
     """Tags that stay open, images, and the text of a page."""
 
@@ -110,12 +124,12 @@ class Page(HTMLParser):
 
 
 def test_the_page_needs_nothing_else_and_shows_everything(result, report):
-    page = Page(report.read_text(encoding="utf-8"))
-    assert page.open == []
-    assert "script" not in page.tags
-    assert len(page.sources) == 4  # Figs. 7, 8, 9, 10
-    assert all(source.startswith("data:image/svg+xml;base64,") for source in page.sources)
-    text = " ".join(page.words)
+    shown = Page(report.read_text(encoding="utf-8"))
+    assert shown.open == []
+    assert "script" not in shown.tags
+    assert len(shown.sources) == 4  # Figs. 7, 8, 9, 10
+    assert all(source.startswith("data:image/svg+xml;base64,") for source in shown.sources)
+    text = " ".join(shown.words)
     assert "@import" not in text
     assert "url(" not in text
     for expected in (EVIL, "Fxp8 & co", "85.07", "8.94", "no c in", "seed 0"):
@@ -129,9 +143,13 @@ def test_the_page_needs_nothing_else_and_shows_everything(result, report):
 
 
 def test_the_same_results_give_the_same_figures(report, tmp_path):
-    again = write_report(made_up(tmp_path))
-    for name in ("figure-7", "figure-10"):
-        one, two = (path.with_name(f"{name}.svg").read_bytes() for path in (report, again))
+    result = made_up(tmp_path)
+    labels = [entry.label for entry in result.campaign.nets]
+    figure = plots._energy(summarize(result), labels, Cell())
+    with own_settings():
+        again = plots._save(figure, tmp_path / "figure-10")
+    for kind in (".svg", ".png"):
+        one, two = (path.with_name(f"figure-10{kind}").read_bytes() for path in (report, again))
         assert one == two
 
 
@@ -195,7 +213,7 @@ def test_what_width_does_is_shown_by_nets_that_differ_in_it(report, tmp_path):
     assert alone not in report.read_text(encoding="utf-8")
     nets = tuple(replace(entry, paper="Binary") for entry in result.campaign.nets)
     both = replace(result, campaign=replace(result.campaign, nets=nets))
-    text = write_report(both).read_text(encoding="utf-8")
+    text = text_of(both)
     # 0.5, 5, 50 % are lost at the first three rates, 1, 10, 90 % by the other; log-interpolated.
     assert f"{alone}: in feature maps Binary accepts 0.359 % and 3.59 % at 3 %" in text
     assert "degradation, Fxp8 &amp; co 0.167 % and 1.78 %." in text
@@ -205,14 +223,14 @@ def test_what_a_net_s_note_says_is_held_against_its_twin_without(tmp_path):
     result = made_up(tmp_path)
     first, second, _ = result.campaign.nets
     nets = (replace(first, note=""), replace(second, paper="Binary", note="scaled"))
-    text = write_report(
+    text = text_of(
         replace(
             result,
             campaign=replace(result.campaign, nets=nets),
             nets=dict.fromkeys(result.nets, result.nets["Binary"]),
             missing={},
         )
-    ).read_text(encoding="utf-8")
+    )
     assert "Nets of one size differ too: in weights Binary accepts 0.167 % and 1.78 % at" in text
     assert "degradation, Fxp8 &amp; co (scaled) " in text
 
@@ -221,8 +239,15 @@ def test_what_a_net_s_note_says_is_held_against_its_twin_without(tmp_path):
 def test_one_memory_alone_has_a_report(tmp_path, memory):
     result = made_up(tmp_path)
     records = tuple(r for r in result.records if r.point.memory in ("none", memory))
+    result = replace(result, records=records)
+    assert text_of(result).count(">Not measured.<") == 1  # of the two tables of rates
+    assert len(figure_7(result).axes) == 1
+
+
+def test_errors_in_weights_alone_have_all_figures(tmp_path):
+    result = made_up(tmp_path)
+    records = tuple(r for r in result.records if r.point.memory in ("none", "weights"))
     text = write_report(replace(result, records=records)).read_text(encoding="utf-8")
-    assert text.count(">Not measured.<") == 1  # of the two tables of rates
     assert text.count("<img") == 4
 
 
@@ -231,7 +256,9 @@ def test_one_repeat_has_no_intervals(tmp_path):
     summary = summarize(result)
     assert all(level.value.half_width is None for c in summary.accuracy for level in c.levels)
     assert all(entry.found.low is None for entry in summary.acceptable)
-    write_report(result)
+    assert text_of(result)
+    assert len(figure_7(result).axes) == 2
+    assert len(plots._energy(summary, ["Binary", "Fxp8 & co"], Cell()).axes) == 2
 
 
 def test_nothing_measured_is_said(tmp_path):
@@ -266,7 +293,9 @@ def test_a_label_is_shown_as_it_is(tmp_path):
     result = replace(
         whole, campaign=replace(whole.campaign, nets=nets), records=records, nets=loaded
     )
-    assert escape(label) in write_report(result).read_text(encoding="utf-8")
+    assert escape(label) in text_of(result)
+    with own_settings():
+        plots._save(figure_7(result), tmp_path / "figure-7")
     # Text of an SVG is outlines, each after a comment that holds the text.
     comments = re.findall("<!-- (.*?) -->", (tmp_path / "figure-7.svg").read_text())
     assert label in [unescape(text).strip() for text in comments]
@@ -275,7 +304,7 @@ def test_a_label_is_shown_as_it_is(tmp_path):
     assert label in console.file.getvalue()
 
 
-def test_the_users_matplotlib_changes_nothing(tmp_path):
+def test_the_users_matplotlib_changes_nothing(report, tmp_path):
     """A notebook's backend that is not there, and a matplotlibrc that asks for LaTeX."""
     code = (
         "from pathlib import Path; import test_page as t\n"
@@ -283,19 +312,15 @@ def test_the_users_matplotlib_changes_nothing(tmp_path):
         "from mtjkit_host.train import plot; from mtjkit_host.train.config import EpochRecord\n"
         "plot.plot_history([EpochRecord(1, 0.0, 1.0, 0.5, 0.5, 1.0)], Path('history'), 'net')\n"
     )
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own" / "matplotlibrc").write_text("text.usetex: True\nlines.linewidth: 9\n")
-    (tmp_path / "none").mkdir()
-    env = python_env(Path(__file__).parent)
-    for name, more in (("own", {"MPLBACKEND": "module://no_such.backend"}), ("none", {})):
-        done = subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=tmp_path / name,
-            env={**env, **more},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-    for file in ("out/figure-7.svg", "out/figure-10.png"):
-        assert (tmp_path / "own" / file).read_bytes() == (tmp_path / "none" / file).read_bytes()
+    (tmp_path / "matplotlibrc").write_text("text.usetex: True\nlines.linewidth: 9\n")
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env={**python_env(Path(__file__).parent), "MPLBACKEND": "module://no_such.backend"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for name in ("figure-7.svg", "figure-10.png"):
+        assert (tmp_path / "out" / name).read_bytes() == report.with_name(name).read_bytes()
