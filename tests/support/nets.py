@@ -1,6 +1,7 @@
 """Small random networks and images for the host's tests."""
 
 from dataclasses import replace
+from functools import cache
 
 import networks
 import numpy as np
@@ -16,6 +17,12 @@ def small_model(name, count=4):
     Returns:
         The model, and the images: int8 (count, height, width, channels).
     """
+    # A test may put a network of its own under this name.
+    return _small_model(name, repr(networks.NETWORKS.get(name)), count)
+
+
+@cache
+def _small_model(name, _, count):
     model = Model(bytes(networks.build(name)))
     raw = b"".join(networks.image(name, k) for k in range(count))
     return model, np.frombuffer(raw, np.int8).reshape(-1, *model.input_shape)

@@ -57,7 +57,7 @@ def test_what_is_no_board_is_left_in_time(answer, shown):
         pseudo_terminal(answer) as port,
         pytest.raises(LinkError, match=rf"(?s)^{port}: no MicroPython prompt.*port\?{shown}$"),
     ):
-        Board(port, wait_s=1)
+        Board(port, wait_s=0.4)
     assert time.monotonic() - started < 15
 
 

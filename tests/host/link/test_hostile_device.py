@@ -84,13 +84,13 @@ class Device:
 
 
 @given(st.lists(st.just("right") | answers, max_size=12))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_any_answers_end_in_a_named_error(script):
     talk(script)
 
 
 @given(st.integers(5, 6), st.lists(answers, min_size=1, max_size=8))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=20, deadline=None)
 def test_any_answers_in_the_middle_of_a_run(right, script):
     talk(["right"] * right + script)
 
@@ -99,7 +99,7 @@ def talk(script):
     device = Device(script)
     with Link.open(device.path) as link, pytest.raises(MtjkitError) as caught:  # noqa: PT012
         device.start()
-        session = Session(link, timeout_s=0.3, hello_s=0.3)
+        session = Session(link, timeout_s=0.1, hello_s=0.1)
         session.program(RAW)
         session.run(IMAGES)
         session.program(RAW[:-1])  # whatever was answered: FormatError

@@ -113,15 +113,13 @@ def test_the_best_current(delta, i, rate, energy):
     ("delta", "conventional", "short"), [(40, 42.978, 13.649), (80, 44.690, 15.203)]
 )
 def test_the_lowest_energy_of_other_barriers(delta, conventional, short):
-    for rate, energy in ((1e-8, conventional), (0.024, short)):
-        low, high = 1.4, 2.1
-        for _ in range(7):
-            third = (high - low) / 3
-            if _energy(delta, low + third, rate) < _energy(delta, high - third, rate):
-                high -= third
-            else:
-                low += third
-        assert _energy(delta, (low + high) / 2, rate) == pytest.approx(energy, rel=2e-4)
+    for rate, energy, near in ((1e-8, conventional, 1.85), (0.024, short, 1.65)):
+        currents = (near - 0.1, near, near + 0.1)
+        around = [_energy(delta, i, rate) for i in currents]
+        curvature, slope, _ = np.polyfit(currents, around, 2)
+        found = _energy(delta, -slope / (2 * curvature), rate)
+        assert found == pytest.approx(energy, rel=2e-4)
+        assert found <= min(around)
 
 
 @pytest.mark.parametrize(
