@@ -16,6 +16,12 @@
 #endif
 
 #define NOINLINE __attribute__((noinline))
+/* On boards compiled for size: it runs seldom, or for kinds of layers that few networks have. */
+#ifdef MTJ_AVX2
+#define SMALL NOINLINE
+#else
+#define SMALL __attribute__((noinline, cold))
+#endif
 
 /* ---- counting ---- */
 
@@ -127,6 +133,21 @@ static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32
     return n == 9 ? count(x, w, NULL, 9) : n == 18 ? count(x, w, NULL, 18) : count(x, w, NULL, n);
 }
 
+/* How a layer is computed: by tables of its pixels' sums, by the words of its input, or value by
+ * value. */
+enum { BY_TABLES, BY_WORDS, BY_VALUES };
+
+static SMALL int how(const mtj_layer *l) {
+    if (l->cells > 1 || l->groups > 1) {
+        return BY_VALUES;
+    }
+    if (l->reads == MTJ_PACKED) {
+        return BY_WORDS;
+    }
+    /* A table's sums have 16 bits. */
+    return l->reads == MTJ_INT8 && l->output == MTJ_BITS && l->fan_in < 256 ? BY_TABLES : BY_VALUES;
+}
+
 static NOINLINE uint32_t masked_mismatches(const uint32_t *x, const uint32_t *w,
                                            const uint32_t *mask, uint32_t n) {
     return count(x, w, mask, n);
@@ -161,23 +182,25 @@ static NOINLINE void fill_tables(const int32_t *taps, uint32_t groups, int32_t *
 /* Taps of the outputs (y, x) and (y, right), before pooling, as pairs. */
 static NOINLINE void gather_pixels(const mtj_layer *l, const int8_t *image, int32_t y, int32_t x,
                                    int32_t right, int32_t *taps) {
-    int32_t depth = l->in_channels, step = (right - x) * depth;
-    int32_t left = x - l->padding;
-    for (int32_t iy = y - l->padding; iy < y - l->padding + 3; iy++) {
+    int32_t depth = l->in_channels, columns = (right - x) * l->stride_x, step = columns * depth;
+    int32_t left = x * l->stride_x - l->pad_left, end = left + l->kernel_width;
+    int32_t iy = y * l->stride_y - l->pad_top;
+    for (int32_t ky = l->kernel_height; ky; ky--, iy++) {
         const int8_t *at = image + (iy * l->in_width + left) * depth;
         int inside = iy >= 0 && iy < l->in_height;
-        if (inside && left >= 0 && right - l->padding + 3 <= l->in_width) {
-            for (int32_t n = 3 * depth; n; n--, at++) {
+        if (inside && left >= 0 && end + columns <= l->in_width) {
+            for (int32_t n = l->kernel_width * depth; n; n--, at++) {
                 *taps++ = at[0] + at[step] * 65536;
             }
             continue;
         }
-        for (int32_t ix = left; ix < left + 3; ix++) {
-            int32_t other = ix + right - x;
+        for (int32_t ix = left; ix < end; ix++) {
+            int32_t other = ix + columns;
             int has_low = inside && ix >= 0 && ix < l->in_width;
             int has_high = inside && other >= 0 && other < l->in_width;
             for (int32_t n = depth; n; n--, at++) {
-                *taps++ = (has_low ? at[0] : 0) + (has_high ? at[step] : 0) * 65536;
+                *taps++ = (has_low ? at[0] : l->pad_value) +
+                          (has_high ? at[step] : l->pad_value) * 65536;
             }
         }
     }
@@ -209,7 +232,7 @@ static NOINLINE void first_bits(const int32_t *table, uint32_t row_words, const 
     bits[1] = right;
 }
 
-static void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *image, uint32_t *out,
+static SMALL void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *image, uint32_t *out,
                       void *scratch) {
     uint32_t groups = ((uint32_t)l->fan_in + 3) >> 2; /* of four taps */
     uint32_t out_words = l->out_words;
@@ -218,35 +241,40 @@ static void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *im
     const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at);
     int32_t *taps = scratch;
     int32_t *table = taps + 32 * l->row_words;
-    int32_t height = l->map_height << l->pool;
-    int32_t width = l->map_width << l->pool;
+    uint32_t pixels = l->map_height * l->map_width * out_words;
+    int32_t pooled = l->pool_height * l->pool_width > 1;
     for (int32_t i = 0; i < 160 * l->row_words; i++) {
         taps[i] = 0; /* what is beyond fan_in stays so */
     }
-    for (int32_t y = 0; y < height; y++) {
-        for (int32_t x = 0; x < width; x += 2) {
-            int32_t right = x + 1 < width ? x + 1 : x;
-            uint32_t *at = out + ((y >> l->pool) * l->map_width + (x >> l->pool)) * out_words;
-            gather_pixels(l, image, y, x, right, taps);
-            fill_tables(taps, groups, table);
-            for (uint32_t word = 0; word < out_words; word++) {
-                uint32_t channels = l->out_channels - 32 * word;
-                uint32_t mask = tail_mask(channels);
-                uint32_t bits[2];
-                if (channels > 32) {
-                    channels = 32;
-                    mask = 0xffffffffu;
-                }
-                first_bits(table, l->row_words, rows + 32 * word * l->row_words,
-                           thresholds + 32 * word, channels, bits);
-                bits[0] = (bits[0] ^ inverted[word]) & mask;
-                bits[1] = (bits[1] ^ inverted[word]) & mask;
-                if (l->pool) {
-                    at[word] = (y & 1 ? at[word] : 0) | bits[0] | bits[1];
-                } else {
-                    at[word] = bits[0];
-                    if (right != x) {
-                        at[out_words + word] = bits[1];
+    for (uint32_t i = 0; i < pixels; i++) {
+        out[i] = 0;
+    }
+    /* Two sums at a time: neighbours of a pooling window, or else of the map. */
+    int32_t width = pooled ? l->pool_width : l->map_width;
+    int32_t windows = pooled ? l->map_width : 1, across = pooled ? 1 : l->pool_stride_x;
+    for (int32_t row = 0; row < l->map_height; row++) {
+        for (int32_t window = 0; window < windows; window++) {
+            for (int32_t i = 0; i < l->pool_height; i++) {
+                int32_t y = row * l->pool_stride_y + i, left = window * l->pool_stride_x;
+                for (int32_t x = 0; x < width; x += 2) {
+                    int32_t right = x + 1 < width ? x + 1 : x;
+                    uint32_t *at = out + (row * l->map_width + (pooled ? window : x)) * out_words;
+                    gather_pixels(l, image, y, left + x * across, left + right * across, taps);
+                    fill_tables(taps, groups, table);
+                    for (uint32_t word = 0; word < out_words; word++) {
+                        uint32_t channels = l->out_channels - 32 * word;
+                        uint32_t mask = tail_mask(channels);
+                        uint32_t bits[2];
+                        if (channels > 32) {
+                            channels = 32;
+                            mask = 0xffffffffu;
+                        }
+                        first_bits(table, l->row_words, rows + 32 * word * l->row_words,
+                                   thresholds + 32 * word, channels, bits);
+                        at[word] |= (bits[0] ^ inverted[word]) & mask;
+                        if (right != x) {
+                            at[(pooled ? 0 : out_words) + word] |= (bits[1] ^ inverted[word]) & mask;
+                        }
                     }
                 }
             }
@@ -254,60 +282,178 @@ static void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *im
     }
 }
 
-/* ---- hidden layers: packed maps ---- */
+/* ---- all other layers: windows ---- */
 
-/* One output's inputs as the weights' rows lie: words of the map (and a mask where some taps
- * are padding), and how many products the sum has. */
+/* The inputs of one output as the weights' rows lie, and how many products the sum has. In words,
+ * with a mask where some inputs are 0; or as values, and then perhaps as eight planes of bits. */
 typedef struct {
     const uint32_t *words;
-    const uint32_t *mask; /* NULL: all taps lie inside the map */
-    int32_t products;
+    const uint32_t *mask; /* NULL: no input is 0 */
+    int32_t products;     /* of planes: the sum of the values */
+    const int16_t *taps;  /* NULL: words */
 } window;
 
-/* Copy the inputs of output (y, x) to `words`, and with padding their mask behind them. */
+/* Taps beyond the map are 0, so that windows need masks. */
+static SMALL int has_masks(const mtj_layer *l) { return l->padding && !l->pad_value; }
+
+/* The inputs of output (y, x), in place or copied to `words`, with their mask behind them. */
 static void gather(const mtj_layer *l, const uint32_t *cells, int32_t y, int32_t x, uint32_t *words,
                    window *into) {
-    int32_t taps = 0;
+    int32_t top = y * l->stride_y - l->pad_top, left = x * l->stride_x - l->pad_left;
+    int32_t beyond = 0, last = l->in_words - 1;
+    uint32_t fill = l->pad_value > 0 ? 0xffffffffu : 0, masks = has_masks(l);
     uint32_t *mask = words + l->row_words;
     into->words = words;
-    into->mask = mask;
-    for (int32_t iy = y - l->padding; iy < y - l->padding + 3; iy++) {
-        for (int32_t ix = x - l->padding; ix < x - l->padding + 3; ix++) {
+    into->mask = NULL;
+    into->taps = NULL;
+    if (l->kernel_height == 1 && top >= 0 && top < l->in_height && left >= 0 &&
+        left + l->kernel_width <= l->in_width) {
+        into->words = cells + (top * l->in_width + left) * l->in_words;
+        into->products = l->fan_in;
+        return;
+    }
+    for (int32_t iy = top; iy < top + l->kernel_height; iy++) {
+        for (int32_t ix = left; ix < left + l->kernel_width; ix++) {
             int inside = iy >= 0 && iy < l->in_height && ix >= 0 && ix < l->in_width;
             const uint32_t *from = cells + (iy * l->in_width + ix) * l->in_words;
-            taps += inside;
-            for (int32_t k = 0; k < l->in_words; k++) {
-                *words++ = inside ? from[k] : 0;
+            beyond += !inside;
+            for (int32_t k = 0; k <= last; k++) {
+                *words++ = inside ? from[k] : k < last ? fill : fill & tail_mask(l->in_channels);
             }
-            for (int32_t k = 0; l->padding && k < l->in_words; k++) {
+            for (int32_t k = 0; masks && k <= last; k++) {
                 *mask++ = inside ? 0xffffffffu : 0;
             }
         }
     }
-    into->products = taps * l->in_channels;
-    if (taps == 9) {
-        into->mask = NULL;
+    into->products = l->fan_in;
+    if (masks && beyond) {
+        into->products -= beyond * l->in_channels;
+        into->mask = into->words + l->row_words;
     }
 }
 
-/* All channels of one stored pixel: the OR over the windows up to `end`. */
-static void hidden_pixel(const mtj_layer *l, const uint8_t *model, const window *windows,
-                         const window *end, uint32_t *out) {
-    const uint32_t *row = (const uint32_t *)(model + l->weights_at);
-    const int32_t *thresholds = (const int32_t *)(model + l->thresholds_at);
-    const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at);
-    const int32_t *last = thresholds + l->out_channels;
-    uint32_t n = l->row_words;
+/* The value of an input: channel c of a pixel that lies in the map. */
+static SMALL int32_t value_of(const mtj_layer *l, const void *source, int32_t pixel, int32_t c) {
+    if (l->reads == MTJ_PACKED) {
+        const uint32_t *run = (const uint32_t *)source + pixel * l->in_words;
+        return run[c >> 5] >> (c & 31) & 1 ? 1 : -1;
+    }
+    if (l->reads == MTJ_NUMBERS) {
+        return ((const int16_t *)source)[pixel * l->in_channels + c];
+    }
+    int32_t value = ((const int8_t *)source)[pixel * l->in_channels + c];
+    return l->reads == MTJ_INT8 ? value : value > 0 ? 1 : l->reads == MTJ_PLUS_MINUS ? -1 : 0;
+}
+
+/* Of `n` channels those of one group. */
+static SMALL int32_t of_group(const mtj_layer *l, int32_t n) {
+    int32_t channels = l->groups == 1 ? n : 0;
+    for (; l->groups > 1 && n > 0; n -= l->groups) {
+        channels++;
+    }
+    return channels;
+}
+
+/* The inputs of a group's outputs (y, x) as values. Where one bit is multiplied they become words:
+ * values of -1, 0 and 1 bits and a mask, others eight planes. `work`: see values_bytes. */
+static SMALL void gather_values(const mtj_layer *l, const void *source, int32_t y, int32_t x,
+                                   int32_t group, uint32_t *work, window *into) {
+    int32_t depth = of_group(l, l->in_channels), row = l->row_words, least = 0, most = 0, zeros = 0;
+    int32_t top = y * l->stride_y - l->pad_top, left = x * l->stride_x - l->pad_left;
+    int16_t *taps = (int16_t *)(work + 8 * row), *tap = taps;
+    into->words = work;
+    into->mask = work;
+    into->products = 0;
+    into->taps = taps;
+    for (int32_t iy = top; iy < top + l->kernel_height; iy++) {
+        for (int32_t ix = left; ix < left + l->kernel_width; ix++) {
+            int inside = iy >= 0 && iy < l->in_height && ix >= 0 && ix < l->in_width;
+            for (int32_t c = group * depth; c < (group + 1) * depth; c++) {
+                int32_t v =
+                    inside ? value_of(l, source, iy * l->in_width + ix, c) : l->pad_value;
+                *tap++ = v;
+                into->products += v;
+                zeros += !v;
+                least = v < least ? v : least;
+                most = v > most ? v : most;
+            }
+        }
+    }
+    if (l->cells > 1 || l->reads == MTJ_NUMBERS) {
+        return;
+    }
+    for (int32_t k = 0; k < 8 * row; k++) {
+        work[k] = 0;
+    }
+    if (least >= -1 && most <= 1) {
+        for (int32_t k = 0; k < l->fan_in; k++) {
+            work[k >> 5] |= (uint32_t)(taps[k] > 0) << (k & 31);
+            work[row + (k >> 5)] |= (uint32_t)(taps[k] != 0) << (k & 31);
+        }
+        into->products = l->fan_in - zeros;
+        into->mask = zeros ? work + row : NULL;
+        into->taps = NULL;
+        return;
+    }
+    for (int32_t k = 0; k < l->fan_in; k++) {
+        for (int32_t plane = 0; plane < 8; plane++) {
+            work[plane * row + (k >> 5)] |= (uint32_t)(taps[k] >> plane & 1) << (k & 31);
+        }
+    }
+}
+
+/* The signed sum of a window that has values. */
+static SMALL int32_t value_sum(const mtj_layer *l, const window *v, const uint32_t *row) {
+    int32_t sum = 0;
+    const int16_t *tap = v->taps;
+    if (l->cells > 1) {
+        for (int32_t k = 0; k < l->fan_in; k++) {
+            sum += tap[k] * ((const int8_t *)row)[k];
+        }
+        return sum;
+    }
+    if (l->reads == MTJ_NUMBERS) { /* a run for each pixel */
+        for (int32_t k = l->kernel_height * l->kernel_width; k; k--, row += l->in_words) {
+            for (int32_t c = 0; c < l->in_channels; c++, tap++) {
+                sum += row[c >> 5] >> (c & 31) & 1 ? *tap : -*tap;
+            }
+        }
+        return sum;
+    }
+    for (int32_t plane = 7; plane >= 0; plane--) { /* two's complement: the highest one counts -128 */
+        const uint32_t *words = v->words + plane * l->row_words;
+        int32_t differ = masked_mismatches(words, row, words, l->row_words);
+        sum = 2 * sum + (plane == 7 ? -differ : differ);
+    }
+    return v->products - 2 * sum;
+}
+
+static inline __attribute__((always_inline)) int32_t sum_of(const mtj_layer *l, const window *v,
+                                                            const uint32_t *row, uint32_t n) {
+    if (!v->mask) {
+        return v->products - 2 * (int32_t)mismatches(v->words, row, n);
+    }
+    return v->taps ? value_sum(l, v, row)
+                   : v->products - 2 * (int32_t)masked_mismatches(v->words, row, v->mask, n);
+}
+
+/* Channels `first` to `behind` - 1 of one pixel: the OR over the windows up to `end`. */
+static NOINLINE void pixel(const mtj_layer *l, const uint8_t *model, const window *windows,
+                  const window *end, uint32_t first, uint32_t behind, uint32_t *out) {
+    uint32_t n = l->row_words, bit = 1u << (first & 31);
+    const uint32_t *row = (const uint32_t *)(model + l->weights_at) + first * n;
+    const int32_t *thresholds = (const int32_t *)(model + l->thresholds_at) + first;
+    const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at) + (first >> 5);
+    const int32_t *last = thresholds + (behind - first);
+    out += first >> 5;
     while (thresholds < last) {
-        uint32_t invert = *inverted++, word = 0, bit = 1;
+        uint32_t invert = *inverted++, word = bit > 1 ? *out : 0;
         do {
             int32_t threshold = *thresholds++;
             /* An inverted bit is 1 where S < threshold. */
             uint32_t below = invert & bit ? 1 : 0;
             for (const window *v = windows; v < end; v++) {
-                uint32_t differ = v->mask ? masked_mismatches(v->words, row, v->mask, n)
-                                          : mismatches(v->words, row, n);
-                if ((v->products - 2 * (int32_t)differ < threshold) == below) {
+                if ((sum_of(l, v, row, n) < threshold) == below) {
                     word |= bit;
                     break;
                 }
@@ -316,34 +462,89 @@ static void hidden_pixel(const mtj_layer *l, const uint8_t *model, const window 
             bit <<= 1;
         } while (bit && thresholds < last);
         *out++ = word;
+        bit = 1;
     }
 }
 
-static int is_dense(const mtj_layer *l) {
+static SMALL int is_dense(const mtj_layer *l) {
     return l->kernel_height == l->in_height && l->kernel_width == l->in_width && !l->padding;
 }
 
-static void hidden_map(const mtj_layer *l, const uint8_t *model, const uint32_t *cells,
-                       uint32_t *out, uint32_t *scratch) {
-    uint32_t corners = l->pool ? 4 : 1;
-    uint32_t size = (uint32_t)l->row_words << l->padding; /* of a window and its mask */
-    window windows[4];
-    if (is_dense(l)) { /* its one window is the map itself */
-        windows[0].words = cells;
-        windows[0].mask = NULL;
-        windows[0].products = l->fan_in;
-        hidden_pixel(l, model, windows, windows + 1, out);
-        return;
+/* The bits of an output pixel (y, x), of all channels, before pooling; value by value. */
+static SMALL void pixel_by_values(const mtj_layer *l, const uint8_t *model, const void *source, int32_t y,
+                            int32_t x, uint32_t *work, uint32_t *out) {
+    uint32_t per_group = of_group(l, l->out_channels);
+    window v;
+    for (int32_t group = 0; group < l->groups; group++) {
+        gather_values(l, source, y, x, group, work, &v);
+        pixel(l, model, &v, &v + 1, group * per_group, (group + 1) * per_group, out);
     }
+}
+
+/* Windows that are kept at a time: pooling stops at the first one whose bit is 1. */
+static SMALL uint32_t kept_windows(const mtj_layer *l) {
+    uint32_t windows = l->pool_height * l->pool_width;
+    return l->output == MTJ_AVERAGES || how(l) == BY_VALUES ? 1 : windows < 4 ? windows : 4;
+}
+
+/* Words of one pixel's bits that wait: of windows beyond the first ones, and of averages. */
+static SMALL uint32_t waiting_words(const mtj_layer *l) {
+    uint32_t windows = l->pool_height * l->pool_width;
+    return windows > kept_windows(l) || l->output == MTJ_AVERAGES ? l->out_words : 0;
+}
+
+static SMALL void window_map(const mtj_layer *l, const uint8_t *model, const void *source, uint32_t *out,
+                       uint32_t *scratch) {
+    uint32_t kept = kept_windows(l), size = (uint32_t)l->row_words << has_masks(l);
+    int32_t values = how(l) == BY_VALUES, pool = l->pool_height * l->pool_width;
+    uint32_t *bits = scratch;
+    window windows[4];
+    scratch += waiting_words(l);
+    if (!values && is_dense(l)) { /* its one window is the map itself */
+        window whole = {source, NULL, l->fan_in, NULL};
+        windows[0] = whole;
+    }
+    int16_t *average = (int16_t *)out;
     for (int32_t y = 0; y < l->map_height; y++) {
         for (int32_t x = 0; x < l->map_width; x++) {
-            for (uint32_t k = 0; k < corners; k++) {
-                gather(l, cells, (y << l->pool) + (int32_t)(k >> 1),
-                       (x << l->pool) + (int32_t)(k & 1), scratch + k * size, &windows[k]);
+            int32_t wy = 0, wx = 0;
+            for (int32_t c = 0; l->output == MTJ_AVERAGES && c < l->out_channels; c++) {
+                average[c] = -pool;
             }
-            hidden_pixel(l, model, windows, windows + corners, out);
+            for (int32_t done = 0; done < pool;) {
+                uint32_t *into = done || l->output == MTJ_AVERAGES ? bits : out;
+                uint32_t k = 0;
+                for (; k < kept && done < pool; k++, done++) {
+                    int32_t sy = y * l->pool_stride_y + wy, sx = x * l->pool_stride_x + wx;
+                    if (values) {
+                        pixel_by_values(l, model, source, sy, sx, scratch, into);
+                    } else if (!is_dense(l)) {
+                        gather(l, source, sy, sx, scratch + k * size, &windows[k]);
+                    }
+                    if (++wx == l->pool_width) {
+                        wx = 0;
+                        wy++;
+                    }
+                }
+                if (!values) {
+                    pixel(l, model, windows, windows + k, 0, l->out_channels, into);
+                }
+                if (l->output == MTJ_AVERAGES) {
+                    for (int32_t c = 0; c < l->out_channels; c++) {
+                        average[c] += bits[c >> 5] >> (c & 31) & 1 ? 2 : 0;
+                    }
+                } else if (into == bits) {
+                    for (int32_t w = 0; w < l->out_words; w++) {
+                        out[w] |= bits[w];
+                    }
+                }
+            }
+            average += l->out_channels;
             out += l->out_words;
         }
+    }
+    if (l->output == MTJ_AVERAGES && (uintptr_t)average & 2) {
+        *average = 0; /* up to a whole word */
     }
 }
 
@@ -368,16 +569,21 @@ void mtj_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed) {
     (void)l, (void)model, (void)packed;
 }
 
-size_t mtj_scratch_bytes(const mtj_layer *l) {
+SMALL size_t mtj_scratch_bytes(const mtj_layer *l) {
 #ifdef MTJ_AVX2
     if (mtj_packed_bytes(l)) {
         return avx2_scratch_bytes(l);
     }
 #endif
-    if (l->index == 0) {
-        return 640 * (size_t)l->row_words; /* 8 groups of 4 taps and 16 sums */
+    size_t row = 4 * (size_t)l->row_words, bits = 4 * waiting_words(l);
+    switch (how(l)) {
+    case BY_TABLES:
+        return 160 * row; /* 8 groups of 4 taps and 16 sums */
+    case BY_VALUES:
+        return bits + 8 * row + 2 * (((size_t)l->fan_in + 1) & ~1);
+    default:
+        return is_dense(l) ? bits : bits + (row << has_masks(l)) * kept_windows(l);
     }
-    return is_dense(l) ? 0 : (size_t)l->row_words << (2 + l->padding + 2 * l->pool);
 }
 
 void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
@@ -393,15 +599,15 @@ void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, co
     }
 #endif
     (void)packed;
-    if (l->index == 0) {
+    if (how(l) == BY_TABLES) {
         first_map(l, model, source, out, scratch);
     } else {
-        hidden_map(l, model, source, out, scratch);
+        window_map(l, model, source, out, scratch);
     }
 }
 
 void mtj_scores(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
-                const uint32_t *source, int32_t *scores, void *scratch) {
+                const void *source, int32_t *scores, void *scratch) {
     const uint32_t *row = (const uint32_t *)(model + l->weights_at);
 #ifdef MTJ_AVX2
     if (l->packed_at >= 0) {
@@ -409,9 +615,21 @@ void mtj_scores(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
         return;
     }
 #endif
-    (void)packed, (void)scratch;
+    (void)packed;
+    window v = {source, NULL, l->fan_in, NULL};
+    if (how(l) != BY_WORDS) {
+        gather_values(l, source, 0, 0, 0, scratch, &v);
+    }
+    if (l->output == MTJ_CLASS_BITS) {
+        uint32_t *bits = (uint32_t *)scores; /* they become scores from the last one on */
+        pixel(l, model, &v, &v + 1, 0, l->out_channels, bits);
+        for (int32_t c = l->out_channels - 1; c >= 0; c--) {
+            scores[c] = bits[c >> 5] >> (c & 31) & 1 ? 1 : -1;
+        }
+        return;
+    }
     for (int32_t c = 0; c < l->out_channels; c++, row += l->row_words) {
-        scores[c] = l->fan_in - 2 * (int32_t)mismatches(source, row, l->row_words);
+        scores[c] = sum_of(l, &v, row, l->row_words);
     }
 }
 
@@ -453,8 +671,12 @@ void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, cons
         for (const mtj_layer *l = layers; l < last; l++) {
             uint32_t *cells = halves[l->index & 1];
             mtj_map(l, model, packed, source, intended, scratch);
-            mtj_seed(state, key, *indices, (uint32_t)l->index << 3);
-            mtj_write(l, cells, intended, state, &errors[l - layers], counts);
+            if (l->output == MTJ_AVERAGES) { /* never in the memory */
+                cells = intended;
+            } else {
+                mtj_seed(state, key, *indices, (uint32_t)l->index << 3);
+                mtj_write(l, cells, intended, state, &errors[l - layers], counts);
+            }
             for (int32_t w = 0; trace && w < l->map_words; w++) {
                 *trace++ = cells[w];
             }

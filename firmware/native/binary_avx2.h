@@ -33,8 +33,29 @@ static inline size_t pairs_of(const mtj_layer *l) { return ((size_t)l->fan_in + 
 /* Limits come first: two vectors of 16-bit numbers for every 32 channels, in two versions. */
 static inline size_t limits_bytes(const mtj_layer *l) { return 128 * l->out_words; }
 
+/* Whether it is a 3x3 convolution of stride 1 with padding 0 or 1 and 2x2 pooling, or a hidden dense
+ * layer: mtjkit_core.geometry.beyond_3x3. All others are left to the portable kernel. */
+static int usual(const mtj_layer *l) {
+    if ((l->reads != MTJ_INT8 && l->reads != MTJ_PACKED) || l->cells > 1 || l->groups > 1 ||
+        l->output > MTJ_SUMS) {
+        return 0;
+    }
+    int32_t sums_y = l->in_height + 2 * l->padding - l->kernel_height + 1;
+    int32_t sums_x = l->in_width + 2 * l->padding - l->kernel_width + 1;
+    int pooling = l->pool == 0 || (l->pool == 1 && !((sums_x | sums_y) & 1));
+    if (l->index && !l->padding && sums_y == 1 && sums_x == 1 && !l->pool) {
+        return 1;
+    }
+    return l->kernel_height == 3 && l->kernel_width == 3 && l->stride_y == 1 && l->stride_x == 1 &&
+           (l->padding == 0 || (l->padding == 1 && !l->pad_value)) && pooling &&
+           (l->index || l->in_channels <= 16) && l->output == MTJ_BITS;
+}
+
 static size_t avx2_packed_bytes(const mtj_layer *l) {
     size_t blocks = l->out_words;
+    if (!usual(l)) {
+        return 0;
+    }
     if (l->index == 0) {
         return limits_bytes(l) + blocks * pairs_of(l) * 64;
     }

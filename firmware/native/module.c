@@ -65,8 +65,12 @@ static mp_obj_t layer_map(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_
 static mp_obj_t layer_scores(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
     (void)self;
     mp_arg_check_num(n_args, n_kw, 6, 6, false);
-    mtj_scores(layer_of(args[0]), readable(args[1]), readable(args[2]), readable(args[3]),
-               writable(args[4]), writable(args[5]));
+    const mtj_layer *layer = layer_of(args[0]);
+    mp_buffer_info_t image;
+    mp_get_buffer_raise(args[3], &image, MP_BUFFER_READ);
+    const void *source = layer->index ? readable(args[3]) : image.buf;
+    mtj_scores(layer, readable(args[1]), readable(args[2]), source, writable(args[4]),
+               writable(args[5]));
     return mp_const_none;
 }
 

@@ -40,6 +40,10 @@ void mtj_write_run(uint32_t *cells, const uint32_t *intended, int fresh, uint32_
 
 /* ---- binary.c: layers of binary networks ---- */
 
+/* The values of `reads` and `output`, as in mtjkit_core.geometry. */
+enum { MTJ_INT8, MTJ_ZERO_ONE, MTJ_PLUS_MINUS, MTJ_PACKED, MTJ_NUMBERS };
+enum { MTJ_BITS, MTJ_SUMS, MTJ_CLASS_BITS, MTJ_AVERAGES };
+
 /* One layer, filled by Python: LayerShape's attributes of the same names, in the order of FIELDS
  * (mtjkit_core.geometry), and packed_at. Offsets (.._at) are bytes. */
 typedef struct {
@@ -54,7 +58,10 @@ typedef struct {
     int32_t source; /* number of the map that it reads; map 0 is the image */
     int32_t stride_y, stride_x, pad_top, pad_left, pad_value;
     int32_t pool_height, pool_width, pool_stride_y, pool_stride_x;
-    int32_t reads, cells, output, groups; /* see mtjkit_core.geometry */
+    int32_t reads;  /* how its input lies: MTJ_INT8 ... */
+    int32_t cells;  /* of the weights' memory for one weight: 1, or 8 for int8 */
+    int32_t output; /* MTJ_BITS ... */
+    int32_t groups; /* of channels */
     /* FIELDS end */
     int32_t packed_at; /* where the repacked weights are; -1: they are read in place */
 } mtj_layer;
@@ -69,14 +76,14 @@ void mtj_pack(const mtj_layer *layer, const uint8_t *model, uint8_t *packed);
 /* Bytes of scratch memory that a layer needs. */
 size_t mtj_scratch_bytes(const mtj_layer *layer);
 
-/* A hidden layer's intended output: packed, pooled bits. `source` is the int8 image for the
- * first layer, the input map for the others. */
+/* A hidden layer's intended output: packed, pooled bits, or averages as int16. `source` is the int8
+ * image for the first layer, the input map for the others. */
 void mtj_map(const mtj_layer *layer, const uint8_t *model, const uint8_t *packed,
              const void *source, uint32_t *out, void *scratch);
 
-/* The last layer's scores: signed sums. */
+/* The last layer's scores: signed sums, or 1 and -1. `source` as above. */
 void mtj_scores(const mtj_layer *layer, const uint8_t *model, const uint8_t *packed,
-                const uint32_t *source, int32_t *scores, void *scratch);
+                const void *source, int32_t *scores, void *scratch);
 
 /* Write a hidden layer's map. counts: added to. */
 void mtj_write(const mtj_layer *layer, uint32_t *cells, const uint32_t *intended,

@@ -10,8 +10,7 @@ import ctypes
 from typing import Any
 
 import numpy as np
-from mtjkit_core.errors import ConfigError
-from mtjkit_core.geometry import FIELDS, beyond_3x3
+from mtjkit_core.geometry import FIELDS
 from mtjkit_core.model import Model
 from mtjkit_core.streams import WEIGHTS, place_word
 from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors
@@ -51,8 +50,7 @@ class BinaryNative:
         threads: the most threads to use; default all processors.
 
     Raises:
-        ConfigError: there is no compiled library here (see mtjkit_host.simulate.compile), or a
-            layer is not of the kinds that it computes.
+        ConfigError: there is no compiled library here (see mtjkit_host.simulate.compile).
     """
 
     engine = "native"
@@ -60,12 +58,6 @@ class BinaryNative:
     arithmetic = "integers, bit-exact with the firmware (twin: native)"
 
     def __init__(self, net: Model, threads: int | None = None) -> None:
-        for layer in net.layers:
-            if refused := beyond_3x3(layer):
-                raise ConfigError(
-                    f"the compiled simulator does not compute layer {layer.index} of "
-                    f"{net.name!r} ({refused}): use numpy"
-                )
         self.net = net
         self._lib = library()
         self._data = np.frombuffer(net.data, np.uint8)
@@ -126,7 +118,7 @@ class BinaryNative:
         share_out(n, self.threads, part)
         if trace is not None:
             ends = np.cumsum([layer.map_words for layer in self.net.layers[:-1]])
-            trace.extend(np.split(maps, ends[:-1], axis=1))
+            trace.extend(np.split(maps, ends, axis=1)[:-1])
         return scores, counts.astype(np.int64)
 
     def elements(self, trace: list[Words]) -> list[NDArray[Any]]:

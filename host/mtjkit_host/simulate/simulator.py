@@ -15,7 +15,6 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.geometry import beyond_3x3
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import NO_ERRORS, WriteErrors
 from mtjkit_export.nets.fixed import FixedNet
@@ -109,7 +108,7 @@ def open_simulator(
     Args:
         net: mtjkit_core.model.Model, or a fixed-point net.
         engine: native (needs a C compiler, or a library built earlier), numpy, or auto: the first
-            that works here and computes all of the net's layers.
+            that works here.
         threads: the most threads that native code uses; default all processors.
 
     Raises:
@@ -118,8 +117,6 @@ def open_simulator(
     native = _choose(engine) == "native"
     if isinstance(net, FixedNet):
         return FixedNative(net, threads) if native else FixedNumpy(net)
-    if engine == "auto" and any(beyond_3x3(layer) for layer in net.layers):
-        native = False
     most = MAX_MACS["native" if native else "numpy"]
     if net.macs > most:
         raise ConfigError(

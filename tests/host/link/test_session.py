@@ -141,8 +141,8 @@ def test_the_kernel_can_be_named(device):
 
 
 def test_a_layer_that_a_kernel_refuses(device):
-    raw, images = small("strides")
-    text = "the device says: kernel viper does not compute layer 0 (a stride of 2 x 2)"
+    raw, images = small("one layer")
+    text = "the device says: kernel viper does not compute layer 0 (the only layer)"
     with pytest.raises(ConfigError, match=re.escape(text)):
         device.program(raw, kernel="viper")
     assert device.program(raw).kernel == "python"

@@ -18,7 +18,7 @@ from mtjkit_host.simulate import binary_native as native
 from mtjkit_host.simulate import binary_numpy, compile
 from mtjkit_host.simulate.binary_native import BinaryNative
 from mtjkit_host.simulate.binary_numpy import BinaryNumpy
-from support.nets import small_model
+from support.nets import random_images, random_net, small_model
 
 SEED = 0xFEDCBA9876543210
 INDICES = np.array([0, 7, 2**30 - 1, 2**32 - 1], np.uint32)
@@ -82,6 +82,21 @@ def test_same_bits_as_the_twin(name, limits, kind):
     if limits == "by layer":
         limits = by_layer(len(model.layers) - 1)
     assert_same(model, images, WriteErrors(SEED, kind, limits))
+
+
+@needs_compiler
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("name", [*networks.GEOMETRIES, *networks.KINDS])
+def test_same_bits_of_every_kind(name):
+    assert_same(*small_model(name), WriteErrors(SEED, KEEP, (1 << 29, 1 << 30)))
+
+
+@needs_compiler
+@pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("seed", range(25))
+def test_same_bits_of_any_network(seed):
+    model = Model(encode(random_net(np.random.default_rng(seed))))
+    assert_same(model, random_images(model, 4, seed), WriteErrors(seed, KEEP, 1 << 30))
 
 
 @needs_compiler

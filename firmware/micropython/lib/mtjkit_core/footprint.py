@@ -3,6 +3,8 @@
 Here and not on the device's side, so that the export can print it beforehand.
 """
 
+from mtjkit_core.geometry import AVERAGES, BITS, INT8, PACKED, beyond_3x3
+
 MAX_IMAGES = 8  # on their way to a device at the same time, where its heap has room for them
 
 _JOB = 32  # words of a job before its windows and limits: see mtjkit_device.kernels.viper_layers
@@ -95,28 +97,43 @@ def native_bytes(model, avx2: bool) -> int:
     """Bytes that the C kernels take: scratch memory, and with AVX2 the weights once more, repacked.
 
     The scratch memory of a layer holds
-      without AVX2, first layer: tables of 16 sums;
-      without AVX2, hidden layer: the windows of one output and their masks; nothing where the
-        layer has a single output, which is read in place;
+      by tables (int8 of few taps): tables of 16 sums;
+      by words: the windows of up to four outputs and their masks; nothing where the layer has a
+        single output, which is read in place;
+      by values (all others): the values of a window, and their bits;
       with AVX2: the input with its padding, an int8 or a nibble in each byte.
     mtj_packed_bytes and mtj_scratch_bytes in firmware/native are the definition.
     """
     packed = scratch = 0
     for layer in model.layers:
         first = layer.index == 0
-        padding, pool = max(0, layer.padding), max(0, layer.pool)  # others are not computed in C
-        if avx2 and (first or layer.fan_in <= _LONGEST_ROW):
+        if avx2 and not beyond_3x3(layer) and (first or layer.fan_in <= _LONGEST_ROW):
             row = (layer.fan_in + 1) // 2 * 64 if first else layer.row_words * 128
             packed += (layer.out_words * (128 + row) + 63) & ~63
-            height = layer.in_height + 2 * padding
-            width = layer.in_width + 2 * padding
+            height = layer.in_height + 2 * layer.padding
+            width = layer.in_width + 2 * layer.padding
             depth = layer.in_channels if first else 8 * layer.in_words
             scratch = max(scratch, height * width * depth + 32)
-        elif first:
-            scratch = max(scratch, 640 * layer.row_words)
-        elif padding or layer.map_height * layer.map_width << pool > 1:
-            scratch = max(scratch, 4 * layer.row_words << (padding + 2 * pool))
+        else:
+            scratch = max(scratch, _portable_bytes(layer))
     return packed + scratch
+
+
+def _portable_bytes(layer) -> int:
+    row = 4 * layer.row_words
+    usual = layer.cells == layer.groups == 1
+    if usual and layer.reads == INT8 and layer.output == BITS and layer.fan_in <= _LANE:
+        return 160 * row
+    by_words = usual and layer.reads == PACKED
+    windows = layer.pool_height * layer.pool_width
+    kept = min(windows, 4) if by_words and layer.output != AVERAGES else 1
+    size = 4 * layer.out_words if windows > kept or layer.output == AVERAGES else 0
+    if not by_words:
+        return size + 8 * row + 2 * ((layer.fan_in + 1) & ~1)
+    whole = layer.kernel_height == layer.in_height and layer.kernel_width == layer.in_width
+    if not (whole and not layer.padding):
+        size += kept * row * (2 if layer.padding and not layer.pad_value else 1)
+    return size
 
 
 def ram_bytes(model, kernel: str, avx2: bool = False) -> int:

@@ -117,6 +117,8 @@ def layer_map(model, layer, source, out) -> None:
                     average = 2 * ones - layer.pool_height * layer.pool_width
                     struct.pack_into("<h", out, 2 * w, average)
                     w += 1
+        if w & 1:  # up to a whole word
+            struct.pack_into("<h", out, 2 * w, 0)
         return
     for y in range(layer.map_height):
         for x in range(layer.map_width):

@@ -9,7 +9,7 @@ from array import array
 
 import mtjkit_native as native
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.geometry import FIELDS, beyond_3x3
+from mtjkit_core.geometry import FIELDS
 
 _PACKED_AT = len(FIELDS)  # the last number of mtj_layer
 
@@ -59,8 +59,8 @@ class Kernel:
 
     @staticmethod
     def refuses(layer) -> str:
-        """What of a layer this kernel does not compute; "" for nothing."""
-        return beyond_3x3(layer)
+        """Nothing: this kernel computes every kind."""
+        return ""
 
     def layer_map(self, n, source, out):
         native.layer_map(self._layers[n], self._data, self._packed, source, out, self._scratch)
