@@ -26,6 +26,7 @@ FLOORS = (
     ("link",),
     ("datasets",), ("boards",),
     ("mtj",), ("simulate",),
+    ("importing",),
     ("runs",), ("train",), ("plan",), ("checks",),
     ("campaign",),
     ("analysis",),

@@ -70,7 +70,7 @@ def command(help: dict[str, str] | None = None, **options: Any) -> Callable[...,
     """
 
     def decorate(body: Callable[..., Any]) -> Any:
-        name = body.__name__.replace("_", "-")
+        name = options.get("name") or body.__name__.replace("_", "-")
 
         @functools.wraps(body)
         def run(*args: Any, **kwargs: Any) -> None:

@@ -130,4 +130,52 @@ def info(c: Context, model: str) -> Any:
     return summary(load(model_path(model)), processors().values())
 
 
-COMMANDS = (train, export, info)
+@command(
+    name="import",
+    positional=["file"],
+    help={
+        "file": ".onnx (QONNX, Brevitas, FINN or plain signs), .h5 (Keras, larq), .npz (arrays)",
+        "output": "model file to write; default build/NAME.mtjb",
+        "name": "name stored in the model; default the file's",
+        "input": "what the network takes for a byte p, if its file does not say: unit (p / 255), "
+        "bytes (p), signed (p / 127.5 - 1), int8 (data as they are), or "
+        "mean=A/B/C,std=A/B/C",
+        "shape": "height x width x channels of the images, if the network takes a vector",
+        "classes": "class names: a text file with one in each line, or with commas",
+        "sign-of-zero": "plus or minus: what sign(0) counts as, where a sum can be exactly 0",
+        "binarize": "take the signs of weights that are not binarized",
+        "check": "data to check with, besides random images: all scores must be equal",
+        "images": "how many of them; default all",
+    },
+)
+def import_(
+    c: Context,
+    file: str,
+    output: str | None = None,
+    name: str | None = None,
+    input: str | None = None,
+    shape: str | None = None,
+    classes: str | None = None,
+    sign_of_zero: str | None = None,
+    binarize: bool = False,
+    check: str | None = None,
+    images: str | None = None,
+) -> Any:
+    """Turn a binarized network of another tool into a model file, checked score by score."""
+    from mtjkit_host.importing.command import import_net
+
+    return import_net(
+        file,
+        output,
+        name=name,
+        input=input,
+        shape=shape,
+        classes=classes,
+        sign_of_zero=sign_of_zero,
+        binarize=binarize,
+        data=check,
+        images=images,
+    )
+
+
+COMMANDS = (train, export, import_, info)

@@ -1,0 +1,218 @@
+"""Keras's .h5 files, larq's too: layers in one row, read with h5py alone.
+
+Feature maps are kept channel first; a Flatten puts channels last, as Keras does. larq's quantizers
+ste_sign, approx_sign and swish_sign have sign(0) = +1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+import numpy as np
+from mtjkit_core.errors import FormatError
+
+from mtjkit_export.files import file_errors
+from mtjkit_export.importers.graph import MAX_FILE, Array, Builder, Graph, checked_size, refuse
+from mtjkit_export.needs import needs
+
+SIGNS = ("ste_sign", "approx_sign", "swish_sign", "stesign", "approxsign", "swishsign")
+IGNORED = ("InputLayer", "Dropout", "GaussianNoise", "ActivityRegularization")
+
+
+def read_keras(path: str | os.PathLike[str]) -> Graph:
+    """Read a network that was saved whole, `model.save("net.h5")`.
+
+    Raises:
+        ConfigError: the file cannot be read, h5py is missing, or a layer is not supported.
+        FormatError: the file is damaged.
+    """
+    with needs("import"):
+        import h5py
+
+    with file_errors(path, "read"):
+        if os.path.getsize(path) > MAX_FILE:
+            raise refuse(f"{path} has more than {MAX_FILE >> 20} MB")
+        with open(path, "rb"):
+            pass
+    try:
+        with h5py.File(path, "r") as file:
+            config = file.attrs.get("model_config")
+            if config is None:
+                raise refuse(f"{path} holds weights alone: save the whole model")
+            text = config.decode() if isinstance(config, bytes) else str(config)
+            described = json.loads(text)
+            return _Reader(file["model_weights"], h5py).graph(described)
+    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
+        raise FormatError(f"{path}: damaged, or no Keras network ({error})") from None
+
+
+class _Reader:
+    def __init__(self, weights: Any, h5py: Any) -> None:
+        self.weights = weights
+        self.h5py = h5py
+
+    def graph(self, described: Any) -> Graph:
+        config = described["config"]
+        layers = config if isinstance(config, list) else config["layers"]
+        shape = self._input_shape(layers, config)
+        checked_size(shape, "the input")
+        self.builder = Builder((1, *shape))
+        self.map = len(shape) == 3
+        if self.map:
+            self.builder.add("Transpose", perm=[0, 3, 1, 2])
+        before: Any = None
+        for layer in layers:
+            self._one_row(layer, before)
+            self._layer(layer["class_name"], layer["config"], layer["config"].get("name", ""))
+            before = layer
+        return self.builder.graph()
+
+    def _input_shape(self, layers: Any, config: Any) -> tuple[int, ...]:
+        built = config.get("build_input_shape") if isinstance(config, dict) else None
+        sources: list[Any] = [layers[0]["config"], {"batch_shape": built}]
+        for source in sources:
+            for key in ("batch_input_shape", "batch_shape"):
+                if source.get(key):
+                    sides = source[key][1:]
+                    if len(sides) in (1, 3) and all(isinstance(n, int) and n > 0 for n in sides):
+                        return tuple(sides)
+        raise refuse("the shape of the input is not in the file, or of unknown size")
+
+    def _one_row(self, layer: Any, before: Any) -> None:
+        nodes = layer.get("inbound_nodes")
+        if not nodes or before is None:
+            return
+        text = json.dumps(nodes)
+        if text.count('"keras_history"') > 1 or (
+            '"keras_history"' not in text and len(nodes[0]) > 1
+        ):
+            raise refuse(f"{layer['class_name']} {layer['config'].get('name')!r} joins two maps")
+        if f'"{before["config"].get("name")}"' not in text:
+            raise refuse(f"{layer['config'].get('name')!r} does not follow the layer before it")
+
+    def _array(self, layer: str, name: str) -> Array | None:
+        """One weight array of a layer; None if it has none of this name."""
+        found: list[Any] = []
+
+        def visit(path: str, item: Any) -> None:
+            if isinstance(item, self.h5py.Dataset) and path.split("/")[-1].split(":")[0] == name:
+                found.append(item)
+
+        if layer not in self.weights:
+            return None
+        self.weights[layer].visititems(visit)
+        if not found:
+            return None
+        dataset = found[0]
+        checked_size(dataset.shape, f"{layer}/{name}")
+        if dataset.external or dataset.is_virtual:
+            raise refuse(f"{layer}/{name} lies in another file")
+        return np.asarray(dataset[()], np.float32)
+
+    def _layer(self, kind: str, config: Any, name: str) -> None:
+        builder = self.builder
+        kind = kind.split(">")[-1]
+        if kind in ("QuantDense", "Dense", "QuantConv2D", "Conv2D"):
+            self._sign(config.get("input_quantizer"), name)
+            self._linear(kind, config, name)
+            self._activation(config.get("activation"), name)
+        elif kind == "BatchNormalization":
+            self._batch_norm(config, name)
+        elif kind == "MaxPooling2D":
+            window = list(config["pool_size"])
+            auto = "SAME_UPPER" if config.get("padding") == "same" else "VALID"
+            builder.add("MaxPool", kernel_shape=window, strides=list(config["strides"] or window),
+                        auto_pad=auto, name=name)  # fmt: skip
+        elif kind == "GlobalAveragePooling2D":
+            builder.add("GlobalAveragePool", name=name)
+            builder.add("Flatten")
+            self.map = False
+        elif kind == "Flatten":
+            if self.map:
+                builder.add("Transpose", perm=[0, 2, 3, 1])
+            builder.add("Flatten", name=name)
+            self.map = False
+        elif kind == "Activation":
+            self._activation(config.get("activation"), name)
+        elif kind not in IGNORED:
+            raise refuse(f"the layer {kind} {name!r} is not supported")
+
+    def _linear(self, kind: str, config: Any, name: str) -> None:
+        kernel = self._array(name, "kernel")
+        if kernel is None:
+            raise refuse(f"{name!r} has no weights in the file")
+        quantizer = _quantizer(config.get("kernel_quantizer"))
+        if quantizer is not None:
+            if quantizer not in SIGNS:
+                raise refuse(f"{name!r} quantizes its weights by {quantizer}")
+            kernel = np.where(kernel >= 0, np.float32(1), np.float32(-1))
+        bias = self._array(name, "bias") if config.get("use_bias") else None
+        more = [] if bias is None else [bias]
+        if kind.endswith("Dense"):
+            self.builder.add("MatMul", kernel, name=name)
+            if bias is not None:
+                self.builder.add("Add", bias)
+            return
+        if any(int(n) != 1 for n in config.get("dilation_rate", [1])):
+            raise refuse(f"{name!r} is dilated")
+        self._conv_pads(config, kernel, name)
+        self.builder.add(
+            "Conv",
+            kernel.transpose(3, 2, 0, 1),
+            *more,
+            name=name,
+            group=int(config.get("groups", 1)),
+            strides=list(config["strides"]),
+            auto_pad="SAME_UPPER" if config["padding"] == "same" else "VALID",
+        )
+
+    def _conv_pads(self, config: Any, kernel: Array, name: str) -> None:
+        value = float(config.get("pad_values", 0.0) or 0.0)
+        if config["padding"] == "same" and value:
+            sides = kernel.shape[:2]
+            if any(int(s) != 1 for s in config["strides"]):
+                raise refuse(f"{name!r} pads with {value:g} at a stride")
+            low = [(side - 1) // 2 for side in sides]
+            high = [(side - 1) - first for side, first in zip(sides, low, strict=True)]
+            self.builder.add("Pad", np.array([0, 0, *low, 0, 0, *high]), np.float32(value))
+            config["padding"] = "valid"
+
+    def _batch_norm(self, config: Any, name: str) -> None:
+        mean, var = self._array(name, "moving_mean"), self._array(name, "moving_variance")
+        if mean is None or var is None:
+            raise refuse(f"{name!r} has no mean and variance in the file")
+        gamma, beta = self._array(name, "gamma"), self._array(name, "beta")
+        gamma = np.ones_like(mean) if gamma is None else gamma
+        beta = np.zeros_like(mean) if beta is None else beta
+        self.builder.add("BatchNormalization", gamma, beta, mean, var, name=name,
+                         epsilon=float(config.get("epsilon", 1e-3)))  # fmt: skip
+
+    def _sign(self, quantizer: Any, name: str) -> None:
+        kind = _quantizer(quantizer)
+        if kind is None:
+            return
+        if kind not in SIGNS:
+            raise refuse(f"{name!r} quantizes its input by {kind}")
+        self.builder.add("BipolarQuant", np.float32(1), name=name)
+
+    def _activation(self, activation: Any, name: str) -> None:
+        kind = _quantizer(activation)
+        if kind in (None, "linear"):
+            return
+        if kind in SIGNS:
+            self._sign(kind, name)
+        elif kind in ("softmax", "sigmoid", "relu", "tanh"):
+            self.builder.add(str(kind).capitalize(), name=name)
+        else:
+            raise refuse(f"{name!r} has the activation {kind}")
+
+
+def _quantizer(described: Any) -> str | None:
+    """The name of a quantizer or activation, as a word of Keras's or as a larq class."""
+    if isinstance(described, dict):
+        described = described.get("class_name")
+    if described is None:
+        return None
+    return str(described).split(">")[-1].lower()

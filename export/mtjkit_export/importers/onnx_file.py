@@ -1,0 +1,171 @@
+"""ONNX files: QONNX's, Brevitas's and FINN's operators, and plain signs."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+from mtjkit_core.errors import FormatError
+
+from mtjkit_export.files import file_errors
+from mtjkit_export.importers.graph import (
+    MAX_FILE,
+    MAX_NODES,
+    Array,
+    Graph,
+    Node,
+    checked_size,
+    refuse,
+)
+from mtjkit_export.needs import needs
+
+DOMAINS = (
+    "",
+    "ai.onnx",
+    "onnx.brevitas",
+    "qonnx.custom_op.general",
+    "finn.custom_op.general",
+    "finn",
+)
+NEVER = {
+    "Loop": "a loop",
+    "If": "a branch that is chosen while it computes",
+    "Scan": "a loop",
+    "SequenceMap": "a loop",
+}
+
+
+def read_onnx(path: str | os.PathLike[str]) -> Graph:
+    """Read a graph.
+
+    Raises:
+        ConfigError: the file cannot be read, onnx is missing, or the graph holds what is not
+            supported.
+        FormatError: the file is damaged.
+    """
+    with file_errors(path, "read"):
+        if os.path.getsize(path) > MAX_FILE:
+            raise refuse(f"{path} has more than {MAX_FILE >> 20} MB")
+        with open(path, "rb") as file:
+            data = file.read(MAX_FILE + 1)
+    return graph_of(data, str(path))
+
+
+def graph_of(data: bytes, what: str) -> Graph:
+    """Read the bytes of an ONNX file; `what` names them in messages. Raises as `read_onnx`."""
+    with needs("import"):
+        import onnx
+        from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.ModelProto.FromString(data)
+    except (DecodeError, RecursionError, ValueError):
+        raise FormatError(f"{what}: damaged, or not an ONNX file") from None
+    if not model.graph.node:
+        raise FormatError(f"{what}: an ONNX file without operators")
+    return _Reader(model, onnx).graph()
+
+
+class _Reader:
+    def __init__(self, model: Any, onnx: Any) -> None:
+        self.model = model
+        self.onnx = onnx
+
+    def graph(self) -> Graph:
+        graph = self.model.graph
+        if len(graph.node) > MAX_NODES:
+            raise refuse(f"the graph has {len(graph.node)} operators: at most {MAX_NODES}")
+        if self.model.functions:
+            raise refuse("the file defines functions of its own")
+        if graph.sparse_initializer:
+            raise refuse("the file has sparse weights")
+        constants: dict[str, Array] = {}
+        total = 0
+        for tensor in graph.initializer:
+            total += checked_size(tuple(tensor.dims), f"initializer {tensor.name!r}")
+            checked_size((total,), "all initializers")
+            constants[tensor.name] = self._array(tensor, tensor.name)
+        inputs = [value for value in graph.input if value.name not in constants]
+        if len(inputs) != 1:
+            raise refuse(f"the graph has {len(inputs)} inputs: one is needed")
+        if not graph.output:
+            raise refuse("the graph has no output")
+        nodes = []
+        for proto in graph.node:
+            node = self._node(proto, constants)
+            if node is not None:
+                nodes += node
+        shape = _shape(inputs[0])
+        output = graph.output[0].name
+        return Graph(tuple(nodes), constants, inputs[0].name, shape, output)
+
+    def _node(self, proto: Any, constants: dict[str, Array]) -> list[Node] | None:
+        name = f"{proto.op_type} {proto.name or (proto.output[0] if proto.output else '')!r}"
+        if proto.op_type in NEVER:
+            raise refuse(f"{name} is {NEVER[proto.op_type]}")
+        if proto.domain not in DOMAINS:
+            raise refuse(f"{name} is of the domain {proto.domain!r}")
+        if not proto.output:
+            raise refuse(f"{name} has no output")
+        attributes = {a.name: self._attribute(a, name) for a in proto.attribute}
+        if proto.op_type == "Constant":
+            value = next(
+                (attributes[k] for k in ("value", "value_float", "value_floats", "value_int",
+                                         "value_ints") if k in attributes), None
+            )  # fmt: skip
+            if value is None:
+                raise refuse(f"{name} holds no number")
+            array = np.asarray(value)
+            constants[proto.output[0]] = (
+                array.astype(np.float32) if array.dtype == np.float64 else array
+            )
+            return None
+        inputs = tuple(proto.input)
+        return [
+            Node(proto.op_type, inputs, output, attributes, proto.name)
+            for output in proto.output
+            if output
+        ]
+
+    def _attribute(self, attribute: Any, name: str) -> Any:
+        kinds = self.onnx.AttributeProto
+        if attribute.type in (kinds.GRAPH, kinds.GRAPHS):
+            raise refuse(f"{name} holds a graph")
+        if attribute.type == kinds.TENSOR:
+            return self._array(attribute.t, name)
+        try:
+            value = self.onnx.helper.get_attribute_value(attribute)
+        except (ValueError, TypeError):
+            raise refuse(f"{name} has the damaged attribute {attribute.name!r}") from None
+        return value.decode(errors="replace") if isinstance(value, bytes) else value
+
+    def _array(self, tensor: Any, name: str) -> Array:
+        proto = self.onnx.TensorProto
+        if tensor.data_location == proto.EXTERNAL or tensor.external_data:
+            raise refuse(f"{name!r} lies in another file: save the network as one file")
+        size = checked_size(tuple(tensor.dims), f"tensor {name!r}")
+        given = len(tensor.raw_data) or sum(
+            len(getattr(tensor, field))
+            for field in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
+        )
+        if given < size / 8:
+            raise FormatError(f"tensor {name!r} has {size} numbers by its shape, but not in it")
+        try:
+            array = np.asarray(self.onnx.numpy_helper.to_array(tensor))
+        except Exception as error:  # onnx lets numpy's and its own errors through
+            raise FormatError(f"tensor {name!r} is damaged: {error}") from None
+        if array.dtype.kind not in "fiub":
+            raise refuse(f"tensor {name!r} holds {array.dtype}")
+        return array.astype(np.float32) if array.dtype.kind == "f" else array
+
+
+def _shape(value: Any) -> tuple[int, ...]:
+    dims = value.type.tensor_type.shape.dim
+    sides = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in dims]
+    if not sides:
+        raise refuse(f"the shape of the input {value.name!r} is not in the file")
+    sides[0] = 1  # the batch
+    if min(sides) < 1:
+        raise refuse(f"the input {value.name!r} has sides of unknown size: {sides}")
+    return tuple(sides)

@@ -1,0 +1,1 @@
+"""Import of networks that others trained: read, lowered, checked against the original, written."""

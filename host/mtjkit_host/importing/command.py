@@ -1,0 +1,131 @@
+"""The command `import`: a file of others to a model file, checked before it is written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import Model
+from mtjkit_export.cost import summary
+from mtjkit_export.files import write_atomically
+from mtjkit_export.formats.mtjb_writer import encode
+from mtjkit_export.importers.graph import Graph
+from mtjkit_export.importers.inputs import parse_scale
+from mtjkit_export.importers.lower import Lowered, Options, lower
+
+from mtjkit_host.boards.catalog import processors
+from mtjkit_host.datasets.images import load_images
+from mtjkit_host.importing.check import check, check_known, random_images
+from mtjkit_host.parse import whole
+
+SIGNS = {None: None, "plus": 1.0, "minus": -1.0}
+RANDOM_IMAGES = 32
+
+
+def import_net(
+    file: str,
+    output: str | None = None,
+    *,
+    name: str | None = None,
+    input: str | None = None,
+    shape: str | None = None,
+    classes: str | None = None,
+    sign_of_zero: str | None = None,
+    binarize: bool = False,
+    data: str | None = None,
+    images: str | None = None,
+) -> str:
+    """Read a network, lower it, compare all scores with the original's, write a model file.
+
+    Args:
+        file: .onnx, .h5 or .npz.
+        output: the model file; default build/NAME.mtjb.
+        name: the model's; default the file's.
+        input: what the network takes for a byte: see `parse_scale`.
+        shape: height x width x channels of the images of a network that takes a vector.
+        classes: class names with commas, or a text file with one in each line.
+        sign_of_zero: plus or minus: what a sign of 0 counts as.
+        binarize: take the signs of weights that are not binarized.
+        data: images to check with, besides random ones.
+        images: how many of them.
+
+    Returns:
+        What was done, for people.
+
+    Raises:
+        ConfigError: the network cannot be imported, or a score differs; nothing is written.
+        FormatError: a file is damaged.
+    """
+    if sign_of_zero not in SIGNS:
+        raise ConfigError(f"--sign-of-zero {sign_of_zero}: plus or minus")
+    count = None if images is None else whole("--images", images, 1, 10**6)
+    options = Options(
+        name=name or _short(Path(file).stem),
+        scale=None if input is None else parse_scale(input),
+        zero=SIGNS[sign_of_zero],
+        binarize=binarize,
+        shape=None if shape is None else _shape(shape),
+        class_names=() if classes is None else _classes(classes),
+    )
+    lowered = lower(read(file), options)
+    compared = check(lowered, random_images(lowered, RANDOM_IMAGES), "random image")
+    checked = f"{compared} scores of {RANDOM_IMAGES} random images"
+    data_bytes = encode(lowered.net)
+    if lowered.graph.known is not None:
+        images_known, scores = lowered.graph.known
+        compared = check_known(lowered, images_known, scores)
+        checked += f", {compared} scores that are in the file"
+    if data is not None:
+        given = load_images(data, Model(data_bytes), count).images
+        check(lowered, given, "image")
+        checked += f" and {len(given) * len(lowered.net.layers[-1].weights)} of {data}"
+    path = Path(output) if output else Path("build") / f"{options.name}.mtjb"
+    write_atomically(path, data_bytes)
+    return report(lowered, checked, path, data_bytes)
+
+
+def read(file: str) -> Graph:
+    """Read a file of any known kind into a graph."""
+    from mtjkit_export.importers.finn_arrays import read_arrays
+    from mtjkit_export.importers.keras_file import read_keras
+    from mtjkit_export.importers.onnx_file import read_onnx
+
+    readers = {".onnx": read_onnx, ".npz": read_arrays, ".h5": read_keras, ".hdf5": read_keras}
+    reader = readers.get(Path(file).suffix.lower())
+    if reader is None:
+        raise ConfigError(f"{file}: expected .onnx, .h5 (Keras, larq) or .npz (arrays)")
+    return reader(file)
+
+
+def report(lowered: Lowered, checked: str, path: Path, data: bytes) -> str:
+    """What was found, dropped and checked, and the model's size."""
+    notes = "".join(f"  {note}\n" for note in lowered.notes)
+    return (
+        f"{path}: {len(data)} bytes\n{notes}  equal to the original: {checked}\n"
+        f"{summary(Model(data), processors().values())}"
+    )
+
+
+def _short(stem: str) -> str:
+    return stem.encode()[:32].decode(errors="ignore") or "imported"
+
+
+def _shape(text: str) -> tuple[int, int, int]:
+    try:
+        sides = [int(side) for side in text.lower().split("x")]
+    except ValueError:
+        sides = []
+    if len(sides) == 2:
+        sides.append(1)
+    if len(sides) != 3 or min(sides) < 1:
+        raise ConfigError(f"--shape {text}: height x width x channels, such as 28x28x1")
+    return sides[0], sides[1], sides[2]
+
+
+def _classes(text: str) -> tuple[str, ...]:
+    path = Path(text)
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"--classes {text}: {error}") from None
+    return tuple(line.strip() for line in lines if line.strip())
