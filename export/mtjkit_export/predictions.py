@@ -23,15 +23,20 @@ def predictions(net: object, scores: NDArray[Any]) -> NDArray[np.intp]:
     Returns:
         (n,) numbers of classes.
     """
-    values: NDArray[Any] = scores
-    if isinstance(net, Model):
-        if net.scales_at:
-            pairs = np.frombuffer(net.data, "<f4", 2 * net.classes, net.scales_at).reshape(-1, 2)
-            values = scores.astype(np.float32) * pairs[:, 0] + pairs[:, 1]
-        if net.by_sign:
-            return (values[:, 0] >= 0).astype(np.intp)
+    values = class_values(net, scores)
+    if isinstance(net, Model) and net.by_sign:
+        return (values[:, 0] >= 0).astype(np.intp)
     classes: NDArray[np.intp] = values.argmax(axis=1)
     return classes
+
+
+def class_values(net: object, scores: NDArray[Any]) -> NDArray[Any]:
+    """What a net compares, (n, scores): its scores, or scale x score + offset where it has them."""
+    if isinstance(net, Model) and net.scales_at:
+        pairs = np.frombuffer(net.data, "<f4", 2 * net.classes, net.scales_at).reshape(-1, 2)
+        scaled: NDArray[Any] = scores.astype(np.float32) * pairs[:, 0] + pairs[:, 1]
+        return scaled
+    return scores
 
 
 def to_inputs(model: Model, pixels: NDArray[np.uint8]) -> NDArray[np.int8]:

@@ -7,13 +7,13 @@ from importlib.metadata import PackageNotFoundError, version
 from invoke.collection import Collection
 from invoke.program import Program
 
-from mtjkit_host.cli import boards, campaigns, cells, checks, development, nets, runs, streams
+from mtjkit_host.cli import boards, campaigns, cells, checks, development, nets, plan, runs, streams
 from mtjkit_host.paths import IS_CHECKOUT
 
 
 def namespace() -> Collection:
     """The commands: all of them in a checkout, without those of development elsewhere."""
-    groups = [runs, nets, cells, boards, campaigns, checks]
+    groups = [runs, nets, cells, plan, boards, campaigns, checks]
     if IS_CHECKOUT:
         groups.append(development)
     return Collection(*(task for group in groups for task in group.COMMANDS))

@@ -1,0 +1,76 @@
+"""Commands about short pulses for a net: thresholds for write errors, a pulse for each layer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from invoke.context import Context
+
+from mtjkit_host.cli.command import RUN_HELP, command
+
+_SHARED = {name: RUN_HELP[name] for name in ("data", "images", "errors", "seed")}
+
+
+@command(
+    positional=["model"],
+    help={
+        "model": "model file (.mtjb), or a carried one",
+        "output": "file for the calibrated model (.mtjb)",
+        "write-error-rate": RUN_HELP["write-error-rate"],
+        "plan": "a plan whose rates and kind of errors to calibrate for",
+        **_SHARED,
+    },
+)
+def calibrate(
+    c: Context,
+    model: str,
+    output: str | None = None,
+    data: str | None = None,
+    images: str | None = None,
+    write_error_rate: str | None = None,
+    errors: str | None = None,
+    plan: str | None = None,
+    seed: str | None = None,
+) -> Any:
+    """Set a model's thresholds for a memory with write errors, without labels or training."""
+    from mtjkit_host.plan.command import run_calibrate
+
+    return run_calibrate(model, output, data, images, write_error_rate, errors, plan, seed)
+
+
+@command(
+    help={
+        "model": "model file (.mtjb), or a carried one",
+        "output": "file for the plan (.toml); a calibrated model is written beside it",
+        "loss": "accepted loss, a share of the error-free accuracy; default 0.03",
+        "calibrate": "set the thresholds for the plan's errors",
+        "cell": RUN_HELP["cell"],
+        "scheme": "write scheme, as cell-show takes it; default fixed",
+        "reference": "model whose error-free accuracy the loss counts from; default the model "
+        "itself",
+        **_SHARED,
+    },
+)
+def plan(
+    c: Context,
+    model: str | None = None,
+    output: str | None = None,
+    data: str | None = None,
+    images: str | None = None,
+    loss: str | None = None,
+    errors: str | None = None,
+    calibrate: bool = False,
+    cell: str | None = None,
+    scheme: str | None = None,
+    seed: str | None = None,
+    reference: str | None = None,
+) -> Any:
+    """Find the pulse widths, layer by layer, that cost least for an accepted loss."""
+    from mtjkit_host.plan.command import run_plan
+
+    return run_plan(
+        model, output, data, images, loss, errors, calibrate, cell, scheme, seed, reference
+    )
+
+
+COMMANDS = (calibrate, plan)

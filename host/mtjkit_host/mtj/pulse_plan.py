@@ -1,0 +1,169 @@
+"""A pulse plan: how long the pulse is for each layer's feature map and for each direction.
+
+A plan is a small TOML file. It names the model that it was made for by the SHA-256 of the model's
+file, the kind of errors, the scheme and the cell, and has for each hidden layer the pulse widths
+(down, up) and the fail limits that follow from them. `read_plan` reads it, `to_toml` writes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.write_errors import CERTAIN, MAX_LAYERS
+
+from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.mtj.cell_file import cell_from_table
+from mtjkit_host.mtj.schemes import Pulses, Scheme, Traffic, parse_scheme
+from mtjkit_host.settings import parse_table, read_text
+
+VERSION = 1
+
+
+@dataclass(frozen=True)
+class LayerPulses:
+    """One hidden layer's feature map."""
+
+    pulses: Pulses
+    """Pulse widths (down, up), ns."""
+    limits: tuple[int, int]
+    """Fail limits (down, up): see mtjkit_core.write_errors."""
+
+
+@dataclass(frozen=True)
+class PulsePlan:
+    """A pulse for each hidden layer's feature map and each direction."""
+
+    model: str
+    """Name of the model, for people."""
+    sha256: str
+    """SHA-256 of the model's file, in hexadecimal."""
+    errors: str
+    """flip or keep."""
+    cell: Cell
+    """The MTJ cell."""
+    scheme: str
+    """The write scheme, as `parse_scheme` takes it."""
+    layers: tuple[LayerPulses, ...]
+    """Of each hidden layer."""
+    found: dict[str, Any]
+    """What was measured when the plan was made; nothing computes with it."""
+
+    @property
+    def limits(self) -> tuple[tuple[int, int], ...]:
+        """Fail limits (down, up) of each hidden layer."""
+        return tuple(layer.limits for layer in self.layers)
+
+    def check_model(self, path: Path) -> None:
+        """Raise ConfigError unless this is the model that the plan was made for."""
+        if file_sha256(path) != self.sha256:
+            raise ConfigError(
+                f"the plan was made for another model, {self.model!r}: {path} has another SHA-256"
+            )
+
+    def energy_pj(self, bits: list[int], traffic: Traffic) -> float:
+        """Write energy, pJ.
+
+        Args:
+            bits: bits written to each hidden layer's feature map.
+            traffic: what is written.
+        """
+        scheme = parse_scheme(self.scheme)
+        return sum(
+            n * scheme.write(self.cell, layer.pulses, traffic).per_bit_pj(traffic)
+            for n, layer in zip(bits, self.layers, strict=True)
+        )
+
+    def to_toml(self) -> str:
+        """The plan's file."""
+        cell = {key: value for key, value in self.cell.to_json().items() if value is not None}
+        table = {
+            "version": VERSION,
+            "model": self.model,
+            "sha256": self.sha256,
+            "errors": self.errors,
+            "scheme": self.scheme,
+            "found": self.found,
+            "cell": cell,
+            "map": [
+                {
+                    "layer": number,
+                    "pulse_ns": {"down": layer.pulses.down_ns, "up": layer.pulses.up_ns},
+                    "fail_limit": {"down": layer.limits[0], "up": layer.limits[1]},
+                }
+                for number, layer in enumerate(self.layers)
+            ],
+        }
+        return (
+            "# Pulse widths of the feature maps, by layer. A fail limit is round(rate * 2**32).\n"
+            + tomli_w.dumps(table)
+        )
+
+
+def layer_pulses(cell: Cell, scheme: Scheme, rate: float, traffic: Traffic) -> LayerPulses:
+    """The pulses that leave a mean error rate.
+
+    Raises:
+        ConfigError: no pulse does.
+    """
+    pulses = scheme.pulses_for(cell, rate, traffic)
+    down, up = scheme.rates(cell, pulses, traffic)
+    return LayerPulses(pulses, (round(down * CERTAIN), round(up * CERTAIN)))
+
+
+def read_plan(path: str | Path) -> PulsePlan:
+    """Read a plan's file.
+
+    Raises:
+        ConfigError: it cannot be read, or is not a plan.
+    """
+    table = parse_table(read_text(Path(path), str(path)), str(path))
+    if table.get("version") != VERSION:
+        raise ConfigError(f"{path} is no pulse plan of version {VERSION}: `invoke plan` makes one")
+    try:
+        layers = tuple(
+            LayerPulses(
+                Pulses(float(entry["pulse_ns"]["down"]), float(entry["pulse_ns"]["up"])),
+                (_limit(entry["fail_limit"]["down"]), _limit(entry["fail_limit"]["up"])),
+            )
+            for entry in table["map"]
+        )
+        texts = [table[name] for name in ("model", "sha256", "errors", "scheme")]
+        if not all(isinstance(text, str) for text in texts) or not 1 <= len(layers) < MAX_LAYERS:
+            raise ValueError("a text or the layers are missing")
+        if [entry["layer"] for entry in table["map"]] != list(range(len(layers))):
+            raise ValueError("the layers are not 0, 1, 2, ...")
+        if not all(0 < width < 1e12 for layer in layers for width in layer.pulses):
+            raise ValueError("a pulse width is out of range")
+        if texts[2] not in ("flip", "keep"):
+            raise ValueError("errors are flip or keep")
+        parse_scheme(texts[3])
+        cell = cell_from_table(table["cell"], str(path), "plan")
+        found = table.get("found", {})
+        if not isinstance(found, dict):
+            raise ValueError("found is not a table")
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} is damaged: {error}") from None
+    return PulsePlan(texts[0], texts[1], texts[2], cell, texts[3], layers, found)
+
+
+def _limit(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= CERTAIN:
+        raise ValueError("a fail limit is a whole number from 0 to 2**32")
+    return value
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None

@@ -1,0 +1,227 @@
+"""`invoke calibrate` and `invoke plan`: options as typed in, files and a table out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import Model
+from mtjkit_core.write_errors import WriteErrors, fail_limit
+from mtjkit_export.files import check_writable, write_atomically
+from mtjkit_export.formats.mtjb_reader import load
+from numpy.typing import NDArray
+from rich.table import Table
+
+from mtjkit_host import parse
+from mtjkit_host.datasets.images import load_images, to_input
+from mtjkit_host.machine import tell
+from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.mtj.cell_file import load_cell
+from mtjkit_host.mtj.pulse_plan import PulsePlan, file_sha256, read_plan
+from mtjkit_host.mtj.schemes import parse_scheme
+from mtjkit_host.paths import CARRIED_IMAGES
+from mtjkit_host.plan.calibrate import PICTURES, calibrate
+from mtjkit_host.plan.search import Found, Loss, Search, described, loss_of, right_without_errors
+from mtjkit_host.progress import bar
+from mtjkit_host.runs.options import KINDS, RATE, model_path
+
+ENOUGH = 2000
+"""Pictures to confirm a loss on; with fewer the tool says that nothing is confirmed."""
+_DEFAULT_LOSS = 0.03
+
+Given = str | float | Path | None
+Right = NDArray[np.bool_]
+
+
+def run_calibrate(
+    model: Given,
+    output: Given,
+    data: Given = None,
+    images: Given = None,
+    write_error_rate: Given = None,
+    errors: Given = None,
+    plan: Given = None,
+    seed: Given = None,
+) -> Table:
+    """Set a model's thresholds for write errors, and write the result as a model file.
+
+    Half of the pictures, but at most PICTURES, set the thresholds; the others are scored.
+
+    Raises:
+        ConfigError, FormatError: an option, the model or the pictures cannot be used.
+    """
+    path, net, inputs, labels = _read(model, data, images)
+    target = _output(output, "the calibrated model")
+    first = 0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1)
+    if plan is not None:
+        if write_error_rate is not None or errors is not None:
+            raise ConfigError("--plan sets rates and kind of errors; leave the other options out")
+        given = read_plan(str(plan))
+        given.check_model(path)
+        process = WriteErrors(first, KINDS[given.errors], given.limits)
+        what = f"plan {plan}"
+    else:
+        rate = 0.024 if write_error_rate is None else parse.rate(RATE, write_error_rate)
+        kind = "flip" if errors is None else parse.choice("--errors", errors, tuple(KINDS))
+        process = WriteErrors(first, KINDS[kind], fail_limit(rate))
+        what = f"write-error rate {100 * rate:g} %, errors {kind}"
+    count = min(PICTURES, len(inputs) // 2)
+    if not count:
+        raise ConfigError("--data: calibration takes at least two pictures")
+    with bar("time") as progress:
+        task = progress.add_task("thresholds", total=len(net.layers) - 1)
+        made = calibrate(
+            net, inputs[:count], process, lambda n, of: progress.update(task, completed=n)
+        )
+    write_atomically(target, bytes(made.data))
+    table = Table("", "as trained", "calibrated", title=f"{net.name}, {what}")
+    if labels is not None:
+        rest = slice(count, None)
+        right = right_without_errors(net, inputs[rest], labels[rest])
+        rows = [
+            ("with errors", process),
+            ("without errors", WriteErrors(first)),
+        ]
+        for name, e in rows:
+            cells = [
+                loss_of(right, m, inputs[rest], labels[rest], e, count).accuracy
+                for m in (net, made)
+            ]
+            table.add_row(f"accuracy {name}", *(f"{100 * a:.2f} %" for a in cells))
+    table.add_row("pictures to calibrate, to score", f"{count}", f"{len(inputs) - count}")
+    table.add_row("written", "", str(target))
+    return table
+
+
+def run_plan(
+    model: Given,
+    output: Given,
+    data: Given = None,
+    images: Given = None,
+    loss: Given = None,
+    errors: Given = None,
+    calibrated: bool = False,
+    cell: Given = None,
+    scheme: Given = None,
+    seed: Given = None,
+    reference: Given = None,
+) -> Table:
+    """Find the pulses of a plan, confirm its loss on other pictures, and write its file.
+
+    The even pictures are searched on, the odd ones confirm.
+
+    Raises:
+        ConfigError, FormatError: an option, the model or the pictures cannot be used.
+    """
+    path, net, inputs, labels = _read(model, data, images)
+    target = _output(output, "the plan")
+    beside = target.with_suffix(".mtjb")
+    if calibrated:
+        check_writable(beside)
+        if beside.resolve() == path.resolve():
+            raise ConfigError(f"--output {target}: the calibrated model would overwrite {path}")
+    limit = _DEFAULT_LOSS if loss is None else parse.rate("--loss", loss)
+    if not 0 < limit < 1:
+        raise ConfigError(f"--loss lies between 0 and 1, not {loss}")
+    kind = "flip" if errors is None else parse.choice("--errors", errors, tuple(KINDS))
+    first = 0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1)
+    chosen = Cell() if cell is None else load_cell(str(cell))
+    way = parse_scheme("fixed" if scheme is None else str(scheme))
+    if way.reads_first and kind == "flip":
+        raise ConfigError(
+            f"--scheme {way.name} leaves bits alone that are right already: take --errors keep"
+        )
+    if labels is None:
+        raise ConfigError("--data: a plan takes labelled pictures")
+    if len(inputs) < 4:
+        raise ConfigError(f"--data: a plan takes at least four pictures, not {len(inputs)}")
+    counted = net if reference is None else load(model_path(reference))
+    searched, held = slice(0, None, 2), slice(1, None, 2)
+    search = Search(
+        net, inputs[searched], labels[searched], KINDS[kind], first, chosen, way, calibrated,
+        lambda text: tell(f"plan: {text}"), None if reference is None else counted,
+    )  # fmt: skip
+    found = search.run(limit)
+    process = WriteErrors(first, KINDS[kind], [layer.limits for layer in found.layers])
+    right = right_without_errors(counted, inputs[held], labels[held])
+    confirmed = loss_of(right, found.model, inputs[held], labels[held], process)
+    text = _verdict(confirmed, limit)
+    if calibrated:
+        write_atomically(beside, bytes(found.model.data))
+    made = PulsePlan(
+        found.model.name,
+        file_sha256(beside if calibrated else path),
+        kind,
+        chosen,
+        way.name,
+        found.layers,
+        {
+            "accepted_loss": limit,
+            "loss": confirmed.loss,
+            "loss_95": list(confirmed.interval),
+            "pictures": confirmed.pictures,
+            "accuracy": confirmed.accuracy,
+            "error_free_accuracy": confirmed.error_free,
+            "saving_percent": found.saving_percent,
+            "toggle_share": search.traffic.toggle_share,
+            "verdict": text,
+        },
+    )
+    write_atomically(target, made.to_toml().encode())
+    return _table(net, made, found, confirmed, target, beside if calibrated else None)
+
+
+def _verdict(loss: Loss, limit: float) -> str:
+    if loss.pictures < ENOUGH:
+        return f"not confirmed: {loss.pictures} pictures tell too little, {ENOUGH} are needed"
+    if loss.interval[1] <= limit:
+        return "confirmed: the whole interval is within the accepted loss"
+    if loss.loss <= limit:
+        return "met, but the interval reaches beyond the accepted loss"
+    return "missed: the loss is above the accepted one"
+
+
+def _table(
+    net: Model, plan: PulsePlan, found: Found, loss: Loss, target: Path, beside: Path | None
+) -> Table:
+    table = Table("", "", title=f"{net.name}: pulses by layer", show_header=False)
+    low, high = (100 * end for end in loss.interval)
+    widths = [layer.pulses for layer in plan.layers]
+    table.add_row("write-error rates", described(found.rates))
+    table.add_row("pulse widths down", ", ".join(f"{p.down_ns:.1f}" for p in widths) + " ns")
+    if any(p.down_ns != p.up_ns for p in widths):
+        table.add_row("pulse widths up", ", ".join(f"{p.up_ns:.1f}" for p in widths) + " ns")
+    table.add_row("write energy saved", f"{found.saving_percent:.1f} % against rate 1e-8")
+    table.add_row(
+        "best single pulse", f"{found.single_saving_percent:.1f} %, rate {found.single_rate:.2%}"
+    )
+    table.add_row("loss", f"{100 * loss.loss:.2f} % (95 %: {low:.2f} to {high:.2f})")
+    table.add_row(
+        "accuracy", f"{loss.accuracy:.2%}; without errors {loss.error_free:.2%}; "
+        f"{loss.pictures} pictures that the search has not seen",
+    )  # fmt: skip
+    table.add_row("", str(plan.found["verdict"]))
+    table.add_row("cell, scheme, errors", f"{plan.cell.describe()}; {plan.scheme}; {plan.errors}")
+    table.add_row("written", str(target) if beside is None else f"{target}, {beside}")
+    return table
+
+
+def _read(
+    model: Given, data: Given, images: Given
+) -> tuple[Path, Model, NDArray[np.int8], NDArray[np.int64] | None]:
+    if model is None:
+        raise ConfigError("--model names the model: a file, or a carried one")
+    path = model_path(model)
+    net = load(path)
+    count = None if images is None else parse.whole("--images", images, 1, 2**30 - 1)
+    found = load_images(CARRIED_IMAGES if data is None else str(data), net, count)
+    return path, net, to_input(net, found.images), found.labels
+
+
+def _output(value: Given, what: str) -> Path:
+    if value is None:
+        raise ConfigError(f"--output names the file for {what}")
+    path = Path(str(value))
+    check_writable(path)
+    return path

@@ -1,0 +1,158 @@
+"""A plan saves more than one pulse does, says what it knows, and comes back from its file."""
+
+import re
+
+import numpy as np
+import pytest
+from mtjkit_core.errors import ConfigError
+from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors
+from mtjkit_export.formats.mtjb_reader import load
+from mtjkit_export.formats.mtjb_writer import encode
+from mtjkit_host.datasets.images import load_images, to_input
+from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
+from mtjkit_host.mtj.cell_file import load_cell
+from mtjkit_host.mtj.pulse_plan import read_plan
+from mtjkit_host.mtj.schemes import Traffic, parse_scheme
+from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
+from mtjkit_host.plan.command import run_calibrate, run_plan
+from mtjkit_host.plan.search import Search, loss_of, right_without_errors
+from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.run import run_twin
+from support.nets import tiny_network
+
+
+@pytest.fixture(scope="module")
+def small():
+    model = load(CARRIED_MODEL)
+    images = load_images(CARRIED_IMAGES, model, 60)
+    return model, to_input(model, images.images), images.labels
+
+
+def search(small, kind=KEEP, cell=None, scheme="fixed"):
+    model, inputs, labels = small
+    cell = Cell() if cell is None else load_cell(cell)
+    return Search(
+        model, inputs, labels, kind, 0, cell, parse_scheme(scheme), False, lambda text: None
+    )
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A plan of 60 pictures for a net that nobody has trained, calibrated."""
+    path = tmp_path_factory.mktemp("plan") / "plan.toml"
+    (path.parent / "tiny.mtjb").write_bytes(encode(tiny_network()))
+    tiny = str(path.parent / "tiny.mtjb")
+    table = run_plan(tiny, str(path), images=60, errors="keep", calibrated=True, loss=0.5)
+    return path, table
+
+
+def test_a_saving_is_the_energy_of_the_pulses(small):
+    found = search(small)
+    rates = np.linspace(0.01, 0.2, len(found.bits))
+    pulses = [Cell().write_energy_pj(Cell().pulse_width_ns(p)) for p in rates]
+    full = Cell().write_energy_pj(Cell().pulse_width_ns(REFERENCE_RATE))
+    wanted = 100 * (1 - found.bits @ pulses / (found.bits.sum() * full))
+    assert found.saving_percent(rates) == pytest.approx(wanted, rel=1e-12)
+    assert found.saving_percent(np.full(len(rates), 0.024)) == pytest.approx(79.75, abs=0.01)
+
+
+def test_a_plan_troubles_the_net_less_than_one_pulse_of_the_same_energy(small):
+    found = search(small)
+    plan = found.run(0.1)
+    assert plan.loss.loss <= 0.1
+    assert plan.single_loss.loss <= 0.1
+    assert len(set(plan.rates)) > 1
+    assert [round(p * 2**32) for p in plan.rates] == pytest.approx(
+        [layer.limits[0] for layer in plan.layers], rel=1e-9
+    )
+    rates = np.array(plan.rates)
+    even = found.at_saving(np.ones(len(rates)), plan.saving_percent)
+    assert found.saving_percent(even) == pytest.approx(found.saving_percent(rates))
+    assert found.trouble(rates) < 0.95 * found.trouble(even)
+
+
+def test_losses_are_counted_picture_by_picture(small):
+    model, inputs, labels = small
+    right = right_without_errors(model, inputs, labels)
+    errors = WriteErrors(5, FLIP, [(1 << 29, 1 << 29)] * 8)
+    loss = loss_of(right, model, inputs, labels, errors, first=7)
+    assert loss.pictures == 60
+    assert loss.error_free == right.mean()
+    assert loss.loss == pytest.approx((loss.error_free - loss.accuracy) / loss.error_free)
+    assert loss.interval[0] < loss.loss < loss.interval[1]
+    again = loss_of(right[:30], model, inputs[:30], labels[:30], WriteErrors(), 0)
+    assert again.accuracy == right[:30].mean()
+
+
+def test_the_file_of_a_plan_comes_back(made, tmp_path):
+    path, _ = made
+    plan = read_plan(path)
+    (tmp_path / "again.toml").write_text(plan.to_toml())
+    assert read_plan(tmp_path / "again.toml") == plan
+    assert plan.errors == "keep"
+    assert plan.cell == Cell()
+    assert len(plan.limits) == 3
+    plan.check_model(path.with_suffix(".mtjb"))
+    with pytest.raises(ConfigError, match="made for another model"):
+        plan.check_model(CARRIED_MODEL)
+    bits = [1000] * 3
+    pj = [Cell().write_energy_pj(layer.pulses.down_ns) for layer in plan.layers]
+    assert plan.energy_pj(bits, Traffic.even()) == pytest.approx(1000 * sum(pj))
+
+
+def test_a_plan_says_that_few_pictures_confirm_nothing(made):
+    path, table = made
+    assert "not confirmed: 30 pictures" in read_plan(path).found["verdict"]
+    assert table.row_count >= 8
+
+
+def test_a_saving_follows_the_cell(small):
+    found = search(small, cell="macrospin-2")
+    assert found.saving_percent(np.full(len(found.bits), 0.024)) < 79.75
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (("version = 1", "version = 2"), "no pulse plan of version 1"),
+        (('errors = "keep"', 'errors = "both"'), "errors are flip or keep"),
+        (("layer = 1", "layer = 2"), "the layers are not 0, 1, 2"),
+        ((r"down = \d+\.\d+", "down = -1.0"), "a pulse width is out of range"),
+        ((r"down = \d\d\d+\n", 'down = "x"\n'), "a fail limit is a whole number"),
+        (('sha256 = "', 'sha = "'), "'sha256'"),
+        (('scheme = "fixed"', 'scheme = "slow"'), "--scheme is one of"),
+    ],
+)
+def test_a_damaged_plan_is_named(made, tmp_path, change, reason):
+    text, count = re.subn(change[0], change[1], made[0].read_text(), count=1)
+    assert count
+    (tmp_path / "bad.toml").write_text(text)
+    with pytest.raises(ConfigError, match=reason):
+        read_plan(tmp_path / "bad.toml")
+
+
+def test_what_cannot_be_planned_is_refused(tmp_path):
+    out = str(tmp_path / "plan.toml")
+    for options, reason in [
+        ({"model": None, "output": out}, "--model names the model"),
+        ({"model": "binary-small", "output": None}, "--output names the file"),
+        ({"model": "binary-small", "output": out, "loss": "0"}, "--loss lies between"),
+        ({"model": "binary-small", "output": out, "images": 3}, "at least four pictures"),
+        (
+            {"model": "binary-small", "output": out, "scheme": "differential"},
+            "take --errors keep",
+        ),
+    ]:
+        with pytest.raises(ConfigError, match=reason):
+            run_plan(**options)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_calibrated_model_is_an_ordinary_model_file(tmp_path):
+    out = tmp_path / "calibrated.mtjb"
+    table = run_calibrate("binary-small", str(out), images=40, write_error_rate=0.1)
+    assert table.row_count == 4
+    assert load(out).name == "vgg-small"
+    run_twin(parse_options(model=str(out), images=5, ber=0.1))
+    with pytest.raises(ConfigError, match="--plan sets rates"):
+        run_calibrate("binary-small", str(out), plan="p.toml", errors="keep")
