@@ -27,6 +27,7 @@ RUN_HELP = {
     "weight-error-rate": "write-error rate of weights, 0..1; default 0",
     "errors": "flip (an error inverts the written bit; default) or keep (it leaves the old bit)",
     "cell": "MTJ cell: a preset (`invoke cell-list`) or a TOML or JSON file; default the paper's",
+    "plan": "pulse widths by layer, from `invoke plan`, in place of rate, errors, cell and scheme",
     "seed": "seed of every random stream; default 0",
     "kernel": "auto (default), python, viper, asm_thumb or native",
     "json": "write the result, unrounded, to this file",

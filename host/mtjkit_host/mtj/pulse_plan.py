@@ -121,7 +121,16 @@ def read_plan(path: str | Path) -> PulsePlan:
     Raises:
         ConfigError: it cannot be read, or is not a plan.
     """
-    table = parse_table(read_text(Path(path), str(path)), str(path))
+    return parse_plan(read_text(Path(path), str(path)), str(path))
+
+
+def parse_plan(text: str, path: str) -> PulsePlan:
+    """The plan that a text says; `path` is what messages call it.
+
+    Raises:
+        ConfigError: it is not a plan.
+    """
+    table = parse_table(text, path)
     if table.get("version") != VERSION:
         raise ConfigError(f"{path} is no pulse plan of version {VERSION}: `invoke plan` makes one")
     try:
@@ -142,7 +151,7 @@ def read_plan(path: str | Path) -> PulsePlan:
         if texts[2] not in ("flip", "keep"):
             raise ValueError("errors are flip or keep")
         parse_scheme(texts[3])
-        cell = cell_from_table(table["cell"], str(path), "plan")
+        cell = cell_from_table(table["cell"], path, "plan")
         found = table.get("found", {})
         if not isinstance(found, dict):
             raise ValueError("found is not a table")

@@ -8,7 +8,7 @@ compares with a fixed pulse of the same cell, for the same writes, at the refere
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -34,9 +34,12 @@ class RunEnergy:
     scheme: Scheme
     """How the cells are written."""
     pulses: Pulses
-    """Pulse widths."""
+    """Pulse widths; the longest ones where layers differ."""
     counts: Sequence[int]
     """Bits of the whole run: mtjkit_core.write_errors.COUNTS."""
+    layers: tuple[tuple[float, Pulses], ...] = ()
+    """Where layers differ: each layer's share of the written bits, and its pulse widths. What is
+    written is taken to be alike in all layers."""
 
     @cached_property
     def traffic(self) -> Traffic:
@@ -48,7 +51,20 @@ class RunEnergy:
     @cached_property
     def write(self) -> Write:
         """The coefficients."""
-        return self.scheme.write(self.cell, self.pulses, self.traffic)
+        return self._write(self.traffic)
+
+    def _write(self, traffic: Traffic) -> Write:
+        """The coefficients, the mean over the layers where they differ."""
+        layers = self.layers or ((1.0, self.pulses),)
+        found = [(share, self.scheme.write(self.cell, p, traffic)) for share, p in layers]
+        if len(found) == 1:
+            return found[0][1]
+        means = {
+            field.name: sum(share * getattr(write, field.name) for share, write in found)
+            for field in fields(Write)
+        }
+        means["latency_ns"] = max(write.latency_ns for _, write in found)
+        return Write(**{**means, "word_bits": traffic.word_bits})
 
     @property
     def per_bit_pj(self) -> float | None:
@@ -73,7 +89,10 @@ class RunEnergy:
     @property
     def saving_percent(self) -> float | None:
         """Saved against the conventional pulse; None where it is not known."""
-        return saving_percent(self.cell, self.scheme, self.pulses, self.traffic)
+        if not self.layers:
+            return saving_percent(self.cell, self.scheme, self.pulses, self.traffic)
+        reference = reference_write(self.cell, self.traffic)[1].per_bit_pj(self.traffic)
+        return 100 * (1 - self.write.per_bit_pj(self.traffic) / reference)
 
     @property
     def erased_share(self) -> float:
@@ -104,7 +123,7 @@ class RunEnergy:
             return None
         ones = self.traffic.ones
         reuse = Traffic((1 - ones) / 2, ones / 2, ones, self.traffic.word_bits)
-        return self.scheme.write(self.cell, self.pulses, reuse).per_bit_pj(reuse)
+        return self._write(reuse).per_bit_pj(reuse)
 
     @property
     def population(self) -> str:

@@ -19,6 +19,7 @@ from mtjkit_host import parse
 from mtjkit_host.datasets.fetch import is_named
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
+from mtjkit_host.mtj.pulse_plan import PulsePlan, parse_plan, read_plan
 from mtjkit_host.mtj.schemes import Pulses, Scheme, Traffic, parse_scheme
 from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL, OTHER_NAMES
 
@@ -91,6 +92,8 @@ class RunOptions:
     """File for the scores as an array, .npy, (n, classes) int32; None for no file."""
     scheme: str = "fixed"
     """The write scheme: see mtjkit_host.mtj.schemes.SCHEMES."""
+    plan: PulsePlan | None = None
+    """Pulse widths of feature maps by layer and direction; `limits` are then the plan's."""
     limits: Limits | None = None
     """Fail limits of feature maps, (down, up) of each hidden layer, where they are not all those
     of `write_error_rate`."""
@@ -198,6 +201,7 @@ class RunOptions:
             "errors": self.errors,
             "device": self.cell.to_json(),
             "scheme": self.scheme,
+            "plan": None if self.plan is None else self.plan.to_toml(),
             "seed": self.seed,
             "kernel": self.kernel,
             "limits": as_lists(self.limits),
@@ -217,11 +221,12 @@ class RunOptions:
         """
         names = ("model", "data", "images", "ber", "weight_ber", "errors", "seed", "kernel")
         try:
-            pulse = value["pulse_ns"]
+            pulse, plan = value["pulse_ns"], value.get("plan")
             options = replace(
                 parse_options(**{name: value[name] for name in names}),
                 cell=cell_from_table(value["device"]),
                 scheme=value.get("scheme", "fixed"),
+                plan=None if plan is None else parse_plan(plan, where),
                 given_pulse_ns=None if pulse is None else float(pulse),
                 limits=as_limits(value["limits"]),
                 weight_limits=as_limits(value["weight_limits"]),
@@ -247,6 +252,7 @@ def parse_options(
     errors: Given = None,
     cell: Given = None,
     scheme: Given = None,
+    plan: Given = None,
     seed: Given = None,
     kernel: Given = None,
     json: Given = None,
@@ -266,10 +272,24 @@ def parse_options(
     write_error_rate = _either("write_error_rate", write_error_rate, "ber", ber)
     weight_error_rate = _either("weight_error_rate", weight_error_rate, "weight_ber", weight_ber)
     cell = _either("cell", cell, "device", device)
+    by_layer: PulsePlan | None = None
+    if plan is not None:
+        given = {
+            "write_error_rate": write_error_rate, "pulse-ns": pulse_ns, "errors": errors,
+            "cell": cell, "scheme": scheme,
+        }  # fmt: skip
+        for name, value in given.items():
+            if value is not None:
+                raise ConfigError(f"--plan says that already: leave {shown_option(name)} out")
+        by_layer = read_plan(_path("--plan", plan))
+        by_layer.check_model(CARRIED_MODEL if model is None else model_path(model))
+        errors = by_layer.errors
     if write_error_rate is not None and pulse_ns is not None:
         raise ConfigError(f"{RATE} and --pulse-ns both set the error rate; give one of them")
     chosen = Cell() if cell is None else load_cell(_path("--cell", cell))
     written = parse_scheme("fixed" if scheme is None else str(scheme))
+    if by_layer is not None:
+        chosen, written = by_layer.cell, parse_scheme(by_layer.scheme)
     pulse: float | None = None
     if pulse_ns is not None:
         pulse = parse.number("--pulse-ns", pulse_ns)
@@ -292,6 +312,8 @@ def parse_options(
         errors="flip" if errors is None else parse.choice("--errors", errors, tuple(KINDS)),
         cell=chosen,
         scheme=written.name,
+        plan=by_layer,
+        limits=None if by_layer is None else by_layer.limits,
         seed=0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1),
         kernel="auto" if kernel is None else parse.choice("--kernel", kernel, KERNELS),
         json=None if json is None else _output("--json", json),

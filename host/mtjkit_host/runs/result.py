@@ -17,6 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mtjkit_host.datasets.dataset import Dataset
+from mtjkit_host.mtj.schemes import Pulses
 from mtjkit_host.runs.energy import RunEnergy
 from mtjkit_host.runs.options import Limits, RunOptions, as_lists
 
@@ -77,8 +78,15 @@ class Result:
 
     @cached_property
     def energy(self) -> RunEnergy | None:
-        """Modelled energy of writing feature maps; None for rate 0 or rates by layer."""
+        """Modelled energy of writing feature maps; None for rate 0, or limits without pulses."""
         o = self.options
+        if o.plan is not None:
+            bits = [g.map_height * g.map_width * g.out_channels for g in self.model.layers[:-1]]
+            pulses = [layer.pulses for layer in o.plan.layers]
+            longest = Pulses(max(p.down_ns for p in pulses), max(p.up_ns for p in pulses))
+            shares = [n / sum(bits) for n in bits]
+            layers = tuple(zip(shares, pulses, strict=True))
+            return RunEnergy(o.cell, o.write_scheme, longest, self.bits, layers)
         if o.pulses is None:
             return None
         return RunEnergy(o.cell, o.write_scheme, o.pulses, self.bits)
@@ -154,6 +162,7 @@ class Result:
                 "ber": o.map_rate,
                 "write_error_rate": o.map_rate,
                 "pulse_ns": o.pulse_ns,
+                **({} if o.plan is None else {"pulses_ns": [[*p.pulses] for p in o.plan.layers]}),
                 "limits_used": as_lists(o.write_errors.limits),
                 **_limits(o.limits),
             },
@@ -235,6 +244,9 @@ def _add_energy(table: Table, result: Result) -> None:
     else:
         down, up = energy.pulses
         same = f"{up:.1f} ns" if down == up else f"{up:.1f} ns up, {down:.1f} ns down"
+        if energy.layers:
+            widths = [p.longest_ns for _, p in energy.layers]
+            same = f"by layer, {min(widths):.1f} to {max(widths):.1f} ns"
         table.add_row("pulse width", same)
         per_bit, reference_pj = energy.per_bit_pj, energy.reference_per_bit_pj
         shown, against = f"not known: cell {o.cell.name} states no current and voltage", "a pulse"

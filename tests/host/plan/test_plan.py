@@ -16,7 +16,8 @@ from mtjkit_host.mtj.schemes import Traffic, parse_scheme
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.plan.command import run_calibrate, run_plan
 from mtjkit_host.plan.search import Search, loss_of, right_without_errors
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.fleet_run import run_unix
+from mtjkit_host.runs.options import RunOptions, parse_options
 from mtjkit_host.runs.run import run_twin
 from support.nets import tiny_network
 
@@ -156,3 +157,37 @@ def test_a_calibrated_model_is_an_ordinary_model_file(tmp_path):
     run_twin(parse_options(model=str(out), images=5, ber=0.1))
     with pytest.raises(ConfigError, match="--plan sets rates"):
         run_calibrate("binary-small", str(out), plan="p.toml", errors="keep")
+
+
+@pytest.mark.usefixtures("micropython")
+def test_a_device_runs_a_plan_as_the_twin_does(made):
+    path, _ = made
+    options = parse_options(model=path.with_suffix(".mtjb"), images=4, plan=path, seed=9)
+    assert options.errors == "keep"
+    assert options.write_errors.limits == read_plan(path).limits
+    ours, theirs = run_unix(options).to_json(), run_twin(options).to_json()
+    assert ours["scores_sha256"] == theirs["scores_sha256"]
+    assert ours["bits"] == theirs["bits"]
+    assert ours["energy"] == theirs["energy"]
+
+
+def test_the_energy_of_a_plan_is_that_of_its_pulses(made):
+    path, _ = made
+    result = run_twin(parse_options(model=path.with_suffix(".mtjb"), images=2, plan=path))
+    bits = [g.map_height * g.map_width * g.out_channels for g in result.model.layers[:-1]]
+    plan = read_plan(path)
+    assert result.energy.total_pj == pytest.approx(2 * plan.energy_pj(bits, result.energy.traffic))
+    assert result.saving_percent == pytest.approx(plan.found["saving_percent"], abs=0.01)
+    options = RunOptions.from_json(result.options.to_json(), "run file")
+    assert options.plan == plan
+    assert options.limits == plan.limits
+
+
+def test_a_plan_leaves_no_room_for_other_options(made):
+    path, _ = made
+    model = path.with_suffix(".mtjb")
+    for name, value in [("ber", 0.1), ("pulse_ns", 40), ("errors", "flip"), ("scheme", "fixed")]:
+        with pytest.raises(ConfigError, match="--plan says that already"):
+            parse_options(model=model, plan=path, **{name: value})
+    with pytest.raises(ConfigError, match="made for another model"):
+        parse_options(plan=path)
