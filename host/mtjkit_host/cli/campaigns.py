@@ -12,6 +12,7 @@ from mtjkit_host.cli.command import command
 CAMPAIGN_HELP = {
     "models": "folder where nets are looked for; may be given several times",
     "workers": "processes; default one for each core",
+    "cell": "MTJ cell that the report's energies are of: a preset or a file; default the paper's",
     "limit-s": "begin no point after this many seconds; the same command goes on; default no limit",
 }
 
@@ -26,11 +27,25 @@ def _limits(workers: str | None, limit_s: str | None) -> dict[str, Any]:
     }
 
 
-def _tables(result: Any) -> tuple[streams.Wide, ...]:
+def _cell(cell: str | None) -> Any:
+    """The cell of a report's energies; None for the paper's."""
+    from mtjkit_core.errors import ConfigError
+
+    from mtjkit_host.mtj.cell_file import load_cell
+
+    if cell is None:
+        return None
+    found = load_cell(cell)
+    if not found.has_power:
+        raise ConfigError(f"--cell {cell} states no current and voltage, so a report has no energy")
+    return found
+
+
+def _tables(result: Any, cell: Any) -> tuple[streams.Wide, ...]:
     """A campaign's tables; their columns say nothing when they are squeezed."""
     from mtjkit_host.analysis.tables import tables
 
-    return tuple(map(streams.Wide, tables(result)))
+    return tuple(map(streams.Wide, tables(result, cell)))
 
 
 @command(
@@ -53,6 +68,7 @@ def campaign(
     workers: str | None = None,
     limit_s: str | None = None,
     skip_missing: bool = False,
+    cell: str | None = None,
 ) -> Any:
     """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
     from mtjkit_core.errors import MtjkitError
@@ -62,6 +78,7 @@ def campaign(
     from mtjkit_host.paths import CARRIED_IMAGES
 
     limits = _limits(workers, limit_s)
+    of = _cell(cell)
     result = run_campaign(
         campaign,
         data=data or CARRIED_IMAGES,
@@ -71,11 +88,11 @@ def campaign(
         **limits,
     )
     try:
-        report = write_report(result)
+        report = write_report(result, of)
     except MtjkitError:
-        streams.show(*_tables(result))
+        streams.show(*_tables(result, of))
         raise
-    return (*_tables(result), f"report: {report}")
+    return (*_tables(result, of), f"report: {report}")
 
 
 @command(
@@ -95,13 +112,15 @@ def reproduce(
     output: str | None = None,
     workers: str | None = None,
     limit_s: str | None = None,
+    cell: str | None = None,
 ) -> Any:
     """Regenerate the paper's Table 1, Figs. 7-10 and Table 2 beside the paper's values."""
     from mtjkit_host.analysis import reproduce as run_reproduce
 
     limits = _limits(workers, limit_s)
-    done = run_reproduce(quick, data=data, models=models, folder=output, **limits)
-    return (*_tables(done.result), f"report: {done.report}")
+    of = _cell(cell)
+    done = run_reproduce(quick, data=data, models=models, folder=output, cell=of, **limits)
+    return (*_tables(done.result, of), f"report: {done.report}")
 
 
 COMMANDS = (campaign, reproduce)

@@ -113,8 +113,16 @@ def _message(error: BaseException) -> str | None:
     return None
 
 
-def run_command(help: dict[str, str] | None = None, **more: Any) -> Callable[..., Any]:
-    """`command` for a run: takes the options of `RUN_HELP` too and hands them on as **options."""
+def run_command(
+    help: dict[str, str] | None = None, last: tuple[str, ...] = (), **more: Any
+) -> Callable[..., Any]:
+    """`command` for a run: takes the options of `RUN_HELP` too and hands them on as **options.
+
+    Args:
+        help: option -> one line.
+        last: parameters whose options come after those of `RUN_HELP`, which keep their letters.
+        more: of `command`.
+    """
 
     def decorate(body: Callable[..., Any]) -> Any:
         own = list(inspect.signature(body).parameters.values())[:-1]
@@ -122,7 +130,9 @@ def run_command(help: dict[str, str] | None = None, **more: Any) -> Callable[...
         shared = [
             inspect.Parameter(name.replace("-", "_"), keyword, default=None) for name in RUN_HELP
         ]
-        body.__signature__ = inspect.Signature(own + shared)  # type: ignore[attr-defined]
+        first = [parameter for parameter in own if parameter.name not in last]
+        end = [parameter for parameter in own if parameter.name in last]
+        body.__signature__ = inspect.Signature(first + shared + end)  # type: ignore[attr-defined]
         return command(help={**RUN_HELP, **(help or {})}, **more)(body)
 
     return decorate

@@ -50,13 +50,36 @@ def run_unix(
     return _finish(run(parsed, whole("--boards", boards, 1, 64), path))
 
 
-@run_command()
-def twin(c: Context, **options: str | None) -> Any:
+@run_command(
+    help={
+        "ensemble": "vote over this many passes, each with other errors; or over more models, "
+        "separated by commas"
+    },
+    last=("ensemble",),
+)
+def twin(c: Context, ensemble: str | None = None, **options: str | None) -> Any:
     """Compute on the host alone what run-unix gives, to the bit."""
     from mtjkit_host.runs.options import parse_options
     from mtjkit_host.runs.run import run_twin
 
-    return _finish(run_twin(parse_options(**options)))
+    parsed = parse_options(**options)
+    if ensemble is None:
+        return _finish(run_twin(parsed))
+    return _vote(parsed, ensemble)
+
+
+def _vote(options: Any, ensemble: str) -> Any:
+    from mtjkit_core.errors import ConfigError
+    from mtjkit_export.files import write_json
+
+    from mtjkit_host.runs.ensemble import run_ensemble
+
+    if options.scores is not None:
+        raise ConfigError("--scores is of one pass: leave out --ensemble")
+    vote = run_ensemble(options, ensemble)
+    if options.json is not None:
+        write_json(options.json, vote.to_json())
+    return vote.table()
 
 
 @run_command(

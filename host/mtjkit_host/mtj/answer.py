@@ -15,6 +15,7 @@ from mtjkit_host.mtj.schemes import (
     Scheme,
     Traffic,
     Write,
+    doubts,
     reference_write,
     saving_percent,
 )
@@ -50,6 +51,7 @@ class Answer:
         """What is doubtful, about the cell, this pulse and the reference's."""
         found = self.cell.warnings(self.pulses.longest_ns)
         found += self.cell.warnings(self.reference[0].longest_ns)
+        found += doubts(self.cell, self.scheme)
         if not self.cell.has_power:
             found.append(
                 "the cell states no current and voltage: no energies, and the saving takes the "

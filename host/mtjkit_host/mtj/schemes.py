@@ -553,6 +553,16 @@ def saving_percent(cell: Cell, scheme: Scheme, pulses: Pulses, traffic: Traffic)
     return 100 * (1 - scheme.write(cell, pulses, traffic).per_bit_pj(traffic) / reference)
 
 
+def doubts(cell: Cell, scheme: Scheme) -> list[str]:
+    """What is doubtful about a scheme on a population of cells, in sentences."""
+    if cell.variation.sigma_ln_tau and isinstance(scheme, Retry):
+        return [
+            f"{scheme.name} takes the pulses on one cell as independent, but a slow cell stays "
+            "slow: rates and energies are too low"
+        ]
+    return []
+
+
 SCHEMES = (
     "fixed", "directions", "terminated", "word", "retry:4", "retry:4x2", "retry-word:4", "secded",
     "bch:2", "bch:3", "bch:3/128", "differential", "flip-n-write",

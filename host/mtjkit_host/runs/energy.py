@@ -20,6 +20,7 @@ from mtjkit_host.mtj.schemes import (
     Scheme,
     Traffic,
     Write,
+    doubts,
     reference_write,
     saving_percent,
 )
@@ -136,7 +137,7 @@ class RunEnergy:
         """What is doubtful about the cell at these pulses."""
         found = self.cell.warnings(self.pulses.longest_ns)
         found += self.cell.warnings(reference_write(self.cell, self.traffic)[0].longest_ns)
-        return list(dict.fromkeys(found))
+        return list(dict.fromkeys(found + doubts(self.cell, self.scheme)))
 
     def to_json(self) -> dict[str, Any]:
         """What JSON has beside the energies themselves: scheme, shares, costs, baseline."""

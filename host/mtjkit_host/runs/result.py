@@ -64,12 +64,12 @@ class Result:
     @property
     def correct(self) -> int | None:
         """Images classified as labelled; None without labels."""
-        return _hits(self.predictions, self.images.labels)
+        return hits(self.predictions, self.images.labels)
 
     @property
     def error_free_correct(self) -> int | None:
         """Images that the error-free twin classifies as labelled; None without labels."""
-        return _hits(self.error_free_predictions, self.images.labels)
+        return hits(self.error_free_predictions, self.images.labels)
 
     @property
     def scores_sha256(self) -> str:
@@ -215,8 +215,8 @@ def _summary(result: Result) -> Table:
     there = f" ({result.resumed} were there)" if 0 < result.resumed < n else ""
     table.add_row("images", f"{n}{there}, {speed}, kernel {result.kernel}")
     if result.correct is not None and result.error_free_correct is not None:
-        table.add_row("accuracy", _accuracy(result.correct, n))
-        table.add_row("error-free accuracy (twin)", _accuracy(result.error_free_correct, n))
+        table.add_row("accuracy", accuracy_text(result.correct, n))
+        table.add_row("error-free accuracy (twin)", accuracy_text(result.error_free_correct, n))
     else:
         same = int((result.predictions == result.error_free_predictions).sum())
         table.add_row("same class as error-free (twin)", f"{same} of {n}")
@@ -299,12 +299,14 @@ def _plain(name: str) -> Text:
     return Text("".join(c if c.isprintable() else "?" for c in name))
 
 
-def _accuracy(hits: int, n: int) -> str:
+def accuracy_text(hits: int, n: int) -> str:
+    """An accuracy with its 95 % interval, for people."""
     low, high = wilson(hits, n)
     return f"{100 * hits / n:.2f} % ({hits} of {n}; 95 %: {100 * low:.1f} to {100 * high:.1f})"
 
 
-def _hits(predictions: NDArray[np.intp], labels: NDArray[np.int64] | None) -> int | None:
+def hits(predictions: NDArray[np.intp], labels: NDArray[np.int64] | None) -> int | None:
+    """How many predictions (n,) are the labels'; None without labels."""
     return None if labels is None else int((predictions == labels).sum())
 
 

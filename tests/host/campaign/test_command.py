@@ -50,6 +50,7 @@ MINE = ("campaign", "mine.toml", "--data", CARRIED / "cifar10_test_500.bin", "--
         (("reproduce", "--workers", "0"), "--workers takes a whole number from 1"),
         (("reproduce", "--limit-s", "an hour"), "--limit-s takes a whole number"),
         ((*MINE, "--limit-s", "-5"), "--limit-s takes a whole number"),
+        ((*MINE, "--cell", "macrospin-2"), "states no current and voltage"),
         (MINE, "no no-such-net"),
         (("campaign", "none", "--data", "."), "no such campaign"),
         (("train",), "--data names the folder with CIFAR-10's binary files"),
