@@ -16,6 +16,8 @@ from mtjkit_core.write_errors import WriteErrors
 from mtjkit_device.engine import Engine, ram_bytes
 from mtjkit_device.kernels import KERNELS, load_kernel
 
+NAMES = ("pooled", "padded", "to one", "strides", "pooling", "long sums", "bits 0 and 1")
+NAMES += ("zeros, padded", "class bits", "global average", "int8 weights", "groups")
 SEED = 0xFEDCBA9876543210
 
 
@@ -33,7 +35,7 @@ for kernel in KERNELS[:-1]:
         Engine(Model(networks.build("thin")), kernel)
     except ConfigError:
         continue
-    for name in ("pooled", "padded", "to one", "strides", "pooling"):
+    for name in NAMES:
         model = Model(networks.build(name))
         image = networks.image(name, 1)
         try:
@@ -50,5 +52,6 @@ for kernel in KERNELS[:-1]:
                 made.run(image, (1 << 30) - 1)
                 micropython.heap_unlock()
         # Small networks: within the rounding of some dozen small blocks.
-        assert abs(taken - ram_bytes(model, kernel)) < 1500, (taken, ram_bytes(model, kernel))
+        foreseen = ram_bytes(model, kernel)
+        assert abs(taken - foreseen) < 2000, (name, taken, foreseen)
     print(kernel)

@@ -29,13 +29,15 @@ print(test_engine.kernels())
 test_engine.test_runs_match_the_vectors()
 test_engine.test_runs_with_limits_for_each_layer_and_direction_match_the_vectors()
 test_engine.test_the_assembler_for_any_cortex_m_matches_the_vectors()
-test_engine.test_geometries_match_the_vectors()
+test_engine.test_geometries_and_kinds_match_the_vectors()
 test_engine.test_rows_of_every_length_match_the_vectors()
 test_engine.test_programmed_weights_match_the_vectors()
 test_engine.test_weights_with_limits_for_each_layer_and_direction_match_the_vectors()
 test_engine.test_writes_leave_the_cells_behind_the_map_alone()
 test_engine.test_a_misaligned_model_is_refused()
 test_engine.test_the_memory_of_the_kernels_in_c_is_known_beforehand()
+import nets
+print(nets.run(24, 1))
 import no_allocation
 import memory_lock
 memory_lock.check()
@@ -66,6 +68,7 @@ def test_kernels_match_the_vectors(machine, tmp_path):
             shutil.copy(path, lib)
     for name in ("test_engine.py", "no_allocation.py", "memory_lock.py"):
         shutil.copy(ROOT / "tests/device" / name, lib)
+    shutil.copy(ROOT / "tests/fuzz/nets.py", lib)
     native = find_native(MACHINES[machine].architecture)
     if native:
         shutil.copy(native, lib)
@@ -80,5 +83,6 @@ def test_kernels_match_the_vectors(machine, tmp_path):
     lines = out.splitlines()
     # Of all kernels the bits are right, an image takes no memory, nor does a message.
     assert lines[0] == str(kernels)
-    assert lines[1:-1] == kernels + [f"{name} 168 results" for name in kernels]
+    assert ("'asm_thumb': 24" in lines[1]) == thumb
+    assert lines[2:-1] == kernels + [f"{name} 168 results" for name in kernels]
     assert lines[-1] == "done"

@@ -23,6 +23,7 @@ from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.session import Session
 from mtjkit_host.simulate import compile as native
+from support.micropython import run_micropython
 from support.paths import python_env
 from targets import BOUNDS, TARGETS, attempt
 
@@ -137,6 +138,11 @@ def test_cpython_and_micropython_say_the_same():
     pairs = [(name, data) for name, _ in both.TARGETS for data in corpus(name, 400)]
     pairs += [("model", named(text)) for text in utf8_edges()]
     assert 0 < compare(pairs) < len(pairs)
+
+
+def test_every_kernel_computes_random_networks_as_the_reference_does():
+    out = run_micropython("tests/fuzz/nets.py", "120", "1")
+    assert "'viper': 120" in out
 
 
 def utf8_edges():

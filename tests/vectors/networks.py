@@ -86,10 +86,7 @@ GEOMETRIES = {
     ),
     "dense first": _net((1, 1, 50), 33, 40, 3),
     "long sums": _net(
-        (11, 10, 11),
-        (33, (6, 5), (2, 1), (2, 0, 1, 3), -7, (2, 2), (1, 2)),
-        (5, (2, 2)),
-        2,
+        (8, 7, 9), (4, (6, 5), (2, 1), (2, 0, 1, 3), -7, (2, 2), (1, 2)), (5, (1, 2)), 2
     ),
     "long dense first": _net((3, 10, 20), 40, 3),
     "deep and wide": _net((2, 2, 40), (33, (2, 1)), 3),
@@ -198,9 +195,9 @@ class HashedWords(Words):
 def build(name, seed=1):
     """The model file of a network: version 1.0 of NETWORKS, 2.0 of GEOMETRIES, 2.1 of KINDS."""
     if name in KINDS:
-        return _fill_2(name, *KINDS[name][:2], Words(seed), KINDS[name][2])
+        return fill_2(name, *KINDS[name][:2], Words(seed), KINDS[name][2])
     if name in GEOMETRIES:
-        return _fill_2(name, *GEOMETRIES[name], Words(seed))
+        return fill_2(name, *GEOMETRIES[name], Words(seed))
     return fill(name, *NETWORKS[name], Words(seed))
 
 
@@ -218,7 +215,7 @@ def fill(name, shape, specs, words):
     return _file((1, 0), rule, mtjb.HEADER_1_BYTES, name, table, layers, words)
 
 
-def _fill_2(name, shape, entries, words, choices=(0, 0, 0, 0)):
+def fill_2(name, shape, entries, words, choices=(0, 0, 0, 0)):
     """A model file of version 2.0 or 2.1."""
     layers = mtjb.chain(shape, entries, reads=choices[0])
     version = (2, mtjb.minor_of(choices, entries))

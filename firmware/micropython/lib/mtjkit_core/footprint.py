@@ -3,7 +3,18 @@
 Here and not on the device's side, so that the export can print it beforehand.
 """
 
-from mtjkit_core.geometry import AVERAGES, BITS, INT8, PACKED, beyond_3x3
+from array import array
+
+from mtjkit_core.geometry import (
+    AVERAGES,
+    BITS,
+    CLASS_BITS,
+    FIELDS,
+    INT8,
+    NUMBERS,
+    PACKED,
+    beyond_3x3,
+)
 
 MAX_IMAGES = 8  # on their way to a device at the same time, where its heap has room for them
 
@@ -13,9 +24,67 @@ _PART = 8  # words of a row that are computed at once where it does not
 _LONGEST_ROW = 32767  # products of a hidden sum that the AVX2 kernels count: INT16_MAX
 
 
-def in_lanes(first) -> bool:
-    """Whether the device's kernels compute the first layer two sums at a time, of 16 bits each."""
-    return first.fan_in <= _LANE and not first.last
+PAIRS, LONG, PACKED_ROW, PLAIN = range(4)
+
+
+class Unpooled:
+    """A layer with average pooling as a device computes it first: without pooling, all its bits."""
+
+    def __init__(self, layer):
+        self._layer = layer
+        self.output = BITS
+        self.map_height = layer.out_height
+        self.map_width = layer.out_width
+        self.pool_height = self.pool_width = self.pool_stride_y = self.pool_stride_x = 1
+
+    def __getattr__(self, name):
+        return getattr(self._layer, name)
+
+    def numbers(self):
+        """See mtjkit_core.geometry.LayerShape."""
+        return array("i", [getattr(self, name) for name in FIELDS])
+
+
+def computed(layers) -> list:
+    """The layers as a device computes them."""
+    if any([layer.output == AVERAGES for layer in layers]):
+        layers = [Unpooled(layer) if layer.output == AVERAGES else layer for layer in layers]
+    return layers
+
+
+def is_plain(layer) -> bool:
+    """Whether a device computes the layer product by product, which is slow."""
+    return layer.cells > 1 or layer.groups > 1 or layer.reads == NUMBERS
+
+
+def first_kind(first) -> int:
+    """How the device's kernels compute the first layer.
+
+    PACKED_ROW: an image of bits, whose one window it is, as a hidden layer. PAIRS: two sums at a
+    time, of 16 bits each. LONG: one sum at a time, in parts of a row. PLAIN: see `is_plain`.
+    """
+    if is_plain(first):
+        return PLAIN
+    if first.reads != INT8 and _is_map(first):
+        return PACKED_ROW
+    return PAIRS if first.fan_in <= _LANE and not first.last else LONG
+
+
+def image_bytes(first) -> int:
+    """Bytes of an image's int8 values, where the kernels make them of bits."""
+    if first.reads == INT8 or first_kind(first) == PACKED_ROW:
+        return 0
+    return first.in_height * first.in_width * first.in_channels
+
+
+def _is_map(layer) -> bool:
+    """Whether a layer's one window is its map: then the window is not copied."""
+    return (
+        (layer.kernel_height, layer.kernel_width) == (layer.in_height, layer.in_width)
+        and layer.map_height == layer.map_width == 1
+        and not (layer.pad_top or layer.pad_left)
+        and layer.pool_height == layer.pool_width == 1
+    )
 
 
 def positions(layer) -> list:
@@ -50,6 +119,25 @@ def positions(layer) -> list:
     return head if head[2] + head[5] == 2 else head + taps
 
 
+def packed_maps(model) -> list:
+    """The layers that read packed bits and make bits of them."""
+    layers = computed(model.layers[1:])
+    if layers and layers[-1].output != CLASS_BITS:
+        layers = layers[:-1]
+    return [layer for layer in layers if not is_plain(layer)]
+
+
+def bits_bytes(model) -> int:
+    """Bytes of bits that are never in the memory: classes, and what average pooling counts."""
+    size = 0
+    for layer in model.layers:
+        if layer.output == CLASS_BITS:
+            size = max(size, 4 * layer.out_words)
+        elif layer.output == AVERAGES:
+            size = max(size, 4 * layer.out_height * layer.out_width * layer.out_words)
+    return size
+
+
 def work_words(model) -> int:
     """Words of a kernel's `work`.
 
@@ -57,24 +145,21 @@ def work_words(model) -> int:
     one, and its results.
     Hidden layer: its windows, as many as it pools; or what its limits are computed from.
     """
-    first = model.layers[0]
-    row = first.row_words if in_lanes(first) else min(first.row_words, _PART)
-    words = row * (32 + 8 * 16) + 2 * first.out_words
-    for layer in model.layers[1:-1]:
+    first = computed(model.layers)[0]
+    words = first.row_words if first_kind(first) != PLAIN else 1
+    if first_kind(first) in (PAIRS, LONG):
+        row = words if first_kind(first) == PAIRS else min(words, _PART)
+        words = row * (32 + 8 * 16) + 2 * first.out_words
+    for layer in packed_maps(model):
         padded = len(positions(layer)) > 6
         sums = (layer.kernel_height + 1) * (layer.kernel_width + 1)
         windows = layer.pool_height * layer.pool_width
         # One run of the map is read there: see mtjkit_device.kernels.viper_layers.hidden.
-        one_tap = layer.kernel_height == layer.kernel_width == 1
-        whole = (
-            (layer.kernel_height, layer.kernel_width) == (layer.in_height, layer.in_width)
-            and layer.map_height == layer.map_width == 1
-            and not (layer.pad_top or layer.pad_left)
-        )
+        one_tap = layer.kernel_height == layer.kernel_width == windows == 1
         words = max(
             words,
             sums if padded else 0,
-            0 if windows == 1 and (one_tap or whole) else layer.row_words * windows,
+            0 if one_tap or _is_map(layer) else layer.row_words * windows,
         )
     return words
 
@@ -82,11 +167,12 @@ def work_words(model) -> int:
 def job_words(model) -> int:
     """Words of a kernel's `job`: a head, then what the largest layer needs.
 
-    First layer: its sums, where its rows are computed in parts. Hidden layer: its windows and
-    limits.
+    First layer: its sums, where its rows are computed in parts, or its limits. Hidden layer: its
+    windows and limits.
     """
-    words = 0 if in_lanes(model.layers[0]) else model.layers[0].out_channels
-    for layer in model.layers[1:-1]:
+    first = model.layers[0]
+    words = 1 + first.out_channels if first_kind(first) in (LONG, PACKED_ROW) else 0
+    for layer in packed_maps(model):
         head = positions(layer)
         limits = layer.out_channels * head[2] * head[5]
         words = max(words, layer.pool_height * layer.pool_width + limits)
@@ -155,6 +241,7 @@ def ram_bytes(model, kernel: str, avx2: bool = False) -> int:
         size += native_bytes(model, avx2)
     elif kernel != "python":
         size += 4 * (work_words(model) + job_words(model))
+        size += image_bytes(model.layers[0]) + bits_bytes(model)
     return size
 
 

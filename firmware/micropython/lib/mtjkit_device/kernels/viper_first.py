@@ -85,6 +85,7 @@ def _first(taps: ptr32, pixels: ptr8, left: int, geometry, image, data, out, wor
                 down = 0
                 right = g[_G_STRIDE_X]
                 if windows == 1:
+                    right *= g[_G_POOL_STRIDE_X]
                     if x + 1 == map_width:
                         right = 0
                 elif window + 1 == windows:

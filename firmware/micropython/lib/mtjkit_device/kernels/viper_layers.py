@@ -84,6 +84,19 @@ def limits(geometry: ptr32, data: ptr8, job: ptr32, work: ptr32, positions: ptr3
     m4 |= m4 << 16
     top = 1
     top <<= 31
+    if not padded:  # the same for all sums
+        count = geometry[_G_FAN_IN]
+        job = to
+        while channels > 0:
+            threshold = (thresholds[0] ^ top) - top
+            thresholds = ptr32(int(thresholds) + 4)
+            job[0] = 0
+            if threshold <= 0 - count:
+                job[0] = count + 1
+            elif threshold <= count:
+                job[0] = ((count - threshold) >> 1) + 1
+            job = ptr32(int(job) + 4)
+            channels -= 1
     c = 0
     while c < channels:
         total = 0
@@ -172,7 +185,8 @@ def hidden(geometry, source, data, out, windows, job, positions, rows):
         while x < g[_G_MAP_WIDTH]:
             if in_place:
                 j[5] = w
-                j[7] = (y * g[_G_STRIDE_Y] * row_words + x * g[_G_STRIDE_X] * in_words) << 2
+                j[7] = y * g[_G_POOL_STRIDE_Y] * g[_G_STRIDE_Y] * row_words << 2
+                j[7] += x * g[_G_POOL_STRIDE_X] * g[_G_STRIDE_X] * in_words << 2
                 rows(job, source, data, out)
                 w += g[_G_OUT_WORDS]
                 x += 1
