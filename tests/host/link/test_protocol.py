@@ -130,7 +130,8 @@ def test_nothing_that_comes_in_is_executed(folder):
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
                 names = [node.func.id]
             elif isinstance(node, ast.keyword):
-                names = ["pickle"] if node.arg == "allow_pickle" else []
+                forbidden = node.arg == "allow_pickle" and ast.unparse(node.value) != "False"
+                names = ["pickle"] if forbidden else []
             elif isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
                 names = ["pickle"] if (node.value.id, node.attr) == ("torch", "load") else []
             assert not FORBIDDEN.intersection(names), f"{file}:{node.lineno}"
@@ -142,4 +143,4 @@ def test_the_device_imports_by_name_only_its_own_kernels():
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "__import__":
                 found.append(ast.unparse(node.args[0]))
-    assert found == ["'mtjkit_device.kernels.' + one"]
+    assert found == ["'mtjkit_device.kernels.' + one", "'mtjkit_device.kernels.' + name"]
