@@ -12,7 +12,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from mtjkit_core.errors import ConfigError, FormatError, LinkError
-from mtjkit_core.geometry import beyond_3x3
 from mtjkit_core.model import Model
 from mtjkit_export.heap import heap_needed
 
@@ -234,7 +233,7 @@ def plan(
     if model is None:
         return False
     processor = processor_of(board.architecture)
-    taken = _best_kernel(board, files, model) if kernel == "auto" else kernel
+    taken = _best_kernel(board, files) if kernel == "auto" else kernel
     in_ram = heap_needed(model, processor, taken)
     size = len(model.data)
     if in_ram <= board.heap_bytes and not there:
@@ -249,10 +248,8 @@ def plan(
     raise ConfigError(f"{needed}; {there_is}")
 
 
-def _best_kernel(board: BoardInfo, files: dict[str, bytes], model: Model) -> str:
+def _best_kernel(board: BoardInfo, files: dict[str, bytes]) -> str:
     """The kernel that a board with these files takes by itself."""
-    if any(beyond_3x3(layer) for layer in model.layers):
-        return "python"
     folder = library(board)
     if f"{folder}/{MODULE}" in files:
         return "native"
