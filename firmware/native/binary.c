@@ -199,8 +199,8 @@ static NOINLINE void gather_pixels(const mtj_layer *l, const int8_t *image, int3
             int has_low = inside && ix >= 0 && ix < l->in_width;
             int has_high = inside && other >= 0 && other < l->in_width;
             for (int32_t n = depth; n; n--, at++) {
-                *taps++ = (has_low ? at[0] : l->pad_value) +
-                          (has_high ? at[step] : l->pad_value) * 65536;
+                *taps++ =
+                    (has_low ? at[0] : l->pad_value) + (has_high ? at[step] : l->pad_value) * 65536;
             }
         }
     }
@@ -232,8 +232,8 @@ static NOINLINE void first_bits(const int32_t *table, uint32_t row_words, const 
     bits[1] = right;
 }
 
-static SMALL void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *image, uint32_t *out,
-                      void *scratch) {
+static SMALL void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *image,
+                            uint32_t *out, void *scratch) {
     uint32_t groups = ((uint32_t)l->fan_in + 3) >> 2; /* of four taps */
     uint32_t out_words = l->out_words;
     const uint32_t *rows = (const uint32_t *)(model + l->weights_at);
@@ -273,7 +273,8 @@ static SMALL void first_map(const mtj_layer *l, const uint8_t *model, const int8
                                    thresholds + 32 * word, channels, bits);
                         at[word] |= (bits[0] ^ inverted[word]) & mask;
                         if (right != x) {
-                            at[(pooled ? 0 : out_words) + word] |= (bits[1] ^ inverted[word]) & mask;
+                            at[(pooled ? 0 : out_words) + word] |=
+                                (bits[1] ^ inverted[word]) & mask;
                         }
                     }
                 }
@@ -357,7 +358,7 @@ static SMALL int32_t of_group(const mtj_layer *l, int32_t n) {
 /* The inputs of a group's outputs (y, x) as values. Where one bit is multiplied they become words:
  * values of -1, 0 and 1 bits and a mask, others eight planes. `work`: see values_bytes. */
 static SMALL void gather_values(const mtj_layer *l, const void *source, int32_t y, int32_t x,
-                                   int32_t group, uint32_t *work, window *into) {
+                                int32_t group, uint32_t *work, window *into) {
     int32_t depth = of_group(l, l->in_channels), row = l->row_words, least = 0, most = 0, zeros = 0;
     int32_t top = y * l->stride_y - l->pad_top, left = x * l->stride_x - l->pad_left;
     int16_t *taps = (int16_t *)(work + 8 * row), *tap = taps;
@@ -369,8 +370,7 @@ static SMALL void gather_values(const mtj_layer *l, const void *source, int32_t 
         for (int32_t ix = left; ix < left + l->kernel_width; ix++) {
             int inside = iy >= 0 && iy < l->in_height && ix >= 0 && ix < l->in_width;
             for (int32_t c = group * depth; c < (group + 1) * depth; c++) {
-                int32_t v =
-                    inside ? value_of(l, source, iy * l->in_width + ix, c) : l->pad_value;
+                int32_t v = inside ? value_of(l, source, iy * l->in_width + ix, c) : l->pad_value;
                 *tap++ = v;
                 into->products += v;
                 zeros += !v;
@@ -420,7 +420,8 @@ static SMALL int32_t value_sum(const mtj_layer *l, const window *v, const uint32
         }
         return sum;
     }
-    for (int32_t plane = 7; plane >= 0; plane--) { /* two's complement: the highest one counts -128 */
+    for (int32_t plane = 7; plane >= 0;
+         plane--) { /* two's complement: the highest one counts -128 */
         const uint32_t *words = v->words + plane * l->row_words;
         int32_t differ = masked_mismatches(words, row, words, l->row_words);
         sum = 2 * sum + (plane == 7 ? -differ : differ);
@@ -439,7 +440,7 @@ static inline __attribute__((always_inline)) int32_t sum_of(const mtj_layer *l, 
 
 /* Channels `first` to `behind` - 1 of one pixel: the OR over the windows up to `end`. */
 static NOINLINE void pixel(const mtj_layer *l, const uint8_t *model, const window *windows,
-                  const window *end, uint32_t first, uint32_t behind, uint32_t *out) {
+                           const window *end, uint32_t first, uint32_t behind, uint32_t *out) {
     uint32_t n = l->row_words, bit = 1u << (first & 31);
     const uint32_t *row = (const uint32_t *)(model + l->weights_at) + first * n;
     const int32_t *thresholds = (const int32_t *)(model + l->thresholds_at) + first;
@@ -471,8 +472,8 @@ static SMALL int is_dense(const mtj_layer *l) {
 }
 
 /* The bits of an output pixel (y, x), of all channels, before pooling; value by value. */
-static SMALL void pixel_by_values(const mtj_layer *l, const uint8_t *model, const void *source, int32_t y,
-                            int32_t x, uint32_t *work, uint32_t *out) {
+static SMALL void pixel_by_values(const mtj_layer *l, const uint8_t *model, const void *source,
+                                  int32_t y, int32_t x, uint32_t *work, uint32_t *out) {
     uint32_t per_group = of_group(l, l->out_channels);
     window v;
     for (int32_t group = 0; group < l->groups; group++) {
@@ -493,8 +494,8 @@ static SMALL uint32_t waiting_words(const mtj_layer *l) {
     return windows > kept_windows(l) || l->output == MTJ_AVERAGES ? l->out_words : 0;
 }
 
-static SMALL void window_map(const mtj_layer *l, const uint8_t *model, const void *source, uint32_t *out,
-                       uint32_t *scratch) {
+static SMALL void window_map(const mtj_layer *l, const uint8_t *model, const void *source,
+                             uint32_t *out, uint32_t *scratch) {
     uint32_t kept = kept_windows(l), size = (uint32_t)l->row_words << has_masks(l);
     int32_t values = how(l) == BY_VALUES, pool = l->pool_height * l->pool_width;
     uint32_t *bits = scratch;
@@ -606,8 +607,8 @@ void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, co
     }
 }
 
-void mtj_scores(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
-                const void *source, int32_t *scores, void *scratch) {
+void mtj_scores(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
+                int32_t *scores, void *scratch) {
     const uint32_t *row = (const uint32_t *)(model + l->weights_at);
 #ifdef MTJ_AVX2
     if (l->packed_at >= 0) {

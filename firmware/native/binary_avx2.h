@@ -33,8 +33,8 @@ static inline size_t pairs_of(const mtj_layer *l) { return ((size_t)l->fan_in + 
 /* Limits come first: two vectors of 16-bit numbers for every 32 channels, in two versions. */
 static inline size_t limits_bytes(const mtj_layer *l) { return 128 * l->out_words; }
 
-/* Whether it is a 3x3 convolution of stride 1 with padding 0 or 1 and 2x2 pooling, or a hidden dense
- * layer: mtjkit_core.geometry.beyond_3x3. All others are left to the portable kernel. */
+/* Whether it is a 3x3 convolution of stride 1 with padding 0 or 1 and 2x2 pooling, or a hidden
+ * dense layer: mtjkit_core.geometry.beyond_3x3. All others are left to the portable kernel. */
 static int usual(const mtj_layer *l) {
     if ((l->reads != MTJ_INT8 && l->reads != MTJ_PACKED) || l->cells > 1 || l->groups > 1 ||
         l->output > MTJ_SUMS) {

@@ -36,7 +36,7 @@
 #define MICROPY_INTERNAL_WFE(timeout_ms)                                                           \
     do {                                                                                           \
         if ((timeout_ms) < 0) {                                                                    \
-            mp_hal_wait_for_byte();                                                             \
+            mp_hal_wait_for_byte();                                                                \
         }                                                                                          \
     } while (0)
 

@@ -17,7 +17,8 @@
 #define STATE_RX_FULL (1 << 0)
 #define STATE_TX_EMPTY (1 << 5)
 
-/* The interrupt controller: priority of a source, its bit among those allowed, the one that asks. */
+/* The interrupt controller: priority of a source, its bit among those allowed, the one that asks.
+ */
 #define PLIC_PRIORITY(irq) REGISTER(0x0C000000 + (irq) * 4)
 #define PLIC_ENABLE(irq) REGISTER(0x0C002000 + (irq) / 32 * 4)
 #define PLIC_CLAIM REGISTER(0x0C200004)
