@@ -135,11 +135,6 @@ def test_the_kernel_that_the_board_takes_counts():
         assert not plan(changed(PICO, heap_bytes=needed), model, files)
         with pytest.raises(ConfigError, match=f"{needed:,}"):
             plan(changed(PICO, heap_bytes=needed - 1), model, files)
-    strided = Model(networks.build("strides"))  # which only the kernel in Python computes
-    needed = heap_needed(strided, shares, "python")
-    assert not plan(changed(PICO, heap_bytes=needed), strided, files)
-    with pytest.raises(ConfigError, match=f"{needed:,}"):
-        plan(changed(PICO, heap_bytes=needed - 1), strided, files)
 
 
 def test_a_large_model_goes_to_mapped_memory():

@@ -62,7 +62,7 @@ def test_all_take_the_same_options(invoke):
             for name in re.findall(r"--[a-z-]+", line.strip().split("  ")[0])
         }
 
-    shared = options("twin")
+    shared = options("twin") - {"--ensemble"}
     assert shared >= {*OPTIONS, "--ber", "--json"}
     assert options("run-pico") == shared
     assert options("run-qemu") - {"--machine"} == shared

@@ -51,7 +51,7 @@ class Kernel:
     @staticmethod
     def repacks(model) -> bool:
         """Whether this processor has the weights repacked, which takes memory."""
-        return native.packed_bytes(as_c(model.layers[0])) > 0
+        return any([native.packed_bytes(as_c(layer)) for layer in model.layers])
 
     @staticmethod
     def load(layers):
