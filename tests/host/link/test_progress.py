@@ -229,8 +229,12 @@ SLOW_ENDS = {
 
 @pytest.mark.parametrize(
     "name",
-    ["heartbeats", "LOST for ever"]
-    + [pytest.param(n, marks=pytest.mark.slow) for n in ("credit, then silence", "no INFO")],
+    # On a busy machine the run that loses everything has ended by itself before it is interrupted.
+    ["heartbeats"]
+    + [
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("LOST for ever", "credit, then silence", "no INFO")
+    ],
 )
 def test_ctrl_c_ends_a_run_within_a_second(name, tmp_path):
     with pseudo_terminal(SLOW_ENDS[name]) as port:
