@@ -24,7 +24,7 @@ from mtjkit_host.paths import CARRIED_IMAGES
 from mtjkit_host.plan.calibrate import PICTURES, calibrate
 from mtjkit_host.plan.search import Found, Loss, Search, described, loss_of, right_without_errors
 from mtjkit_host.progress import bar
-from mtjkit_host.runs.options import KINDS, RATE, model_path
+from mtjkit_host.runs.options import KINDS, RATE, RunOptions, model_path
 
 ENOUGH = 2000
 """Pictures to confirm a loss on; with fewer the tool says that nothing is confirmed."""
@@ -62,7 +62,11 @@ def run_calibrate(
         process = WriteErrors(first, KINDS[given.errors], given.limits)
         what = f"plan {plan}"
     else:
-        rate = 0.024 if write_error_rate is None else parse.rate(RATE, write_error_rate)
+        rate = (
+            RunOptions.write_error_rate
+            if write_error_rate is None
+            else parse.rate(RATE, write_error_rate)
+        )
         kind = "flip" if errors is None else parse.choice("--errors", errors, tuple(KINDS))
         process = WriteErrors(first, KINDS[kind], fail_limit(rate))
         what = f"write-error rate {100 * rate:g} %, errors {kind}"
