@@ -86,7 +86,8 @@ def test_a_program_that_cannot_be_stopped_is_quoted(emulator, program):
     with emulator("mps2-an385") as port:
         put(port, {"/main.py": program})
         started = time.monotonic()
-        with pytest.raises(LinkError, match=r"no MicroPython prompt.*from there: .*telemetry"):
+        # In a stream without end the last line may be cut anywhere.
+        with pytest.raises(LinkError, match=r"no MicroPython prompt.*from there: .*(tel|try)"):
             Board(port, wait_s=5)
         assert time.monotonic() - started < 25
 
