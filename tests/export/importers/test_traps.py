@@ -149,6 +149,12 @@ def refused(change, match, tmp_path):
     assert not (tmp_path / "net.mtjb").exists()
 
 
+def changed_after_softmax(graph):
+    dense(graph, 8, 2)
+    graph.add("Softmax")
+    graph.add("Mul", np.float32(-1))
+
+
 def residual(graph):
     before = graph.last
     dense(graph, 8, 8)
@@ -170,6 +176,8 @@ def two_bits(graph):
         (residual, "residual"),
         (two_bits, "more than one bit"),
         (lambda g: g.add("MatMul", RNG.normal(size=(8, 2))), "lost their sign"),
+        (changed_after_softmax, "comes after Softmax"),
+        (lambda g: (dense(g, 8, 2), g.add("ArgMax", axis=0)), "along axis 0"),
         (lambda g: g.add("Loop"), "a loop"),
         (lambda g: g.add("Erf"), "not supported"),
         (lambda g: g.add("Expand", np.array([10**6, 10**6, 8])), "not supported"),

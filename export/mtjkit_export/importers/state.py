@@ -1,0 +1,108 @@
+"""What is known of a network while its graph is read: layers so far, and the last one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mtjkit_export.importers.evaluate import Grid
+from mtjkit_export.importers.graph import Graph, Node
+from mtjkit_export.importers.inputs import InputScale, parse_scale
+from mtjkit_export.importers.maps import Map, Source
+from mtjkit_export.importers.weights import Weights
+from mtjkit_export.nets.binary import BinaryLayer, PixelRule, PixelTables
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to read what a file does not say."""
+
+    name: str = "imported"
+    scale: InputScale | None = None
+    """What the graph takes for a byte; None for what the file says, or p / 255."""
+    zero: float | None = None
+    """What a sign of exactly 0 counts as, -1 or 1; None to refuse networks where it occurs."""
+    binarize: bool = False
+    """Take the signs of weights that are not binarized."""
+    shape: tuple[int, int, int] | None = None
+    """(height, width, channels) of the images, for a network that takes a vector."""
+    class_names: tuple[str, ...] = ()
+
+
+@dataclass
+class Linear:
+    """A convolution or dense layer whose sums wait for their thresholds."""
+
+    node: Node
+    dense: bool
+    weights: Weights
+    """Signs of the reading are in them."""
+    stride: tuple[int, int] = (1, 1)
+    padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    pad_value: int = 0
+    groups: int = 1
+    in_shape: tuple[int, int, int] = (1, 1, 1)
+    pool: tuple[int, int] | None = None
+    pool_stride: tuple[int, int] | None = None
+    pooling: str = "max"
+    """"max", or "average"."""
+    stored: BinaryLayer | None = None
+    step: float = 1.0
+    """What it reads is step x whole number + offset."""
+    added: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
+    """(out,): what the offsets add to each sum."""
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Sums of a layer that are pooled before their sign."""
+
+    layer: Linear
+    rising: NDArray[np.bool_]
+    """(channels,): whether the pooled values rise with the sum."""
+
+
+@dataclass(frozen=True)
+class Input:
+    """The input as the first layer reads it."""
+
+    rule: PixelRule | PixelTables | None
+    index: NDArray[np.int64]
+    """(height, width, channels): which element of the graph's input, channel first, each one is."""
+    table: NDArray[np.float32]
+    """(channels, 256): what the graph takes for each byte."""
+    offset: NDArray[np.float64]
+    """Of each element of the graph's input, channel first."""
+    kind: str
+    """"int8" or "+-1"."""
+    most: int
+    """The largest absolute value."""
+
+
+class State:
+    """Layers so far, maps that are stored, and what is worth telling."""
+
+    def __init__(self, graph: Graph, options: Options) -> None:
+        self.graph = graph
+        self.options = options
+        self.scale = options.scale or parse_scale(graph.input_scale)
+        self.shape = options.shape or graph.image_shape
+        self.places: NDArray[np.int64] = np.zeros(0, np.int64)
+        """Of the input's elements, channel first, in the graph's shape."""
+        self.table: NDArray[np.float32] = np.zeros((0, 256), np.float32)
+        """(channels, 256): what the graph takes for each byte."""
+        self.input: Input | None = None
+        """None until a layer reads it."""
+        self.layers: list[BinaryLayer] = []
+        self.stored: dict[Map, Map] = {}
+        """Maps of sums, and of the bits that they became."""
+        self.last: Source | None = None
+        """What the next layer must read: a network is one row of layers."""
+        self.grids: dict[str, Grid] = {}
+        self.weights: dict[str, Weights] = {}
+        self.notes: list[str] = list(graph.notes)
+        self.dropped: list[str] = []
+        self.margin: tuple[float, int, int] | None = None
+        """The smallest one, its layer and channel."""
