@@ -24,7 +24,7 @@ _PART = 8  # words of a row that are computed at once where it does not
 _LONGEST_ROW = 32767  # products of a hidden sum that the AVX2 kernels count: INT16_MAX
 
 
-PAIRS, LONG, PACKED_ROW, PLAIN = range(4)
+PAIRS, LONG, PACKED_ROW, PLAIN = 0, 1, 2, 3
 
 
 class Unpooled:

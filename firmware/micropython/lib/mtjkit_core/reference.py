@@ -57,7 +57,7 @@ def pixel_values(layer, source, pixel) -> list:
     values = [(value ^ 128) - 128 for value in source[depth * pixel : depth * (pixel + 1)]]
     if layer.reads == INT8:
         return values
-    low = -1 if layer.reads == PLUS_MINUS else 0
+    low = (0, -1)[layer.reads == PLUS_MINUS]
     return [1 if value > 0 else low for value in values]
 
 
