@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import reprlib
 
@@ -31,7 +32,7 @@ def number(option: str, value: object) -> float:
         ConfigError: the value is something else.
     """
     text = _text(value)
-    if not _NUMBER.fullmatch(text):
+    if not _NUMBER.fullmatch(text) or math.isinf(float(text)):
         raise ConfigError(f"{option} takes a number, not {shown(value)}")
     return float(text)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import sys
 from pathlib import Path
@@ -19,6 +20,12 @@ else:
 
 MAX_BYTES = 1 << 14
 """Of a file: far more than settings need."""
+
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 MAX_LINE = 1000
 """Characters of a line of TOML: a dotted key takes time and memory by the square of its length."""
@@ -41,10 +48,27 @@ def read_text(path: Path, what: str) -> str:
         raise ConfigError(f"{what}: cannot be read ({error.strerror or error})") from None
     if len(data) > MAX_BYTES:
         raise ConfigError(f"{what}: longer than {MAX_BYTES} bytes")
+    return decode_text(data, what)
+
+
+def decode_text(data: bytes, what: str) -> str:
+    """A text of any editor: UTF-8, also as Windows marks it, or UTF-16 with its mark.
+
+    Args:
+        what: what messages call the text.
+
+    Raises:
+        ConfigError: it is no such text.
+    """
+    marked = next((code for mark, code in _MARKS if data.startswith(mark)), "utf-8")
     try:
-        return data.decode()
-    except UnicodeDecodeError:
-        raise ConfigError(f"{what}: not a text file") from None
+        text = data.decode(marked)
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise ConfigError(f"{what}: not UTF-8 text (line {line}); save it as UTF-8") from None
+    if "\0" in text:
+        raise ConfigError(f"{what}: not a text file")
+    return text
 
 
 def parse_table(text: str, what: str, kind: str = "TOML") -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import subprocess
 import sys
 
@@ -89,6 +90,30 @@ def test_bad_files_end_in_one_line(tmp_path):
         assert "\n" not in str(caught.value)
 
 
+@pytest.mark.parametrize("kind", ["BF16", "F8_E4M3", "F8_E5M2", "F16", "BOOL", "I64", "C64"])
+def test_tensors_of_another_type_are_refused_by_name(tmp_path, kind):
+    """Types that numpy lacks, or would change in silence."""
+    good = encode_fixed(fixed_net(8))
+    size = int.from_bytes(good[:8], "little")
+    head = json.loads(good[8 : 8 + size])
+    key, item = ("gamma.0", 8) if kind in ("I64", "C64") else ("codes.0", 1)
+    sizes = {"BF16": 2, "F16": 2, "I64": 8, "C64": 8}
+    count = item * math.prod(head[key]["shape"]) // sizes.get(kind, 1)
+    head[key] |= {"dtype": kind, "shape": [count]}
+    text = json.dumps(head).encode()
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(len(text).to_bytes(8, "little") + text + good[8 + size :])
+    with pytest.raises(FormatError, match=rf"tensor '{key}' is of type {kind}, expected"):
+        load_fixed(path)
+
+
+def test_metadata_nested_without_end_are_refused(tmp_path):
+    path = tmp_path / "net.safetensors"
+    safetensors.numpy.save_file({"a": np.zeros(3)}, path, {"mtjkit": "[" * 100_000})
+    with pytest.raises(FormatError, match="not a fixed-point net"):
+        load_fixed(path)
+
+
 def tampered(change):
     """The bytes of a net's file after `change(tensors, meta)`."""
     good = encode_fixed(fixed_net(8))
@@ -105,6 +130,9 @@ def tampered(change):
         lambda t, m: m.update(side=0),
         lambda t, m: m.update(side=8.0),
         lambda t, m: m.update(name=3),
+        lambda t, m: m.update(name="a\x1b[2J"),
+        lambda t, m: m.update(version=True),
+        lambda t, m: t.update({"gamma.0": t["gamma.0"].astype(np.float32)}),
         lambda t, m: m.update(layers=[]),
         lambda t, m: m["layers"][1].update(input_bits=32),
         lambda t, m: m["layers"][0].update(input_bits=64),

@@ -21,6 +21,7 @@ from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
 
 VERSION = 1
 
+_TYPES = ("I8", "I16", "I32", "F64")
 _NORM = ("gamma", "beta", "mean", "std")
 
 
@@ -61,10 +62,10 @@ def load_fixed(path: str | os.PathLike[str]) -> FixedNet:
         refuse_pipe(path)
         with safetensors.safe_open(str(path), framework="numpy") as file:
             meta = json.loads((file.metadata() or {}).get("mtjkit", "null"))
-            tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+            tensors = {key: _tensor(file, key) for key in file.keys()}  # noqa: SIM118
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error})") from error
-    except (safetensors.SafetensorError, ValueError) as error:
+    except (safetensors.SafetensorError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not a fixed-point net ({error})") from error
     try:
         return _build(meta, tensors)
@@ -72,6 +73,15 @@ def load_fixed(path: str | os.PathLike[str]) -> FixedNet:
         raise FormatError(f"{path}: {error}") from error
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise FormatError(f"{path}: not a fixed-point net of mtjkit") from error
+
+
+def _tensor(file: Any, key: str) -> NDArray[Any]:
+    """A tensor of one of the types that `encode_fixed` writes: numpy lacks some of the others."""
+    found = file.get_slice(key).get_dtype()
+    if found not in _TYPES:
+        raise ValueError(f"tensor {key[:40]!r} is of type {found}, expected {', '.join(_TYPES)}")
+    tensor: NDArray[Any] = file.get_tensor(key)
+    return tensor
 
 
 def _plain(values: NDArray[Any], dtype: str) -> NDArray[Any]:
@@ -83,12 +93,21 @@ def _plain(values: NDArray[Any], dtype: str) -> NDArray[Any]:
     return np.ascontiguousarray(values, dtype)
 
 
+def _is_name(text: Any) -> bool:
+    return isinstance(text, str) and text.isprintable() and len(text) <= 200
+
+
 def _build(meta: dict[str, Any], tensors: dict[str, Any]) -> FixedNet:
     if meta["version"] != VERSION or meta["bits"] not in (8, 16, 32):
         raise FormatError("a fixed-point net of another version; export the net again")
+    for key, tensor in tensors.items():
+        expected = f"i{meta['bits'] // 8}" if key.startswith("codes.") else "f8"
+        if tensor.dtype != np.dtype(expected):
+            raise FormatError(f"tensor {key[:40]!r} is of type {tensor.dtype}, not {expected}")
     keys = ("input_bits", "padding", "pool")
-    numbers = [meta["side"], meta["bits"], *(row[key] for row in meta["layers"] for key in keys)]
-    if any(type(number) is not int for number in numbers) or not isinstance(meta["name"], str):
+    numbers = [meta[key] for key in ("version", "side", "bits")]
+    numbers += [row[key] for row in meta["layers"] for key in keys]
+    if any(type(number) is not int for number in numbers) or not _is_name(meta["name"]):
         raise FormatError("not a fixed-point net of mtjkit")
     layers = []
     for index, row in enumerate(meta["layers"]):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,9 @@ class NetEntry:
     label: str
     """What plots and tables call it; unique in the campaign."""
     model: tuple[str, ...]
-    """Its file (.mtjb, .safetensors), a trainer's run folder, or a name such as ``fxp8-small``
-    that is looked for in the folders of models; of several the first that is found."""
+    """Its file (.mtjb, .safetensors), a trainer's run folder, both relative to the campaign's own
+    file, or a name such as ``fxp8-small`` that is looked for in the folders of models; of several
+    the first that is found."""
     paper: str = ""
     """The paper's net whose values stand beside its own: Binary, Binary_x3, Fxp8, Fxp16, Fxp32."""
     note: str = ""
@@ -79,6 +80,8 @@ class Campaign:
     """One line for the report."""
     text: str = field(default="", repr=False, compare=False)
     """The description as it was read."""
+    folder: Path | None = field(default=None, repr=False, compare=False)
+    """Where its file lies: paths in it are relative to this folder."""
 
     def __post_init__(self) -> None:
         """Check every field; raises ConfigError, naming the first that is wrong."""
@@ -155,10 +158,8 @@ def load_campaign(path_or_name: str | Path) -> Campaign:
     if "rrmse" in values:
         values["rrmse"] = _build(Rrmse, values["rrmse"], f"{path}: [rrmse]")
     values.setdefault("name", path.stem)
-    if "text" in values:
-        raise ConfigError(f"{path}: text is unknown")
-    campaign: Campaign = _build(Campaign, {**values, "text": text}, str(path))
-    return campaign
+    campaign: Campaign = _build(Campaign, values, str(path))
+    return replace(campaign, text=text, folder=path.parent)
 
 
 _KINDS: dict[str, type | tuple[type, ...]] = {
@@ -173,7 +174,7 @@ def _build(kind: Any, values: Any, where: str) -> Any:
     """Make a dataclass of a TOML table; raises ConfigError for unknown, missing, wrong values."""
     if not isinstance(values, dict):
         raise ConfigError(f"{where}: not a table")
-    known = {f.name: str(f.type) for f in fields(kind)}
+    known = {f.name: str(f.type) for f in fields(kind) if f.compare}
     arguments = {}
     for name, value in values.items():
         if name not in known:

@@ -23,26 +23,29 @@ TRAINED = Path("build/train")
 """Where the trainer puts its run folders."""
 
 
-def find_net(models: Sequence[str], folders: Sequence[Path]) -> Path:
+def find_net(models: Sequence[str], folders: Sequence[Path], beside: Path | None = None) -> Path:
     """Return the file or run folder of a campaign's net.
 
     Args:
         models: each a path, or a name that is looked for in `folders`: ``<name>.mtjb``,
             ``<name>.safetensors``, or a trainer's run folder ``<name>``. The first that is there.
         folders: in this order; after them the trainer's and that of the carried nets.
+        beside: the folder that paths are relative to, which is searched first; None for the
+            current one alone.
 
     Raises:
         ConfigError: there is none.
     """
-    folders = [*folders, TRAINED, CARRIED]
-    for model in models:
-        for folder in (Path(), *folders):
+    folders = [*([] if beside is None else [beside]), Path(), *folders, TRAINED, CARRIED]
+    for name in models:
+        model = os.path.expanduser(name)
+        for folder in folders:
             for path in (folder / model, folder / f"{model}.mtjb", folder / f"{model}.safetensors"):
                 if os.path.isfile(path) or os.path.isfile(path / "last.json"):
                     return path
         if model in OTHER_NAMES:
             return CARRIED / f"{OTHER_NAMES[model]}.mtjb"
-    places = ", ".join(os.path.relpath(folder) for folder in folders)
+    places = ", ".join(dict.fromkeys(os.path.relpath(folder) for folder in folders))
     raise ConfigError(f"no {' or '.join(models)} in {places}; train it, or name its file")
 
 

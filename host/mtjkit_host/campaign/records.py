@@ -9,8 +9,9 @@ point's id: a line of another net, seed or number of images is somebody else's a
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, astuple, dataclass, fields
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -96,27 +97,48 @@ class Record:
             point: the point whose id the line has.
 
         Raises:
-            KeyError, TypeError: something is missing, or of another type.
+            KeyError, TypeError, ValueError: something is missing, of another type or out of range.
         """
         known = {field.name for field in fields(Bits)}
-        bits = {name: value for name, value in values["bits"].items() if name in known}
-        return cls(
-            point,
-            _number(values["threshold"]),
-            Bits(**{name: _number(value) for name, value in bits.items()}),
-            _number(values["seconds"]),
-            values.get("correct"),
-            values.get("accuracy"),
-            values.get("rrmse"),
-            tuple(values.get("rrmse_by_layer", ())),
-        )
+        bits = Bits(**{
+            name: _whole(value, 1 << 62) for name, value in values["bits"].items() if name in known
+        })  # fmt: skip
+        if any(n is not None and n > bits.written for n in astuple(bits)) or not bits.written:
+            raise ValueError("more bits than were written")
+        found: dict[str, Any] = {}
+        if point.kind == ACCURACY:
+            found["correct"] = _whole(values["correct"], point.images)
+            found["accuracy"] = _number(values["accuracy"], 1)
+            if abs(found["accuracy"] - found["correct"] / point.images) > 1e-9:
+                raise ValueError("accuracy is not correct / images")
+        else:
+            found["rrmse"] = _number_or_none(values["rrmse"])
+            by_layer = values["rrmse_by_layer"]
+            found["rrmse_by_layer"] = tuple(_number_or_none(value) for value in by_layer)
+        fail_limit = _whole(values["threshold"], 1 << 32)
+        return cls(point, fail_limit, bits, _number(values["seconds"], math.inf), **found)
 
 
-def _number(value: Any) -> Any:
-    """A number; TypeError for anything else."""
+def _whole(value: Any, most: int) -> int:
+    """A whole number from 0 to `most`."""
+    if type(value) is not int:
+        raise TypeError
+    if not 0 <= value <= most:
+        raise ValueError("out of range")
+    return value
+
+
+def _number(value: Any, most: float) -> float:
+    """A finite number from 0 to `most`."""
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError
-    return value
+    if not 0 <= value <= most or math.isinf(value):
+        raise ValueError("out of range")
+    return float(value)
+
+
+def _number_or_none(value: Any) -> float | None:
+    return None if value is None else _number(value, math.inf)
 
 
 class ResultsFile:
@@ -170,7 +192,7 @@ class ResultsFile:
                 continue
             try:
                 found.append(Record.from_json(values, point))
-            except (KeyError, TypeError, AttributeError):
+            except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
                 raise FormatError(
                     f"{self.path}: the line of id {point.id[:16]}... is damaged; remove it to "
                     "compute its point again"

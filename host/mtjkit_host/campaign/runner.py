@@ -91,8 +91,10 @@ def run_campaign(
     points = points_of(campaign, {k: str(v["sha256"]) for k, v in nets.items()}, hashes)
     environment = _environment(workers)
     with ResultsFile(folder / "results.jsonl") as file:
+        described = asdict(replace(campaign, text="", folder=None))
+        del described["folder"]
         state = {
-            "campaign": asdict(replace(campaign, text="")),
+            "campaign": described,
             "data": str(data),
             "data_sha256": hashes,
             "nets": nets,
@@ -117,7 +119,7 @@ def _find(
     missing: dict[str, str] = {}
     for entry in campaign.nets:
         try:
-            path = find_net(entry.model, folders)
+            path = find_net(entry.model, folders, campaign.folder)
             net = load_net(path)
             simulator = simulator_of(net)
         except MtjkitError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -77,7 +78,7 @@ def command(help: dict[str, str] | None = None, **options: Any) -> Callable[...,
         def run(*args: Any, **kwargs: Any) -> None:
             streams.prepare()
             try:
-                shown = body(*args, **kwargs)
+                shown = body(*map(_expanded, args), **{k: _expanded(v) for k, v in kwargs.items()})
             except KeyboardInterrupt as stop:
                 tell(f"{name}: {str(stop) or 'interrupted'}")
                 raise Exit(code=130) from None
@@ -96,6 +97,13 @@ def command(help: dict[str, str] | None = None, **options: Any) -> Callable[...,
         return task(help=help or {}, klass=Command, **options)(run)
 
     return decorate
+
+
+def _expanded(value: Any) -> Any:
+    """An option's value; ~ is the user's home, which shells leave alone in --option=~/file."""
+    if isinstance(value, list):
+        return [_expanded(item) for item in value]
+    return os.path.expanduser(value) if isinstance(value, str) else value
 
 
 def _message(error: BaseException) -> str | None:

@@ -13,6 +13,7 @@ from mtjkit_core.errors import ConfigError, FormatError
 
 from mtjkit_host.datasets import cifar10
 from mtjkit_host.datasets.cifar10 import CHANNELS, SIDE, Images, Labels
+from mtjkit_host.settings import decode_text
 
 RECORD_BYTES = 1 + cifar10.RECORD_BYTES
 CLASSES = 100
@@ -56,11 +57,11 @@ def _names(file: Path) -> tuple[str, ...]:
     try:
         if file.stat().st_size > 1 << 16:
             raise FormatError(f"{file}: too long for the names of {CLASSES} classes")
-        lines = file.read_text("utf-8").split()
+        lines = decode_text(file.read_bytes(), str(file)).split()
     except FileNotFoundError:
         return ()
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file}: cannot be read ({error})") from None
+    except OSError as error:
+        raise ConfigError(f"{file}: cannot be read ({error.strerror or error})") from None
     if len(set(lines)) != CLASSES:
         raise FormatError(f"{file}: {len(set(lines))} different names, expected {CLASSES}")
     return tuple(lines)

@@ -10,6 +10,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_host.datasets import cifar10, cifar100, fetch
 from mtjkit_host.datasets.arrays import load_npy, load_npz
 from mtjkit_host.datasets.dataset import Dataset, Labels
+from mtjkit_host.datasets.foreign import what_it_is
 from mtjkit_host.datasets.idx import find_idx, is_idx, load_idx
 from mtjkit_host.datasets.pictures import find_pictures, load_pictures
 
@@ -54,6 +55,7 @@ def load_dataset(
     if not path.exists():
         raise ConfigError(f"{path}: no such file or folder; --data takes {KINDS}")
     _refuse_pickles(path)
+    _refuse_foreign(path)
     found = _load_file(path, split) if path.is_file() else _load_folder(path, split)
     if found is not None:
         return found.take(count, seed)
@@ -161,6 +163,15 @@ def _part(path: Path, split: str) -> Path:
     if len(train) != 1 or not test or len(folders) != 1 + len(test):
         return path
     return train[0] if split == "train" else test[0]
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Name what a file is, where it is something else than data."""
+    if not path.is_file() or is_idx(path) or (path.suffix == ".npz" and zipfile.is_zipfile(path)):
+        return
+    what = what_it_is(path)
+    if what is not None:
+        raise ConfigError(f"{path}: {what}; --data takes {KINDS}")
 
 
 def _refuse_pickles(path: Path) -> None:

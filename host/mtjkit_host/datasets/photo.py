@@ -12,7 +12,7 @@ from mtjkit_core.errors import ConfigError, FormatError
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".ppm", ".pgm", ".bmp", ".webp")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jfif", ".ppm", ".pgm", ".bmp", ".webp")
 
 _FORMATS = ("PNG", "JPEG", "PPM", "BMP", "WEBP")
 _FREE_PIXELS = 1 << 22  # whatever the file's length: no more than 50 MB while it is scaled

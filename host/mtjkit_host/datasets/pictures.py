@@ -7,15 +7,19 @@ folder, or the label in ``labels.csv``.
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass
+import os
+from collections import Counter
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
 
 from mtjkit_host.datasets.dataset import Dataset, Labels, chosen, listed
+from mtjkit_host.datasets.foreign import UNREAD_PICTURES
 from mtjkit_host.datasets.photo import SUFFIXES, Photo, read_photo
 from mtjkit_host.parse import shown
+from mtjkit_host.settings import decode_text
 
 LABELS_FILE = "labels.csv"
 MAP_FILE = "classes.csv"
@@ -56,17 +60,66 @@ def find_pictures(path: Path) -> Pictures | None:
     if path.is_file():
         if path.suffix.lower() == ".csv":
             return _from_table(path)
-        return _by_folder(path.parent, (path,)) if _is_picture(path) else None
+        return _by_folder(path.parent, (path,)) if begins_as_picture(path) else None
     if (path / LABELS_FILE).is_file():
         return _from_table(path / LABELS_FILE)
-    files = tuple(sorted(file for file in path.rglob("*") if _is_picture(file)))
+    files, remarks = _walk(path)
     if not files:
         return None
-    return _by_folder(path, files)
+    found = _by_folder(path, files)
+    return replace(found, remarks=(*found.remarks, *remarks))
 
 
-def _is_picture(file: Path) -> bool:
-    return file.suffix.lower() in SUFFIXES and not file.name.startswith(".")
+def begins_as_picture(file: Path) -> bool:
+    """Whether a file is named as a picture, or begins as one whatever its name is."""
+    if file.suffix.lower() in SUFFIXES:
+        return True
+    try:
+        with file.open("rb") as opened:
+            start = opened.read(12)
+    except OSError:
+        return False
+    return start.startswith((b"\x89PNG\r\n", b"\xff\xd8\xff")) or (
+        start[:4] == b"RIFF" and start[8:] == b"WEBP"
+    )
+
+
+def _walk(base: Path) -> tuple[tuple[Path, ...], tuple[str, ...]]:
+    """Pictures below a folder, sorted, and remarks on what is passed over.
+
+    Links to folders are followed, each folder once. Hidden folders and those of file managers
+    (`.ipynb_checkpoints`, `@eaDir`, `__MACOSX`) hold copies and thumbnails.
+    """
+    files: list[Path] = []
+    unread: Counter[str] = Counter()
+    passed: list[str] = []
+    seen: set[str] = set()
+    for folder, names, entries in os.walk(base, followlinks=True):
+        here, real = Path(folder), os.path.realpath(folder)
+        foreign = [name for name in sorted(names) if _is_foreign(name)]
+        passed += [str((here / name).relative_to(base)) for name in foreign]
+        names[:] = [] if real in seen else sorted(set(names) - set(foreign))
+        for name in [] if real in seen else entries:
+            suffix = Path(name).suffix.lower()
+            if suffix in SUFFIXES and not name.startswith(".") and (here / name).is_file():
+                files.append(here / name)
+            elif suffix in UNREAD_PICTURES:
+                unread[suffix] += 1
+        seen.add(real)
+    remarks = []
+    if passed:
+        remarks.append(f"{base}: {listed(passed, 3)} passed over")
+    if unread:
+        kinds = ", ".join(sorted(unread))
+        remarks.append(
+            f"{base}: {sum(unread.values())} pictures of kinds that are not read ({kinds}) left "
+            "out; convert them to PNG or JPEG"
+        )
+    return tuple(sorted(files)), tuple(remarks)
+
+
+def _is_foreign(name: str) -> bool:
+    return name.startswith((".", "@", "$")) or name == "__MACOSX"
 
 
 def _by_folder(base: Path, files: tuple[Path, ...]) -> Pictures:
@@ -95,7 +148,7 @@ def _from_table(table: Path) -> Pictures:
     if absent:
         raise ConfigError(f"{table}: {len(absent)} pictures are not there: {listed(absent, 2)}")
     listed_files = set(files)
-    others = [file for file in base.rglob("*") if _is_picture(file) and file not in listed_files]
+    others = [file for file in _walk(base)[0] if file not in listed_files]
     remarks: tuple[str, ...] = ()
     if others:
         remarks = (f"{len(others)} pictures in {base} are not in {table.name} and are left out",)
@@ -107,9 +160,7 @@ def _table(file: Path, keys: tuple[str, ...], values: tuple[str, ...]) -> list[t
     try:
         if file.stat().st_size > _MOST_BYTES:
             raise FormatError(f"{file}: longer than {_MOST_BYTES} bytes")
-        lines = file.read_text("utf-8-sig").splitlines()
-    except UnicodeDecodeError:
-        raise FormatError(f"{file}: not UTF-8 text") from None
+        lines = decode_text(file.read_bytes(), str(file)).splitlines()
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror})") from None
     head = lines[0] if lines else ""

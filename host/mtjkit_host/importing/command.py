@@ -17,6 +17,7 @@ from mtjkit_host.boards.catalog import processors
 from mtjkit_host.datasets.images import load_images
 from mtjkit_host.importing.check import check, check_known, random_images
 from mtjkit_host.parse import whole
+from mtjkit_host.settings import decode_text
 
 SIGNS = {None: None, "plus": 1.0, "minus": -1.0}
 RANDOM_IMAGES = 32
@@ -125,7 +126,10 @@ def _shape(text: str) -> tuple[int, int, int]:
 def _classes(text: str) -> tuple[str, ...]:
     path = Path(text)
     try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"--classes {text}: {error}") from None
+        if not path.is_file():
+            lines = text.split(",")
+        else:
+            lines = decode_text(path.read_bytes(), f"--classes {text}").splitlines()
+    except OSError as error:
+        raise ConfigError(f"--classes {text}: {error.strerror or error}") from None
     return tuple(line.strip() for line in lines if line.strip())

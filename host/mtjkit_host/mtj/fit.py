@@ -18,6 +18,7 @@ from mtjkit_export.files import refuse_pipe
 
 from mtjkit_host import parse
 from mtjkit_host.parse import shown
+from mtjkit_host.settings import decode_text
 
 COLUMNS = ("pulse_ns", "current_ua", "direction", "switched", "trials")
 """Header of the CSV file; direction is up or down."""
@@ -86,11 +87,9 @@ def read_measurements(path: str | Path) -> dict[tuple[str, float | None], list[P
         data = file.read_bytes()
         if len(data) > _MAX_BYTES:
             raise ConfigError(f"{file}: longer than {_MAX_BYTES} bytes")
-        rows = list(csv.reader(data.decode("utf-8-sig").splitlines(), strict=True))
+        rows = list(csv.reader(decode_text(data, str(file)).splitlines(), strict=True))
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror or error})") from None
-    except UnicodeDecodeError:
-        raise ConfigError(f"{file}: not a text file") from None
     except csv.Error as error:
         raise ConfigError(f"{file}: no CSV file ({shown(str(error))})") from None
     header = [name.strip() for name in rows[0]] if rows else []

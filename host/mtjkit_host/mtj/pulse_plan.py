@@ -155,7 +155,7 @@ def parse_plan(text: str, path: str) -> PulsePlan:
         found = table.get("found", {})
         if not isinstance(found, dict):
             raise ValueError("found is not a table")
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{path} is damaged: {error}") from None
     return PulsePlan(texts[0], texts[1], texts[2], cell, texts[3], layers, found)
 

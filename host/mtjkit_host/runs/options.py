@@ -222,12 +222,14 @@ class RunOptions:
         names = ("model", "data", "images", "ber", "weight_ber", "errors", "seed", "kernel")
         try:
             pulse, plan = value["pulse_ns"], value.get("plan")
+            if not isinstance(plan, str | None):
+                raise TypeError("plan is not a text")
             options = replace(
                 parse_options(**{name: value[name] for name in names}),
                 cell=cell_from_table(value["device"]),
-                scheme=value.get("scheme", "fixed"),
+                scheme=parse_scheme(str(value.get("scheme", "fixed"))).name,
                 plan=None if plan is None else parse_plan(plan, where),
-                given_pulse_ns=None if pulse is None else float(pulse),
+                given_pulse_ns=None if pulse is None else _pulse(pulse),
                 limits=as_limits(value["limits"]),
                 weight_limits=as_limits(value["weight_limits"]),
             )
@@ -292,9 +294,7 @@ def parse_options(
         chosen, written = by_layer.cell, parse_scheme(by_layer.scheme)
     pulse: float | None = None
     if pulse_ns is not None:
-        pulse = parse.number("--pulse-ns", pulse_ns)
-        if not 0 < pulse <= _MAX_PULSE_NS:
-            raise ConfigError(f"--pulse-ns must be above 0 and at most 1e9, not {pulse_ns}")
+        pulse = _pulse(pulse_ns)
         rate = EXPECTED.mean(*written.rates(chosen, Pulses(pulse, pulse), EXPECTED))
     elif write_error_rate is not None:
         rate = parse.rate(RATE, write_error_rate)
@@ -319,6 +319,14 @@ def parse_options(
         json=None if json is None else _output("--json", json),
         scores=None if scores is None else _output("--scores", scores),
     )
+
+
+def _pulse(given: object) -> float:
+    """A pulse width, ns."""
+    pulse = parse.number("--pulse-ns", given)
+    if not 0 < pulse <= _MAX_PULSE_NS:
+        raise ConfigError(f"--pulse-ns must be above 0 and at most 1e9, not {parse.shown(given)}")
+    return pulse
 
 
 def _either(name: str, value: Given, older: str, older_value: Given) -> Given:

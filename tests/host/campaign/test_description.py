@@ -3,6 +3,7 @@
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_host.campaign import Campaign, NetEntry, Rrmse, load_campaign
+from mtjkit_host.campaign.nets import find_net
 from mtjkit_host.campaign.points import points_of
 
 GOOD = """
@@ -124,3 +125,22 @@ def test_a_point_s_seed_is_locked():
     points = points_of(campaign, {"A": "0" * 64}, {5: "1" * 64})
     seeds = ["b9b99bf5808d2223", "34a9d584bb52c5d0", "c9f7cdf5aef41271"]
     assert [f"{point.seed:016x}" for point in points] == seeds
+
+
+def test_a_net_lies_beside_the_file_that_names_it(tmp_path, monkeypatch):
+    """Whichever folder the command runs in; ~ is the home, and a name is looked for elsewhere."""
+    folders = [tmp_path / name for name in ("mine", "here", "home")]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "net.mtjb").touch()
+    mine, here, home = folders
+    monkeypatch.chdir(here)
+    monkeypatch.setenv("HOME", str(home))
+    (mine / "c.toml").write_text(GOOD)
+    beside = load_campaign(mine / "c.toml").folder
+    assert find_net(["net.mtjb"], [], beside) == mine / "net.mtjb"
+    assert find_net(["net"], [], beside) == mine / "net.mtjb"
+    assert find_net(["~/net.mtjb"], [], beside) == home / "net.mtjb"
+    assert find_net(["net"], [home]).resolve() == here / "net.mtjb"
+    with pytest.raises(ConfigError, match=r"no gone in .*mine, \., .*; train it"):
+        find_net(["gone"], [], beside)

@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from invoke.context import Context
+from mtjkit_host.cli.command import command
 from PIL import Image
 from support.commands import INVOKE
 
@@ -122,3 +124,16 @@ def test_a_user_without_home_gets_a_folder_of_its_own(tmp_path):
     first, second = done.stdout.splitlines()
     assert first == f"{folder}/mtjkit-54321"
     assert second.startswith(f"{folder}/mtjkit-54321 is not this user's alone; set MTJKIT_CACHE")
+
+
+def test_a_home_in_an_option_is_expanded(monkeypatch):
+    """Shells leave ~ alone in --data=~/photos."""
+    monkeypatch.setenv("HOME", "/home/me")
+    found = []
+
+    @command()
+    def look(c, where, several):
+        found.append((where, several))
+
+    look(Context(), "~/x", several=["~/y", "a~"])
+    assert found == [("/home/me/x", ["/home/me/y", "a~"])]

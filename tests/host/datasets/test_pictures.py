@@ -1,5 +1,6 @@
 """Pictures by folder, by number, by a map file and by labels.csv; of every kind; as seen."""
 
+import re
 from types import SimpleNamespace
 
 import numpy as np
@@ -92,7 +93,7 @@ def test_a_table_of_pictures_that_are_not_there_is_refused(tmp_path):
     with pytest.raises(ConfigError, match=r"1 pictures are not there: .*none.png"):
         load_images(tmp_path, net())
     (tmp_path / "labels.csv").write_bytes(b"path,label\n\xff\xfe,1\n")
-    with pytest.raises(FormatError, match="not UTF-8"):
+    with pytest.raises(ConfigError, match="not UTF-8"):
         load_images(tmp_path, net())
 
 
@@ -156,3 +157,55 @@ def test_parts_for_training_and_test(tmp_path):
     picture(tmp_path / "bus" / "1.png")  # now they are classes
     assert not has_train_part(tmp_path)
     assert load_dataset(tmp_path).classes == ("a", "bus")
+
+
+def test_hidden_folders_and_those_of_file_managers_are_passed_over_and_named(tmp_path):
+    """As an editor, a file manager and a disk station leave them; one is named as a picture."""
+    for name in ("Stop/1.png", "Stop/.ipynb_checkpoints/1.png", ".thumbnails/1.png"):
+        picture(tmp_path / name)
+    picture(tmp_path / "Stop" / "@eaDir" / "1.png" / "thumb.jpg")
+    (tmp_path / "Stop" / "2.png").mkdir()
+    found = load_images(tmp_path, net())
+    assert (found.names, found.labels.tolist()) == (("Stop/1.png",), [2])
+    names = "'.thumbnails', 'Stop/.ipynb_checkpoints', 'Stop/@eaDir' passed over"
+    assert found.remarks == (f"{tmp_path}: {names}",)
+
+
+def test_links_to_folders_are_followed_once(tmp_path):
+    picture(tmp_path / "elsewhere" / "1.png")
+    data = tmp_path / "data"
+    data.mkdir()
+    (data / "Stop").symlink_to("../elsewhere")
+    (data / "Stop" / "loop").symlink_to(data)
+    found = load_images(data, net())
+    assert (found.names, found.labels.tolist()) == (("Stop/1.png",), [2])
+
+
+def test_pictures_of_other_kinds_are_counted_and_named(tmp_path):
+    """A JPEG named .jfif, as browsers save it, or without any suffix is read."""
+    Image.new("RGB", (8, 6)).save(tmp_path / "a.jfif", "JPEG")
+    for name in ("b.gif", "c.tif", "d.tiff"):
+        picture(tmp_path / name)
+    found = load_images(tmp_path, net())
+    assert found.names == ("a.jfif",)
+    assert "3 pictures of kinds that are not read (.gif, .tif, .tiff) left out" in found.remarks[0]
+    (tmp_path / "a.jfif").rename(tmp_path / "a")
+    assert load_images(tmp_path / "a", net()).names == ("a",)
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "why"),
+    [
+        ("x.gif", b"GIF89a", "a GIF picture: convert it to PNG"),
+        ("x.tif", b"II*\0", "a TIFF picture: convert"),
+        ("x.heic", b"\0\0\0\x18ftypheic", "a HEIC or AVIF picture"),
+        ("cifar-10-binary.tar.gz", b"\x1f\x8b\x08", "an archive (gzip): unpack it"),
+        ("x.zip", b"PK\3\4", "an archive (zip): unpack it"),
+        ("test_batch.bin", b"<!DOCTYPE html>", "a web page, perhaps of a download that failed"),
+        ("x.npz", b"version https://git-lfs.github.com", "a Git LFS pointer"),
+    ],
+)
+def test_a_file_that_is_no_data_set_is_named(tmp_path, name, data, why):
+    (tmp_path / name).write_bytes(data)
+    with pytest.raises(ConfigError, match=re.escape(f"{name}: {why}")):
+        load_images(tmp_path / name, net())

@@ -97,5 +97,5 @@ def test_a_device_file_that_is_no_text_or_not_there(tmp_path):
         load_cell(tmp_path / "none.toml")
     binary = tmp_path / "b.toml"
     binary.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="not a text file"):
+    with pytest.raises(ConfigError, match="not UTF-8 text"):
         load_cell(binary)

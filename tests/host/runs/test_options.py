@@ -146,6 +146,29 @@ def test_a_carried_model_keeps_its_older_name(tmp_path, monkeypatch):
     assert parse_options(model="vgg-small.mtjb").model == Path("vgg-small.mtjb")
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("pulse_ns", float("nan")),
+        ("pulse_ns", float("inf")),
+        ("pulse_ns", -1),
+        ("pulse_ns", 10**400),
+        ("pulse_ns", True),
+        ("scheme", 5),
+        ("scheme", None),
+        ("plan", []),
+        ("limits", [[1.5, 2]]),
+        ("weight_limits", [["a", "b"]]),
+        ("images", 1.5),
+        ("seed", -1),
+        ("model", "\0"),
+    ],
+)
+def test_each_field_of_a_run_file_has_its_type_and_range(name, value):
+    with pytest.raises(FormatError, match="its options are damaged"):
+        RunOptions.from_json({**parse_options(ber=0.1).to_json(), name: value}, "x")
+
+
 def test_a_run_file_keeps_the_scheme_and_one_without_has_the_fixed_pulse():
     options = parse_options(scheme="retry:4x2", errors="keep", ber="0.05")
     values = options.to_json()
