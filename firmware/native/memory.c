@@ -5,12 +5,11 @@
 
 #include "avx2.h"
 #include "bits.h"
+#include "draws.h"
 
 #ifdef MTJ_AVX2
 #include "memory_avx2.h"
 #endif
-
-static inline uint32_t rotl(uint32_t x, int k) { return x << k | x >> (32 - k); }
 
 void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_t place) {
     for (uint32_t stream = 0; stream < 8; stream++) {
@@ -28,15 +27,6 @@ void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_
     }
 }
 
-/* One draw of the stream in s0 .. s3. */
-#define DRAW(word)                                                                                 \
-    do {                                                                                           \
-        uint32_t shifted_ = s1 << 9;                                                               \
-        word = rotl(s0 + s3, 7) + s0;                                                              \
-        s2 ^= s0, s3 ^= s1, s1 ^= s2, s0 ^= s3, s2 ^= shifted_;                                    \
-        s3 = rotl(s3, 11);                                                                         \
-    } while (0)
-
 /* Which of a word's `lanes` fail: see draw_failures in mtj_memory.py. */
 static uint32_t draw_failures(uint32_t s[4], uint32_t limit, uint32_t lanes) {
     uint32_t s0 = s[0], s1 = s[1], s2 = s[2], s3 = s[3], failed = 0, word;
@@ -49,40 +39,6 @@ static uint32_t draw_failures(uint32_t s[4], uint32_t limit, uint32_t lanes) {
             lanes &= ~word;
         }
         limit <<= 1;
-    }
-    s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3;
-    return failed;
-}
-
-/* The same with two limits, where `intended` is 0 and where it is 1: see draw_uneven. */
-static uint32_t draw_uneven(uint32_t s[4], const mtj_write_errors *errors, uint32_t lanes,
-                            uint32_t intended) {
-    uint32_t s0 = s[0], s1 = s[1], s2 = s[2], s3 = s[3], failed = 0, word;
-    uint32_t down = errors->down, up = errors->up;
-    if (errors->down_certain) {
-        failed |= lanes & ~intended;
-        lanes &= intended;
-    }
-    if (errors->up_certain) {
-        failed |= lanes & intended;
-        lanes &= ~intended;
-    }
-    for (;; down <<= 1, up <<= 1) {
-        /* Where the digit is 0: the sign bits, spread over all lanes. */
-        uint32_t none_down = (down >> 31) - 1, none_up = (up >> 31) - 1;
-        uint32_t none = ((none_down ^ none_up) & intended) ^ none_down;
-        if (!down) {
-            lanes &= intended;
-        }
-        if (!up) {
-            lanes &= ~intended;
-        }
-        if (!lanes) {
-            break;
-        }
-        DRAW(word);
-        failed |= lanes & ~none & ~word;
-        lanes &= none ^ word;
     }
     s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3;
     return failed;

@@ -1,6 +1,6 @@
 /* mtjkit's C library, for boards and hosts: the emulated MTJ memory (memory.c), whole layers of
- * packed binarized networks (binary.c), and, on hosts, of fixed-point networks (fixed.c). The two
- * call the memory; the memory calls neither.
+ * packed binarized networks (binary.c), and, on hosts, whole images (chip.c) and layers of
+ * fixed-point networks (fixed.c). They call the memory; the memory calls none of them.
  *
  * The definition is Python's, and everything here gives the same bits: mtjkit_core (reference.py,
  * mtj_memory.py, streams.py), and mtjkit_host.simulate for fixed point. Words are 32-bit
@@ -93,17 +93,35 @@ void mtj_write(const mtj_layer *layer, uint32_t *cells, const uint32_t *intended
 void mtj_program(const mtj_layer *layer, uint8_t *model, uint32_t state[32],
                  const mtj_write_errors *errors, uint32_t counts[MTJ_COUNTS]);
 
-/* Images through the whole network, for the host.
+/* ---- chip.c: whole images, and chips whose cells differ, on hosts only ---- */
+
+enum { MTJ_CLASSES = 4 };
+
+/* What mtjkit_core.chip_errors.ChipErrors says of maps, or of weights. */
+typedef struct {
+    const mtj_write_errors *classes; /* MTJ_CLASSES of each hidden layer, or layer; NULL: all cells
+                                        are alike */
+    const mtj_write_errors *disturb; /* one of each */
+    uint32_t key[2];                 /* the chip's seed */
+} mtj_chip;
+
+/* mtj_program on a chip. errors: for cells that are alike. */
+void mtj_program_chip(const mtj_layer *layer, uint8_t *model, uint32_t state[32],
+                      const mtj_write_errors *errors, const mtj_chip *chip,
+                      uint32_t counts[MTJ_COUNTS]);
+
+/* Images through the whole network.
  *
  * layers: `count` of them. images: n images of int8. errors: one for each hidden layer.
+ * chip: NULL where all cells are alike and nothing is disturbed.
  * work: both halves of the buffer (half_words), then a map as long as the longer half, then the
  * scratch memory. scores: n times the classes; counts: n times MTJ_COUNTS, set. trace: NULL, or
  * room for every stored map of every image.
  */
 void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, const uint8_t *packed,
              uint32_t n, const int8_t *images, const uint32_t *indices, const uint32_t key[2],
-             const mtj_write_errors *errors, const uint32_t half_words[2], uint32_t *work,
-             int32_t *scores, uint32_t *counts, uint32_t *trace);
+             const mtj_write_errors *errors, const mtj_chip *chip, const uint32_t half_words[2],
+             uint32_t *work, int32_t *scores, uint32_t *counts, uint32_t *trace);
 
 /* ---- fixed.c: fixed-point networks, on hosts only ---- */
 

@@ -15,6 +15,7 @@ from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors
 from mtjkit_device.engine import Engine, ram_bytes
 from mtjkit_device.kernels import KERNELS, load_kernel
+from records import chip_errors
 
 NAMES = ("pooled", "padded", "to one", "strides", "pooling", "long sums", "bits 0 and 1")
 NAMES += ("zeros, padded", "class bits", "global average", "int8 weights", "groups")
@@ -51,6 +52,11 @@ for kernel in KERNELS[:-1]:
                 micropython.heap_lock()
                 made.run(image, (1 << 30) - 1)
                 micropython.heap_unlock()
+        for n in range(3):
+            made.configure(chip_errors(n, len(model.layers)))
+            micropython.heap_lock()
+            made.run(image, (1 << 30) - 1)
+            micropython.heap_unlock()
         # Small networks: within the rounding of some dozen small blocks.
         foreseen = ram_bytes(model, kernel)
         assert abs(taken - foreseen) < 2000, (name, taken, foreseen)

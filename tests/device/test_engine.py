@@ -127,6 +127,32 @@ def test_runs_with_limits_for_each_layer_and_direction_match_the_vectors():
             check_runs(kernel, record, model, images, records.uneven_errors)
 
 
+def test_runs_and_weights_on_chips_match_the_vectors():
+    for record in records.load("networks_1_2"):
+        name = record["name"]
+        data = networks.build(name)
+        model = Model(data)
+        images = [networks.image(name, seed) for seed in range(3)]
+        for kernel in kernels():
+            if kernel == "python" and name != "thin":
+                continue  # the reference is slow, and core tests it too
+            check_runs(kernel, record, model, images, records.chip_errors)
+            for n, program in enumerate(record["programs"]):
+                errors = records.chip_errors(n, len(model.layers))
+                check_program(kernel, name, data, errors, program)
+
+
+def test_a_chip_leaves_nothing_behind():
+    name = "thin"
+    for kernel in kernels():
+        made = engine.Engine(Model(networks.build(name)), kernel)
+        made.configure(records.chip_errors(0, len(made.model.layers)))
+        made.configure(records.errors_of_run(3))
+        made.run(networks.image(name, 0), 3 * 77777)
+        run = next(one for one in records.load("networks") if one["name"] == name)["runs"][3]
+        assert list(made.scores) == run["scores"]
+
+
 def test_the_assembler_for_any_cortex_m_matches_the_vectors():
     if "asm_thumb" not in kernels():
         return

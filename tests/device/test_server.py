@@ -10,6 +10,7 @@ from statistics import median
 import networks
 import numpy as np
 import pytest
+import records
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mtjkit_core import messages as m
@@ -192,6 +193,35 @@ def test_limits_by_layer_come_before_their_configuration(link):
     assert info.weights == errors.weights_digest()
 
 
+def test_the_parts_of_a_chip_come_before_their_configuration(link):
+    model = prepare(link, run=6)
+    errors = records.chip_errors(0, len(model.layers))
+    parts = [b"", b"", *errors.parts()]
+
+    def configure(run):
+        crc = binascii.crc32(b"".join(parts))
+        body = m.CONFIGURE.pack(run=run, seed=errors.seed, kind=m.CHIP, crc=crc)
+        link.send(m.CONFIGURE.kind, body)
+        return replies(link)
+
+    assert error_of(configure(17))[0] == m.NOT_READY
+    for what, part in enumerate(parts):
+        for at in range(0, len(part), 2 * LIMITS_BYTES):
+            data = part[at : at + 2 * LIMITS_BYTES]
+            head = (17, what, at // LIMITS_BYTES, len(data) // LIMITS_BYTES, 0)
+            for _ in range(2):  # again changes nothing
+                assert [f.kind for f in ask(link, m.WRITE_ERRORS, *head, data=data)] == [
+                    m.DONE.kind
+                ]
+    assert error_of(configure(18))[0] == m.NOT_READY  # of another run
+    [answer] = configure(17)
+    assert answer.kind == m.CONFIGURED.kind, answer.body
+    done = m.CONFIGURED.unpack(answer.body)
+    assert (done.run, done.written) == (17, model.weight_bits)
+    assert done.wrong > 0
+    assert greet(link).weights == errors.weights_digest()
+
+
 def test_limits_of_too_few_layers(link):
     prepare(link, run=6)
     maps = limits((1, 2), (3, 4), (5, 6))
@@ -250,14 +280,18 @@ def test_a_model_larger_than_any_memory(link):
         (m.QUERY, (0, 255), b""),
         (m.MODEL_DATA, (1,), b"x"),
         (m.HELLO, (b"XXXX", 1), b""),
-        (m.CONFIGURE, (9, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0), b""),
+        (m.CONFIGURE, (9, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0), b""),
         (m.CONFIGURE, (9, 0, 0, 200, 0, 0, 0, 0, 0, 0, 0), b""),
         (m.CONFIGURE, (9, 0, 0, 0, 0, 0, (1 << 32) + 1, 0, 0, 0, 0), b""),
         (m.CONFIGURE, (9, 0, 0, 0, 0, 0, 0, (1 << 32) + 1, 0, 0, 0), b""),
         (m.CONFIGURE, (9, 0, 0, 0, 0, 0, 0, 0, 1 << 63, 0, 0), b""),
         (m.CONFIGURE, (9, 0, 0, 0, 0, 0, 0, 0, 0, 1 << 63, 0), b""),
         (m.CONFIGURE, (9, *[0] * 10), b"x"),
-        (m.WRITE_ERRORS, (9, 2, 0, 1, 0), bytes(16)),
+        (m.WRITE_ERRORS, (9, 13, 0, 1, 0), bytes(16)),
+        (m.WRITE_ERRORS, (9, 2, 1, 1, 0), bytes(16)),
+        (m.WRITE_ERRORS, (9, 4, 0, 1, 1), bytes(16)),
+        (m.WRITE_ERRORS, (9, 12, 0, 2, 0), bytes(16)),
+        (m.WRITE_ERRORS, (9, 2, 0, 5, 0), bytes(80)),
         (m.WRITE_ERRORS, (9, 0, 0, 1, 1), bytes(16)),
         (m.WRITE_ERRORS, (9, 0, 0, 2, 0), bytes(16)),
         (m.WRITE_ERRORS, (9, 0, 0, 4, 0), bytes(64)),

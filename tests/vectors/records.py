@@ -2,18 +2,21 @@
 
 `python tests/vectors/records.py` (with PYTHONPATH=firmware/micropython/lib) writes them again:
 only for a new version of MEMORY.md, because they lock its bytes. `memory` and `networks` are of
-version 1.0, whose writes have one limit and three counts; the two `_1_1` have two and five.
+version 1.0, whose writes have one limit and three counts; the two `_1_1` have two and five. The two
+`_1_2` have classes of cells and disturb limits.
 """
 
 import binascii
 import json
 
 import networks
+from mtjkit_core import chip_memory
 from mtjkit_core import mtj_memory as memory
 from mtjkit_core import reference as xnor
 from mtjkit_core import streams as random
 from mtjkit_core import write_errors as we
 from mtjkit_core.bits import tail_mask
+from mtjkit_core.chip_errors import BUFFER_CLASSES, CLASSES, ChipErrors
 from mtjkit_core.model import Model
 
 HERE = __file__.replace("\\", "/").rsplit("/", 1)[0] if "/" in __file__ else "."
@@ -57,6 +60,9 @@ PLACES = [
     (SEED, 0, random.WEIGHTS, 0),
 ]
 UNEVEN_RUNS = 4
+CHIP = 0x0123456789ABCDEF
+CHIP_RUNS = 3
+CHIP_NETWORKS = ("padded", "pooled", "thin", "to one")
 # (words, run_words, run_bits) of a write
 SHAPES = [(20, 2, 40), (9, 3, 96), (5, 1, 1), (1, 1, 32)]
 
@@ -144,6 +150,50 @@ def uneven_errors(n, layers):
     return we.WriteErrors(SEED + n, n % 2, limits[:-1], limits[::-1])
 
 
+def chip_errors(n, layers):
+    """The error process of a network's run number n of version 1.2.
+
+    Classes and disturb, disturb alone, classes alone.
+    """
+
+    def limits(k):
+        return [LIMITS[(n + k + 5 * layer) % len(LIMITS)] for layer in range(layers)]
+
+    rest = dict(disturb=limits(1)[1:], weight_disturb=limits(2)) if n % 3 < 2 else {}
+    if n % 3 == 1:
+        return ChipErrors(SEED + n, n % 2, limits(3)[1:], limits(4), **rest)
+    rest["chip"] = CHIP + n
+    rest["classes"] = [limits(5 + k)[1:] for k in range(CLASSES)]
+    rest["weight_classes"] = [limits(9 + k) for k in range(CLASSES)]
+    return ChipErrors(SEED + n, n % 2, **rest)
+
+
+def chip_write_record(shape, n):
+    """A write to cells of four classes, whose limits begin with number n; then a disturbance."""
+    words = networks.Words(shape[0])
+    old = packed(words, shape)
+    new = packed(words, shape)
+    cells = bytearray(old)
+    state = [0] * 32
+    classes = [0] * 32
+    counts = [0] * len(we.COUNTS)
+    random.seed_streams(state, SEED, 3, random.BUFFER, 1)
+    random.seed_streams(classes, CHIP, 0, BUFFER_CLASSES, 1)
+    limits = [LIMITS[(n + k) % len(LIMITS)] for k in range(CLASSES)]
+    lanes = shape[0], shape[1], tail_mask(shape[2])
+    chip_memory.write_classes(cells, new, *lanes, state, classes, limits, n % 2, counts)
+    stored = hexed(cells)
+    chip_memory.disturb(cells, *lanes, state, LIMITS[n])
+    return {
+        "shape": list(shape),
+        "first": n,
+        "stored": stored,
+        "disturbed": hexed(cells),
+        "counts": counts,
+        "state": [f"{word:08x}" for word in state],
+    }
+
+
 def one_run(model, name, n, errors):
     """One image: scores, counts and the checksum of every stored map."""
     counts = [0] * len(we.COUNTS)
@@ -217,6 +267,17 @@ def uneven_network_record(name):
     }
 
 
+def chip_network_record(name):
+    """Runs and weights of chips."""
+    model = Model(networks.build(name))
+    layers = len(model.layers)
+    return {
+        "name": name,
+        "runs": [one_run(model, name, n, chip_errors(n, layers)) for n in range(CHIP_RUNS)],
+        "programs": [one_program(name, chip_errors(n, layers)) for n in range(CHIP_RUNS)],
+    }
+
+
 def rows_record(words):
     """Two images through rows of so many words: checksum of the hidden bits, and scores."""
     model = Model(networks.with_rows(words))
@@ -239,6 +300,8 @@ if __name__ == "__main__":
     save("random", [random_record(place) for place in PLACES])
     save("memory", [write_record(shape, rate) for shape in SHAPES for rate in RATES])
     save("memory_1_1", [uneven_write_record(s, n) for s in SHAPES for n in range(len(LIMITS))])
+    save("memory_1_2", [chip_write_record(s, n) for s in SHAPES for n in (1, 4, 7, 11)])
+    save("networks_1_2", [chip_network_record(name) for name in CHIP_NETWORKS])
     save("rows", [rows_record(words) for words in range(1, 41)])
     save("geometries", [geometry_record(name) for name in sorted(networks.GEOMETRIES)])
     save("kinds", [geometry_record(name) for name in sorted(networks.KINDS)])

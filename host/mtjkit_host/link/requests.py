@@ -8,8 +8,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from mtjkit_core import messages as m
+from mtjkit_core.chip_errors import ChipErrors
 from mtjkit_core.errors import ConfigError, FormatError, LinkError, MtjkitError, ProtocolError
-from mtjkit_core.write_errors import WriteErrors, pack_limits
+from mtjkit_core.write_errors import LIMITS_BYTES, WriteErrors, pack_limits
 
 from mtjkit_host.link.link import FEW_ZEROS, Frame, Link
 
@@ -246,13 +247,11 @@ class Requests:
             ConfigError, FormatError, ProtocolError: the device objects.
             LinkError: the device is silent or gone.
         """
-        for what, pairs in ((m.MAP_LIMITS, errors.limits), (m.WEIGHT_LIMITS, errors.weight_limits)):
-            if len(pairs) == 1:
-                continue
-            for first in range(0, len(pairs), m.LAYERS_PER_FRAME):
-                some = pairs[first : first + m.LAYERS_PER_FRAME]
-                data = pack_limits(some)
-                body = m.WRITE_ERRORS.pack(run, what, first, len(some), 0, data=data)
+        for what, part in enumerate(limit_parts(errors)):
+            for at in range(0, len(part), m.LAYERS_PER_FRAME * LIMITS_BYTES):
+                data = part[at : at + m.LAYERS_PER_FRAME * LIMITS_BYTES]
+                layers = len(data) // LIMITS_BYTES
+                body = m.WRITE_ERRORS.pack(run, what, at // LIMITS_BYTES, layers, 0, data=data)
                 self.request(m.WRITE_ERRORS, body, m.DONE)
 
     def upload(
@@ -333,6 +332,15 @@ class Requests:
 
 class SilenceError(LinkError, TimeoutError):
     """The device did not answer in time."""
+
+
+def limit_parts(errors: WriteErrors) -> list[bytes]:
+    """What of an error process does not fit CONFIGURE, by the sort of WRITE_ERRORS; or b""."""
+    parts = [
+        pack_limits(pairs) if len(pairs) > 1 else b""
+        for pairs in (errors.limits, errors.weight_limits)
+    ]
+    return [*parts, *errors.parts()] if isinstance(errors, ChipErrors) else parts
 
 
 def device_error(body: bytes) -> tuple[MtjkitError, int]:

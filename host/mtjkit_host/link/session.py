@@ -21,11 +21,11 @@ from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, LinkError, ProtocolError
 from mtjkit_core.footprint import ram_bytes
 from mtjkit_core.model import Model
-from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors, pack_limits
+from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors
 from numpy.typing import NDArray
 
 from mtjkit_host.link.link import Link
-from mtjkit_host.link.requests import Requests, SilenceError
+from mtjkit_host.link.requests import Requests, SilenceError, limit_parts
 from mtjkit_host.link.stream import ImageResult, Stream
 
 Int8 = NDArray[np.int8]
@@ -253,7 +253,6 @@ class Session:
         """Configure the device for a run of a new number."""
         run = secrets.randbits(32)
         named: dict[str, Any] = {}
-        crc = 0
         for pairs, layers, down, up in (
             (errors.limits, "map_layers", "down", "up"),
             (errors.weight_limits, "weight_layers", "weights_down", "weights_up"),
@@ -262,11 +261,12 @@ class Session:
                 named[down], named[up] = pairs[0]
             else:
                 named[layers] = len(pairs)
-                crc = binascii.crc32(pack_limits(pairs), crc)
         self._requests.send_limits(run, errors)
         kernel = m.KERNELS.index(self._kernel)
+        kind = errors.kind | (0 if errors.plain else m.CHIP)
+        crc = binascii.crc32(b"".join(limit_parts(errors)))
         body = m.CONFIGURE.pack(
-            run=run, seed=errors.seed, kind=errors.kind, kernel=kernel, crc=crc, **named
+            run=run, seed=errors.seed, kind=kind, kernel=kernel, crc=crc, **named
         )
         answer = self._requests.request(
             m.CONFIGURE,

@@ -10,6 +10,7 @@ import ctypes
 from typing import Any
 
 import numpy as np
+from mtjkit_core.chip_errors import ChipErrors
 from mtjkit_core.geometry import FIELDS
 from mtjkit_core.model import Model
 from mtjkit_core.streams import WEIGHTS, place_word
@@ -24,6 +25,32 @@ from mtjkit_host.simulate.inputs import checked
 from mtjkit_host.simulate.threads import share_out
 
 _WORK_BYTES = 2 << 30  # of all threads: a model of 128 MB in maps gets fewer of them
+
+
+class _Chip(ctypes.Structure):
+    """mtj_chip of mtjkit.h, and the arrays that it points to."""
+
+    _fields_ = [
+        ("classes", ctypes.c_void_p),
+        ("disturb", ctypes.c_void_p),
+        ("key", ctypes.c_uint32 * 2),
+    ]
+
+    @classmethod
+    def of(cls, errors: WriteErrors, layers: int, *, weights: bool = False) -> _Chip | None:
+        """What `errors` say of the maps of so many hidden layers, or of the weights of all."""
+        if not isinstance(errors, ChipErrors):
+            return None
+        disturb = errors.weight_disturb_words if weights else errors.map_disturb_words
+        classes = errors.weight_class_words if weights else errors.map_class_words
+        chip = cls()
+        chip.arrays = [np.array([disturb(n) for n in range(layers)], np.uint32)]
+        chip.disturb = chip.arrays[0].ctypes.data
+        if errors.chip is not None:
+            chip.arrays.append(np.array([classes(n) for n in range(layers)], np.uint32))
+            chip.classes = chip.arrays[1].ctypes.data
+            chip.key = tuple(int(word) for word in key_words(errors.chip))
+        return chip
 
 
 class _Layer(ctypes.Structure):
@@ -99,10 +126,11 @@ class BinaryNative:
         hidden = range(len(self.net.layers) - 1)
         limits = np.array([errors.map_words(layer) for layer in hidden], np.uint32)
         key = key_words(errors.seed)
+        chip = _Chip.of(errors, len(hidden))
 
         def part(at: int, end: int) -> None:
             work = np.empty(self._work_words, np.uint32)
-            arrays = (key, limits, self._half_words, work, scores[at:end], counts[at:end])
+            arrays = (self._half_words, work, scores[at:end], counts[at:end])
             self._lib.mtj_run(
                 self._layers,
                 len(self._layers),
@@ -111,6 +139,9 @@ class BinaryNative:
                 end - at,
                 inputs[at:end].ctypes.data,
                 indices[at:end].ctypes.data,
+                key.ctypes.data,
+                limits.ctypes.data,
+                ctypes.byref(chip) if chip else None,
                 *(array.ctypes.data for array in arrays),
                 maps[at:end].ctypes.data if trace is not None else None,
             )
@@ -133,12 +164,17 @@ def program(net: Model, errors: WriteErrors) -> tuple[Model, NDArray[np.int64]]:
     data = np.frombuffer(net.data, np.uint8).copy()
     state, total = np.empty(32, np.uint32), np.zeros(len(COUNTS), np.int64)
     key = key_words(errors.seed)
+    chip = _Chip.of(errors, len(net.layers), weights=True)
     for layer in _geometry(net):
         counts = np.zeros(len(COUNTS), np.uint32)
         place = place_word(WEIGHTS, layer.index, 0)
         lib.mtj_seed(state.ctypes.data, key.ctypes.data, 0, place)
         limits = np.array(errors.weight_words(layer.index), np.uint32)
-        arrays = (data, state, limits, counts)
-        lib.mtj_program(ctypes.byref(layer), *(array.ctypes.data for array in arrays))
+        arrays = [array.ctypes.data for array in (data, state, limits)]
+        if chip:
+            chip_at = ctypes.byref(chip)
+            lib.mtj_program_chip(ctypes.byref(layer), *arrays, chip_at, counts.ctypes.data)
+        else:
+            lib.mtj_program(ctypes.byref(layer), *arrays, counts.ctypes.data)
         total += counts
     return Model(with_crc(data), check_crc=False), total

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from mtjkit_host.paths import NATIVE as SOURCE
 from mtjkit_host.paths import cache_dir
 
-SOURCES = ("memory.c", "binary.c", "fixed.c")
+SOURCES = ("memory.c", "binary.c", "chip.c", "fixed.c")
 FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 
 _POINTER, _INT, _WORD, _SIZE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32, ctypes.c_size_t
@@ -33,7 +33,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mtj_scratch_bytes": (_SIZE, [_POINTER]),
     "mtj_pack": (None, [_POINTER] * 3),
     "mtj_program": (None, [_POINTER] * 5),
-    "mtj_run": (None, [_POINTER, _WORD, _POINTER, _POINTER, _WORD, *[_POINTER] * 9]),
+    "mtj_run": (None, [_POINTER, _WORD, _POINTER, _POINTER, _WORD, *[_POINTER] * 10]),
+    "mtj_program_chip": (None, [_POINTER] * 6),
     "mtj_fixed_level": (_INT, []),
     "mtj_fixed_run": (
         None,

@@ -6,8 +6,10 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.bits import tail_mask
+from mtjkit_core.chip_errors import BUFFER_CLASSES, CLASSES, WEIGHT_CLASSES, ChipErrors
+from mtjkit_core.chip_memory import class_limits
 from mtjkit_core.streams import BUFFER, STREAMS, mix, place_word
-from mtjkit_core.write_errors import CERTAIN, FLIP, WriteErrors
+from mtjkit_core.write_errors import CERTAIN, FLIP, WriteErrors, limits_of
 from numpy.typing import NDArray
 
 Words = NDArray[np.uint32]
@@ -169,23 +171,40 @@ def failures(
     Returns:
         (n, words) uint32; 0 in padding.
     """
-    n, words = len(images), len(lanes)
     limits = errors.of_map(layer) if memory == BUFFER else errors.of_weights(layer)
+    state = seed_states(errors.seed, images, layer, memory) if any(limits) else None
+    return drawn(state, [(limits, lanes)], intended)
+
+
+def drawn(
+    state: Words | None, parts: list[tuple[tuple[int, int], Words]], intended: Words
+) -> Words:
+    """Failing bits of one write, (n, words) uint32; 0 in padding.
+
+    Args:
+        state: of `seed_states`, (4, n, 8), updated; None if all limits are 0.
+        parts: limits (down, up), and the lanes that have them, (words,) uint32, which are drawn
+            one part after the other in each word.
+        intended: what is written, (n, words) uint32.
+    """
+    n, words = intended.shape
     failed = np.zeros((n, -(-words // STREAMS) * STREAMS), np.uint32)
-    if any(limits):
-        state = seed_states(errors.seed, images, layer, memory).reshape(4, -1)
-        lanes = np.pad(lanes, (0, failed.shape[1] - words))
-        uneven = limits[0] != limits[1]
-        if uneven:
-            intended = np.pad(intended, ((0, 0), (0, failed.shape[1] - words)))
-        for w in range(0, words, STREAMS):
+    if state is None:
+        return failed[:, :words]
+    state = state.reshape(4, -1)
+    spare = failed.shape[1] - words
+    parts = [(limits, np.pad(lanes, (0, spare))) for limits, lanes in parts]
+    if any(limits[0] != limits[1] for limits, _ in parts):
+        intended = np.pad(intended, ((0, 0), (0, spare)))
+    for w in range(0, words, STREAMS):
+        for limits, lanes in parts:
             row = np.tile(lanes[w : w + STREAMS], n)
-            if uneven:
+            if limits[0] != limits[1]:
                 new = intended[:, w : w + STREAMS].reshape(-1)
-                drawn = draw_uneven(state, limits, row, new)
+                found = draw_uneven(state, limits, row, new)
             else:
-                drawn = draw_failures(state, limits[0], row)
-            failed[:, w : w + STREAMS] = drawn.reshape(n, STREAMS)
+                found = draw_failures(state, limits[0], row)
+            failed[:, w : w + STREAMS] |= found.reshape(n, STREAMS)
     return failed[:, :words]
 
 
@@ -200,6 +219,8 @@ def write(
 ) -> NDArray[np.int64]:
     """Write a layer's maps, or its weights, with errors: mtjkit_core.mtj_memory.write.
 
+    On a chip whose cells differ or are disturbed: mtjkit_core.chip_memory.
+
     Args:
         cells: the old bits, (n, words) uint32; replaced by what is stored.
         intended: what is written, (n, words) uint32, padding 0.
@@ -208,13 +229,63 @@ def write(
     Returns:
         Counts of each image, (n, 5): mtjkit_core.write_errors.COUNTS.
     """
+    if isinstance(errors, ChipErrors):
+        return _write_on_chip(cells, intended, lanes, errors, images, layer, memory)
     failed = failures(errors, images, layer, lanes, intended, memory)
+    return store(cells, intended, lanes, failed, errors.kind)
+
+
+def store(
+    cells: Words, intended: Words, lanes: Words, failed: Words, kind: int
+) -> NDArray[np.int64]:
+    """Store what is intended but for the bits that fail; see `write`."""
     toggled = (cells ^ intended) & lanes
-    wrong = failed if errors.kind == FLIP else failed & toggled
+    wrong = failed if kind == FLIP else failed & toggled
     cells[:] = intended ^ wrong
     written = np.full(len(intended), _ones(lanes[None])[0])
     some = (_ones(toggled), _ones(wrong), _ones(intended), _ones(toggled & intended))
     return np.stack([written, *some], axis=1)
+
+
+def class_lanes(chip: int, words: int, memory: int, layer: int) -> Words:
+    """Masks of the lanes of each class, (CLASSES, words) uint32, padding or not.
+
+    Args:
+        chip: the chip's seed.
+        words: words of a place, from its word 0.
+        memory, layer: of the place: BUFFER and a half's number, or WEIGHTS and a layer's.
+    """
+    number = BUFFER_CLASSES if memory == BUFFER else WEIGHT_CLASSES
+    state = seed_states(chip, np.zeros(1, np.uint32), layer, number).reshape(4, -1)
+    pairs = [(next_words(state), next_words(state)) for _ in range(0, words, STREAMS)]
+    low, high = np.array(pairs, np.uint32).transpose(1, 0, 2).reshape(2, -1)[:, :words]
+    masks = [(low if k & 1 else ~low) & (high if k & 2 else ~high) for k in range(CLASSES)]
+    return np.array(masks, np.uint32)
+
+
+def _write_on_chip(
+    cells: Words,
+    intended: Words,
+    lanes: Words,
+    errors: ChipErrors,
+    images: Words,
+    layer: int,
+    memory: int,
+) -> NDArray[np.int64]:
+    """`write` where cells differ or are disturbed: mtjkit_core.chip_memory."""
+    maps = memory == BUFFER
+    state = seed_states(errors.seed, images, layer, memory)
+    if errors.chip is None:
+        parts = [(errors.of_map(layer) if maps else errors.of_weights(layer), lanes)]
+    else:
+        place = layer & 1 if maps else layer
+        masks = class_lanes(errors.chip, len(lanes), memory, place) & lanes
+        joined = errors.map_class_words(layer) if maps else errors.weight_class_words(layer)
+        parts = list(zip(class_limits(joined), masks, strict=True))
+    counts = store(cells, intended, lanes, drawn(state, parts, intended), errors.kind)
+    words = errors.map_disturb_words(layer) if maps else errors.weight_disturb_words(layer)
+    cells ^= drawn(state, [(limits_of(words), lanes)], cells)
+    return counts
 
 
 def _ones(words: Words) -> NDArray[np.int64]:

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 
 import numpy as np
 from mtjkit_core.bits import words_for
+from mtjkit_core.errors import ConfigError
 from mtjkit_core.streams import BUFFER, WEIGHTS
 from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet
@@ -88,6 +89,7 @@ class FixedNumpy:
         trace: list[Words] | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """See Simulator.run."""
+        _refuse_chips(errors)
         inputs, numbers = checked(self.net, images, indices, errors)
         n = len(inputs)
         sizes = [words_for(elements * self.net.bits) for elements in self.net.map_elements()]
@@ -265,6 +267,7 @@ def program(
     net: FixedNet, errors: WriteErrors, write: Any = write
 ) -> tuple[FixedNet, NDArray[np.int64]]:
     """See mtjkit_host.simulate.simulator.program; `write` as the function of this module."""
+    _refuse_chips(errors)
     errors.check_layers(len(net.layers))
     codes, counts = [], np.zeros(len(COUNTS), np.int64)
     image = np.zeros(1, np.uint32)
@@ -278,3 +281,9 @@ def program(
         stored = unpack(cells, order.size, net.bits).astype(np.int32)
         codes.append(np.ascontiguousarray(np.moveaxis(stored.reshape(order.shape), -1, 1)))
     return net.with_codes(codes), counts
+
+
+def _refuse_chips(errors: WriteErrors) -> None:
+    """MEMORY.md gives the cells of fixed-point nets no addresses."""
+    if not errors.plain:
+        raise ConfigError("classes of cells and disturb are for binary nets")

@@ -5,6 +5,7 @@ import hashlib
 import networks
 import numpy as np
 import pytest
+import records
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, FormatError, LinkError, ProtocolError
 from mtjkit_core.model import Model
@@ -41,6 +42,18 @@ def test_scores_and_counts_are_the_references(device, name):
         device.program(raw, errors)
         result = device.run(images, first_index=11)
         check(raw, images, errors, result)
+
+
+@pytest.mark.parametrize("n", range(records.CHIP_RUNS))
+def test_scores_and_counts_of_chips_are_the_references(device, n):
+    raw, images = small("thin", 3)
+    errors = records.chip_errors(n, len(Model(raw).layers))
+    programmed = device.program(raw, errors)
+    result = device.run(images, first_index=11)
+    stored, counts = program(Model(raw), errors)
+    assert (programmed.bits_written, programmed.bits_wrong) == (counts[0], counts[2])
+    check(stored.data, images, errors, result)
+    assert not device.program(raw, errors).sent  # the weights are there
 
 
 def check(raw, images, errors, result):

@@ -86,6 +86,18 @@ def test_same_bits_as_the_twin(name, limits, kind):
 
 @needs_compiler
 @pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("n", range(records.CHIP_RUNS))
+@pytest.mark.parametrize("name", records.CHIP_NETWORKS)
+def test_same_bits_on_chips(name, n):
+    model, images = small_model(name)
+    errors = records.chip_errors(n, len(model.layers))
+    assert_same(model, images, errors)
+    stored, counts = native.program(model, errors)
+    assert (bytes(stored.data), counts.tolist()) == numpys_program(bytes(model.data), errors)
+
+
+@needs_compiler
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("name", [*networks.GEOMETRIES, *networks.KINDS])
 def test_same_bits_of_every_kind(name):
     assert_same(*small_model(name), WriteErrors(SEED, KEEP, (1 << 29, 1 << 30)))

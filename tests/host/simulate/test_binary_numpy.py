@@ -12,6 +12,7 @@ from mtjkit_core.mtj_memory import draw_failures, draw_uneven
 from mtjkit_core.reference import run_image
 from mtjkit_core.streams import BUFFER, STREAMS, seed_streams
 from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, WriteErrors, fail_limit
+from mtjkit_device.engine import Engine
 from mtjkit_export import encode
 from mtjkit_host.datasets.images import load_images
 from mtjkit_host.simulate import compile as native
@@ -54,6 +55,32 @@ def same_bits_as_the_reference(model, images, errors):
         assert scores[k].tolist() == expected
         assert counts[k].tolist() == expected_counts
         assert [stored[k].tobytes() for stored in maps] == trace
+
+
+@pytest.mark.parametrize("record", records.load("networks_1_2"), ids=lambda one: one["name"])
+def test_chips_match_the_vectors(record):
+    name = record["name"]
+    data = networks.build(name)
+    model = Model(data)
+    for n, (run, done) in enumerate(zip(record["runs"], record["programs"], strict=True)):
+        errors = records.chip_errors(n, len(model.layers))
+        image = np.frombuffer(networks.image(name, n % 3), np.int8).reshape(1, *model.input_shape)
+        maps = []
+        index = np.array([77777 * n], np.uint32)
+        scores, counts = BinaryNumpy(model).run(image, index, errors, maps)
+        assert scores[0].tolist() == run["scores"]
+        assert counts[0].tolist() == run["counts"]
+        assert [records.crc(stored.tobytes()) for stored in maps] == run["maps"]
+        stored, counts = program(Model(data), errors)
+        assert [int(counts[0]), int(counts[2])] == done["bits"]
+        assert bytes(stored.data)[:-4] == programmed(data, errors)[:-4]  # but for the checksum
+
+
+def programmed(data, errors):
+    """The model's bytes after the reference wrote its weights."""
+    model = Model(bytearray(data))
+    Engine(model, "python").program(errors)
+    return bytes(model.data)
 
 
 @pytest.mark.parametrize("limits", LIMITS + UNEVEN)

@@ -30,6 +30,10 @@ PROGRAMMED = 4  # its weights were written with errors, as INFO's digest tells
 # what a WRITE_ERRORS carries
 MAP_LIMITS = 0  # fail limits (down, up) of feature maps, two u64 a layer
 WEIGHT_LIMITS = 1  # the same of weights
+CHIP_PARTS = 2  # and on: chip_errors.ChipErrors.parts
+
+# what CONFIGURE's kind may hold beside the kind of errors
+CHIP = 2  # WRITE_ERRORS brought the parts of ChipErrors
 
 # codes of ERROR
 WRONG_VERSION = 1

@@ -84,11 +84,16 @@ def write(cells, intended, words, run_words, tail, state, limits, kind, counts) 
             failed = draw_failures(state, w % STREAMS, up, lanes)
         else:
             failed = draw_uneven(state, w % STREAMS, limits, lanes, new)
-        toggled = (load_word(cells, w) ^ new) & lanes
-        wrong = failed if kind == FLIP else failed & toggled
-        store_word(cells, w, new ^ wrong)
-        counts[0] += popcount(lanes)
-        counts[1] += popcount(toggled)
-        counts[2] += popcount(wrong)
-        counts[3] += popcount(new)
-        counts[4] += popcount(toggled & new)
+        store(cells, w, new, lanes, failed, kind, counts)
+
+
+def store(cells, w, new, lanes, failed, kind, counts) -> None:
+    """Store word `w`, of which the lanes `failed` fail; see `write` for the other arguments."""
+    toggled = (load_word(cells, w) ^ new) & lanes
+    wrong = failed if kind == FLIP else failed & toggled
+    store_word(cells, w, new ^ wrong)
+    counts[0] += popcount(lanes)
+    counts[1] += popcount(toggled)
+    counts[2] += popcount(wrong)
+    counts[3] += popcount(new)
+    counts[4] += popcount(toggled & new)

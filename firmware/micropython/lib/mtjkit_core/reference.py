@@ -171,7 +171,8 @@ def run_image(model, image, index, errors, counts, trace=None) -> list:
         model: mtjkit_core.model.Model.
         image: int8 pixels (bytes-like) in (y, x, channel) order.
         index: index of the image in the data.
-        errors: mtjkit_core.write_errors.WriteErrors; its limits of weights take no part.
+        errors: mtjkit_core.write_errors.WriteErrors, or chip_errors.ChipErrors; what they say
+            of weights takes no part.
         counts: five numbers of bits, added to: see write_errors.COUNTS.
         trace: None, or a list that receives each hidden layer's stored map, or averages (bytes).
 
@@ -191,8 +192,13 @@ def run_image(model, image, index, errors, counts, trace=None) -> list:
             continue
         cells = halves[layer.index & 1]
         seed_streams(state, errors.seed, index, BUFFER, layer.index)
-        limits = errors.of_map(layer.index)
-        write_map(layer, cells, intended, state, limits, errors.kind, counts)
+        if errors.plain:
+            limits = errors.of_map(layer.index)
+            write_map(layer, cells, intended, state, limits, errors.kind, counts)
+        else:
+            from mtjkit_core import chip_memory
+
+            chip_memory.write_map(layer, cells, intended, state, errors, counts)
         if trace is not None:
             trace.append(bytes(cells[: 4 * layer.map_words]))
         source = cells

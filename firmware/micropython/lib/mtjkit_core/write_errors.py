@@ -22,7 +22,7 @@ COUNTS = ("written", "toggled", "wrong", "ones_written", "up_toggled")
 """What a write counts, in bits. Toggled: the old bit differs from the intended one. Wrong: the
 stored bit does. Ones written: the intended bit is 1. Up toggled: it is 1 and the old bit is 0."""
 
-_NONE = ((0, 0),)
+NO_LIMITS = ((0, 0),)
 
 
 def fail_limit(rate: float) -> int:
@@ -54,6 +54,8 @@ class WriteErrors:
         ConfigError: an argument is out of range.
     """
 
+    plain = True  # False for chip_errors.ChipErrors
+
     def __init__(self, seed: int = 0, kind: int = FLIP, limits=0, weight_limits=0):
         if not 0 <= seed < 1 << 64:
             raise ConfigError("a seed lies between 0 and 2**64 - 1, not %d" % seed)
@@ -61,8 +63,8 @@ class WriteErrors:
             raise ConfigError("the kind of errors is %d (flip) or %d (keep)" % (FLIP, KEEP))
         self.seed = seed
         self.kind = kind
-        self.limits = _pairs(limits)
-        self.weight_limits = _pairs(weight_limits)
+        self.limits = pairs_of(limits)
+        self.weight_limits = pairs_of(weight_limits)
 
     def key(self) -> tuple:
         """All that it says: processes with equal keys are equal."""
@@ -88,12 +90,12 @@ class WriteErrors:
     @property
     def maps_fail(self) -> bool:
         """True if writes of feature maps can fail."""
-        return self.limits != _NONE
+        return self.limits != NO_LIMITS
 
     @property
     def weights_fail(self) -> bool:
         """True if writes of weights can fail."""
-        return self.weight_limits != _NONE
+        return self.weight_limits != NO_LIMITS
 
     @property
     def can_fail(self) -> bool:
@@ -102,8 +104,8 @@ class WriteErrors:
 
     def check_layers(self, layers: int) -> None:
         """Raise ConfigError unless the limits fit a network of this many layers."""
-        _check_count("feature maps", self.limits, layers - 1)
-        _check_count("weights", self.weight_limits, layers)
+        check_count("feature maps", self.limits, layers - 1)
+        check_count("weights", self.weight_limits, layers)
 
     def of_map(self, layer: int) -> tuple:
         """The limits (down, up) of a hidden layer's feature map."""
@@ -166,7 +168,7 @@ def unpack_limits(data) -> tuple:
     return tuple([struct.unpack_from("<QQ", data, at) for at in range(0, len(data), LIMITS_BYTES)])
 
 
-def _pairs(limits) -> tuple:
+def pairs_of(limits) -> tuple:
     """Limits in any of their forms as a tuple of pairs, as short as can be."""
     if isinstance(limits, int):
         limits = (limits, limits)
@@ -196,7 +198,8 @@ def _pair(pair) -> tuple:
     return down, up
 
 
-def _check_count(what: str, pairs: tuple, layers: int) -> None:
+def check_count(what: str, pairs: tuple, layers: int) -> None:
+    """Raise ConfigError unless `pairs` are one, or one for each layer."""
     if len(pairs) not in (1, layers):
         raise ConfigError(
             "fail limits of %d layers for %s; this network has %d" % (len(pairs), what, layers)

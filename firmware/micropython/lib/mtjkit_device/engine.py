@@ -52,7 +52,7 @@ class Engine:
         self._errors = ()  # of each hidden layer's map, as kernels take it
         self.scores = array("i", bytes(4 * model.classes))
         self.counts = array("I", bytes(4 * len(COUNTS)))
-        self._kernel = kind(model)
+        self._kernel = self._plain = kind(model)
         from mtjkit_core.write_errors import NO_ERRORS  # here, because a board forgets it
 
         self.configure(NO_ERRORS)
@@ -61,12 +61,17 @@ class Engine:
         """Set the error process of the feature maps for the images to come.
 
         Args:
-            errors: mtjkit_core.write_errors.WriteErrors.
+            errors: mtjkit_core.write_errors.WriteErrors, or chip_errors.ChipErrors.
 
         Raises:
             ConfigError: its limits are those of another number of layers.
         """
         errors.check_layers(len(self.model.layers))
+        self._kernel = self._plain
+        if not errors.plain:
+            from mtjkit_device.kernels.chip import ChipKernel  # few runs have it
+
+            self._kernel = ChipKernel(self._plain, self.kernel, self.model, errors)
         # Split here, once: on 32-bit ports these integers live on the heap.
         self._key[0] = errors.seed & 0xFFFFFFFF
         self._key[1] = errors.seed >> 32

@@ -166,9 +166,11 @@ def _take_limits(session, fields) -> None:
     """
     if not session.model:
         raise RefusedError(m.NOT_READY, "no model is loaded")
-    if fields.what not in (m.MAP_LIMITS, m.WEIGHT_LIMITS):
-        text = "WRITE_ERRORS of sort %d: this firmware has none"
-        raise RefusedError(m.UNUSABLE, text % fields.what)
+    if fields.what > m.WEIGHT_LIMITS:
+        from mtjkit_device.chip_setup import take  # few runs have it
+
+        take(session, fields)
+        return
     layers = len(session.model.layers) - (fields.what == m.MAP_LIMITS)
     if fields.first + fields.layers > layers:
         text = "fail limits of layers %d to %d; this network has %d"
@@ -193,6 +195,10 @@ def _write_errors(session, fields):
         RefusedError: it needs limits that did not come.
         ConfigError: they are out of range.
     """
+    if fields.kind & m.CHIP:
+        from mtjkit_device.chip_setup import chip_errors
+
+        return chip_errors(session, fields)
     limits = (fields.down, fields.up)
     weight_limits = (fields.weights_down, fields.weights_up)
     if fields.map_layers or fields.weight_layers:
