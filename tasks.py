@@ -9,7 +9,10 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE / folder) for folder in ("host", "export", "firmware/micropython/lib")]
 
-from mtjkit_host.cli import namespace, streams  # noqa: E402
+from mtjkit_host.cli import main, namespace, streams  # noqa: E402
 
 streams.prepare()
 namespace = namespace()
+
+if __name__ == "__main__":
+    main()

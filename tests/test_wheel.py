@@ -1,6 +1,7 @@
 """What `pip install` gives: the commands and `import mtjkit`, outside a checkout."""
 
 import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -94,6 +95,21 @@ def test_the_sdist_gives_the_same_wheel(built, tmp_path):
     [again] = [path for path in build(tmp_path / "mtjkit-0.1.0", tmp_path) if path.suffix == ".whl"]
     names = [set(zipfile.ZipFile(path).namelist()) for path in (wheel, again)]
     assert names[1] == {name for name in names[0] if "/built/" not in name}
+
+
+def test_both_packages_have_the_licence():
+    licence = (ROOT / "LICENSE").read_text()
+    assert (ROOT / "host" / "nets" / "LICENSE").read_text() == licence
+
+
+@pytest.mark.slow
+def test_on_an_index_page_the_readme_has_no_dead_links(built):
+    [wheel] = [path for path in built if path.suffix == ".whl"]
+    with zipfile.ZipFile(wheel) as archive:
+        page = archive.read("mtjkit-0.1.0.dist-info/METADATA").decode()
+    assert "\nProject-URL: " in page
+    assert "(https://doi.org/10.1587/transinf.2023LOP0007)" in page
+    assert not re.findall(r"\]\((?!https?:)[^)]*\)", page)
 
 
 @pytest.mark.slow

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mtjkit_export.formats.mtjb_reader import load
+    from mtjkit_export.importers.torch_module import from_torch
+    from mtjkit_host.importing.command import import_net
     from mtjkit_host.mtj.cell_file import load_cell
     from mtjkit_host.mtj.cell_file import preset_names as cells
     from mtjkit_host.runs.fleet_run import run_ports, run_unix
@@ -20,6 +22,8 @@ else:
         "Result": ("mtjkit_host.runs.result", "Result"),
         "RunOptions": ("mtjkit_host.runs.options", "RunOptions"),
         "cells": ("mtjkit_host.mtj.cell_file", "preset_names"),
+        "from_torch": ("mtjkit_export.importers.torch_module", "from_torch"),
+        "import_net": ("mtjkit_host.importing.command", "import_net"),
         "load": ("mtjkit_export.formats.mtjb_reader", "load"),
         "load_cell": ("mtjkit_host.mtj.cell_file", "load_cell"),
         "parse_options": ("mtjkit_host.runs.options", "parse_options"),
@@ -45,6 +49,8 @@ __all__ = [
     "RunOptions",
     "__version__",
     "cells",
+    "from_torch",
+    "import_net",
     "load",
     "load_cell",
     "parse_options",

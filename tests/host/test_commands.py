@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 from mtjkit_host.cli import namespace
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
-from support.commands import INVOKE, invoke, refused
+from support.commands import INVOKE, OF_ITS_BACKEND, invoke, refused
 
 ROOT = Path(__file__).resolve().parents[2]
-TIMES = ("backend", "kernel", "seconds", "device_us_per_image")
+TIMES = OF_ITS_BACKEND
 
 
 def test_every_option_has_help(tmp_path):

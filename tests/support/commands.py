@@ -15,6 +15,12 @@ from support.paths import ROOT
 
 INVOKE = [sys.executable, "-m", "invoke", "--search-root", str(ROOT)]
 
+OF_ITS_BACKEND = (
+    *("backend", "kernel", "seconds", "device_us_per_image", "device_us_median"),
+    "heap_in_use_bytes",
+)
+"""What of a result's JSON another backend, or the same one a second time, says otherwise."""
+
 
 def start(*words, cwd, env=None, **options):
     """Start `invoke` with these words in a folder; returns the process.

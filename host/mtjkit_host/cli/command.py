@@ -15,7 +15,7 @@ from mtjkit_host.cli import streams
 from mtjkit_host.machine import tell
 
 ALIASES = {"write-error-rate": "ber", "weight-error-rate": "weight-ber", "cell": "device"}
-"""Option -> its older name, which is taken as well and which gives the short letter."""
+"""Option -> its older name, which is taken as well."""
 
 RUN_HELP = {
     "model": "model file (.mtjb), or a carried one: binary-small (default), binary-paper, ...",
@@ -47,13 +47,15 @@ class Command(Task[Callable[..., Any]]):
     """A task some of whose options have an older name as well."""
 
     def arg_opts(self, name: str, default: Any, taken_names: set[str]) -> dict[str, Any]:
-        """See `invoke.Task.arg_opts`; the older name comes second and gives the short letter."""
+        """See `invoke.Task.arg_opts`; the older name comes second.
+
+        Options have no letters: invoke would hand them out by order, and `-b` would mean something
+        else in every command.
+        """
         options: dict[str, Any] = super().arg_opts(name, default, taken_names)
         new = options["names"][0]
         if new in ALIASES:
-            old = ALIASES[new]
-            letters = [letter for letter in old if letter not in taken_names]
-            options["names"] = [new, old, *letters[:1]]
+            options["names"] = [new, ALIASES[new]]
             if options.get("kind") is not list:
                 options["kind"] = _Text
         return options
@@ -94,7 +96,7 @@ def command(help: dict[str, str] | None = None, **options: Any) -> Callable[...,
                 tell(f"{name}: the result cannot be printed ({problem})")
                 raise Exit(code=2)
 
-        return task(help=help or {}, klass=Command, **options)(run)
+        return task(help=help or {}, klass=Command, auto_shortflags=False, **options)(run)
 
     return decorate
 
@@ -121,14 +123,11 @@ def _message(error: BaseException) -> str | None:
     return None
 
 
-def run_command(
-    help: dict[str, str] | None = None, last: tuple[str, ...] = (), **more: Any
-) -> Callable[..., Any]:
+def run_command(help: dict[str, str] | None = None, **more: Any) -> Callable[..., Any]:
     """`command` for a run: takes the options of `RUN_HELP` too and hands them on as **options.
 
     Args:
         help: option -> one line.
-        last: parameters whose options come after those of `RUN_HELP`, which keep their letters.
         more: of `command`.
     """
 
@@ -138,9 +137,7 @@ def run_command(
         shared = [
             inspect.Parameter(name.replace("-", "_"), keyword, default=None) for name in RUN_HELP
         ]
-        first = [parameter for parameter in own if parameter.name not in last]
-        end = [parameter for parameter in own if parameter.name in last]
-        body.__signature__ = inspect.Signature(first + shared + end)  # type: ignore[attr-defined]
+        body.__signature__ = inspect.Signature(own + shared)  # type: ignore[attr-defined]
         return command(help={**RUN_HELP, **(help or {})}, **more)(body)
 
     return decorate

@@ -54,8 +54,7 @@ def run_unix(
     help={
         "ensemble": "vote over this many passes, each with other errors; or over more models, "
         "separated by commas"
-    },
-    last=("ensemble",),
+    }
 )
 def twin(c: Context, ensemble: str | None = None, **options: str | None) -> Any:
     """Compute on the host alone what run-unix gives, to the bit."""

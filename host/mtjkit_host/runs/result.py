@@ -11,11 +11,13 @@ from typing import Any
 import numpy as np
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import COUNTS
+from mtjkit_export.heap import heap_in_use
 from mtjkit_export.predictions import predictions
 from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
+from mtjkit_host.boards.catalog import boards
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.mtj.schemes import Pulses
 from mtjkit_host.runs.energy import RunEnergy
@@ -48,6 +50,8 @@ class Result:
     """Wall time of the images."""
     device_us_per_image: float
     """Mean time in the engine that ran, microseconds an image."""
+    device_us_median: float = 0.0
+    """Median of the same: a sweep of the heap or a busy host moves it little."""
     resumed: int = 0
     """Images whose results an earlier part of the run has left; `seconds` is without them."""
 
@@ -111,6 +115,18 @@ class Result:
             return self.energy.reference_per_bit_pj
         cell = self.options.cell
         return cell.reference_energy_pj if cell.has_power else None
+
+    @property
+    def heap_in_use(self) -> int | None:
+        """Bytes of heap in use while the board classifies, foreseen.
+
+        None for the twin and for boards that the catalog does not name.
+        """
+        spec = boards().get(self.backend)
+        if spec is None or spec.processor is None or self.kernel not in spec.processor.shares:
+            return None
+        mapped = 0 < spec.serial_bytes < len(self.model.data)
+        return heap_in_use(self.model, spec.processor, self.kernel, mapped)
 
     @property
     def warnings(self) -> list[str]:
@@ -188,6 +204,8 @@ class Result:
             "scores_sha256": self.scores_sha256,
             "seconds": self.seconds,
             "device_us_per_image": self.device_us_per_image,
+            "device_us_median": self.device_us_median,
+            "heap_in_use_bytes": self.heap_in_use,
         }
 
 
@@ -210,10 +228,11 @@ def _summary(result: Result) -> Table:
     table = Table(show_header=False, title=_plain(f"{result.model.name} on {result.backend}"))
     table.add_column(style="bold")
     table.add_column()
-    computed = n - result.resumed
-    speed = f"{computed / result.seconds:.1f} images/s" if computed else "all there already"
-    there = f" ({result.resumed} were there)" if 0 < result.resumed < n else ""
-    table.add_row("images", f"{n}{there}, {speed}, kernel {result.kernel}")
+    there = f" ({result.resumed} were there)" if result.resumed else ""
+    table.add_row("images", f"{n}{there}, kernel {result.kernel}")
+    table.add_row("time in the kernel", f"{result.device_us_median / 1000:.4g} ms/image (median)")
+    if result.heap_in_use is not None:
+        table.add_row("heap in use, foreseen", f"{result.heap_in_use:,} bytes")
     if result.correct is not None and result.error_free_correct is not None:
         table.add_row("accuracy", accuracy_text(result.correct, n))
         table.add_row("error-free accuracy (twin)", accuracy_text(result.error_free_correct, n))

@@ -185,6 +185,7 @@ def collect(job: Job, backend: Backend) -> Result:
         seconds=seconds,
         resumed=programmed.resumed,
         device_us_per_image=float(us.mean()),
+        device_us_median=float(np.median(us)),
     )
 
 

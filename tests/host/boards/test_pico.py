@@ -21,11 +21,12 @@ from mtjkit_host.runs.fleet_run import run_fleet
 from mtjkit_host.runs.options import parse_options
 from mtjkit_host.runs.run import run_twin
 from mtjkit_host.simulate.simulator import program
+from support.commands import OF_ITS_BACKEND
 from support.paths import ROOT
 
 pytestmark = [pytest.mark.emulated, pytest.mark.slow]  # over six minutes
 
-OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ from the twin's
+OWN = OF_ITS_BACKEND  # what may differ from the twin's
 OPTIONS = {
     "images": "1",
     "pulse_ns": "40",

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from mtjkit_host.boards.catalog import boards
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
+from support.commands import OF_ITS_BACKEND
 
-OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ from the twin's
+OWN = OF_ITS_BACKEND  # what may differ from the twin's
 OPTIONS = {
     "--model": CARRIED_MODEL,
     "--data": CARRIED_IMAGES,

@@ -13,7 +13,7 @@ import invoke as invoke_package
 import pytest
 from mtjkit_host.cli import namespace
 from mtjkit_host.paths import CARRIED_MODEL
-from support.commands import finished, invoke, refused
+from support.commands import OF_ITS_BACKEND, finished, invoke, refused
 from support.paths import ROOT
 
 EMPTY = {"PYTHONPATH": "", "PYTHONSAFEPATH": ""}
@@ -100,6 +100,16 @@ def test_the_program_has_invokes_commands(tmp_path):
         invoke("info", "binary-small", cwd=tmp_path)
     )
     refused(mtjkit("twin", "--ber", "2"), "twin: --write-error-rate (--ber) is an error rate")
+    refused(mtjkit("twin", "--imgs", "3"), "twin has no option --imgs; perhaps --images; ")
+    refused(mtjkit("rununix"), "there is no command rununix; perhaps run-unix; mtjkit --help lists")
+    refused(mtjkit("info"), "'model'; mtjkit --help info explains it")
+    assert "carried" in finished(mtjkit("info", "--help"))
+
+
+def test_options_have_no_letters():
+    for name, task in namespace().tasks.items():
+        for argument in task.get_arguments():
+            assert all(len(word) > 1 for word in argument.names), (name, argument)
 
 
 def test_the_program_is_installed_under_its_name():
@@ -111,9 +121,7 @@ def test_the_program_is_installed_under_its_name():
     ("old", "new"),
     [
         (("--ber", "0.1"), ("--write-error-rate", "0.1")),
-        (("-b", "0.1"), ("--write-error-rate=0.1",)),
         (("--weight-ber", "0.01"), ("--weight-error-rate", "0.01")),
-        (("-w", "0.01"), ("--weight-error-rate", "0.01")),
         (("--device", "cell.toml"), ("--cell", "cell.toml")),
         (("--model", "vgg-small"), ("--model", "binary-small")),
     ],
@@ -124,13 +132,10 @@ def test_older_names_mean_the_same(tmp_path, old, new):
     for words in (old, new):
         finished(invoke("twin", "--images", "3", *words, "--json", "a.json", cwd=tmp_path))
         values = json.loads((tmp_path / "a.json").read_text())
-        found.append({k: v for k, v in values.items() if k not in ("seconds", TIME)})
+        found.append({k: v for k, v in values.items() if k not in OF_ITS_BACKEND})
     assert found[0] == found[1]
     assert found[0]["cell"] == found[0]["device"]
     assert found[0]["buffer"]["ber"] == found[0]["buffer"]["write_error_rate"]
-
-
-TIME = "device_us_per_image"
 
 
 def test_every_command_of_a_run_takes_both_names():
@@ -139,3 +144,9 @@ def test_every_command_of_a_run_takes_both_names():
         names = {name for argument in tasks[name].get_arguments() for name in argument.names}
         assert {"write-error-rate", "ber", "weight-error-rate", "weight-ber"} <= names
         assert {"cell", "device"} <= names
+
+
+def test_a_model_by_a_name_that_no_run_takes(tmp_path):
+    refused(invoke("info", "fxp8-small", cwd=tmp_path), "fixed-point net", "`campaign`")
+    refused(invoke("info", "x.safetensors", cwd=tmp_path), "fixed-point net")
+    refused(invoke("info", "nope", cwd=tmp_path), "carried models are binary-paper, ", "-small")

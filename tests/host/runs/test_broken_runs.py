@@ -43,7 +43,7 @@ def finished(process):
 def result(folder, *words):
     finished(start(folder, *words, "--json", "out.json"))
     found = json.loads((folder / "out.json").read_text())
-    for name in ("backend", "kernel", "seconds", "device_us_per_image"):
+    for name in commands.OF_ITS_BACKEND:
         del found[name]
     return found
 

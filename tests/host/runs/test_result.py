@@ -35,7 +35,7 @@ FIELDS = (  # in order; nested names after the dot
     "energy.coefficients_pj.word energy.word_bits energy.word_ns energy.reference_rate "
     "energy.reference_pulse_ns energy.erased_share energy.with_erasing_per_bit_pj "
     "energy.steady_reuse_per_bit_pj near_chance warnings scores_sha256 seconds "
-    "device_us_per_image"
+    "device_us_per_image device_us_median heap_in_use_bytes"
 )
 
 

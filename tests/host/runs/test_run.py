@@ -12,8 +12,9 @@ from mtjkit_host.runs.options import parse_options
 from mtjkit_host.runs.run import run_twin
 from mtjkit_host.simulate import compile as native
 from mtjkit_host.simulate.simulator import open_simulator, program
+from support.commands import OF_ITS_BACKEND
 
-OWN = {"backend", "kernel", "seconds", "device_us_per_image"}  # what may differ
+OWN = OF_ITS_BACKEND  # what may differ
 
 
 def shared(result):
