@@ -48,8 +48,10 @@ def test_every_option(tmp_path):
 def test_a_carried_model_has_a_name_unless_a_file_has_it(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert parse_options(model="binary-paper").model == CARRIED / "binary-paper.mtjb"
-    for text in ("binary-paper.mtjb", "x/binary-paper", "binary", "."):
+    for text in ("binary-paper.mtjb", "x/binary-paper", "."):
         assert str(parse_options(model=text).model) == text
+    with pytest.raises(ConfigError, match="carried models are binary-paper, "):
+        parse_options(model="binary")
     Path("binary-paper").touch()
     assert parse_options(model="binary-paper").model == Path("binary-paper")
 
