@@ -49,11 +49,11 @@ class MtjkitProgram(Program):
     def _explained(self, error: ParseError) -> str:
         """What is wrong with the words typed, and what to type instead."""
         unknown = re.fullmatch(r"No idea what '(\S+)' is!", str(error))
-        asked = error.context.name if error.context and error.context.name else None
+        asked = error.context.name if error.context else None
         if unknown is None:
             return f"{error}; {self.name} --help {asked or 'COMMAND'} explains it"
         word = unknown[1]
-        if word.startswith("-") and asked:
+        if error.context and asked and word.startswith("-"):
             known, what = list(error.context.flags), f"{asked} has no option {word}"
         else:
             known, what = self._commands(), f"there is no command {word}"
