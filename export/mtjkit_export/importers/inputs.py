@@ -122,7 +122,10 @@ def code(table: Array, raw: bool) -> Coded:
         offset = x[:, 128].copy()  # of the number 0
         q = np.broadcast_to(np.arange(-128, 128), x.shape)
         if not _near(x, q, step, offset):
-            raise refuse("int8 input that the network does not take as it is")
+            raise refuse(
+                "--input int8 is for a network that takes int8 as they are, or their signs (> 0): "
+                "this one changes them first; give bytes, --input bytes"
+            )
         return Coded(q, step, offset, False)
     candidates = (np.zeros(len(x)), np.full(len(x), x.min() + 128 * step), low + 128 * step)
     for offset in candidates:

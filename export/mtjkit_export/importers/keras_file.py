@@ -18,6 +18,20 @@ from mtjkit_export.importers.graph import MAX_FILE, Array, Builder, Graph, check
 from mtjkit_export.needs import needs
 
 SIGNS = ("ste_sign", "approx_sign", "swish_sign", "stesign", "approxsign", "swishsign")
+WEIGHTED = ("Dense", "Conv1D", "Conv2D", "DepthwiseConv2D")
+"""Layers with weights; larq's have the same names after "Quant"."""
+POOLS = {
+    "MaxPooling1D": "MaxPool",
+    "MaxPooling2D": "MaxPool",
+    "AveragePooling1D": "AveragePool",
+    "AveragePooling2D": "AveragePool",
+}
+GLOBAL_POOLS = {
+    "GlobalMaxPooling1D": "GlobalMaxPool",
+    "GlobalMaxPooling2D": "GlobalMaxPool",
+    "GlobalAveragePooling1D": "GlobalAveragePool",
+    "GlobalAveragePooling2D": "GlobalAveragePool",
+}
 IGNORED = ("InputLayer", "Dropout", "GaussianNoise", "ActivityRegularization")
 
 
@@ -59,9 +73,9 @@ class _Reader:
         shape = self._input_shape(layers, config)
         checked_size(shape, "the input")
         self.builder = Builder((1, *shape))
-        self.map = len(shape) == 3
-        if self.map:
-            self.builder.add("Transpose", perm=[0, 3, 1, 2])
+        self.sides = len(shape) - 1
+        if self.sides:
+            self.builder.add("Transpose", perm=[0, len(shape), *range(1, len(shape))])
         before: Any = None
         for layer in layers:
             self._one_row(layer, before)
@@ -76,7 +90,7 @@ class _Reader:
             for key in ("batch_input_shape", "batch_shape"):
                 if source.get(key):
                     sides = source[key][1:]
-                    if len(sides) in (1, 3) and all(isinstance(n, int) and n > 0 for n in sides):
+                    if len(sides) in (1, 2, 3) and all(isinstance(n, int) and n > 0 for n in sides):
                         return tuple(sides)
         raise refuse("the shape of the input is not in the file, or of unknown size")
 
@@ -114,65 +128,81 @@ class _Reader:
     def _layer(self, kind: str, config: Any, name: str) -> None:
         builder = self.builder
         kind = kind.split(">")[-1]
-        if kind in ("QuantDense", "Dense", "QuantConv2D", "Conv2D"):
+        if config.get("data_format") == "channels_first":
+            raise refuse(f"the layer {kind} {name!r} has channels first")
+        if config.get("padding", "valid") not in ("valid", "same"):
+            raise refuse(f"the layer {kind} {name!r} pads by {config['padding']!r}")
+        plain = kind.removeprefix("Quant")
+        if plain in WEIGHTED:
             self._sign(config.get("input_quantizer"), name)
-            self._linear(kind, config, name)
+            self._linear(plain, config, name)
             self._activation(config.get("activation"), name)
         elif kind == "BatchNormalization":
             self._batch_norm(config, name)
-        elif kind == "MaxPooling2D":
-            window = list(config["pool_size"])
+        elif kind in POOLS:
+            window = _sides(config["pool_size"])
             auto = "SAME_UPPER" if config.get("padding") == "same" else "VALID"
-            builder.add("MaxPool", kernel_shape=window, strides=list(config["strides"] or window),
-                        auto_pad=auto, name=name)  # fmt: skip
-        elif kind == "GlobalAveragePooling2D":
-            builder.add("GlobalAveragePool", name=name)
+            builder.add(POOLS[kind], kernel_shape=window, auto_pad=auto, name=name,
+                        strides=_sides(config["strides"] or window))  # fmt: skip
+        elif kind in GLOBAL_POOLS:
+            builder.add(GLOBAL_POOLS[kind], name=name)
             builder.add("Flatten")
-            self.map = False
+            self.sides = 0
         elif kind == "Flatten":
-            if self.map:
-                builder.add("Transpose", perm=[0, 2, 3, 1])
+            if self.sides:
+                builder.add("Transpose", perm=[0, *range(2, 2 + self.sides), 1])
             builder.add("Flatten", name=name)
-            self.map = False
+            self.sides = 0
         elif kind == "Activation":
             self._activation(config.get("activation"), name)
+        elif kind.lower() in SIGNS:
+            self._sign(kind, name)
         elif kind not in IGNORED:
             raise refuse(f"the layer {kind} {name!r} is not supported")
 
     def _linear(self, kind: str, config: Any, name: str) -> None:
-        kernel = self._array(name, "kernel")
+        depthwise = kind == "DepthwiseConv2D"
+        word = "depthwise" if depthwise else "kernel"
+        kernel = self._array(name, "depthwise_kernel" if depthwise else "kernel")
         if kernel is None:
             raise refuse(f"{name!r} has no weights in the file")
-        quantizer = _quantizer(config.get("kernel_quantizer"))
+        quantizer = _quantizer(config.get(f"{word}_quantizer"))
         if quantizer is not None:
             if quantizer not in SIGNS:
                 raise refuse(f"{name!r} quantizes its weights by {quantizer}")
             kernel = np.where(kernel >= 0, np.float32(1), np.float32(-1))
         bias = self._array(name, "bias") if config.get("use_bias") else None
         more = [] if bias is None else [bias]
-        if kind.endswith("Dense"):
+        if kind == "Dense":
             self.builder.add("MatMul", kernel, name=name)
             if bias is not None:
                 self.builder.add("Add", bias)
             return
-        if any(int(n) != 1 for n in config.get("dilation_rate", [1])):
+        rate = config.get("dilation_rate", [1])
+        if any(int(n) != 1 for n in _sides(rate)):
             raise refuse(f"{name!r} is dilated")
-        self._conv_pads(config, kernel, name)
+        sides = kernel.ndim - 2
+        self._conv_pads(config, kernel.shape[:sides], name)
+        groups = int(config.get("groups", 1))
+        if depthwise:  # (height, width, channels, multiplier)
+            groups = kernel.shape[2]
+            weights = kernel.transpose(2, 3, 0, 1).reshape(-1, 1, *kernel.shape[:2])
+        else:  # (..., inputs, outputs)
+            weights = kernel.transpose(sides + 1, sides, *range(sides))
         self.builder.add(
             "Conv",
-            kernel.transpose(3, 2, 0, 1),
+            weights,
             *more,
             name=name,
-            group=int(config.get("groups", 1)),
-            strides=list(config["strides"]),
+            group=groups,
+            strides=_sides(config["strides"]),
             auto_pad="SAME_UPPER" if config["padding"] == "same" else "VALID",
         )
 
-    def _conv_pads(self, config: Any, kernel: Array, name: str) -> None:
+    def _conv_pads(self, config: Any, sides: tuple[int, ...], name: str) -> None:
         value = float(config.get("pad_values", 0.0) or 0.0)
         if config["padding"] == "same" and value:
-            sides = kernel.shape[:2]
-            if any(int(s) != 1 for s in config["strides"]):
+            if any(s != 1 for s in _sides(config["strides"])):
                 raise refuse(f"{name!r} pads with {value:g} at a stride")
             low = [(side - 1) // 2 for side in sides]
             high = [(side - 1) - first for side, first in zip(sides, low, strict=True)]
@@ -207,6 +237,11 @@ class _Reader:
             self.builder.add(str(kind).capitalize(), name=name)
         else:
             raise refuse(f"{name!r} has the activation {kind}")
+
+
+def _sides(given: Any) -> list[int]:
+    """Sizes by side, of which Keras writes a single one as a number too."""
+    return [int(n) for n in (given if isinstance(given, list) else [given])]
 
 
 def _quantizer(described: Any) -> str | None:

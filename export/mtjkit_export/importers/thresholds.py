@@ -91,7 +91,7 @@ def _store(state: State, layer: Linear, steps: Steps, x: Map, negate: NDArray[np
     source = Source("bits", x.source.shape, np.array([-1, 1]), layer)
     state.last = source
     table = np.stack([low, high], axis=1).astype(np.float32)
-    return Map(source, x.index, lambda block, memo: table[block])
+    return Map(source, x.index, lambda block, memo: table[block], padding=x.padding)
 
 
 def append(state: State, layer: Linear, threshold: Any, inverted: Any, last: bool) -> None:
