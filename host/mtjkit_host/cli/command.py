@@ -35,6 +35,10 @@ RUN_HELP = {
     "scores": "write the scores to this .npy file, int32 (images, classes)",
     "scheme": "how cells are written: fixed (default), directions, terminated, word, retry:4, "
     "secded, bch:2, differential, flip-n-write, ...: docs/cells.md",
+    "chip": "seed of a chip whose cells differ as the cell's [variation] says; default: each cell "
+    "fails at the mean rate",
+    "disturb": "how often a stored bit is read; it may be lost as the cell's [read] and "
+    "[retention] say; default: none is lost",
 }
 """Options of every run."""
 

@@ -92,8 +92,8 @@ class Variation:
     """Standard deviation of ln tau between cells; the directions' models hold it already."""
     classes: int = 4
     """Classes of cells that a device can tell apart."""
-    chip: int = 0
-    """Seed of a chip's classes."""
+    chip: int | None = None
+    """Seed of a chip's classes: runs then tell its cells apart; None for the mean of all cells."""
 
 
 @dataclass(frozen=True)
@@ -143,6 +143,8 @@ class Read:
     """Read current / Ic0 at 300 K."""
     pulse_ns: float
     """Length of a read, ns."""
+    direction: str = "down"
+    """Where its current pushes: down (it may lose a 1) or up (a 0)."""
 
     def disturb_rate(self, temperature: Temperature) -> float:
         """Probability that one read switches a cell against which its current pushes."""

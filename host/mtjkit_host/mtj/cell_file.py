@@ -193,13 +193,28 @@ class _Section:
 
     def whole(self, key: str, low: int, high: int, default: int) -> int:
         """A whole number in a range."""
+        found = self.maybe_whole(key, low, high)
+        return default if found is None else found
+
+    def maybe_whole(self, key: str, low: int, high: int) -> int | None:
+        """A whole number in a range, or None where it is missing."""
         self._asked.add(key)
-        value = self.values.get(key, default)
+        if key not in self.values:
+            return None
+        value = self.values[key]
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
             raise ConfigError(
                 f"{self._name}{key} must be a whole number from {low} to {high}, not {shown(value)}"
             )
-        return value
+        return int(value)
+
+    def choice(self, key: str, words: tuple[str, ...], default: str) -> str:
+        """One of some words."""
+        self._asked.add(key)
+        value = self.values.get(key, default)
+        if value not in words:
+            raise ConfigError(f"{self._name}{key} must be {' or '.join(words)}, not {shown(value)}")
+        return str(value)
 
     def any(self, key: str) -> Any:
         """A value of any kind, or None."""
@@ -375,7 +390,7 @@ def _variation(s: _Section) -> Variation:
     found = Variation(
         s.number("sigma_ln_tau", 0, 2, 0.0),
         s.whole("classes", 1, 64, 4),
-        s.whole("chip", 0, 2**64 - 1, 0),
+        s.maybe_whole("chip", 0, 2**64 - 1),
     )
     s.end()
     return found
@@ -400,13 +415,14 @@ def _read(s: _Section, cell: _Macrospin) -> tuple[Read | None, float, float]:
     if (i is None) != (pulse is None):
         raise ConfigError("read.i and read.pulse_ns belong together")
     delta, t_d = s.maybe("delta", 5, 300), s.maybe("t_d_ns")
+    direction = s.choice("direction", ("down", "up"), "down")
     s.end()
     if i is None or pulse is None:
         return None, pj, ns
     delta, t_d = delta or cell.delta, t_d or cell.t_d_ns
     if delta is None or t_d is None:
         raise ConfigError("read.delta or read.t_d_ns is missing")
-    return Read(delta, t_d, i, pulse), pj, ns
+    return Read(delta, t_d, i, pulse, direction), pj, ns
 
 
 def _circuit(s: _Section, read_pj: float, read_ns: float) -> Circuit:

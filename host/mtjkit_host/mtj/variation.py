@@ -6,8 +6,6 @@ at the mean rate: Arai et al., AIP Advances 14, 035115 (2024).
 
 from __future__ import annotations
 
-import itertools
-import math
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
@@ -48,28 +46,50 @@ class Population(SwitchingModel):
         return self.cell.warnings(pulse_ns)
 
 
-def class_rates(cell: Switching, sigma: float, pulse_ns: float, classes: int = 4) -> list[float]:
-    """Mean error rates of equally likely classes of cells, from the fastest to the slowest.
+@dataclass(frozen=True)
+class CellClass(SwitchingModel):
+    """The mean over one of equally likely classes of cells, class 0 the fastest.
 
     A class is a quantile of the population, so the mean over the classes is the population's.
-
-    Args:
-        cell: the cell in the middle.
-        sigma: standard deviation of ln tau.
-        pulse_ns: pulse width, ns.
-        classes: how many.
     """
+
+    cell: Switching
+    """The cell in the middle of the population (x = 0)."""
+    sigma: float
+    """Standard deviation of ln tau between cells."""
+    number: int
+    """Number of the class."""
+    classes: int = 4
+    """How many classes there are."""
+
+    def log_rates(self, pulse_ns: Floats) -> Floats:
+        """See `Switching.log_rates`: ln E[S(t e^(-sigma x))] over the quantile (Gauss-Legendre)."""
+        x, weights = _quantile(self.number, self.classes)
+        times = np.asarray(pulse_ns)[..., None] * np.exp(-self.sigma * x)
+        logs = self.cell.log_rates(times) + np.log(weights)
+        return np.asarray(np.minimum(0.0, np.logaddexp.reduce(logs, axis=-1)))
+
+    def warnings(self, pulse_ns: float | None = None) -> list[str]:
+        """See `Switching.warnings`."""
+        return self.cell.warnings(pulse_ns)
+
+
+def class_rates(cell: Switching, sigma: float, pulse_ns: float, classes: int = 4) -> list[float]:
+    """Mean error rates of the classes of cells, from the fastest to the slowest: `CellClass`."""
+    return [CellClass(cell, sigma, k, classes).error_rate(pulse_ns) for k in range(classes)]
+
+
+@cache
+def _quantile(number: int, classes: int) -> tuple[Floats, Floats]:
+    """Nodes and weights of an expectation over the part of a normal x that is one class."""
     normal = NormalDist()
-    inner = [normal.inv_cdf(k / classes) for k in range(1, classes)]
-    edges = [-_FAR, *inner, _FAR]
+    low = normal.inv_cdf(number / classes) if number else -_FAR
+    high = normal.inv_cdf((number + 1) / classes) if number < classes - 1 else _FAR
     x, weights = np.polynomial.legendre.leggauss(200)
-    rates = []
-    for low, high in itertools.pairwise(edges):
-        at = low + (x + 1) / 2 * (high - low)
-        density = np.exp(-at * at / 2) / math.sqrt(2 * math.pi) * weights * (high - low) / 2
-        values = np.exp(cell.log_rates(pulse_ns * np.exp(-sigma * at)))
-        rates.append(float((density * values).sum() / density.sum()))
-    return rates
+    at = low + (x + 1) / 2 * (high - low)
+    density = np.exp(-at * at / 2) * weights
+    some = density > 0
+    return at[some], density[some] / density.sum()
 
 
 @cache

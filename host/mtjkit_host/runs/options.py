@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mtjkit_core.chip_errors import ChipErrors
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.messages import KERNELS
 from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
@@ -19,6 +20,7 @@ from mtjkit_host import parse
 from mtjkit_host.datasets.fetch import is_named
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
+from mtjkit_host.mtj.chip import check_chip, class_limits, disturb_rates
 from mtjkit_host.mtj.pulse_plan import PulsePlan, parse_plan, read_plan
 from mtjkit_host.mtj.schemes import Pulses, Scheme, Traffic, parse_scheme
 from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL, OTHER_NAMES
@@ -100,6 +102,12 @@ class RunOptions:
     weight_limits: Limits | None = None
     """Fail limits of weights, (down, up) of each layer, where they are not all those of
     `weight_error_rate`."""
+    chip: int | None = None
+    """Seed of a chip whose cells differ as the cell's variation says; None: each cell fails at the
+    mean rate."""
+    disturb: int | None = None
+    """How often a feature map's bit is read: what the cell's [read] and [retention] may lose of
+    it; None: nothing is lost."""
 
     def __post_init__(self) -> None:
         """Check the words, which look options up; rates and limits are `write_errors`' to check."""
@@ -143,6 +151,22 @@ class RunOptions:
         Raises:
             ConfigError: the seed, a rate or a limit is out of range.
         """
+        mean = self.mean_errors
+        if self.chip is None and self.disturb is None:
+            return mean
+        disturb = 0 if self.disturb is None else (self.disturb_limits,)
+        if self.chip is None:
+            return ChipErrors(mean.seed, mean.kind, mean.limits, mean.weight_limits, disturb)
+        maps, weights = self.class_limits
+        return ChipErrors(mean.seed, mean.kind, 0, 0, disturb, 0, self.chip, maps, weights)
+
+    @cached_property
+    def mean_errors(self) -> WriteErrors:
+        """The error process with each cell at the mean rate, and nothing disturbed.
+
+        Raises:
+            ConfigError: the seed, a rate or a limit is out of range.
+        """
         limits = self._limits_of(self.write_error_rate, self.pulses)
         weight_limits = self._limits_of(self.weight_error_rate, self.weight_pulses)
         if self.limits is not None:
@@ -150,6 +174,33 @@ class RunOptions:
         if self.weight_limits is not None:
             weight_limits = self.weight_limits
         return WriteErrors(self.seed, KINDS[self.errors], limits, weight_limits)
+
+    @cached_property
+    def class_limits(self) -> tuple[list[list[tuple[int, int]]], list[list[tuple[int, int]]]]:
+        """Fail limits (down, up) by class of the chip's cells, then by layer: maps, weights.
+
+        Raises:
+            ConfigError: the cells do not differ, or limits without pulses are given.
+        """
+        check_chip(self.cell)
+        if self.weight_limits is not None or (self.limits is not None and self.plan is None):
+            raise ConfigError("--chip takes rates or pulses, not fail limits")
+        maps = [self.pulses] if self.plan is None else [one.pulses for one in self.plan.layers]
+        found = []
+        for layers in (maps, [self.weight_pulses]):
+            each = [class_limits(self.cell, self.write_scheme, p, EXPECTED) for p in layers]
+            found.append([list(by_layer) for by_layer in zip(*each, strict=True)])
+        return found[0], found[1]
+
+    @cached_property
+    def disturb_limits(self) -> tuple[int, int]:
+        """Limits of bits stored 0 and 1 of feature maps.
+
+        Raises:
+            ConfigError: the cell says nothing of reads and retention.
+        """
+        zero, one = disturb_rates(self.cell, self.disturb or 0)
+        return fail_limit(zero), fail_limit(one)
 
     def _limits_of(self, rate: float, pulses: Pulses | None) -> int | Limits:
         """Fail limits that leave the mean rate `rate`: by direction, where directions differ."""
@@ -206,6 +257,8 @@ class RunOptions:
             "kernel": self.kernel,
             "limits": as_lists(self.limits),
             "weight_limits": as_lists(self.weight_limits),
+            "chip": self.chip,
+            "disturb": self.disturb,
         }
 
     @staticmethod
@@ -232,6 +285,8 @@ class RunOptions:
                 given_pulse_ns=None if pulse is None else _pulse(pulse),
                 limits=as_limits(value["limits"]),
                 weight_limits=as_limits(value["weight_limits"]),
+                chip=value.get("chip"),
+                disturb=value.get("disturb"),
             )
             options.write_errors  # noqa: B018 (checks the limits)
         except (ConfigError, KeyError, TypeError, ValueError) as error:
@@ -259,6 +314,8 @@ def parse_options(
     kernel: Given = None,
     json: Given = None,
     scores: Given = None,
+    chip: Given = None,
+    disturb: Given = None,
     ber: Given = None,
     weight_ber: Given = None,
     device: Given = None,
@@ -300,7 +357,10 @@ def parse_options(
         rate = parse.rate(RATE, write_error_rate)
     else:
         rate = RunOptions.write_error_rate
-    return RunOptions(
+    seed_of_chip = chosen.variation.chip
+    if chip is not None:
+        seed_of_chip = parse.whole("--chip", chip, 0, 2**64 - 1)
+    options = RunOptions(
         model=CARRIED_MODEL if model is None else model_path(model),
         data=CARRIED_IMAGES if data is None else _path("--data", data),
         images=None if images is None else parse.whole("--images", images, 1, 2**30 - 1),
@@ -318,7 +378,12 @@ def parse_options(
         kernel="auto" if kernel is None else parse.choice("--kernel", kernel, KERNELS),
         json=None if json is None else _output("--json", json),
         scores=None if scores is None else _output("--scores", scores),
+        chip=seed_of_chip,
+        disturb=None if disturb is None else parse.whole("--disturb", disturb, 0, 10**9),
     )
+    if options.chip is not None or options.disturb is not None:
+        options.write_errors  # noqa: B018 (a cell that says nothing of it is refused now)
+    return options
 
 
 def _pulse(given: object) -> float:

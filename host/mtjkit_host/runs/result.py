@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.model import Model
-from mtjkit_core.write_errors import COUNTS
+from mtjkit_core.write_errors import CERTAIN, COUNTS
 from mtjkit_export.heap import heap_in_use
 from mtjkit_export.predictions import predictions
 from numpy.typing import NDArray
@@ -19,6 +19,7 @@ from rich.text import Text
 
 from mtjkit_host.boards.catalog import boards
 from mtjkit_host.datasets.dataset import Dataset
+from mtjkit_host.mtj.chip import disturb_doubts, disturb_rates
 from mtjkit_host.mtj.schemes import Pulses
 from mtjkit_host.runs.energy import RunEnergy
 from mtjkit_host.runs.options import Limits, RunOptions, as_lists
@@ -131,7 +132,9 @@ class Result:
     @property
     def warnings(self) -> list[str]:
         """What is doubtful about the cell and its pulses."""
-        return self.options.cell.warnings() if self.energy is None else self.energy.warnings
+        o = self.options
+        found = o.cell.warnings() if self.energy is None else list(self.energy.warnings)
+        return found if o.disturb is None else found + disturb_doubts(o.cell, o.disturb)
 
     @property
     def near_chance(self) -> bool | None:
@@ -179,7 +182,7 @@ class Result:
                 "write_error_rate": o.map_rate,
                 "pulse_ns": o.pulse_ns,
                 **({} if o.plan is None else {"pulses_ns": [[*p.pulses] for p in o.plan.layers]}),
-                "limits_used": as_lists(o.write_errors.limits),
+                "limits_used": as_lists(o.mean_errors.limits),
                 **_limits(o.limits),
             },
             "weights": {
@@ -188,9 +191,11 @@ class Result:
                 "pulse_ns": o.weight_pulse_ns,
                 "bits_written": self.weight_bits[0],
                 "bits_wrong": self.weight_bits[1],
-                "limits_used": as_lists(o.write_errors.weight_limits),
+                "limits_used": as_lists(o.mean_errors.weight_limits),
                 **_limits(o.weight_limits),
             },
+            "chip": _chip(o),
+            "disturb": _disturb(o),
             "bits": counts,
             "energy": {
                 "per_bit_pj": per_bit,
@@ -240,6 +245,16 @@ def _summary(result: Result) -> Table:
         same = int((result.predictions == result.error_free_predictions).sum())
         table.add_row("same class as error-free (twin)", f"{same} of {n}")
     table.add_row("feature maps", f"{_rate(o.map_rate)}, errors {o.errors}")
+    if o.chip is not None:
+        low, high = _span(o.class_limits[0])
+        table.add_row("cells differ", f"chip {o.chip}, {low} (fastest class) to {high} (slowest)")
+    if o.disturb is not None:
+        zero, one = disturb_rates(o.cell, o.disturb)
+        held = "" if o.cell.retention is None else f", held {o.cell.retention.hold_ms:g} ms"
+        table.add_row(
+            "stored bits lost",
+            f"{one:.3g} of ones, {zero:.3g} of zeros: read {o.disturb} times{held}",
+        )
     _add_energy(table, result)
     table.add_row("bits written / toggled / wrong", " / ".join(f"{b:,}" for b in result.bits[:3]))
     table.add_row("ones written / toggled up", " / ".join(f"{b:,}" for b in result.bits[3:]))
@@ -292,6 +307,29 @@ def _add_energy(table: Table, result: Result) -> None:
             )
     for warning in result.warnings:
         table.add_row("warning", _plain(warning))
+
+
+def _chip(o: RunOptions) -> dict[str, Any] | None:
+    """What JSON says of the cells' classes."""
+    if o.chip is None:
+        return None
+    maps, weights = o.class_limits
+    return {"seed": o.chip, "class_limits": maps, "weight_class_limits": weights}
+
+
+def _disturb(o: RunOptions) -> dict[str, Any] | None:
+    """What JSON says of disturbed bits."""
+    if o.disturb is None:
+        return None
+    zero, one = disturb_rates(o.cell, o.disturb)
+    limits = list(o.disturb_limits)
+    return {"reads": o.disturb, "rate_of_zeros": zero, "rate_of_ones": one, "limits": limits}
+
+
+def _span(classes: list[list[tuple[int, int]]]) -> tuple[str, str]:
+    """Mean rates of the fastest and of the slowest class, over layers and directions."""
+    means = [sum(map(sum, layers)) / (2 * len(layers) * CERTAIN) for layers in classes]
+    return f"{100 * means[0]:.3g} %", f"{100 * means[-1]:.3g} %"
 
 
 def _limits(limits: Limits | None) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import numpy as np
+from mtjkit_core.chip_errors import ChipErrors
 from mtjkit_core.errors import FormatError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors
@@ -32,6 +33,7 @@ def identity(
 
     The kernel takes no part: all kernels give the same bits.
     """
+    chip = errors.parts() if isinstance(errors, ChipErrors) else []
     return {
         "mtjkit_run": VERSION,
         "model_sha256": hashlib.sha256(model).hexdigest(),
@@ -42,6 +44,7 @@ def identity(
         "kind": errors.kind,
         "limits": as_lists(errors.limits),
         "weight_limits": as_lists(errors.weight_limits),
+        **({"chip": [part.hex() for part in chip]} if chip else {}),
     }
 
 
