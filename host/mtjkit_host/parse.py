@@ -70,3 +70,17 @@ def choice(option: str, value: object, choices: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise ConfigError(f"{option} is one of {', '.join(choices)}, not {shown(value)}")
     return value
+
+
+def image_shape(option: str, text: str) -> tuple[int, int, int]:
+    """Read height x width x channels, such as 28x28x1; without channels there is one.
+
+    Raises:
+        ConfigError: the text says something else.
+    """
+    sides = [int(side) if side.isdecimal() else 0 for side in text.lower().split("x")]
+    if len(sides) == 2:
+        sides.append(1)
+    if len(sides) != 3 or not all(0 < side < 1 << 16 for side in sides):
+        raise ConfigError(f"{option} {shown(text)}: height x width x channels, such as 28x28x1")
+    return sides[0], sides[1], sides[2]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import torch
@@ -14,7 +13,7 @@ from safetensors.torch import save
 
 
 def _spec(bits: int) -> NetSpec:
-    return NetSpec("mini", bits, conv=(2, 2), dense=(3,), classes=2, side=4, channels=1)
+    return NetSpec.vgg("mini", bits, (2, 2), (3,), classes=2, input_shape=(4, 4, 1))
 
 
 def checkpoint_seed() -> tuple[bytes, ...]:
@@ -24,7 +23,7 @@ def checkpoint_seed() -> tuple[bytes, ...]:
         "version": 1,
         "tensors": "t.safetensors",
         "epoch": 2,
-        "config": {"epochs": 3, "net": dataclasses.asdict(_spec(1))},
+        "config": {"epochs": 3, "net": _spec(1).to_json()},
         "history": [{"epoch": 1, "lr": 0.1}],
     }
     head = json.dumps(record).encode() + b"\0"

@@ -11,8 +11,12 @@ from mtjkit_host.cli.command import command
 
 @command(
     help={
-        "net": "binary, binary_x3, fxp8, fxp16 or fxp32, and -paper, -half, -small or -tiny",
-        "data": "folder with CIFAR-10's binary files",
+        "net": "binary, binary_x3, fxp8, fxp16 or fxp32, and -paper, -half, -small or -tiny; or a "
+        "shape such as conv:32,32p/dense:128 (docs/networks.md)",
+        "data": "images or vectors with labels: a file or a folder of any kind (docs/runs.md), or "
+        "cifar-10, which is fetched",
+        "shape": "height x width x channels that pictures are scaled to; default their own, for "
+        "binary-small and its like 32x32x3",
         "run": "folder for checkpoints, log and plot; default build/train/NET",
         "epochs": "length of the schedule; default 60",
         "batch": "images a step; default 128",
@@ -23,6 +27,8 @@ from mtjkit_host.cli.command import command
         "device": "auto (default: a GPU where there is one), cpu or cuda",
         "preset": "plain (binary nets' default) or spread (fixed point's: weights fill their "
         "range, so that wrong bits in them matter less)",
+        "augment": "none, crop, flip or crop,flip: how images are varied; default crop,flip for "
+        "CIFAR's, none for others",
         "train-ber": "error rate of feature-map writes while training (binary nets): one for all "
         "hidden layers, or one for each, with commas",
         "errors": "flip (default) or keep, while training",
@@ -36,6 +42,7 @@ def train(
     data: str | None = None,
     net: str = "binary-small",
     run: str | None = None,
+    shape: str | None = None,
     epochs: str | None = None,
     batch: str | None = None,
     lr: str | None = None,
@@ -44,27 +51,28 @@ def train(
     precision: str | None = None,
     device: str | None = None,
     preset: str | None = None,
+    augment: str | None = None,
     train_ber: str | None = None,
     errors: str | None = None,
     limit_s: str | None = None,
     save_every: str | None = None,
     start_from: str | None = None,
 ) -> Any:
-    """Train a network on CIFAR-10; the same command resumes after a stop (needs torch)."""
+    """Train a network on your data; the same command resumes after a stop (needs torch)."""
     from mtjkit_core.errors import ConfigError
 
     if data is None:
         raise ConfigError(
-            "--data names the folder with CIFAR-10's binary files; fetch cifar-10-binary.tar.gz "
-            "from https://www.cs.toronto.edu/~kriz/cifar.html and unpack it"
+            "--data names what to train on: images or vectors with labels, in a file or a folder "
+            "of any kind, or cifar-10, which is fetched"
         )
-    from mtjkit_host.train.command import parse_training
-    from mtjkit_host.train.trainer import train as run_training
+    from mtjkit_host.train.command import run_training
 
-    config = parse_training(
+    return run_training(
         net=net,
         data=data,
         run=run,
+        shape=shape,
         epochs=epochs,
         batch=batch,
         lr=lr,
@@ -73,16 +81,12 @@ def train(
         precision=precision,
         device=device,
         preset=preset,
+        augment=augment,
         train_ber=train_ber,
         errors=errors,
         limit_s=limit_s,
         save_every=save_every,
         start_from=start_from,
-    )
-    result = run_training(config)
-    return (
-        f"{result.epochs} epochs, test accuracy {100 * result.test_accuracy:.2f} %\n"
-        f"checkpoints, log and plot: {result.run_dir}"
     )
 
 

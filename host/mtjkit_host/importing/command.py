@@ -16,7 +16,7 @@ from mtjkit_export.importers.lower import Lowered, Options, lower
 from mtjkit_host.boards.catalog import processors
 from mtjkit_host.datasets.images import load_images
 from mtjkit_host.importing.check import check, check_known, random_images
-from mtjkit_host.parse import whole
+from mtjkit_host.parse import image_shape, whole
 from mtjkit_host.settings import decode_text
 
 SIGNS = {None: None, "plus": 1.0, "minus": -1.0}
@@ -65,7 +65,7 @@ def import_net(
         scale=None if input is None else parse_scale(input),
         zero=SIGNS[sign_of_zero],
         binarize=binarize,
-        shape=None if shape is None else _shape(shape),
+        shape=None if shape is None else image_shape("--shape", shape),
         class_names=() if classes is None else _classes(classes),
     )
     lowered = lower(read(file), options)
@@ -109,18 +109,6 @@ def report(lowered: Lowered, checked: str, path: Path, data: bytes) -> str:
 
 def _short(stem: str) -> str:
     return stem.encode()[:32].decode(errors="ignore") or "imported"
-
-
-def _shape(text: str) -> tuple[int, int, int]:
-    try:
-        sides = [int(side) for side in text.lower().split("x")]
-    except ValueError:
-        sides = []
-    if len(sides) == 2:
-        sides.append(1)
-    if len(sides) != 3 or min(sides) < 1:
-        raise ConfigError(f"--shape {text}: height x width x channels, such as 28x28x1")
-    return sides[0], sides[1], sides[2]
 
 
 def _classes(text: str) -> tuple[str, ...]:

@@ -8,13 +8,16 @@ from typing import Any
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_export.cost import summary
+from mtjkit_export.files import write_atomically
 from mtjkit_export.formats.mtjb_writer import save
 from mtjkit_export.formats.safetensors import save_fixed
 from mtjkit_export.needs import needs
 
 from mtjkit_host import parse
 from mtjkit_host.boards.catalog import processors
-from mtjkit_host.train.architectures import NetSpec
+from mtjkit_host.machine import tell
+from mtjkit_host.train.architectures import NetSpec, parse_net
+from mtjkit_host.train.augment import AUGMENTS
 from mtjkit_host.train.config import (
     DEVICES,
     ERRORS,
@@ -23,11 +26,55 @@ from mtjkit_host.train.config import (
     TrainConfig,
     recommended,
 )
+from mtjkit_host.train.data import Parts, load_parts
 from mtjkit_host.train.lower import fold, fold_fixed
 from mtjkit_host.train.scale_weights import scale_weights
 from mtjkit_host.train.state import load_net
+from mtjkit_host.train.trainer import train
 
 FORMATS = ("mtjb", "safetensors", "tflite")
+
+
+def run_training(
+    *,
+    net: str,
+    data: str,
+    run: str | None = None,
+    shape: str | None = None,
+    **options: str | None,
+) -> str:
+    """Train a net on data, or go on with the run that the folder holds; all options as typed.
+
+    Where the data have no part for tests, the images that were held out for them are written beside
+    the checkpoints.
+
+    Args:
+        net: a preset, or a shape: `mtjkit_host.train.architectures.parse_net`.
+        data: a path, or the name of a data set.
+        run: folder for checkpoints; default build/train/NET.
+        shape: height x width x channels that pictures are scaled to.
+        options: see `parse_options`.
+
+    Returns:
+        What was reached, as text.
+
+    Raises:
+        ConfigError, FormatError, LinkError: as `parse_training` and `train`.
+    """
+    config, parts = parse_training(net=net, data=data, run=run, shape=shape, **options)
+    for remark in dict.fromkeys((*parts.train.remarks, *parts.test.remarks)):
+        tell(remark)
+    tell(f"{len(parts.train)} images to train with, {len(parts.test)} for tests")
+    result = train(config, parts)
+    said = (
+        f"{result.epochs} epochs, test accuracy {100 * result.test_accuracy:.2f} %\n"
+        f"checkpoints, log and plot: {result.run_dir}"
+    )
+    if parts.held_out:
+        file = config.run_dir / "held-out.npz"
+        write_atomically(file, parts.held_out_npz())
+        said += f"\nthe images for tests, every fifth of the data: {file}"
+    return said
 
 
 def parse_training(
@@ -35,6 +82,37 @@ def parse_training(
     net: str,
     data: str,
     run: str | None = None,
+    shape: str | None = None,
+    **options: str | None,
+) -> tuple[TrainConfig, Parts]:
+    """Check options as typed, read the data, and fit the net to them; see `run_training`.
+
+    Raises:
+        ConfigError: one line that names the option and says what it takes; the net does not fit
+            the data.
+        FormatError, LinkError: as `mtjkit_host.train.data.load_parts`.
+    """
+    layers = parse_net(net)
+    values = parse_options(layers[1] == 1, **options)
+    scaled = None if shape is None else parse.image_shape("--shape", shape)
+    if scaled is None and ":" not in net:
+        scaled = (32, 32, 3)
+    parts = load_parts(data, scaled)
+    spec = NetSpec(*layers, **parts.of_net())
+    values.setdefault("augment", "crop,flip" if parts.is_cifar else "none")
+    config = TrainConfig(
+        net=spec,
+        data=Path(data),
+        run_dir=Path(run or f"build/train/{spec.name}"),
+        data_sha256="" if parts.is_cifar else parts.train.sha256,
+        **values,
+    )
+    return config, parts.fitted(spec)
+
+
+def parse_options(
+    binary: bool,
+    *,
     epochs: str | None = None,
     batch: str | None = None,
     lr: str | None = None,
@@ -43,21 +121,24 @@ def parse_training(
     precision: str | None = None,
     device: str | None = None,
     preset: str | None = None,
+    augment: str | None = None,
     train_ber: str | None = None,
     errors: str | None = None,
     limit_s: str | None = None,
     save_every: str | None = None,
     start_from: str | None = None,
-) -> TrainConfig:
-    """Check options as typed; None where one was not given.
+) -> dict[str, Any]:
+    """Check the options that do not depend on the data; None where one was not given.
 
-    Without ``preset`` and ``lr`` they are `recommended` for the net.
+    Without ``preset`` and ``lr`` they are `recommended` for a binary net or a fixed-point one.
+
+    Returns:
+        Fields of `TrainConfig`.
 
     Raises:
         ConfigError: one line that names the option and says what it takes.
     """
-    spec = NetSpec.named(net)
-    values: dict[str, Any] = recommended(spec, preset)
+    values: dict[str, Any] = recommended(binary, preset)
     if epochs is not None:
         values["epochs"] = parse.whole("--epochs", epochs, 1, 10**6)
     if batch is not None:
@@ -68,11 +149,11 @@ def parse_training(
         values["seed"] = parse.whole("--seed", seed, 0, 2**63 - 1)
     if threads is not None:
         values["threads"] = parse.whole("--threads", threads, 0, 1024)
-    if precision is not None:
-        values["precision"] = parse.choice("--precision", precision, PRECISIONS)
     for option, text, choices in (
+        ("precision", precision, PRECISIONS),
         ("device", device, DEVICES),
         ("preset", preset, PRESETS),
+        ("augment", augment, tuple(AUGMENTS)),
         ("errors", errors, ERRORS),
     ):
         if text is not None:
@@ -87,12 +168,7 @@ def parse_training(
         values["save_every"] = parse.whole("--save-every", save_every, 1, 10**6)
     if start_from is not None:
         values["start_from"] = Path(start_from)
-    return TrainConfig(
-        net=spec,
-        data=Path(data),
-        run_dir=Path(run or f"build/train/{net}"),
-        **values,
-    )
+    return values
 
 
 def export_run(

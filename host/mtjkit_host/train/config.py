@@ -10,8 +10,8 @@ from typing import Any
 
 from mtjkit_core.errors import ConfigError
 
-from mtjkit_host.parse import shown
 from mtjkit_host.train.architectures import NetSpec
+from mtjkit_host.train.augment import AUGMENTS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
@@ -32,7 +32,7 @@ class TrainConfig:
     net: NetSpec
     """The network; `NetSpec.named` has the presets."""
     data: Path
-    """Folder with the official CIFAR-10 binary files."""
+    """The data set: what `mtjkit_host.train.data.load_parts` takes."""
     run_dir: Path
     """Folder for checkpoints, log and plots; made when missing."""
     epochs: int = 60
@@ -56,6 +56,12 @@ class TrainConfig:
     warmup_epochs: float = 3.0
     """Epochs in which the learning rate rises linearly from 0 to its peak; at most a quarter of
     the run, so that short trials work with the default."""
+    augment: str = "crop,flip"
+    """How images are varied: ``crop`` shifts them by up to 4 pixels, ``flip`` mirrors half of
+    them, ``crop,flip`` does both, ``none`` neither."""
+    data_sha256: str = ""
+    """Hash of the images that are trained on, of data that are not CIFAR's: a run goes on with
+    these only."""
     label_smoothing: float = 0.0
     """Share of the target that is spread over all classes."""
     seed: int = 0
@@ -105,6 +111,7 @@ class TrainConfig:
             "seed must be 0 or more": self.seed >= 0,
             f"precision must be one of {', '.join(PRECISIONS)}": self.precision in PRECISIONS,
             f"preset must be one of {', '.join(PRESETS)}": self.preset in PRESETS,
+            f"augment must be one of {', '.join(AUGMENTS)}": self.augment in AUGMENTS,
             f"errors must be one of {', '.join(ERRORS)}": self.errors in ERRORS,
             "ramp_epochs must be a number of 0 or more": 0 <= self.ramp_epochs < math.inf,
             "train_ber needs rates from 0 to 1": all(0 <= rate <= 1 for rate in self.train_ber),
@@ -131,37 +138,23 @@ class TrainConfig:
         for name in _FREE:
             del fields[name]
         fields["start_from"] = None if self.start_from is None else str(self.start_from)
-        fields["net"] = {
-            k: list(v) if isinstance(v, tuple) else v for k, v in fields["net"].items()
-        }
+        fields["net"] = self.net.to_json()
         fields["train_ber"] = list(self.train_ber)
         return fields
 
 
-def recommended(spec: NetSpec, preset: str | None = None) -> dict[str, Any]:
-    """Return the ``preset`` and ``peak_lr`` that are known to train a net best.
+def recommended(binary: bool, preset: str | None = None) -> dict[str, Any]:
+    """Return the ``preset`` and ``peak_lr`` that train a binary or a fixed-point net best.
 
     Binary nets: ``plain``, 0.01 (six epochs of Binary at its full size on 20,000 images, batch
     128: 65.6 % of the test images; 62.0 % at 0.003, 61.2 % with ``spread`` and 0.001). Fixed
     point: ``spread``, 0.001 (Fxp8 alike, five epochs: 70.9 %; ``plain`` and 0.002: 69.4 %).
     Pass ``preset`` where it is chosen already.
     """
-    preset = preset or ("plain" if spec.binary else "spread")
+    preset = preset or ("plain" if binary else "spread")
     if preset == "spread":
         return {"preset": preset, "peak_lr": 1e-3}
-    return {"preset": preset, "peak_lr": 1e-2 if spec.binary else 2e-3}
-
-
-def spec_from_json(fields: dict[str, Any]) -> NetSpec:
-    """Rebuild the NetSpec that `TrainConfig.recipe` wrote; raises ConfigError when it cannot."""
-    try:
-        values: dict[str, Any] = {
-            k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()
-        }
-        return NetSpec(**values)
-    except (TypeError, AttributeError, ConfigError) as error:
-        why = shown(str(error), 100)
-        raise ConfigError(f"this does not describe a net we know: {why}") from error
+    return {"preset": preset, "peak_lr": 1e-2 if binary else 2e-3}
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from mtjkit_core.errors import ConfigError
-from mtjkit_export.nets.binary import BinaryLayer, BinaryNet
+from mtjkit_export.nets.binary import BinaryLayer, BinaryNet, PixelRule
 from mtjkit_export.nets.fixed import PIXEL_ZERO, FixedLayer, FixedNet, FoldedNorm
 
-from mtjkit_host.datasets import cifar10
 from mtjkit_host.train.modules import BatchNorm, Block, Linear, Net
 from mtjkit_host.train.quantize import fixed_codes
 
@@ -36,23 +35,30 @@ def fold(net: Net, name: str | None = None) -> BinaryNet:
     """
     if not net.spec.binary:
         raise ConfigError(f"{net.spec.name}: not a binary net, so it has no thresholds to fold")
-    layers = []
-    map_shape = input_shape = (net.spec.side, net.spec.side, net.spec.channels)
-    for index, (linear, block) in enumerate(_layers(net)):
+    spec, layers = net.spec, []
+    for (linear, block), shape in zip(_layers(net), spec.geometry(), strict=True):
         weights = linear.quantized(torch.float32).cpu().numpy().astype(np.int8)
-        reach = linear.fan_in * (PIXEL_ZERO if index == 0 else 1)
+        reach = linear.fan_in * (PIXEL_ZERO if shape.index == 0 else 1)
         rule: tuple[Any, Any] = None, None
         if block is not None:
             rule = threshold_rule(fold_norm(block.norm, net.spec.name), reach)
         if weights.ndim == 4:
-            pool = block is not None and block.pool
-            layers.append(BinaryLayer.conv(weights, *rule, padding=1, pool=pool))
-            height, width = (side >> int(pool) for side in map_shape[:2])
-            map_shape = (height, width, len(weights))
+            pool = shape.pool_height, shape.pool_width
+            layers.append(
+                BinaryLayer.conv(
+                    weights,
+                    *rule,
+                    stride=linear.stride,
+                    padding=linear.padding * 2,
+                    pool=False if pool == (1, 1) else pool,
+                    groups=linear.groups,
+                )
+            )
         else:
-            layers.append(BinaryLayer.dense(weights, *rule, input_shape=map_shape))
-            map_shape = (1, 1, len(weights))
-    return BinaryNet(name or net.spec.name, layers, input_shape, class_names=cifar10.CLASSES)
+            before = shape.in_height, shape.in_width, shape.in_channels
+            layers.append(BinaryLayer.dense(weights, *rule, input_shape=before))
+    pixels = None if spec.takes_int8 else PixelRule()
+    return BinaryNet(name or spec.name, layers, spec.input_shape, pixels, spec.class_names)
 
 
 def fold_fixed(net: Net, name: str | None = None) -> FixedNet:
@@ -80,10 +86,10 @@ def fold_fixed(net: Net, name: str | None = None) -> FixedNet:
                 codes=codes,
                 norm=None if block is None else fold_norm(block.norm, net.spec.name),
                 padding=int(conv),
-                pool=2 if block is not None and block.pool else 1,
+                pool=1 if block is None else block.pool[0],
             )
         )
-    return FixedNet(name or net.spec.name, bits, tuple(layers), net.spec.side)
+    return FixedNet(name or net.spec.name, bits, tuple(layers), net.spec.input_shape[0])
 
 
 def fold_norm(norm: BatchNorm, name: str = "net") -> FoldedNorm:

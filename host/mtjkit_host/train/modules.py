@@ -1,6 +1,6 @@
 """The networks as torch modules: quantized weights and activations in training and in test.
 
-A hidden block is convolution or dense -> batch norm -> (2x2 max pooling) -> quantizer. In
+A hidden block is convolution or dense -> batch norm -> (max pooling) -> quantizer. In
 training mode it runs in whatever type autocast chooses. In eval mode it is exact: sums of
 products are integers below 2^24 in float32 (float64 for 16 and 32 bits), and batch norm is
 computed in float64, one rounding per operation, so that numpy repeats it bit for bit.
@@ -12,6 +12,7 @@ import math
 from typing import cast
 
 import torch
+from mtjkit_core.geometry import CONV
 from mtjkit_export.nets.fixed import PIXEL_ZERO
 from torch import Tensor, nn
 from torch.nn import functional
@@ -28,17 +29,26 @@ from mtjkit_host.train.write_errors import WriteErrors
 
 
 class Linear(nn.Module):
-    """A 3x3 convolution (padding 1 with zeros) or a dense layer, no bias, quantized weights.
+    """A convolution (padded with zeros) or a dense layer, no bias, quantized weights.
 
-    ``weight`` holds the latent weights in [-1, 1]: ``(out, in, 3, 3)`` or ``(out, in)``. They
-    start Kaiming-uniform, drawn from ``generator``, or uniform over all of [-1, 1] with ``spread``.
+    ``weight`` holds the latent weights in [-1, 1]: ``(out, in / groups, height, width)``, padded
+    by (side - 1) // 2, or ``(out, in)``. They start Kaiming-uniform, drawn from ``generator``, or
+    uniform over all of [-1, 1] with ``spread``.
     """
 
     def __init__(
-        self, shape: tuple[int, ...], bits: int, generator: torch.Generator, spread: bool = False
+        self,
+        shape: tuple[int, ...],
+        bits: int,
+        generator: torch.Generator,
+        spread: bool = False,
+        stride: tuple[int, int] = (1, 1),
+        groups: int = 1,
     ) -> None:
         super().__init__()
         self.bits = bits
+        self.stride, self.groups = stride, groups
+        self.padding = tuple((side - 1) // 2 for side in shape[2:])
         self.weight = nn.Parameter(torch.empty(shape))
         bound = 1.0 if spread else min(math.sqrt(6.0 / math.prod(shape[1:])), 1.0)
         nn.init.uniform_(self.weight, -bound, bound, generator=generator)
@@ -74,7 +84,7 @@ class Linear(nn.Module):
         else:
             weight = self.quantized(x.dtype)
         sums = (
-            functional.conv2d(x, weight, padding=1)
+            functional.conv2d(x, weight, None, self.stride, self.padding, 1, self.groups)
             if weight.ndim == 4
             else functional.linear(x, weight)
         )
@@ -151,13 +161,13 @@ class BatchNorm(nn.Module):
 
 
 class Block(nn.Module):
-    """One hidden layer: sums, batch norm, 2x2 max pooling where ``pool`` says so, quantizer.
+    """One hidden layer: sums, batch norm, max pooling by windows of ``pool``, quantizer.
 
     The output is what the device writes to its feature-map memory, so errors are injected with
     a forward hook on the block that returns the changed output.
     """
 
-    def __init__(self, linear: Linear, pool: bool) -> None:
+    def __init__(self, linear: Linear, pool: tuple[int, int] = (1, 1)) -> None:
         super().__init__()
         self.linear = linear
         self.norm = BatchNorm(linear.weight.shape[0], linear.bits)
@@ -166,11 +176,11 @@ class Block(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Return the quantized activations, in x's type in eval mode."""
         y = self.norm(self.linear(x))
-        if self.pool:
+        if self.pool != (1, 1):
             # The device pools bits with an OR, after the threshold. The quantizer never falls
             # where its input rises, so the maximum first and the quantizer second gives the
             # same bits, costs less, and sends the gradient to the true maximum.
-            y = functional.max_pool2d(y, 2)
+            y = functional.max_pool2d(y, self.pool)
         if self.training:
             return quantize(y, self.linear.bits)
         if self.linear.bits == 1:
@@ -192,19 +202,19 @@ class Net(nn.Module):
         super().__init__()
         self.spec = spec
         self.write_errors = None
+        *hidden, last = spec.geometry()
         blocks = []
-        maps, side = spec.channels, spec.side
-        for index, filters in enumerate(spec.conv):
-            pool = index % 2 == 1
-            blocks.append(Block(Linear((filters, maps, 3, 3), spec.bits, generator, spread), pool))
-            maps, side = filters, side // 2 if pool else side
-        units = maps * side * side
-        for out in spec.dense:
-            blocks.append(Block(Linear((out, units), spec.bits, generator, spread), False))
-            units = out
+        for layer in hidden:
+            shape: tuple[int, ...] = (layer.out_channels, layer.fan_in)
+            if layer.kind == CONV:
+                kernel = layer.kernel_height, layer.kernel_width
+                shape = (layer.out_channels, layer.in_channels // layer.groups, *kernel)
+            stride = layer.stride_y, layer.stride_x
+            linear = Linear(shape, spec.bits, generator, spread, stride, layer.groups)
+            blocks.append(Block(linear, (layer.pool_height, layer.pool_width)))
         self.blocks = nn.ModuleList(blocks)
-        self.head = Linear((spec.classes, units), spec.bits, generator, spread)
-        self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(units)))
+        self.head = Linear((spec.classes, last.fan_in), spec.bits, generator, spread)
+        self.log_scale = nn.Parameter(torch.tensor(-0.5 * math.log(last.fan_in)))
 
     @property
     def eval_dtype(self) -> torch.dtype:
@@ -212,16 +222,19 @@ class Net(nn.Module):
         return torch.float32 if self.spec.bits <= 8 else torch.float64
 
     def inputs(self, images: Tensor) -> Tensor:
-        """Turn images uint8 ``(N, 32, 32, 3)`` into the first layer's input ``(N, 3, 32, 32)``.
+        """Turn images ``(N, H, W, C)`` into the first layer's input ``(N, C, H, W)``.
 
-        Binary: q = p - 128, the device's int8 input. Fixed point: q / 128, in [-1, 1).
+        The device's int8 input q is p - 128 for uint8, and p itself for int8. A binary net takes
+        q, a fixed-point net q / 128, in [-1, 1).
         """
         dtype = torch.float32 if self.training else self.eval_dtype
-        q = images.permute(0, 3, 1, 2).to(dtype) - PIXEL_ZERO
+        q = images.permute(0, 3, 1, 2).to(dtype)
+        if images.dtype == torch.uint8:
+            q = q - PIXEL_ZERO
         return q if self.spec.binary else q / PIXEL_ZERO
 
     def scores(self, images: Tensor) -> Tensor:
-        """Return the last layer's sums S, ``(N, classes)``, for uint8 ``(N, 32, 32, 3)``."""
+        """Return the last layer's sums S, ``(N, classes)``, for images ``(N, H, W, C)``."""
         x = self.inputs(images)
         errors = self.write_errors if self.training else None
         memory = None if errors is None else errors.memory()
@@ -236,7 +249,7 @@ class Net(nn.Module):
         return cast(Tensor, self.head(x))
 
     def forward(self, images: Tensor) -> Tensor:
-        """Return the logits ``(N, classes)`` for images uint8 ``(N, 32, 32, 3)``."""
+        """Return the logits ``(N, classes)`` for images ``(N, H, W, C)``, uint8 or int8."""
         return self.scores(images) * self.log_scale.exp()
 
     @torch.no_grad()

@@ -8,15 +8,15 @@ from mtjkit_core.model import Model
 from mtjkit_export.formats.mtjb_writer import encode
 from torch import Tensor
 
-from mtjkit_host.datasets import cifar10
+from mtjkit_host.datasets.dataset import Images, Labels
 from mtjkit_host.simulate.binary_native import BinaryNative
 from mtjkit_host.train.lower import fold
 from mtjkit_host.train.modules import Net
 
 
 @torch.no_grad()
-def predict(net: Net, images: cifar10.Images, batch: int = 100) -> Tensor:
-    """Return the scores S ``(N, classes)`` of images ``(N, 32, 32, 3)``, exactly, on the CPU.
+def predict(net: Net, images: Images, batch: int = 100) -> Tensor:
+    """Return the scores S ``(N, classes)`` of images ``(N, H, W, C)``, exactly, on the CPU.
 
     Puts the net in eval mode. float32, or float64 for 16- and 32-bit nets.
     """
@@ -29,13 +29,13 @@ def predict(net: Net, images: cifar10.Images, batch: int = 100) -> Tensor:
     return torch.cat(parts).cpu()
 
 
-def evaluate(net: Net, images: cifar10.Images, labels: cifar10.Labels, batch: int = 100) -> float:
+def evaluate(net: Net, images: Images, labels: Labels, batch: int = 100) -> float:
     """Return the share of images, 0 to 1, whose highest score (lowest class on a tie) is right."""
     scores = predict(net, images, batch).numpy()
     return float(np.mean(scores.argmax(axis=1) == labels))
 
 
-def evaluate_packed(net: Net, images: cifar10.Images, labels: cifar10.Labels) -> float:
+def evaluate_packed(net: Net, images: Images, labels: Labels) -> float:
     """Return what `evaluate` returns for a binary net, from its packed model: several times faster.
 
     On as many threads as torch has. Raises ConfigError for a fixed-point net, or without a C

@@ -40,7 +40,7 @@ from mtjkit_export.formats.mtjb_writer import save
 from mtjkit_export.formats.safetensors import save_fixed
 
 from mtjkit_host.train.architectures import NetSpec
-from mtjkit_host.train.config import TrainConfig, TrainResult, spec_from_json
+from mtjkit_host.train.config import TrainConfig, TrainResult
 from mtjkit_host.train.lower import fold, fold_fixed
 from mtjkit_host.train.state import load_net
 from mtjkit_host.train.trainer import Data, load_data, pick_device, training
@@ -287,7 +287,7 @@ _STARTED = time.perf_counter()
 
 
 def _spec(name: str, fields: dict[str, Any]) -> NetSpec:
-    return spec_from_json({"name": name, **fields})
+    return NetSpec.from_json({"name": name, **fields})
 
 
 def _stream(data: Data) -> AbstractContextManager[Any]:

@@ -13,12 +13,13 @@ from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_export.files import Lock, write_atomically
 from torch import Tensor
 
+from mtjkit_host.train.architectures import NetSpec
 from mtjkit_host.train.checkpoint import (
     has_checkpoint,
     load_checkpoint,
     save_checkpoint,
 )
-from mtjkit_host.train.config import EpochRecord, TrainConfig, spec_from_json
+from mtjkit_host.train.config import EpochRecord, TrainConfig
 from mtjkit_host.train.modules import Net, build_net
 from mtjkit_host.train.plot import plot_history
 from mtjkit_host.train.widen import widen
@@ -36,7 +37,7 @@ def load_net(run_dir: str | Path, tag: str = "last") -> Net:
     config = state.get("config")
     if not isinstance(config, dict) or not isinstance(config.get("net"), dict):
         raise FormatError(f"{run_dir}: the checkpoint does not say which net it holds")
-    spec = spec_from_json(config["net"])
+    spec = NetSpec.from_json(config["net"])
     if spec.weights > sum(tensor.numel() for tensor in tensors.values()):
         raise FormatError(f"{run_dir}: the checkpoint has fewer tensors than its net needs")
     net = build_net(spec)
@@ -106,7 +107,9 @@ def resume_run(
     # A setting that the run's version of the trainer did not know had its default value.
     default = {field.name: field.default for field in dataclasses.fields(config)}
     default["train_ber"] = []
-    changed = sorted(key for key in new if old.get(key, default[key]) != new[key])
+    if isinstance(old.get("net"), dict):  # which an older version wrote in other words
+        old = {**old, "net": NetSpec.from_json(old["net"]).to_json()}
+    changed = sorted(key for key in new if old.get(key, default.get(key)) != new[key])
     if changed:
         raise ConfigError(
             f"{config.run_dir}: holds a run with another {', '.join(changed)}; "

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from mtjkit_host.train.augment import CHOSEN, crop_and_flip
+from mtjkit_host.train.augment import CHOSEN, PAD, crop_and_flip
 from mtjkit_host.train.config import TrainConfig
 from mtjkit_host.train.modules import Linear, Net
 
@@ -30,9 +30,11 @@ class TrainingData:
     """Images and labels where the net is."""
 
     padded: Tensor
-    """uint8 ``(N, H + 8, W + 8, C)``, of `mtjkit_host.train.augment.pad_images`."""
+    """uint8 or int8 ``(N, H + 2 pad, W + 2 pad, C)``, of `mtjkit_host.train.augment.pad_images`."""
     labels: Tensor
     """int64 ``(N,)``."""
+    pad: int = PAD
+    """Rows and columns that were added on every side."""
 
 
 def make_optimizer(config: TrainConfig, net: Net) -> torch.optim.Adam:
@@ -134,7 +136,7 @@ class Step:
         if self._net.write_errors is not None:
             self._net.write_errors.share.copy_(self._shares.index_select(0, self._at)[0])
         self._at += 1
-        images = crop_and_flip(self.data.padded, batch)
+        images = crop_and_flip(self.data.padded, batch, self.data.pad)
         target = self.data.labels[batch[CHOSEN].long()]
         with self._autocast:
             logits = self._forward(images).float()

@@ -1,4 +1,4 @@
-"""Training on CIFAR-10, resumable at every epoch with the result of an unbroken run."""
+"""Training, resumable at every epoch with the result of an unbroken run."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ import torch
 from mtjkit_core.errors import ConfigError
 from torch import Tensor
 
-from mtjkit_host.datasets import cifar10
+from mtjkit_host.datasets.dataset import Dataset, Images, Labels
 from mtjkit_host.simulate.compile import available
-from mtjkit_host.train.augment import epoch_plan, pad_images
+from mtjkit_host.train.augment import AUGMENTS, epoch_plan, pad_images
 from mtjkit_host.train.config import EpochRecord, TrainConfig, TrainResult
+from mtjkit_host.train.data import Parts, load_parts
 from mtjkit_host.train.modules import Net, build_net
 from mtjkit_host.train.predict import evaluate, evaluate_packed
 from mtjkit_host.train.progress import EpochBar
@@ -36,14 +37,16 @@ class Data:
 
     training: TrainingData
     """On the device."""
-    test_images: cifar10.Images
-    """uint8 ``(N, 32, 32, 3)``, on the CPU."""
-    test_labels: cifar10.Labels
-    """uint8 ``(N,)``."""
+    test_images: Images
+    """uint8 or int8 ``(N, H, W, C)``, on the CPU."""
+    test_labels: Labels
+    """``(N,)``."""
 
 
-def train(config: TrainConfig) -> TrainResult:
+def train(config: TrainConfig, parts: Parts | None = None) -> TrainResult:
     """Train a net, or resume the run that ``config.run_dir`` holds.
+
+    ``parts`` are what ``config.data`` holds, where it has been read already.
 
     Writes ``last`` and ``best`` checkpoints, ``log.jsonl`` (one `EpochRecord` a line) and
     ``history.svg`` / ``history.png`` to the run folder after every epoch, or every
@@ -54,7 +57,7 @@ def train(config: TrainConfig) -> TrainResult:
     Raises ConfigError for a wrong setting, or one that differs from that of the run to resume,
     and FormatError for damaged data or checkpoints.
     """
-    run = training(config, load_data(config))
+    run = training(config, load_data(config, parts))
     while True:
         try:
             next(run)
@@ -63,14 +66,17 @@ def train(config: TrainConfig) -> TrainResult:
             return result
 
 
-def load_data(config: TrainConfig) -> Data:
+def load_data(config: TrainConfig, parts: Parts | None = None) -> Data:
     """Read the images and put those for training on the device; errors as those of `train`."""
     device = pick_device(config.device)
-    images, labels = _first(cifar10.load_train(config.data), config.limit_train)
-    test_images, test_labels = _first(cifar10.load_test(config.data), config.limit_test)
-    padded = pad_images(torch.from_numpy(images).to(device))
-    targets = torch.from_numpy(labels.astype(np.int64)).to(device)
-    return Data(TrainingData(padded, targets), test_images, test_labels)
+    parts = (parts or load_parts(config.data)).fitted(config.net)
+    train, test = _first(parts.train, config.limit_train), _first(parts.test, config.limit_test)
+    if train.labels is None or test.labels is None:
+        raise ConfigError(f"training: {' '.join((*train.remarks, *test.remarks))}")
+    pad, _ = AUGMENTS[config.augment]
+    padded = pad_images(torch.from_numpy(np.ascontiguousarray(train.images)).to(device), pad)
+    targets = torch.from_numpy(train.labels.astype(np.int64)).to(device)
+    return Data(TrainingData(padded, targets, pad), test.images, test.labels)
 
 
 def training(config: TrainConfig, data: Data) -> Generator[None, None, TrainResult]:
@@ -83,7 +89,9 @@ def training(config: TrainConfig, data: Data) -> Generator[None, None, TrainResu
         torch.set_num_threads(config.threads)
     count = len(data.training.labels)
     if count < config.batch:
-        raise ConfigError(f"training: {count} images do not fill a batch of {config.batch}")
+        raise ConfigError(
+            f"training: {count} images do not fill a batch of {config.batch}; give a smaller one"
+        )
     try:
         config.run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -182,7 +190,7 @@ def _train_epoch(
     rates = [learning_rate(config, number, steps) for number in numbers]
     shares = [error_share(config, number, steps) for number in numbers]
     count = len(step.data.labels)
-    plan = torch.from_numpy(epoch_plan(count, config.batch, config.seed, epoch))
+    plan = torch.from_numpy(epoch_plan(count, config.batch, config.seed, epoch, config.augment))
     step.begin(plan, torch.tensor(rates), torch.tensor(shares))
     if net.write_errors is not None:
         draw = np.random.default_rng((config.seed, epoch, _WRITE_ERRORS))
@@ -206,11 +214,8 @@ def _test(config: TrainConfig, device: torch.device) -> Callable[..., float]:
     return evaluate_packed if config.net.binary and available() else evaluate
 
 
-def _first(
-    data: tuple[cifar10.Images, cifar10.Labels], limit: int
-) -> tuple[cifar10.Images, cifar10.Labels]:
-    end = limit or len(data[1])
-    return data[0][:end], data[1][:end]
+def _first(data: Dataset, limit: int) -> Dataset:
+    return data.take(min(limit or len(data), len(data)))
 
 
 def pick_device(name: str) -> torch.device:

@@ -7,12 +7,14 @@ there, so the sums grow with the copies, and batch norm's statistics with them.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import cast
 
 import torch
 from mtjkit_core.errors import FormatError
 from torch import Tensor
 
+from mtjkit_host.train.architectures import NetSpec
 from mtjkit_host.train.modules import Block, Linear, Net
 
 NOISE = 0.25
@@ -35,7 +37,7 @@ def widen(source: Net, net: Net, generator: torch.Generator) -> None:
     blocks = [cast(Block, block) for block in net.blocks]
     sources = [cast(Block, block) for block in source.blocks]
     _check(source, net)
-    came_from = torch.arange(net.spec.channels)
+    came_from = torch.arange(net.spec.input_shape[2])
     for block, old in zip(blocks, sources, strict=True):
         came_from = _widen_layer(block.linear, old.linear, came_from, generator)
         for name, value in old.norm.state_dict().items():
@@ -47,14 +49,8 @@ def widen(source: Net, net: Net, generator: torch.Generator) -> None:
 
 def _check(source: Net, net: Net) -> None:
     old, new = source.spec, net.spec
-    alike = (len(old.conv), len(old.dense), old.classes, old.side, old.channels) == (
-        len(new.conv),
-        len(new.dense),
-        new.classes,
-        new.side,
-        new.channels,
-    )
-    widths = zip((*old.conv, *old.dense), (*new.conv, *new.dense), strict=False)
+    alike = _kinds(old) == _kinds(new)
+    widths = zip(_widths(old), _widths(new), strict=False)
     if not alike or any(wide < narrow for narrow, wide in widths):
         raise FormatError(
             f"the checkpoint's {old.name} does not fit {new.name}; start from a net with the same "
@@ -62,19 +58,37 @@ def _check(source: Net, net: Net) -> None:
         )
 
 
+def _kinds(spec: NetSpec) -> tuple[object, ...]:
+    """What a net's layers are, without how wide they are."""
+    conv = [replace(c, filters=None if c.filters is None else 1) for c in spec.conv]
+    return conv, len(spec.dense), spec.classes, spec.input_shape, spec.takes_int8
+
+
+def _widths(spec: NetSpec) -> list[int]:
+    return [layer.out_channels for layer in spec.geometry()]
+
+
 def _widen_layer(layer: Linear, old: Linear, inputs: Tensor, generator: torch.Generator) -> Tensor:
     """Copy one layer; return which of the source's outputs each output came from, ``(out,)``.
 
     ``inputs`` ``(channels,)`` says the same of the layer before. A dense layer after a
-    convolution reads (y, x, c): its places lie side by side.
+    convolution reads (y, x, c): its places lie side by side. A depthwise layer has an output for
+    each input.
     """
+    if layer.groups > 1:
+        layer.weight.copy_(_noisy(old.weight[inputs], old, generator))
+        return inputs
     outputs = torch.arange(len(layer.weight)) % len(old.weight)
     channels = int(inputs.max()) + 1
     places = old.weight.shape[1] // channels
     columns = (torch.arange(places)[:, None] * channels + inputs).reshape(-1)
-    weight = old.weight[outputs][:, columns]
-    if weight.shape != old.weight.shape:
-        noise = torch.randn(weight.shape, generator=generator)
-        weight = (weight + noise * NOISE * old.weight.std()).clamp_(-1.0, 1.0)
-    layer.weight.copy_(weight)
+    layer.weight.copy_(_noisy(old.weight[outputs][:, columns], old, generator))
     return outputs
+
+
+def _noisy(weight: Tensor, old: Linear, generator: torch.Generator) -> Tensor:
+    """Add noise to copied weights; as they are where nothing was widened."""
+    if weight.shape == old.weight.shape:
+        return weight
+    noise = torch.randn(weight.shape, generator=generator)
+    return (weight + noise * NOISE * old.weight.std()).clamp_(-1.0, 1.0)

@@ -53,7 +53,7 @@ MINE = ("campaign", "mine.toml", "--data", CARRIED / "cifar10_test_500.bin", "--
         ((*MINE, "--cell", "macrospin-2"), "states no current and voltage"),
         (MINE, "no no-such-net"),
         (("campaign", "none", "--data", "."), "no such campaign"),
-        (("train",), "--data names the folder with CIFAR-10's binary files"),
+        (("train",), "--data names what to train on"),
     ],
 )
 def test_bad_options_end_in_one_line(invoke, tmp_path, words, part):

@@ -24,7 +24,9 @@ IMAGES = np.random.default_rng(5).integers(0, 256, (60, 8, 8, 3), np.uint8)
 def settled_net(bits):
     """A small net of the paper's kind whose batch norm has seen images."""
     torch.set_num_threads(1)  # a net this small is not worth two
-    net = build_net(NetSpec(f"fxp{bits}-test", bits, (6, 8, 8, 10), (12,), side=8), seed=bits)
+    net = build_net(
+        NetSpec.vgg(f"fxp{bits}-test", bits, (6, 8, 8, 10), (12,), input_shape=(8, 8, 3)), seed=bits
+    )
     net.train()
     with torch.no_grad():
         for _ in range(3):

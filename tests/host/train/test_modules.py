@@ -30,11 +30,11 @@ def test_pixel_rule() -> None:
 
 @pytest.mark.parametrize("bits", [1, 8])
 def test_pooling_before_the_quantizer_equals_pooling_after(bits: int) -> None:
-    block = Block(Linear((8, 4, 3, 3), bits, generator()), pool=True).eval()
+    block = Block(Linear((8, 4, 3, 3), bits, generator()), pool=(2, 2)).eval()
     torch.nn.init.normal_(block.norm.weight, generator=generator(1))
     x = sign(torch.randn(3, 4, 8, 8, generator=generator(2)))
     first = block(x)
-    block.pool = False
+    block.pool = (1, 1)
     assert torch.equal(first, functional.max_pool2d(block(x), 2))
 
 
