@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 from mtjkit_core.errors import ConfigError
+from mtjkit_host.boards.native_module import build_native
 from mtjkit_host.boards.unix_port import find_micropython
 
 from support.paths import LIB, ROOT, VECTORS
@@ -18,7 +19,15 @@ def micropython_or_skip():
         pytest.skip(str(error))
 
 
-def run_micropython(*arguments, path=(), heap="32M", timeout_s=300):
+def native_folder(architecture):
+    """Folder of the native module for an architecture; None where it cannot be built."""
+    try:
+        return build_native(architecture).parent
+    except ConfigError:
+        return None
+
+
+def run_micropython(*arguments, path=(), heap="32M", timeout_s=1200):
     """Run MicroPython in the checkout and return what it prints; fail if it ends in an error.
 
     The core, the device's modules and the vectors can be imported.

@@ -27,16 +27,15 @@ LIMITS = [0, 1, 43, fail_limit(0.024), 1 << 31, CERTAIN - 1, CERTAIN]
 UNEVEN = records.LIMITS[1:]
 
 
-@pytest.mark.parametrize("kind", [FLIP, KEEP])
-@pytest.mark.parametrize(
-    "limits", [0, fail_limit(0.024), CERTAIN, (0, fail_limit(0.3)), "by layer"]
-)
 @pytest.mark.parametrize("name", networks.NETWORKS)
-def test_same_bits_as_the_reference(name, limits, kind):
+def test_same_bits_as_the_reference(name):
     model, images = small_model(name)
-    if limits == "by layer":
-        limits = [UNEVEN[5 * n % len(UNEVEN)] for n in range(len(model.layers) - 1)]
-    same_bits_as_the_reference(model, images, WriteErrors(SEED, kind, limits))
+    by_layer = [UNEVEN[5 * n % len(UNEVEN)] for n in range(len(model.layers) - 1)]
+    if model.macs > 400_000:  # the reference is slow: one image, which the others do not change
+        images = images[3:]
+    for limits in (0, fail_limit(0.024), CERTAIN, (0, fail_limit(0.3)), by_layer):
+        for kind in (FLIP, KEEP):
+            same_bits_as_the_reference(model, images, WriteErrors(SEED, kind, limits))
 
 
 @pytest.mark.parametrize("name", [*networks.GEOMETRIES, *networks.KINDS])
@@ -52,9 +51,9 @@ def same_bits_as_the_reference(model, images, errors):
     for k, index in enumerate(indices.tolist()):
         expected_counts, trace = [0] * 5, []
         expected = run_image(model, images[k].tobytes(), index, errors, expected_counts, trace)
-        assert scores[k].tolist() == expected
-        assert counts[k].tolist() == expected_counts
-        assert [stored[k].tobytes() for stored in maps] == trace
+        assert scores[k].tolist() == expected, errors
+        assert counts[k].tolist() == expected_counts, errors
+        assert [stored[k].tobytes() for stored in maps] == trace, errors
 
 
 @pytest.mark.parametrize("record", records.load("networks_1_2"), ids=lambda one: one["name"])

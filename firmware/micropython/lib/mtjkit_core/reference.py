@@ -12,49 +12,56 @@ from mtjkit_core.mtj_memory import write
 from mtjkit_core.streams import BUFFER, seed_streams
 
 
-def plain_sum(model, layer, source, y, x, channel) -> int:
+def plain_sum(model, layer, values, y, x, channel) -> int:
     """Signed sum of the products over the window of output (y, x), one by one: of any layer.
 
-    `source` is bytes-like: an image of int8, packed bits or int16, in (y, x, channel) order.
+    `values` is the list of the layer's input values: see `input_values`.
     """
+    data = model.data
     group = layer.in_channels // layer.groups  # channels of a group, and the first one
     first = channel // (layer.out_channels // layer.groups) * group
     top = y * layer.stride_y - layer.pad_top
     left = x * layer.stride_x - layer.pad_left
+    beyond = [layer.pad_value] * group
     total = 0
     row = layer.weights_at + 4 * channel * layer.row_words
     at = 0  # the weight's bit in the row; with int8 weights its byte
     step = group if layer.run_is_row else 32 * layer.in_words
     for iy in range(top, top + layer.kernel_height):
         for ix in range(left, left + layer.kernel_width):
+            tap = beyond
             if 0 <= iy < layer.in_height and 0 <= ix < layer.in_width:
-                values = pixel_values(layer, source, iy * layer.in_width + ix)
-                values = values[first : first + group]
-            else:
-                values = [layer.pad_value] * group
-            for c in range(group):
+                start = (iy * layer.in_width + ix) * layer.in_channels + first
+                tap = values[start : start + group]
+            weight = at
+            for value in tap:
                 if layer.cells > 1:
-                    total += values[c] * ((model.data[row + at + c] ^ 128) - 128)
-                elif model.data[row + ((at + c) >> 3)] >> ((at + c) & 7) & 1:
-                    total += values[c]
+                    total += value * ((data[row + weight] ^ 128) - 128)
+                elif data[row + (weight >> 3)] >> (weight & 7) & 1:
+                    total += value
                 else:
-                    total -= values[c]
+                    total -= value
+                weight += 1
             at += step
     return total
 
 
-def pixel_values(layer, source, pixel) -> list:
-    """The input values of a pixel, of all channels.
+def input_values(layer, source) -> list:
+    """A layer's input values in (y, x, channel) order.
 
-    A layer that reads 0 and 1, or -1 and +1, takes a byte above 0 as 1.
+    `source` is bytes-like: an image of int8, packed bits or int16. A layer that reads 0 and 1, or
+    -1 and +1, takes a byte above 0 as 1.
     """
     depth = layer.in_channels
+    pixels = layer.in_height * layer.in_width
     if layer.reads == NUMBERS:
-        return list(struct.unpack_from("<%dh" % depth, source, 2 * depth * pixel))
+        return list(struct.unpack_from("<%dh" % (depth * pixels), source, 0))
     if layer.reads == PACKED:
-        run = 4 * layer.in_words * pixel
-        return [2 * (source[run + (c >> 3)] >> (c & 7) & 1) - 1 for c in range(depth)]
-    values = [(value ^ 128) - 128 for value in source[depth * pixel : depth * (pixel + 1)]]
+        values = []
+        for run in range(0, 4 * layer.in_words * pixels, 4 * layer.in_words):
+            values += [2 * (source[run + (c >> 3)] >> (c & 7) & 1) - 1 for c in range(depth)]
+        return values
+    values = [(value ^ 128) - 128 for value in source[: depth * pixels]]
     if layer.reads == INT8:
         return values
     low = (0, -1)[layer.reads == PLUS_MINUS]
@@ -95,11 +102,20 @@ def packed_sum(model, layer, cells, y, x, channel) -> int:
     return n - 2 * differ
 
 
-def layer_sum(model, layer, source, y, x, channel) -> int:
+def is_packed(layer) -> bool:
+    """Whether `packed_sum` computes the layer: it reads whole words of a packed map."""
+    return layer.reads == PACKED and not layer.run_is_row
+
+
+def inputs(layer, source):
+    """What `layer_sum` reads: a packed map as it is, else the list of the input values."""
+    return source if is_packed(layer) else input_values(layer, source)
+
+
+def layer_sum(model, layer, inputs, y, x, channel) -> int:
     """Signed sum of output (y, x, channel), before pooling."""
-    packed = layer.reads == PACKED and not layer.run_is_row
-    one = packed_sum if packed else plain_sum
-    return one(model, layer, source, y, x, channel)
+    one = packed_sum if is_packed(layer) else plain_sum
+    return one(model, layer, inputs, y, x, channel)
 
 
 def layer_map(model, layer, source, out) -> None:
@@ -108,6 +124,7 @@ def layer_map(model, layer, source, out) -> None:
     bit = (S >= threshold) XOR inverted; max pooling is the OR of the bits of its window. The
     output of average pooling is int16: how many bits of a window are 1, less how many are 0.
     """
+    source = inputs(layer, source)
     w = 0
     if layer.output == AVERAGES:
         for y in range(layer.map_height):
@@ -131,7 +148,7 @@ def layer_map(model, layer, source, out) -> None:
                 w += 1
 
 
-def window_ones(model, layer, source, y, x, channel, enough=0) -> int:
+def window_ones(model, layer, inputs, y, x, channel, enough=0) -> int:
     """How many bits of the pooling window of output (y, x) are 1; counted up to `enough`."""
     threshold, inverted = decision(model, layer, channel)
     top = y * layer.pool_stride_y
@@ -139,7 +156,7 @@ def window_ones(model, layer, source, y, x, channel, enough=0) -> int:
     ones = 0
     for sy in range(top, top + layer.pool_height):
         for sx in range(left, left + layer.pool_width):
-            total = layer_sum(model, layer, source, sy, sx, channel)
+            total = layer_sum(model, layer, inputs, sy, sx, channel)
             if (total >= threshold) != inverted:
                 ones += 1
                 if ones == enough:
@@ -156,6 +173,7 @@ def decision(model, layer, channel) -> tuple:
 
 def layer_scores(model, layer, source) -> list:
     """The last layer's scores: its signed sums, or 1 and -1 for the bits of its thresholds."""
+    source = inputs(layer, source)
     scores = [layer_sum(model, layer, source, 0, 0, c) for c in range(layer.out_channels)]
     if layer.output == CLASS_BITS:
         for c in range(layer.out_channels):
