@@ -71,7 +71,7 @@ except ConfigError as error:
 
 def test_finn_cnv_gives_its_authors_scores_and_allocates_nothing(long_data, tmp_path):
     archive = np.load(long_data("cnv_w1a1_cifar10.npz"))
-    model = encode(finn_cnv.network(archive))
+    model = encode(finn_cnv.network(long_data("cnv_w1a1_cifar10.npz")))
     images = load_images(long_data("cifar-10-batches-bin"), Model(model), 1000)
     inputs = to_input(Model(model), images.images)
     (tmp_path / "cnv.mtjb").write_bytes(model)

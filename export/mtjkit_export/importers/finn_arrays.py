@@ -30,6 +30,9 @@ from mtjkit_export.importers.graph import (
 )
 
 MAX_LAYERS = 64
+IMAGE_SIDE = 32
+POOL_AFTER = (1, 3)
+"""Of FINN's CNV: where nobody says."""
 
 
 def read_arrays(path: str | os.PathLike[str]) -> Graph:
@@ -53,12 +56,18 @@ def read_arrays(path: str | os.PathLike[str]) -> Graph:
     if "w0_bits" not in arrays:
         raise refuse(f"{path} has no array 'w0_bits': see docs/import.md for the arrays it needs")
     try:
-        return _graph(arrays)
+        return graph_of_arrays(arrays)
     except (KeyError, ValueError, IndexError, TypeError) as error:
         raise FormatError(f"{path}: the arrays do not fit together ({error})") from None
 
 
-def _graph(arrays: dict[str, Array]) -> Graph:
+def graph_of_arrays(arrays: dict[str, Array]) -> Graph:
+    """The network that arrays describe.
+
+    Raises:
+        ConfigError: it has too many layers.
+        KeyError, ValueError, IndexError, TypeError: the arrays do not fit together.
+    """
     count = sum(name.endswith("_bits") and name[0] == "w" for name in arrays)
     if count > MAX_LAYERS:
         raise refuse(f"{count} layers: at most {MAX_LAYERS}")
@@ -66,7 +75,7 @@ def _graph(arrays: dict[str, Array]) -> Graph:
     more: dict[str, Any] = {}
     if len(first) == 4:
         more["input_scale"] = "unit"
-        builder = Builder((1, first[1], 32, 32))
+        builder = Builder((1, first[1], IMAGE_SIDE, IMAGE_SIDE))
         builder.add("Mul", np.float32(256))
         builder.add("Sub", np.float32(128))
         builder.add("Quant", np.float32(1), np.float32(0), np.float32(8), signed=1)
@@ -77,7 +86,7 @@ def _graph(arrays: dict[str, Array]) -> Graph:
         builder.add("BipolarQuant", np.float32(1))
         side = int(np.sqrt(first[1]))
         more["image_shape"] = (side, side, 1) if side * side == first[1] else None
-    pools = [int(k) for k in arrays.get("pool_after", np.array([1, 3]))]
+    pools = [int(k) for k in arrays.get("pool_after", POOL_AFTER)]
     channels, flat = first[1], len(first) == 2
     for k in range(count):
         shape = _shape(arrays, k, channels)

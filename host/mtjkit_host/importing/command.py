@@ -21,6 +21,14 @@ from mtjkit_host.settings import decode_text
 
 SIGNS = {None: None, "plus": 1.0, "minus": -1.0}
 RANDOM_IMAGES = 32
+LATER = {
+    ".keras": 'save the network as .h5: model.save("net.h5")',
+    ".pt": "torch files hold code: read the module in Python, see docs/import.md",
+    ".pth": "torch files hold code: read the module in Python, see docs/import.md",
+    ".pkl": "a pickle can run any code: save the network as .onnx",
+    ".tflite": "a TFLite file is no source of binarized networks: save the network as .onnx",
+}
+"""What people have besides, and what to do."""
 
 
 def import_net(
@@ -39,7 +47,7 @@ def import_net(
     """Read a network, lower it, compare all scores with the original's, write a model file.
 
     Args:
-        file: .onnx, .h5 or .npz.
+        file: .onnx, .h5, .npz or a folder of FINN's parameters.
         output: the model file; default build/NAME.mtjb.
         name: the model's; default the file's.
         input: what the network takes for a byte: see `parse_scale`.
@@ -88,14 +96,22 @@ def import_net(
 def read(file: str) -> Graph:
     """Read a file of any known kind into a graph."""
     from mtjkit_export.importers.finn_arrays import read_arrays
+    from mtjkit_export.importers.finn_folder import read_folder
     from mtjkit_export.importers.keras_file import read_keras
     from mtjkit_export.importers.onnx_file import read_onnx
 
+    if Path(file).is_dir():
+        return read_folder(file)
     readers = {".onnx": read_onnx, ".npz": read_arrays, ".h5": read_keras, ".hdf5": read_keras}
-    reader = readers.get(Path(file).suffix.lower())
-    if reader is None:
-        raise ConfigError(f"{file}: expected .onnx, .h5 (Keras, larq) or .npz (arrays)")
-    return reader(file)
+    suffix = Path(file).suffix.lower()
+    if suffix in LATER:
+        raise ConfigError(f"{file}: {LATER[suffix]}")
+    if suffix not in readers:
+        raise ConfigError(
+            f"{file}: expected .onnx, .h5 (Keras, larq), .npz (arrays) or a folder of FINN's "
+            "parameters"
+        )
+    return readers[suffix](file)
 
 
 def report(lowered: Lowered, checked: str, path: Path, data: bytes) -> str:

@@ -1,7 +1,6 @@
 """FINN's CNV under bit flips: the accuracies that a separate float simulation gave."""
 
 import finn_cnv
-import numpy as np
 from mtjkit_export import save
 from mtjkit_host.analysis import summarize
 from mtjkit_host.campaign import Campaign, NetEntry, run_campaign
@@ -29,7 +28,7 @@ REPEATS = 2
 
 def test_finn_cnv_loses_what_a_separate_simulation_found(long_data, tmp_path):
     data = long_data("cifar-10-batches-bin")
-    save(finn_cnv.network(np.load(long_data("cnv_w1a1_cifar10.npz"))), tmp_path / "cnv.mtjb")
+    save(finn_cnv.network(long_data("cnv_w1a1_cifar10.npz")), tmp_path / "cnv.mtjb")
     rates = tuple(SEPARATE["weights"])
     net = NetEntry("CNV", (str(tmp_path / "cnv.mtjb"),))
     campaign = Campaign("finn", (net,), rates, repeats=REPEATS, images=2000)

@@ -188,7 +188,7 @@ def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
 @pytest.mark.usefixtures("kernels")
 def test_finn_cnv_gives_its_authors_scores(long_data):
     archive = np.load(long_data("cnv_w1a1_cifar10.npz"))
-    model = Model(encode(finn_cnv.network(archive)))
+    model = Model(encode(finn_cnv.network(long_data("cnv_w1a1_cifar10.npz"))))
     count = int(os.environ.get("MTJKIT_CNV_IMAGES", "1000"))
     images = load_images(long_data("cifar-10-batches-bin"), model, count)
     np.arange(count, dtype=np.uint32)

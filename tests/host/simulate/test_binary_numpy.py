@@ -192,7 +192,7 @@ def test_finn_cnv_gives_its_authors_scores(engine, count, long_data):
     if engine == "native" and not native.available():
         pytest.skip("no C compiler")
     archive = np.load(long_data("cnv_w1a1_cifar10.npz"))
-    model = Model(encode(finn_cnv.network(archive)))
+    model = Model(encode(finn_cnv.network(long_data("cnv_w1a1_cifar10.npz"))))
     images = load_images(long_data("cifar-10-batches-bin"), model, count)
     scores, counts = open_simulator(model, engine).run(images.images)
     assert (scores == archive["test_scores"][:count]).all()
