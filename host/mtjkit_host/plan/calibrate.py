@@ -32,6 +32,8 @@ _BALANCE = 0.5
 full size with 10 % `flip`, 1,500 test pictures: 0 leaves 77.0 % right, 0.3 78.8, 1 78.4, 100
 77.1."""
 
+_TOGETHER = 16  # channels whose sums are copied together: a cache line of int32
+
 
 def calibrate(
     model: Model,
@@ -95,27 +97,28 @@ def _thresholds(
         clean: the bits without errors, (n, channels).
         arrays: the layer.
     """
-    low, high = int(sums.min()), int(sums.max())
+    low, span = int(sums.min()), int(sums.max()) - int(sums.min()) + 1
     thresholds = arrays.thresholds.astype(np.int32)
-    for channel in range(sums.shape[1]):
-        inverted = arrays.inverted[channel]
-        zeros, ones = (
-            _below(sums[clean[:, channel] == bit, channel] - low, high - low + 1)
-            for bit in (False, True)
-        )
-        if not zeros[-1] or not ones[-1]:
-            continue
-        # At each threshold: error-free zeros that become 1, error-free ones that become 0.
-        up = zeros if inverted else zeros[-1] - zeros
-        down = ones[-1] - ones if inverted else ones
-        cost = up + down + _BALANCE * np.abs(up - down)
-        best = np.flatnonzero(cost == cost.min())
-        thresholds[channel] = low + (int(best[0]) + int(best[-1]) + 1) // 2
+    for first in range(0, sums.shape[1], _TOGETHER):
+        some = slice(first, first + _TOGETHER)
+        rows = np.ascontiguousarray((2 * (sums[:, some] - low) + clean[:, some]).T)
+        for channel, row in enumerate(rows, first):
+            counts = np.bincount(row, minlength=2 * span).reshape(span, 2)
+            zeros, ones = (_below(counts[:, bit]) for bit in (0, 1))
+            if not zeros[-1] or not ones[-1]:
+                continue
+            # At each threshold: error-free zeros that become 1, error-free ones that become 0.
+            inverted = arrays.inverted[channel]
+            up = zeros if inverted else zeros[-1] - zeros
+            down = ones[-1] - ones if inverted else ones
+            cost = up + down + _BALANCE * np.abs(up - down)
+            best = np.flatnonzero(cost == cost.min())
+            thresholds[channel] = low + (int(best[0]) + int(best[-1]) + 1) // 2
     return thresholds
 
 
-def _below(values: NDArray[np.int32], span: int) -> NDArray[np.int64]:
-    """How many of the values, 0 to span - 1, lie below 0, 1, ... span: (span + 1,)."""
-    counts = np.zeros(span + 1, np.int64)
-    np.cumsum(np.bincount(values, minlength=span), out=counts[1:])
-    return counts
+def _below(counts: NDArray[np.intp]) -> NDArray[np.int64]:
+    """How many values lie below 0, 1, ... span, where `counts` (span,) counts each: (span + 1,)."""
+    below = np.zeros(len(counts) + 1, np.int64)
+    np.cumsum(counts, out=below[1:])
+    return below
