@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import json
 import os
 import secrets
@@ -77,6 +78,18 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
         ConfigError: the file cannot be written there.
     """
     write_atomically(path, json.dumps(value, indent=2, allow_nan=False).encode() + b"\n")
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None
 
 
 def check_writable(path: str | os.PathLike[str]) -> None:

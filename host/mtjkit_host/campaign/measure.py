@@ -24,15 +24,13 @@ from mtjkit_host.campaign.nets import load_net, simulator_of
 from mtjkit_host.campaign.points import RRMSE, Point
 from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.rrmse import VarianceRatios
-from mtjkit_host.datasets.dataset import Dataset, Images
+from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.runs.options import KINDS
-from mtjkit_host.simulate.simulator import Simulator
+from mtjkit_host.simulate.simulator import Simulator, run_in_batches
 
-_BATCH = 250  # images; for RRMSE fewer, since their maps are kept
-_TRACED = 50
+_TRACED = 50  # images of a batch for RRMSE, whose maps are kept
 
 Counts = NDArray[np.int64]
-Words = NDArray[np.uint32]
 
 
 def start(campaign: Connection) -> None:
@@ -98,13 +96,10 @@ def _accuracy(point: Point, simulator: Simulator, data: Dataset) -> dict[str, An
     labels = data.labels
     if labels is None:
         raise ConfigError(f"{data.source}: a campaign needs labels")
-    for at in range(0, len(data), _BATCH):
-        some = data.images[at : at + _BATCH]
-        scores, counts = stored.run(some, _indices(some, at), errors)
-        found = predictions(stored.net, scores)
-        correct += int((found == labels[at : at + _BATCH]).sum())
+    for batch in run_in_batches(stored, data.images, errors):
+        correct += int((predictions(stored.net, batch.scores) == labels[batch.at]).sum())
         if point.memory != "weights":
-            total += counts.sum(axis=0)
+            total += batch.counts.sum(axis=0)
     return {"correct": correct, "accuracy": correct / len(data), "bits": _bits(total)}
 
 
@@ -112,15 +107,12 @@ def _rrmse(point: Point, simulator: Simulator, data: Dataset) -> dict[str, Any]:
     errors = errors_of(point)
     stored, total = _stored(point, simulator)
     ratios = VarianceRatios()
-    for at in range(0, len(data), _TRACED):
-        some = data.images[at : at + _TRACED]
-        clean: list[Words] = []
-        changed: list[Words] = []
-        simulator.run(some, _indices(some, at), trace=clean)
-        _, counts = stored.run(some, _indices(some, at), errors, trace=changed)
-        ratios.add(simulator.elements(clean), stored.elements(changed))
+    clean = run_in_batches(simulator, data.images, size=_TRACED, traced=True)
+    changed = run_in_batches(stored, data.images, errors, size=_TRACED, traced=True)
+    for before, after in zip(clean, changed, strict=True):
+        ratios.add(simulator.elements(before.trace), stored.elements(after.trace))
         if point.memory != "weights":
-            total += counts.sum(axis=0)
+            total += after.counts.sum(axis=0)
     layers = [0.0, *ratios.ratios()]  # the first layer's input is the image
     rrmse = ratios.rrmse()
     found = {
@@ -128,10 +120,6 @@ def _rrmse(point: Point, simulator: Simulator, data: Dataset) -> dict[str, Any]:
         "rrmse_by_layer": tuple(math.sqrt(v) if math.isfinite(v) else None for v in layers),
     }
     return found | {"bits": _bits(total)}
-
-
-def _indices(images: Images, first: int) -> Words:
-    return np.arange(first, first + len(images), dtype=np.uint32)
 
 
 def _bits(counts: Counts) -> Bits:

@@ -19,6 +19,7 @@ from mtjkit_host.cli.command import command
         "errors": "flip (default) or keep: the run's",
         "cell": "MTJ cell: the run's; it counts where a cell's directions differ",
         "scheme": "write scheme: the run's, as the cell",
+        "plan": "pulse widths by layer: the run's, in place of errors, cell and scheme",
         "seed": "seed of the weights' errors: the run's; default 0",
         "replace-main": "keep a main.py of your own under another name and put mtjkit's in its "
         "place; unflash puts it back",
@@ -37,6 +38,7 @@ def flash(
     no_main: bool = False,
     cell: str | None = None,
     scheme: str | None = None,
+    plan: str | None = None,
 ) -> Any:
     """Put the firmware on a MicroPython board, copying only what changed, and check it."""
     from mtjkit_core.errors import ConfigError
@@ -52,6 +54,7 @@ def flash(
         errors=errors,
         cell=cell,
         scheme=scheme,
+        plan=plan,
         seed=seed,
     )
     if replace_main and no_main:

@@ -43,6 +43,8 @@ def calibrate(
         "model": "model file (.mtjb), or a carried one",
         "output": "file for the plan (.toml); a calibrated model is written beside it",
         "loss": "accepted loss, a share of the error-free accuracy; default 0.03",
+        "weight-loss": "part of the loss that errors in the weights may take: they get pulses too",
+        "levers": "rank what else would save energy: schemes, current, Delta, calibration",
         "calibrate": "set the thresholds for the plan's errors",
         "cell": RUN_HELP["cell"],
         "scheme": "write scheme, as cell-show takes it; default fixed",
@@ -64,13 +66,17 @@ def plan(
     scheme: str | None = None,
     seed: str | None = None,
     reference: str | None = None,
+    weight_loss: str | None = None,
+    levers: bool = False,
 ) -> Any:
     """Find the pulse widths, layer by layer, that cost least for an accepted loss."""
     from mtjkit_host.plan.command import run_plan
 
-    return run_plan(
-        model, output, data, images, loss, errors, calibrate, cell, scheme, seed, reference
-    )
+    tables = run_plan(
+        model, output, data, images, loss, errors, calibrate, cell, scheme, seed, reference,
+        weight_loss, levers,
+    )  # fmt: skip
+    return tuple(tables)
 
 
 COMMANDS = (calibrate, plan)

@@ -2,12 +2,12 @@
 
 A plan is a small TOML file. It names the model that it was made for by the SHA-256 of the model's
 file, the kind of errors, the scheme and the cell, and has for each hidden layer the pulse widths
-(down, up) and the fail limits that follow from them. `read_plan` reads it, `to_toml` writes it.
+(down, up) and the fail limits that follow from them; for the weights of each layer too, if they
+are not written with the conventional pulse. `read_plan` reads it, `to_toml` writes it.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,18 +15,20 @@ from typing import Any
 import tomli_w
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.write_errors import CERTAIN, MAX_LAYERS
+from mtjkit_export.files import file_sha256
 
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import cell_from_table
 from mtjkit_host.mtj.schemes import Pulses, Scheme, Traffic, parse_scheme
 from mtjkit_host.settings import parse_table, read_text
 
-VERSION = 1
+VERSION = 2
+"""Of the file. Version 1 had no weights."""
 
 
 @dataclass(frozen=True)
 class LayerPulses:
-    """One hidden layer's feature map."""
+    """One layer's feature map, or its weights."""
 
     pulses: Pulses
     """Pulse widths (down, up), ns."""
@@ -52,11 +54,21 @@ class PulsePlan:
     """Of each hidden layer."""
     found: dict[str, Any]
     """What was measured when the plan was made; nothing computes with it."""
+    weights: tuple[LayerPulses, ...] = ()
+    """Of each layer's weights; empty where they are written without errors."""
+    trained_sha256: str = ""
+    """SHA-256 of the file of the net from whose error-free accuracy the loss counts: the net before
+    calibration. Empty in files of version 1."""
 
     @property
     def limits(self) -> tuple[tuple[int, int], ...]:
         """Fail limits (down, up) of each hidden layer."""
         return tuple(layer.limits for layer in self.layers)
+
+    @property
+    def weight_limits(self) -> tuple[tuple[int, int], ...] | None:
+        """Fail limits (down, up) of each layer's weights; None where they are written as usual."""
+        return tuple(layer.limits for layer in self.weights) or None
 
     def check_model(self, path: Path) -> None:
         """Raise ConfigError unless this is the model that the plan was made for."""
@@ -64,19 +76,6 @@ class PulsePlan:
             raise ConfigError(
                 f"the plan was made for another model, {self.model!r}: {path} has another SHA-256"
             )
-
-    def energy_pj(self, bits: list[int], traffic: Traffic) -> float:
-        """Write energy, pJ.
-
-        Args:
-            bits: bits written to each hidden layer's feature map.
-            traffic: what is written.
-        """
-        scheme = parse_scheme(self.scheme)
-        return sum(
-            n * scheme.write(self.cell, layer.pulses, traffic).per_bit_pj(traffic)
-            for n, layer in zip(bits, self.layers, strict=True)
-        )
 
     def to_toml(self) -> str:
         """The plan's file."""
@@ -89,19 +88,26 @@ class PulsePlan:
             "scheme": self.scheme,
             "found": self.found,
             "cell": cell,
-            "map": [
-                {
-                    "layer": number,
-                    "pulse_ns": {"down": layer.pulses.down_ns, "up": layer.pulses.up_ns},
-                    "fail_limit": {"down": layer.limits[0], "up": layer.limits[1]},
-                }
-                for number, layer in enumerate(self.layers)
-            ],
+            "map": _tables(self.layers),
         }
-        return (
-            "# Pulse widths of the feature maps, by layer. A fail limit is round(rate * 2**32).\n"
-            + tomli_w.dumps(table)
+        if self.weights:
+            table["weights"] = _tables(self.weights)
+        if self.trained_sha256:
+            table["trained_sha256"] = self.trained_sha256
+        return "# Pulse widths by layer. A fail limit is round(rate * 2**32).\n" + tomli_w.dumps(
+            table
         )
+
+
+def _tables(layers: tuple[LayerPulses, ...]) -> list[dict[str, Any]]:
+    return [
+        {
+            "layer": number,
+            "pulse_ns": {"down": layer.pulses.down_ns, "up": layer.pulses.up_ns},
+            "fail_limit": {"down": layer.limits[0], "up": layer.limits[1]},
+        }
+        for number, layer in enumerate(layers)
+    ]
 
 
 def layer_pulses(cell: Cell, scheme: Scheme, rate: float, traffic: Traffic) -> LayerPulses:
@@ -131,23 +137,18 @@ def parse_plan(text: str, path: str) -> PulsePlan:
         ConfigError: it is not a plan.
     """
     table = parse_table(text, path)
-    if table.get("version") != VERSION:
-        raise ConfigError(f"{path} is no pulse plan of version {VERSION}: `invoke plan` makes one")
-    try:
-        layers = tuple(
-            LayerPulses(
-                Pulses(float(entry["pulse_ns"]["down"]), float(entry["pulse_ns"]["up"])),
-                (_limit(entry["fail_limit"]["down"]), _limit(entry["fail_limit"]["up"])),
-            )
-            for entry in table["map"]
+    if table.get("version") not in (1, VERSION):
+        raise ConfigError(
+            f"{path} is no pulse plan of version 1 or {VERSION}: `invoke plan` makes one"
         )
+    try:
+        layers, weights = _layers(table["map"]), _layers(table.get("weights", []))
         texts = [table[name] for name in ("model", "sha256", "errors", "scheme")]
-        if not all(isinstance(text, str) for text in texts) or not 1 <= len(layers) < MAX_LAYERS:
-            raise ValueError("a text or the layers are missing")
-        if [entry["layer"] for entry in table["map"]] != list(range(len(layers))):
-            raise ValueError("the layers are not 0, 1, 2, ...")
-        if not all(0 < width < 1e12 for layer in layers for width in layer.pulses):
-            raise ValueError("a pulse width is out of range")
+        trained = table.get("trained_sha256", "")
+        if not all(isinstance(text, str) for text in (*texts, trained)):
+            raise ValueError("a text is not a text")
+        if not 1 <= len(layers) < MAX_LAYERS or len(weights) not in (0, len(layers) + 1):
+            raise ValueError("layers are missing")
         if texts[2] not in ("flip", "keep"):
             raise ValueError("errors are flip or keep")
         parse_scheme(texts[3])
@@ -157,22 +158,25 @@ def parse_plan(text: str, path: str) -> PulsePlan:
             raise ValueError("found is not a table")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{path} is damaged: {error}") from None
-    return PulsePlan(texts[0], texts[1], texts[2], cell, texts[3], layers, found)
+    return PulsePlan(texts[0], texts[1], texts[2], cell, texts[3], layers, found, weights, trained)
+
+
+def _layers(entries: Any) -> tuple[LayerPulses, ...]:
+    layers = tuple(
+        LayerPulses(
+            Pulses(float(entry["pulse_ns"]["down"]), float(entry["pulse_ns"]["up"])),
+            (_limit(entry["fail_limit"]["down"]), _limit(entry["fail_limit"]["up"])),
+        )
+        for entry in entries
+    )
+    if [entry["layer"] for entry in entries] != list(range(len(layers))):
+        raise ValueError("the layers are not 0, 1, 2, ...")
+    if not all(0 < width < 1e12 for layer in layers for width in layer.pulses):
+        raise ValueError("a pulse width is out of range")
+    return layers
 
 
 def _limit(value: Any) -> int:
     if type(value) is not int or not 0 <= value <= CERTAIN:
         raise ValueError("a fail limit is a whole number from 0 to 2**32")
     return value
-
-
-def file_sha256(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal.
-
-    Raises:
-        ConfigError: it cannot be read.
-    """
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror}") from None

@@ -8,7 +8,7 @@ import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors, fail_limit
-from mtjkit_export.files import check_writable, write_atomically
+from mtjkit_export.files import check_writable, file_sha256, write_atomically
 from mtjkit_export.formats.mtjb_reader import load
 from numpy.typing import NDArray
 from rich.table import Table
@@ -18,13 +18,14 @@ from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.machine import tell
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import load_cell
-from mtjkit_host.mtj.pulse_plan import PulsePlan, file_sha256, read_plan
+from mtjkit_host.mtj.pulse_plan import PulsePlan, read_plan
 from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.paths import CARRIED_IMAGES
 from mtjkit_host.plan.calibrate import PICTURES, calibrate
+from mtjkit_host.plan.levers import levers
 from mtjkit_host.plan.search import Found, Loss, Search, described, loss_of, right_without_errors
 from mtjkit_host.progress import bar
-from mtjkit_host.runs.options import KINDS, RATE, RunOptions, model_path
+from mtjkit_host.runs.options import KINDS, RATE, RunOptions, model_path, output_path
 
 ENOUGH = 2000
 """Pictures to confirm a loss on; with fewer the tool says that nothing is confirmed."""
@@ -52,7 +53,7 @@ def run_calibrate(
         ConfigError, FormatError: an option, the model or the pictures cannot be used.
     """
     path, net, inputs, labels = _read(model, data, images)
-    target = _output(output, "the calibrated model")
+    target = _target(output, "the calibrated model")
     first = 0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1)
     if plan is not None:
         if write_error_rate is not None or errors is not None:
@@ -110,24 +111,30 @@ def run_plan(
     scheme: Given = None,
     seed: Given = None,
     reference: Given = None,
-) -> Table:
+    weight_loss: Given = None,
+    with_levers: bool = False,
+) -> list[Table]:
     """Find the pulses of a plan, confirm its loss on other pictures, and write its file.
 
     The even pictures are searched on, the odd ones confirm.
+
+    Returns:
+        The plan's table, and that of the levers if it is asked for.
 
     Raises:
         ConfigError, FormatError: an option, the model or the pictures cannot be used.
     """
     path, net, inputs, labels = _read(model, data, images)
-    target = _output(output, "the plan")
+    target = _target(output, "the plan")
     beside = target.with_suffix(".mtjb")
     if calibrated:
         check_writable(beside)
         if beside.resolve() == path.resolve():
             raise ConfigError(f"--output {target}: the calibrated model would overwrite {path}")
-    limit = _DEFAULT_LOSS if loss is None else parse.rate("--loss", loss)
-    if not 0 < limit < 1:
-        raise ConfigError(f"--loss lies between 0 and 1, not {loss}")
+    limit = _share("--loss", loss, _DEFAULT_LOSS)
+    of_weights = None if weight_loss is None else _share("--weight-loss", weight_loss, limit)
+    if of_weights is not None and of_weights >= limit:
+        raise ConfigError(f"--weight-loss is a part of --loss, so below {limit:g}: {weight_loss}")
     kind = "flip" if errors is None else parse.choice("--errors", errors, tuple(KINDS))
     first = 0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1)
     chosen = Cell() if cell is None else load_cell(str(cell))
@@ -140,19 +147,46 @@ def run_plan(
         raise ConfigError("--data: a plan takes labelled pictures")
     if len(inputs) < 4:
         raise ConfigError(f"--data: a plan takes at least four pictures, not {len(inputs)}")
-    counted = net if reference is None else load(model_path(reference))
+    trained = path if reference is None else model_path(reference)
+    counted = load(trained)
     searched, held = slice(0, None, 2), slice(1, None, 2)
-    search = Search(
-        net, inputs[searched], labels[searched], KINDS[kind], first, chosen, way, calibrated,
-        lambda text: tell(f"plan: {text}"), None if reference is None else counted,
-    )  # fmt: skip
-    found = search.run(limit)
-    process = WriteErrors(first, KINDS[kind], [layer.limits for layer in found.layers])
     right = right_without_errors(counted, inputs[held], labels[held])
+
+    def tells(text: str) -> None:
+        tell(f"plan: {text}")
+
+    base, weights = WriteErrors(first, KINDS[kind]), None
+    if of_weights is not None:
+        tells("pulses of the weights")
+        search = Search(
+            net, inputs[searched], labels[searched], base, chosen, way, False, tells, counted, True
+        )
+        weights = search.run(of_weights)
+        base = WriteErrors(first, KINDS[kind], 0, [layer.limits for layer in weights.layers])
+    search = Search(
+        net, inputs[searched], labels[searched], base, chosen, way, calibrated, tells, counted
+    )
+    found = search.run(limit)
+    process = WriteErrors(
+        first, KINDS[kind], [layer.limits for layer in found.layers], base.weight_limits
+    )
     confirmed = loss_of(right, found.model, inputs[held], labels[held], process)
-    text = _verdict(confirmed, limit)
     if calibrated:
         write_atomically(beside, bytes(found.model.data))
+    measured = {
+        "accepted_loss": limit,
+        "loss": confirmed.loss,
+        "loss_95": list(confirmed.interval),
+        "pictures": confirmed.pictures,
+        "accuracy": confirmed.accuracy,
+        "error_free_accuracy": confirmed.error_free,
+        "saving_percent": found.saving_percent,
+        "single_pulse_saving_percent": found.single_saving_percent,
+        "toggle_share": search.traffic.toggle_share,
+        "verdict": _verdict(confirmed, limit),
+    }
+    if weights is not None:
+        measured["weights_saving_percent"] = weights.saving_percent
     made = PulsePlan(
         found.model.name,
         file_sha256(beside if calibrated else path),
@@ -160,20 +194,23 @@ def run_plan(
         chosen,
         way.name,
         found.layers,
-        {
-            "accepted_loss": limit,
-            "loss": confirmed.loss,
-            "loss_95": list(confirmed.interval),
-            "pictures": confirmed.pictures,
-            "accuracy": confirmed.accuracy,
-            "error_free_accuracy": confirmed.error_free,
-            "saving_percent": found.saving_percent,
-            "toggle_share": search.traffic.toggle_share,
-            "verdict": text,
-        },
+        measured,
+        () if weights is None else weights.layers,
+        file_sha256(trained),
     )
     write_atomically(target, made.to_toml().encode())
-    return _table(net, made, found, confirmed, target, beside if calibrated else None)
+    tables = [_table(net, made, found, weights, confirmed, target, beside if calibrated else None)]
+    if with_levers:
+        tells("levers")
+        tables.append(levers(search, found, limit))
+    return tables
+
+
+def _share(option: str, value: Given, default: float) -> float:
+    found = default if value is None else parse.rate(option, value)
+    if not 0 < found < 1:
+        raise ConfigError(f"{option} lies between 0 and 1, not {value}")
+    return found
 
 
 def _verdict(loss: Loss, limit: float) -> str:
@@ -187,19 +224,27 @@ def _verdict(loss: Loss, limit: float) -> str:
 
 
 def _table(
-    net: Model, plan: PulsePlan, found: Found, loss: Loss, target: Path, beside: Path | None
+    net: Model,
+    plan: PulsePlan,
+    found: Found,
+    weights: Found | None,
+    loss: Loss,
+    target: Path,
+    beside: Path | None,
 ) -> Table:
     table = Table("", "", title=f"{net.name}: pulses by layer", show_header=False)
     low, high = (100 * end for end in loss.interval)
-    widths = [layer.pulses for layer in plan.layers]
-    table.add_row("write-error rates", described(found.rates))
-    table.add_row("pulse widths down", ", ".join(f"{p.down_ns:.1f}" for p in widths) + " ns")
-    if any(p.down_ns != p.up_ns for p in widths):
-        table.add_row("pulse widths up", ", ".join(f"{p.up_ns:.1f}" for p in widths) + " ns")
+    _add_pulses(table, "", found)
     table.add_row("write energy saved", f"{found.saving_percent:.1f} % against rate 1e-8")
     table.add_row(
         "best single pulse", f"{found.single_saving_percent:.1f} %, rate {found.single_rate:.2%}"
     )
+    if weights is not None:
+        _add_pulses(table, "weights: ", weights)
+        table.add_row(
+            "weights: saved", f"{weights.saving_percent:.1f} % of the energy to program them; "
+            f"best single pulse {weights.single_saving_percent:.1f} %",
+        )  # fmt: skip
     table.add_row("loss", f"{100 * loss.loss:.2f} % (95 %: {low:.2f} to {high:.2f})")
     table.add_row(
         "accuracy", f"{loss.accuracy:.2%}; without errors {loss.error_free:.2%}; "
@@ -209,6 +254,18 @@ def _table(
     table.add_row("cell, scheme, errors", f"{plan.cell.describe()}; {plan.scheme}; {plan.errors}")
     table.add_row("written", str(target) if beside is None else f"{target}, {beside}")
     return table
+
+
+def _add_pulses(table: Table, which: str, found: Found) -> None:
+    table.add_row(f"{which}write-error rates", described(found.rates))
+    down, up = ([p.pulses[way] for p in found.layers] for way in (0, 1))
+    table.add_row(f"{which}pulse widths down", _widths(down))
+    if up != down:
+        table.add_row(f"{which}pulse widths up", _widths(up))
+
+
+def _widths(ns: list[float]) -> str:
+    return ", ".join(f"{width:.1f}" for width in ns) + " ns"
 
 
 def _read(
@@ -223,9 +280,7 @@ def _read(
     return path, net, to_input(net, found.images), found.labels
 
 
-def _output(value: Given, what: str) -> Path:
+def _target(value: Given, what: str) -> Path:
     if value is None:
         raise ConfigError(f"--output names the file for {what}")
-    path = Path(str(value))
-    check_writable(path)
-    return path
+    return output_path("--output", value)

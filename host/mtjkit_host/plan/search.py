@@ -1,10 +1,11 @@
-"""The cheapest pulses for a net: a rate of write errors for each hidden layer.
+"""The cheapest pulses for a net: a rate of write errors for each layer of a memory.
 
-Layers differ in how many bits they write and in how much their errors hurt. If the trouble grows as
-sum s_l p_l, the optimum under a tail is p_l ~ n_l / s_l, with n_l bits and s_l the trouble of one
-layer's errors alone. Trouble does not grow linearly, so the search takes p_l ~ (n_l / s_l)^g, tries
-some g at equal energy, then moves the layers against each other at equal energy, and at last moves
-all of them together until the loss is the one that is accepted.
+The memory is that of the feature maps, or that of the weights. Layers differ in how many bits they
+write and in how much their errors hurt. If the trouble grows as sum s_l p_l, the optimum under a
+tail is p_l ~ n_l / s_l, with n_l bits and s_l the trouble of one layer's errors alone. Trouble does
+not grow linearly, so the search takes p_l ~ (n_l / s_l)^g, tries some g at equal energy, then
+follows the slope of the trouble at equal energy, and at last moves all layers together until the
+loss is the one that is accepted.
 
 Trouble is measured without labels and without a step, so that few pictures tell small differences:
 the mean of ln(1 + exp(-m / w)), where m is the lead of the class that the error-free net chooses
@@ -13,6 +14,7 @@ and w a quarter of the error-free net's median lead.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -29,14 +31,21 @@ from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.pulse_plan import LayerPulses, layer_pulses
 from mtjkit_host.mtj.schemes import Scheme, Traffic, reference_write
 from mtjkit_host.plan.calibrate import PICTURES, calibrate
-from mtjkit_host.simulate.simulator import open_simulator
+from mtjkit_host.simulate.simulator import BATCH, open_simulator, program, run_in_batches
 
 _ALONE = 0.1  # error rate of one layer alone, for its sensitivity
 _EXPONENTS = (0.35, 0.5, 0.7, 1.0)
-_STEP = 1.3  # by which a layer's rate moves against the others'
+_STEP = 1.3  # by which a layer's rate moves against the others', to see the slope
+_LEAP = 1.8  # by which the layer with the steepest slope moves; then less and less
+_LEAPS = 3
 _LARGEST = 0.4  # an error rate of one half leaves nothing of a map
 _TROUBLE_PICTURES = 500
-_BATCH = 250
+_SOME = 100  # pictures that set the thresholds of a plan that is one of many
+
+_TRIES = 6  # savings that are tried for a loss
+_MARGIN = 0.95  # of the accepted loss; rates that fit the search's pictures fit others less well
+_FIRST = 82.0  # percent saved that are tried first
+_SLOPE = 0.25  # of ln(loss) by percent of energy saved, near 85 %, where nothing is known yet
 
 Pictures = NDArray[np.int8]
 Labels = NDArray[np.int64]
@@ -89,17 +98,16 @@ class Search:
         model: the net.
         inputs: int8 pictures to search on, (n, height, width, channels).
         labels: their classes, (n,).
-        kind: FLIP or KEEP.
-        seed: of the errors.
+        base: seed and kind of the errors, and the limits of the memory that is not searched.
         cell: the MTJ cell.
         scheme: how it is written.
         calibrated: whether thresholds are set anew for every plan that is tried.
         tell: told what is being done.
-        reference: right or wrong without errors, by picture, of the net that losses count from;
-            None for `model` itself.
+        reference: the net from whose error-free accuracy losses count; None for `model` itself.
+        weights: search pulses for the weights, in place of the feature maps.
 
     Raises:
-        ConfigError: there are no pictures.
+        ConfigError: there are no pictures, or no bits to write.
     """
 
     def __init__(
@@ -107,31 +115,37 @@ class Search:
         model: Model,
         inputs: Pictures,
         labels: Labels,
-        kind: int,
-        seed: int,
+        base: WriteErrors,
         cell: Cell,
         scheme: Scheme,
         calibrated: bool,
         tell: Tell,
         reference: Model | None = None,
+        weights: bool = False,
     ) -> None:
         if len(inputs) < 2:
             raise ConfigError("a plan takes at least two pictures to search on")
-        if len(model.layers) < 2:
-            raise ConfigError("the net has no hidden layer: nothing is written to the memory")
+        if not weights and not model.map_bits:
+            raise ConfigError("the net writes no feature map: there is nothing to plan")
         self.model = model
-        self.kind = kind
-        self.seed = seed
+        self.base = base
         self.cell = cell
         self.scheme = scheme
         self.calibrated = calibrated
+        self.weights = weights
         self.tell = tell
         self._inputs = inputs
         self._labels = labels
-        layers = model.layers[:-1]
-        self.bits = np.array([g.map_height * g.map_width * g.out_channels for g in layers], float)
-        scores, counts = _run(model, inputs, NO_ERRORS)
-        written, toggled, _, ones, up = counts.sum(0).tolist()
+        scores, counts = run_pictures(model, inputs, NO_ERRORS)
+        self.bits = np.array([layer.map_bits for layer in model.layers[:-1]], float)
+        if weights:
+            self.bits = np.array([layer.weight_bits for layer in model.layers], float)
+            _, total = program(model, NO_ERRORS)
+        else:
+            total = counts.sum(0)
+        self.counts = tuple(total.tolist())
+        """Bits of the memory that is searched, without errors: COUNTS."""
+        written, toggled, _, ones, up = self.counts
         self.traffic = Traffic.of_run(written, ones, toggled - up, up)
         counted = model if reference is None else reference
         self._right = right_without_errors(counted, inputs, labels)
@@ -146,16 +160,14 @@ class Search:
         Args:
             limit: accepted loss, a share of the error-free accuracy.
         """
-        even = np.ones(len(self.bits))
-        self.tell("the best single pulse")
-        single = self._longest_saving(even, limit)
+        single = self.single(limit)
         self.tell("each layer's sensitivity")
         shape = self._by_sensitivity(single)
         self.tell("layers against each other")
         shape = self._exchanged(shape, single)
         self.tell("all layers together")
-        rates = self._longest_saving(shape, limit)
-        self.tell("thresholds")
+        rates = self._longest_saving(shape, limit, self.saving_percent(single) + 1)
+        self.tell("thresholds" if self.calibrated else "the loss")
         model, loss = self._tried(rates, PICTURES)
         _, single_loss = self._tried(single, PICTURES)
         layers = tuple(layer_pulses(self.cell, self.scheme, p, self.traffic) for p in rates)
@@ -169,6 +181,17 @@ class Search:
             loss,
             single_loss,
         )
+
+    def single(self, limit: float) -> Rates:
+        """The best single rate for all layers, (layers,) times the same; `limit` as of `run`."""
+        self.tell("the best single pulse")
+        return self._longest_saving(np.ones(len(self.bits)), limit, _FIRST)
+
+    def calibrated_or_not(self, calibrated: bool) -> Search:
+        """The same search with or without calibration."""
+        other = copy.copy(self)
+        other.calibrated = calibrated
+        return other
 
     def saving_percent(self, rates: Rates) -> float:
         """Write energy of the maps saved by these rates against REFERENCE_RATE everywhere."""
@@ -188,7 +211,10 @@ class Search:
         limits = [
             layer_pulses(self.cell, self.scheme, float(p), self.traffic).limits for p in rates
         ]
-        return WriteErrors(self.seed, self.kind, limits)
+        base = self.base
+        if self.weights:
+            return WriteErrors(base.seed, base.kind, base.limits, limits)
+        return WriteErrors(base.seed, base.kind, limits, base.weight_limits)
 
     def _prepared(self, errors: WriteErrors, pictures: int) -> Model:
         if not self.calibrated:
@@ -203,8 +229,8 @@ class Search:
     def trouble(self, rates: Rates) -> float:
         """How much these rates trouble the net, without labels: see the top of this module."""
         errors = self._errors(rates)
-        model = self._prepared(errors, PICTURES // 3)
-        scores, _ = _run(model, self._inputs[:_TROUBLE_PICTURES], errors)
+        model = self._prepared(errors, _SOME)
+        scores, _ = run_pictures(model, self._inputs[:_TROUBLE_PICTURES], errors)
         return float(
             np.logaddexp(0, -_leads(self.model, scores, self._chosen) / self._width).mean()
         )
@@ -224,18 +250,30 @@ class Search:
                 high = middle
         return self._scaled(shape, math.exp(high))
 
-    def _longest_saving(self, shape: Rates, limit: float) -> Rates:
-        """The rates in these proportions that save most within the loss on the pictures."""
-        low, high = 50.0, self.saving_percent(np.full(len(shape), _LARGEST))
-        while high - low > 0.2:
-            middle = (low + high) / 2
-            _, loss = self._tried(self.at_saving(shape, middle), PICTURES // 3)
-            self.tell(f"{middle:.1f} % saved: {100 * loss.loss:.1f} % lost")
-            if loss.loss > limit:
-                high = middle
-            else:
-                low = middle
-        return self.at_saving(shape, low)
+    def _longest_saving(self, shape: Rates, limit: float, saving: float) -> Rates:
+        """The rates in these proportions that save most within the loss on the pictures.
+
+        The logarithm of the loss is nearly a straight line over the saving, and one loss has the
+        scatter of its pictures and thresholds: the answer is where a line through the nearest
+        points that were tried meets the limit.
+
+        Args:
+            shape: proportions.
+            limit: accepted loss.
+            saving: the saving to begin with, percent.
+        """
+        most = self.saving_percent(np.full(len(shape), _LARGEST))
+        aim = _MARGIN * limit
+        points: list[tuple[float, float]] = []
+        for _ in range(_TRIES):
+            saving = min(max(saving, 0.0), most)
+            _, loss = self._tried(self.at_saving(shape, saving), PICTURES)
+            self.tell(f"{saving:.1f} % saved: {100 * loss.loss:.1f} % lost")
+            points.append((math.log(max(loss.loss, aim / 8) / aim), saving))
+            before, saving = saving, _crossing(points)
+            if abs(saving - before) < 0.1:
+                break
+        return self.at_saving(shape, min(max(saving, 0.0), most))
 
     def _by_sensitivity(self, single: Rates) -> Rates:
         quiet = self.trouble(np.full(len(self.bits), REFERENCE_RATE))
@@ -252,18 +290,40 @@ class Search:
         return found
 
     def _exchanged(self, shape: Rates, single: Rates) -> Rates:
-        """Move each layer's rate up or down at equal energy, as long as it helps."""
+        """Follow the slope of the trouble at equal energy, as long as it helps."""
         saving = self.saving_percent(single) + 1
         best = self.trouble(self.at_saving(shape, saving))
-        for layer in range(len(shape)):
-            for factor in (_STEP, 1 / _STEP):
+        leap = _LEAP
+        for _ in range(_LEAPS):
+            slope = np.empty(len(shape))
+            for layer in range(len(shape)):
                 moved = shape.copy()
-                moved[layer] *= factor
+                moved[layer] *= _STEP
+                slope[layer] = self.trouble(self.at_saving(moved, saving)) - best
+            steepest = float(np.abs(slope).max())
+            while steepest and leap > 1.1:
+                moved = shape * leap ** (-slope / steepest)
                 trouble = self.trouble(self.at_saving(moved, saving))
                 if trouble < best:
+                    self.tell(f"trouble {best:.4f} to {trouble:.4f}")
                     shape, best = moved, trouble
                     break
+                leap = math.sqrt(leap)
+            else:
+                break
         return shape
+
+
+def _crossing(points: list[tuple[float, float]]) -> float:
+    """The saving at which ln(loss / aim) is 0, from pairs (ln, saving) that were tried."""
+    near = sorted(points, key=lambda point: abs(point[0]))[:3]
+    logs, savings = (np.array(values) for values in zip(*near, strict=True))
+    spread = float(np.var(logs))
+    slope = 1 / _SLOPE  # percent saved by unit of ln(loss)
+    if spread > 1e-4:
+        fitted = float(np.mean((logs - logs.mean()) * (savings - savings.mean()))) / spread
+        slope = min(max(fitted, slope / 8), 4 * slope)  # more is lost where more is saved
+    return float(savings.mean() - slope * logs.mean())
 
 
 def loss_of(
@@ -284,11 +344,9 @@ def loss_of(
         errors: the error process.
         first: index of the first picture: the pattern of errors follows from it.
     """
-    scores, _ = _run(model, inputs, errors, first)
+    scores, _ = run_pictures(model, inputs, errors, first)
     lost = right.astype(float) - (predictions(model, scores) == labels)
     error_free = float(right.mean())
-    if not error_free:
-        raise ConfigError("the net gets no picture right even without errors: look at the data")
     loss = float(lost.mean()) / error_free
     half = NormalDist().inv_cdf(0.975) * float(lost.std()) / math.sqrt(len(lost)) / error_free
     return Loss(
@@ -301,22 +359,45 @@ def loss_of(
 
 
 def right_without_errors(model: Model, inputs: Pictures, labels: Labels) -> NDArray[np.bool_]:
-    """Which pictures a net gets right without errors, (n,)."""
-    right: NDArray[np.bool_] = predictions(model, _run(model, inputs, NO_ERRORS)[0]) == labels
+    """Which pictures a net gets right without errors, (n,).
+
+    Raises:
+        ConfigError: none.
+    """
+    scores, _ = run_pictures(model, inputs, NO_ERRORS)
+    right: NDArray[np.bool_] = predictions(model, scores) == labels
+    if not right.any():
+        raise ConfigError("the net gets no picture right even without errors: look at the data")
     return right
 
 
-def _run(
+def run_pictures(
     model: Model, inputs: Pictures, errors: WriteErrors, first: int = 0
 ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    simulator = open_simulator(model)
-    parts = []
-    for at in range(0, len(inputs), _BATCH):
-        some = inputs[at : at + _BATCH]
-        indices = np.arange(first + at, first + at + len(some), dtype=np.uint32)
-        parts.append(simulator.run(some, indices, errors))
-    scores, counts = zip(*parts, strict=True)
-    return np.concatenate(scores), np.concatenate(counts)
+    """Scores (n, classes) and counts (n, 5) of pictures that go through the memory.
+
+    Where weights fail, every batch of pictures has a chip of its own, with the next seed: what is
+    lost is the mean over chips.
+
+    Args:
+        model: the net.
+        inputs: int8 pictures, (n, height, width, channels).
+        errors: the error process.
+        first: index of the first picture.
+    """
+    if not errors.weights_fail:
+        parts = list(run_in_batches(open_simulator(model), inputs, errors, first))
+    else:
+        parts = []
+        for chip, at in enumerate(range(0, len(inputs), BATCH)):
+            seed = (errors.seed + chip) & (2**64 - 1)
+            its = WriteErrors(seed, errors.kind, errors.limits, errors.weight_limits)
+            simulator = open_simulator(program(model, its)[0])
+            parts += run_in_batches(simulator, inputs[at : at + BATCH], its, first + at)
+    return (
+        np.concatenate([part.scores for part in parts]),
+        np.concatenate([part.counts for part in parts]),
+    )
 
 
 def _leads(

@@ -15,12 +15,14 @@ from typing import Any
 from mtjkit_core.write_errors import COUNTS
 
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
+from mtjkit_host.mtj.pulse_plan import PulsePlan
 from mtjkit_host.mtj.schemes import (
     Pulses,
     Scheme,
     Traffic,
     Write,
     doubts,
+    parse_scheme,
     reference_write,
     saving_percent,
 )
@@ -41,6 +43,20 @@ class RunEnergy:
     layers: tuple[tuple[float, Pulses], ...] = ()
     """Where layers differ: each layer's share of the written bits, and its pulse widths. What is
     written is taken to be alike in all layers."""
+
+    @classmethod
+    def of_plan(cls, plan: PulsePlan, bits: Sequence[int], counts: Sequence[int]) -> RunEnergy:
+        """Energy of feature maps that are written with a plan.
+
+        Args:
+            plan: pulses of each hidden layer.
+            bits: bits that each hidden layer writes for an image.
+            counts: bits of the whole run.
+        """
+        pulses = [layer.pulses for layer in plan.layers]
+        longest = Pulses(max(p.down_ns for p in pulses), max(p.up_ns for p in pulses))
+        layers = tuple((n / sum(bits), p) for n, p in zip(bits, pulses, strict=True) if n)
+        return cls(plan.cell, parse_scheme(plan.scheme), longest, counts, layers)
 
     @cached_property
     def traffic(self) -> Traffic:

@@ -333,14 +333,16 @@ def parse_options(
     cell = _either("cell", cell, "device", device)
     by_layer: PulsePlan | None = None
     if plan is not None:
+        by_layer = read_plan(_path("--plan", plan))
         given = {
             "write_error_rate": write_error_rate, "pulse-ns": pulse_ns, "errors": errors,
             "cell": cell, "scheme": scheme,
         }  # fmt: skip
+        if by_layer.weights:
+            given["weight_error_rate"] = weight_error_rate
         for name, value in given.items():
             if value is not None:
                 raise ConfigError(f"--plan says that already: leave {shown_option(name)} out")
-        by_layer = read_plan(_path("--plan", plan))
         by_layer.check_model(CARRIED_MODEL if model is None else model_path(model))
         errors = by_layer.errors
     if write_error_rate is not None and pulse_ns is not None:
@@ -374,10 +376,11 @@ def parse_options(
         scheme=written.name,
         plan=by_layer,
         limits=None if by_layer is None else by_layer.limits,
+        weight_limits=by_layer.weight_limits if by_layer is not None else None,
         seed=0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1),
         kernel="auto" if kernel is None else parse.choice("--kernel", kernel, KERNELS),
-        json=None if json is None else _output("--json", json),
-        scores=None if scores is None else _output("--scores", scores),
+        json=None if json is None else output_path("--json", json),
+        scores=None if scores is None else output_path("--scores", scores),
         chip=seed_of_chip,
         disturb=None if disturb is None else parse.whole("--disturb", disturb, 0, 10**9),
     )
@@ -439,8 +442,16 @@ def _path(option: str, value: str | float | Path) -> Path:
     return Path(value)
 
 
-def _output(option: str, value: str | float | Path) -> Path:
-    """A file to be written at the end of a long run: what can be refused is refused before it."""
+def output_path(option: str, value: str | float | Path) -> Path:
+    """A file to be written at the end of a long run: what can be refused is refused before it.
+
+    Args:
+        option: what messages begin with.
+        value: the file as typed.
+
+    Raises:
+        ConfigError: no file can be written there.
+    """
     path = _path(option, value)
     if path.is_dir():
         raise ConfigError(f"{option} takes a file to write, {path} is a folder")

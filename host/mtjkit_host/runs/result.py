@@ -20,7 +20,6 @@ from rich.text import Text
 from mtjkit_host.boards.catalog import boards
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.mtj.chip import disturb_doubts, disturb_rates
-from mtjkit_host.mtj.schemes import Pulses
 from mtjkit_host.runs.energy import RunEnergy
 from mtjkit_host.runs.options import Limits, RunOptions, as_lists
 
@@ -86,12 +85,8 @@ class Result:
         """Modelled energy of writing feature maps; None for rate 0, or limits without pulses."""
         o = self.options
         if o.plan is not None:
-            bits = [g.map_height * g.map_width * g.out_channels for g in self.model.layers[:-1]]
-            pulses = [layer.pulses for layer in o.plan.layers]
-            longest = Pulses(max(p.down_ns for p in pulses), max(p.up_ns for p in pulses))
-            shares = [n / sum(bits) for n in bits]
-            layers = tuple(zip(shares, pulses, strict=True))
-            return RunEnergy(o.cell, o.write_scheme, longest, self.bits, layers)
+            bits = [layer.map_bits for layer in self.model.layers[:-1]]
+            return RunEnergy.of_plan(o.plan, bits, self.bits)
         if o.pulses is None:
             return None
         return RunEnergy(o.cell, o.write_scheme, o.pulses, self.bits)

@@ -19,9 +19,7 @@ from mtjkit_host.machine import tell
 from mtjkit_host.progress import bar
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.result import Result
-from mtjkit_host.simulate.simulator import open_simulator, program
-
-_BATCH = 250  # images that the twin takes between two steps of the progress bar
+from mtjkit_host.simulate.simulator import open_simulator, program, run_in_batches
 
 
 @dataclass(frozen=True)
@@ -125,15 +123,13 @@ class TwinBackend:
 
     def outcomes(self, job: Job) -> Iterator[Outcome]:
         """Classify the images in order."""
-        o = job.options
-        for at in range(0, len(job.inputs), _BATCH):
-            some = job.inputs[at : at + _BATCH]
-            indices = np.arange(at, at + len(some), dtype=np.uint32)
+        began = time.perf_counter()
+        for batch in run_in_batches(self._simulator, job.inputs, job.options.write_errors):
+            us = (time.perf_counter() - began) * 1e6 / len(batch.scores)
+            rows = zip(batch.scores, batch.counts, strict=True)
+            for index, (scores, bits) in enumerate(rows, batch.at.start):
+                yield Outcome(index, scores, bits, us)
             began = time.perf_counter()
-            scores, bits = self._simulator.run(some, indices, o.write_errors)
-            us = (time.perf_counter() - began) * 1e6 / len(some)
-            for k, index in enumerate(indices.tolist()):
-                yield Outcome(index, scores[k], bits[k], us)
 
 
 def run_twin(options: RunOptions, images: Any = None) -> Result:

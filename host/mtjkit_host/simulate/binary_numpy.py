@@ -137,6 +137,9 @@ class NumpyLayer:
         model: the net.
         layer: one of its layers.
 
+    Attributes:
+        largest_sum: every sum stays below it in size.
+
     Raises:
         ConfigError: its sums do not fit a double exactly.
     """
@@ -150,6 +153,7 @@ class NumpyLayer:
             limit *= before.pool_height * before.pool_width
         if limit >= 1 << 53:
             raise ConfigError(f"layer {layer.index}: its sums are too long for numpy")
+        self.largest_sum = limit
         self.dtype = np.float32 if limit < 1 << 24 else np.float64
         words = np.frombuffer(model.data, "<u4", layer.weight_words, layer.weights_at)
         if layer.cells > 1:

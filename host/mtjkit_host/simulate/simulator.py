@@ -11,7 +11,8 @@ from __future__ import annotations
 
 import functools
 import multiprocessing
-from typing import Any, Protocol, TypeVar
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
@@ -32,6 +33,9 @@ ENGINES = ("auto", "native", "numpy")
 MAX_MACS = {"native": 10**11, "numpy": 10**10}
 """Multiply-accumulates of one image, some seconds: 160 and 16 times those of the paper's Binary. A
 file of kilobytes may ask for 10**13, which is hours."""
+
+BATCH = 250
+"""Images that are given to a simulator together: enough for its threads, and few maps to keep."""
 
 Net = TypeVar("Net", Model, FixedNet)
 Words = NDArray[np.uint32]
@@ -124,6 +128,44 @@ def open_simulator(
             f"computes up to {most:.0e}"
         )
     return BinaryNative(net, threads) if native else BinaryNumpy(net)
+
+
+class Batch(NamedTuple):
+    """What a simulator found for some images."""
+
+    at: slice
+    """Which ones of those that were given."""
+    scores: NDArray[Any]
+    """(n, classes)."""
+    counts: NDArray[np.int64]
+    """(n, 5): mtjkit_core.write_errors.COUNTS."""
+    trace: list[Words]
+    """Each hidden layer's cells, (n, words), if that was asked for: see `Simulator.elements`."""
+
+
+def run_in_batches(
+    simulator: Simulator,
+    images: NDArray[Any],
+    errors: WriteErrors = NO_ERRORS,
+    first: int = 0,
+    size: int = BATCH,
+    traced: bool = False,
+) -> Iterator[Batch]:
+    """Classify images batch by batch, in order, each when it is asked for.
+
+    Args:
+        simulator: of the net.
+        images, errors: see `Simulator.run`.
+        first: index of the first image in the data; the errors of an image follow from its index.
+        size: images of a batch.
+        traced: whether batches have a trace.
+    """
+    for at in range(0, len(images), size):
+        part = images[at : at + size]
+        indices = np.arange(first + at, first + at + len(part), dtype=np.uint32)
+        trace: list[Words] = []
+        scores, counts = simulator.run(part, indices, errors, trace if traced else None)
+        yield Batch(slice(at, at + len(part)), scores, counts, trace)
 
 
 def program(net: Net, errors: WriteErrors, engine: str = "auto") -> tuple[Net, NDArray[np.int64]]:

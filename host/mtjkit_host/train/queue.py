@@ -18,7 +18,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import gc
-import hashlib
 import io
 import itertools
 import json
@@ -35,7 +34,7 @@ from typing import Any
 
 import torch
 from mtjkit_core.errors import ConfigError, MtjkitError
-from mtjkit_export.files import write_json
+from mtjkit_export.files import file_sha256, write_json
 from mtjkit_export.formats.mtjb_writer import save
 from mtjkit_export.formats.safetensors import save_fixed
 
@@ -215,7 +214,7 @@ def report(
         "torch": torch.__version__,
         "test_accuracy": result.test_accuracy,
         "file": path.name,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(),
+        "sha256": file_sha256(path),
         "history": history,
     }
 

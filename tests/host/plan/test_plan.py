@@ -1,24 +1,35 @@
 """A plan saves more than one pulse does, says what it knows, and comes back from its file."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors
+from mtjkit_core.write_errors import FLIP, KEEP, NO_ERRORS, WriteErrors
+from mtjkit_export.files import file_sha256
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_export.formats.mtjb_writer import encode
 from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.cell_file import load_cell
-from mtjkit_host.mtj.pulse_plan import read_plan
-from mtjkit_host.mtj.schemes import Traffic, parse_scheme
+from mtjkit_host.mtj.fokker_planck import FokkerPlanck
+from mtjkit_host.mtj.pulse_plan import layer_pulses, read_plan
+from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.plan.command import run_calibrate, run_plan
-from mtjkit_host.plan.search import Search, loss_of, right_without_errors
+from mtjkit_host.plan.levers import best_current, energy_of
+from mtjkit_host.plan.search import (
+    Found,
+    Search,
+    loss_of,
+    right_without_errors,
+    run_pictures,
+)
 from mtjkit_host.runs.fleet_run import run_unix
 from mtjkit_host.runs.options import RunOptions, parse_options
 from mtjkit_host.runs.run import run_twin
+from mtjkit_host.simulate.simulator import program
 from support.nets import tiny_network
 
 
@@ -29,11 +40,12 @@ def small():
     return model, to_input(model, images.images), images.labels
 
 
-def search(small, kind=KEEP, cell=None, scheme="fixed"):
+def search(small, kind=KEEP, cell=None, scheme="fixed", **options):
     model, inputs, labels = small
     cell = Cell() if cell is None else load_cell(cell)
+    base = WriteErrors(0, kind)
     return Search(
-        model, inputs, labels, kind, 0, cell, parse_scheme(scheme), False, lambda text: None
+        model, inputs, labels, base, cell, parse_scheme(scheme), False, lambda text: None, **options
     )
 
 
@@ -43,7 +55,7 @@ def made(tmp_path_factory):
     path = tmp_path_factory.mktemp("plan") / "plan.toml"
     (path.parent / "tiny.mtjb").write_bytes(encode(tiny_network()))
     tiny = str(path.parent / "tiny.mtjb")
-    table = run_plan(tiny, str(path), images=60, errors="keep", calibrated=True, loss=0.5)
+    (table,) = run_plan(tiny, str(path), images=60, errors="keep", calibrated=True, loss=0.5)
     return path, table
 
 
@@ -60,8 +72,9 @@ def test_a_saving_is_the_energy_of_the_pulses(small):
 def test_a_plan_troubles_the_net_less_than_one_pulse_of_the_same_energy(small):
     found = search(small)
     plan = found.run(0.1)
-    assert plan.loss.loss <= 0.1
-    assert plan.single_loss.loss <= 0.1
+    assert plan.loss.loss <= 0.18  # 60 pictures: one is 2 %
+    assert plan.single_loss.loss <= 0.18
+    assert plan.saving_percent > plan.single_saving_percent
     assert len(set(plan.rates)) > 1
     assert [round(p * 2**32) for p in plan.rates] == pytest.approx(
         [layer.limits[0] for layer in plan.layers], rel=1e-9
@@ -96,9 +109,10 @@ def test_the_file_of_a_plan_comes_back(made, tmp_path):
     plan.check_model(path.with_suffix(".mtjb"))
     with pytest.raises(ConfigError, match="made for another model"):
         plan.check_model(CARRIED_MODEL)
-    bits = [1000] * 3
-    pj = [Cell().write_energy_pj(layer.pulses.down_ns) for layer in plan.layers]
-    assert plan.energy_pj(bits, Traffic.even()) == pytest.approx(1000 * sum(pj))
+    assert plan.trained_sha256 == file_sha256(path.parent / "tiny.mtjb") != plan.sha256
+    old = path.read_text().replace("version = 2", "version = 1").split("trained_sha256", 1)
+    (tmp_path / "old.toml").write_text(old[0] + old[1].split("\n", 1)[1])
+    assert replace(read_plan(tmp_path / "old.toml"), trained_sha256=plan.trained_sha256) == plan
 
 
 def test_a_plan_says_that_few_pictures_confirm_nothing(made):
@@ -115,7 +129,7 @@ def test_a_saving_follows_the_cell(small):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (("version = 1", "version = 2"), "no pulse plan of version 1"),
+        (("version = 2", "version = 3"), "no pulse plan of version 1 or 2"),
         (('errors = "keep"', 'errors = "both"'), "errors are flip or keep"),
         (("layer = 1", "layer = 2"), "the layers are not 0, 1, 2"),
         ((r"down = \d+\.\d+", "down = -1.0"), "a pulse width is out of range"),
@@ -149,6 +163,81 @@ def test_what_cannot_be_planned_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture(scope="module")
+def with_weights(tmp_path_factory):
+    """A plan for both memories, and its tables."""
+    path = tmp_path_factory.mktemp("plan") / "both.toml"
+    (path.parent / "tiny.mtjb").write_bytes(encode(tiny_network()))
+    tiny = str(path.parent / "tiny.mtjb")
+    options = {"images": 60, "errors": "keep", "loss": 0.5, "weight_loss": 0.2}
+    return path, run_plan(tiny, str(path), with_levers=True, **options)
+
+
+def test_a_plan_may_have_pulses_for_the_weights(with_weights):
+    path, _ = with_weights
+    plan, tiny = read_plan(path), path.parent / "tiny.mtjb"
+    model = load(tiny)
+    assert len(plan.weights) == len(model.layers) == len(plan.layers) + 1
+    bits = [layer.weight_bits for layer in model.layers]
+    pj = [Cell().write_energy_pj(layer.pulses.down_ns) for layer in plan.weights]
+    full = Cell().write_energy_pj(Cell().pulse_width_ns(REFERENCE_RATE)) * sum(bits)
+    saved = 100 * (1 - np.dot(bits, pj) / full)
+    assert plan.found["weights_saving_percent"] == pytest.approx(saved)
+    options = parse_options(model=tiny, plan=path, images=5, seed=3)
+    for layer, limits in enumerate(plan.weight_limits):
+        assert options.write_errors.of_weights(layer) == limits
+    result = run_twin(options)
+    assert result.weight_bits[1] > 0
+    assert RunOptions.from_json(options.to_json(), "run file").plan == plan
+    with pytest.raises(ConfigError, match="--plan says that already: leave --weight-error-rate"):
+        parse_options(model=tiny, plan=path, weight_ber=0.1)
+
+
+def test_levers_are_ranked_in_one_table(with_weights):
+    _, (_, levers) = with_weights
+    names, saved = (list(column.cells) for column in levers.columns[:2])
+    savings = [float(text.split()[0]) for text in saved]
+    assert savings == sorted(savings, reverse=True)
+    for name in (
+        "this plan",
+        "one pulse, thresholds set",
+        "scheme differential",
+        "current of",
+        "Delta 28",
+    ):
+        assert any(found.startswith(name) for found in names), name
+    notes = dict(zip(names, levers.columns[3].cells, strict=True))
+    assert re.search("erasing paid .* steady reuse", notes["scheme differential"])
+
+
+def test_levers_keep_the_rates_of_the_plan(small):
+    found = search(small)
+    rates = np.linspace(0.02, 0.2, len(found.bits))
+    layers = tuple(layer_pulses(Cell(), found.scheme, p, found.traffic) for p in rates)
+    plan = Found(tuple(rates), layers, found.model, found.saving_percent(rates), 0, 0, None, None)
+    same = energy_of(found, plan, Cell(), found.scheme)
+    assert same.saving_percent == pytest.approx(plan.saving_percent)
+    reads = energy_of(found, plan, Cell(), parse_scheme("differential"))
+    share = found.traffic.toggle_share
+    assert reads.per_bit_pj == pytest.approx(share * same.per_bit_pj)
+    # physics: at its best current, fixed resistance, Delta 60, i^2 tau is 14.568 for 2.4 %
+    # and 44.006 for 1e-8.
+    chain = FokkerPlanck(60, 1.0, 1.0, 100)
+    for rate, wanted, at in ((0.024, 14.568, 1.636), (1e-8, 44.006, 1.846)):
+        i, least = best_current(chain, np.array([rate]), np.ones(1))
+        assert least == pytest.approx(wanted, rel=0.005)
+        assert i == pytest.approx(at, abs=0.15)
+
+
+def test_a_plan_for_weights_meets_its_loss_on_several_chips(small):
+    found = search(small, weights=True)
+    assert found.bits.sum() == found.model.weight_bits
+    errors = WriteErrors(0, FLIP, 0, [(1 << 28, 1 << 28)])
+    scores, _ = run_pictures(found.model, small[1], errors)
+    first = run_pictures(program(found.model, errors)[0], small[1], NO_ERRORS)[0]
+    assert np.array_equal(scores, first)  # 60 pictures are one chip's
+
+
 def test_a_calibrated_model_is_an_ordinary_model_file(tmp_path):
     out = tmp_path / "calibrated.mtjb"
     table = run_calibrate("binary-small", str(out), images=40, write_error_rate=0.1)
@@ -176,7 +265,8 @@ def test_the_energy_of_a_plan_is_that_of_its_pulses(made):
     result = run_twin(parse_options(model=path.with_suffix(".mtjb"), images=2, plan=path))
     bits = [g.map_height * g.map_width * g.out_channels for g in result.model.layers[:-1]]
     plan = read_plan(path)
-    assert result.energy.total_pj == pytest.approx(2 * plan.energy_pj(bits, result.energy.traffic))
+    pj = [Cell().write_energy_pj(layer.pulses.down_ns) for layer in plan.layers]
+    assert result.energy.total_pj == pytest.approx(2 * np.dot(bits, pj))
     assert result.saving_percent == pytest.approx(plan.found["saving_percent"], abs=0.01)
     options = RunOptions.from_json(result.options.to_json(), "run file")
     assert options.plan == plan
