@@ -15,7 +15,7 @@ from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.fokker_planck import FokkerPlanck
 from mtjkit_host.mtj.pulse_plan import layer_pulses, read_plan
-from mtjkit_host.mtj.schemes import parse_scheme
+from mtjkit_host.mtj.schemes import Traffic, parse_scheme
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.plan.command import run_calibrate, run_plan
 from mtjkit_host.plan.levers import best_current, energy_of
@@ -249,11 +249,17 @@ def test_a_calibrated_model_is_an_ordinary_model_file(tmp_path):
 
 
 @pytest.mark.usefixtures("micropython")
-def test_a_device_runs_a_plan_as_the_twin_does(made):
+def test_a_device_runs_a_plan_as_the_twin_does(made, tmp_path):
     path, _ = made
-    options = parse_options(model=path.with_suffix(".mtjb"), images=4, plan=path, seed=9)
+    layers = tuple(
+        layer_pulses(Cell(), parse_scheme("fixed"), rate, Traffic()) for rate in (0.05, 0.2, 0.1)
+    )
+    plan = replace(read_plan(path), layers=layers)
+    (tmp_path / "plan.toml").write_text(plan.to_toml())
+    model = path.with_suffix(".mtjb")
+    options = parse_options(model=model, images=4, plan=tmp_path / "plan.toml", seed=9)
     assert options.errors == "keep"
-    assert options.write_errors.limits == read_plan(path).limits
+    assert options.write_errors.limits == plan.limits
     ours, theirs = run_unix(options).to_json(), run_twin(options).to_json()
     assert ours["scores_sha256"] == theirs["scores_sha256"]
     assert ours["bits"] == theirs["bits"]
