@@ -8,16 +8,19 @@
  */
 #include "mtjkit.h"
 
-#include "avx2.h"
 #include "bits.h"
+#include "simd.h"
 
 #ifdef MTJ_AVX2
 #include "binary_avx2.h"
 #endif
+#ifdef MTJ_LANES
+#include "binary_lanes.h"
+#endif
 
 #define NOINLINE __attribute__((noinline))
 /* On boards compiled for size: it runs seldom, or for kinds of layers that few networks have. */
-#ifdef MTJ_AVX2
+#if defined(MTJ_AVX2) || defined(MTJ_NEON)
 #define SMALL NOINLINE
 #else
 #define SMALL __attribute__((noinline, cold))
@@ -552,8 +555,13 @@ static SMALL void window_map(const mtj_layer *l, const uint8_t *model, const voi
 /* ---- the interface ---- */
 
 size_t mtj_packed_bytes(const mtj_layer *l) {
+#ifdef MTJ_LANES
+    if (has_lanes()) {
+        return lanes_packed_bytes(l);
+    }
+#endif
 #ifdef MTJ_AVX2
-    if (mtj_has_avx2()) {
+    if (mtj_level()) {
         return avx2_packed_bytes(l);
     }
 #endif
@@ -562,6 +570,12 @@ size_t mtj_packed_bytes(const mtj_layer *l) {
 }
 
 void mtj_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed) {
+#ifdef MTJ_LANES
+    if (l->packed_at >= 0 && has_lanes()) {
+        lanes_pack(l, model, packed + l->packed_at);
+        return;
+    }
+#endif
 #ifdef MTJ_AVX2
     if (l->packed_at >= 0) {
         avx2_pack(l, model, packed + l->packed_at);
@@ -571,6 +585,11 @@ void mtj_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed) {
 }
 
 SMALL size_t mtj_scratch_bytes(const mtj_layer *l) {
+#ifdef MTJ_LANES
+    if (has_lanes() && usual(l)) {
+        return lanes_scratch_bytes(l);
+    }
+#endif
 #ifdef MTJ_AVX2
     if (mtj_packed_bytes(l)) {
         return avx2_scratch_bytes(l);
@@ -589,6 +608,16 @@ SMALL size_t mtj_scratch_bytes(const mtj_layer *l) {
 
 void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
              uint32_t *out, void *scratch) {
+#ifdef MTJ_LANES
+    if (l->packed_at >= 0 && has_lanes()) {
+        if (l->index == 0) {
+            lanes_first_map(l, model, packed + l->packed_at, source, out, scratch);
+        } else {
+            lanes_hidden_map(l, model, packed + l->packed_at, source, out, scratch);
+        }
+        return;
+    }
+#endif
 #ifdef MTJ_AVX2
     if (l->packed_at >= 0) {
         if (l->index == 0) {
@@ -610,6 +639,12 @@ void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, co
 void mtj_scores(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
                 int32_t *scores, void *scratch) {
     const uint32_t *row = (const uint32_t *)(model + l->weights_at);
+#ifdef MTJ_LANES
+    if (l->packed_at >= 0 && has_lanes()) {
+        lanes_scores(l, packed + l->packed_at, source, scores);
+        return;
+    }
+#endif
 #ifdef MTJ_AVX2
     if (l->packed_at >= 0) {
         avx2_scores(l, packed + l->packed_at, source, scores, scratch);

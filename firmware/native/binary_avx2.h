@@ -11,7 +11,8 @@
 
 #include "mtjkit.h"
 
-#include "avx2.h"
+#include "binary_blocks.h"
+#include "simd.h"
 
 #define PAD 32 /* a nibble of padding; a nibble n of the map is 2n */
 
@@ -33,24 +34,6 @@ static inline size_t pairs_of(const mtj_layer *l) { return ((size_t)l->fan_in + 
 /* Limits come first: two vectors of 16-bit numbers for every 32 channels, in two versions. */
 static inline size_t limits_bytes(const mtj_layer *l) { return 128 * l->out_words; }
 
-/* Whether it is a 3x3 convolution of stride 1 with padding 0 or 1 and 2x2 pooling, or a hidden
- * dense layer: mtjkit_core.geometry.beyond_3x3. All others are left to the portable kernel. */
-static int usual(const mtj_layer *l) {
-    if ((l->reads != MTJ_INT8 && l->reads != MTJ_PACKED) || l->cells > 1 || l->groups > 1 ||
-        l->output > MTJ_SUMS) {
-        return 0;
-    }
-    int32_t sums_y = l->in_height + 2 * l->padding - l->kernel_height + 1;
-    int32_t sums_x = l->in_width + 2 * l->padding - l->kernel_width + 1;
-    int pooling = l->pool == 0 || (l->pool == 1 && !((sums_x | sums_y) & 1));
-    if (l->index && !l->padding && sums_y == 1 && sums_x == 1 && !l->pool) {
-        return 1;
-    }
-    return l->kernel_height == 3 && l->kernel_width == 3 && l->stride_y == 1 && l->stride_x == 1 &&
-           (l->padding == 0 || (l->padding == 1 && !l->pad_value)) && pooling &&
-           (l->index || l->in_channels <= 16) && l->output == MTJ_BITS;
-}
-
 static size_t avx2_packed_bytes(const mtj_layer *l) {
     size_t blocks = l->out_words;
     if (!usual(l)) {
@@ -59,12 +42,7 @@ static size_t avx2_packed_bytes(const mtj_layer *l) {
     if (l->index == 0) {
         return limits_bytes(l) + blocks * pairs_of(l) * 64;
     }
-    /* Sums are 16-bit; a longer row is left to the portable kernel. */
-    return l->fan_in > INT16_MAX ? 0 : limits_bytes(l) + blocks * l->row_words * 128;
-}
-
-static int16_t clamp16(int64_t v, int64_t lowest) {
-    return v < lowest ? lowest : v > INT16_MAX ? INT16_MAX : v;
+    return limits_bytes(l) + blocks * l->row_words * 128;
 }
 
 /* S = products - 2 * mismatches >= threshold is mismatches <= limit. Where padded taps take an
@@ -114,10 +92,6 @@ static void avx2_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed)
 
 /* ---- scratch: the map as nibbles, or the image, with its padding around it ---- */
 
-static inline size_t frame_pixels(const mtj_layer *l) {
-    return (size_t)(l->in_height + 2 * l->padding) * (l->in_width + 2 * l->padding);
-}
-
 static size_t avx2_scratch_bytes(const mtj_layer *l) {
     return frame_pixels(l) * (l->index == 0 ? (size_t)l->in_channels : (size_t)8 * l->in_words) +
            32;
@@ -157,39 +131,6 @@ AVX2 static void frame(const mtj_layer *l, const uint8_t *from, size_t pixel, in
             *to++ = fill;
         }
     }
-}
-
-/* The four outputs that are computed together. */
-typedef struct {
-    int32_t y[4], x[4]; /* before pooling */
-} quad;
-
-static inline quad quad_at(const mtj_layer *l, int32_t y, int32_t x) {
-    quad q;
-    for (int32_t k = 0; k < 4; k++) {
-        int32_t neighbour = x + k < l->map_width ? x + k : l->map_width - 1;
-        q.y[k] = l->pool ? 2 * y + (k >> 1) : y;
-        q.x[k] = l->pool ? 2 * x + (k & 1) : neighbour;
-    }
-    return q;
-}
-
-static inline void store_quad(const mtj_layer *l, uint32_t *out, int32_t y, int32_t x,
-                              int32_t block, const uint32_t bits[4]) {
-    int32_t words = l->out_words;
-    out += (size_t)(y * l->map_width + x) * words + block;
-    if (l->pool) {
-        *out = bits[0] | bits[1] | bits[2] | bits[3];
-        return;
-    }
-    for (int32_t k = 0; k < 4 && x + k < l->map_width; k++) {
-        out[k * words] = bits[k];
-    }
-}
-
-static inline uint32_t block_mask(const mtj_layer *l, int32_t block) {
-    uint32_t left = l->out_channels - 32 * block;
-    return left < 32 ? (1u << left) - 1 : 0xffffffffu;
 }
 
 /* ---- first layer: 16-bit sums of 0/1 weights times int8 pixels, two taps an instruction ---- */

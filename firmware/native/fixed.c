@@ -15,11 +15,7 @@
 
 #include "mtjkit.h"
 
-#if defined(__x86_64__) && defined(__GNUC__)
-#include <cpuid.h>
-#include <immintrin.h>
-#define X86 1
-#endif
+#include "simd.h"
 
 #define INLINE static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 8")
@@ -56,16 +52,18 @@ typedef void tile_function(int32_t *sums, const int16_t *x, ptrdiff_t row_step, 
         memcpy(sums, total, sizeof total);                                                         \
     }
 
-#ifdef X86
+#ifdef MTJ_AVX512
 #define VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
-#define AVX2 __attribute__((target("avx2")))
 #define LOAD16(w) _mm512_loadu_si512(w)
-#define LOAD8(w) _mm256_loadu_si256((const __m256i *)(w))
-#define MADD8(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
 TILE(tile8_vnni, VNNI, __m512i, 2, 8, _mm512_setzero_si512, LOAD16, _mm512_set1_epi32,
      _mm512_dpwssd_epi32)
 TILE(tile1_vnni, VNNI, __m512i, 2, 1, _mm512_setzero_si512, LOAD16, _mm512_set1_epi32,
      _mm512_dpwssd_epi32)
+#endif
+
+#ifdef MTJ_AVX2
+#define LOAD8(w) _mm256_loadu_si256((const __m256i *)(w))
+#define MADD8(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
 TILE(tile2_avx2, AVX2, __m256i, 4, 2, _mm256_setzero_si256, LOAD8, _mm256_set1_epi32, MADD8)
 TILE(tile1_avx2, AVX2, __m256i, 4, 1, _mm256_setzero_si256, LOAD8, _mm256_set1_epi32, MADD8)
 #endif
@@ -225,17 +223,21 @@ INLINE void layer(const mtj_fixed_layer *g, int images, const int16_t *x, const 
     const mtj_fixed_layer *g, int images, const int16_t *x, const int16_t *w,                      \
         const int64_t *fixed, const double *norm, double scale, char *to, int64_t *work
 
-#ifdef X86
+#ifdef MTJ_AVX512
 VNNI static void layer_vnni(PARAMETERS) { layer(ARGUMENTS, tile8_vnni, 8, tile1_vnni); }
+#endif
+#ifdef MTJ_AVX2
 AVX2 static void layer_avx2(PARAMETERS) { layer(ARGUMENTS, tile2_avx2, 2, tile1_avx2); }
 #endif
 
 void mtj_fixed_run(PARAMETERS, int level) {
-#ifdef X86
+#ifdef MTJ_AVX512
     if (level == 2) {
         layer_vnni(ARGUMENTS);
         return;
     }
+#endif
+#ifdef MTJ_AVX2
     if (level == 1) {
         layer_avx2(ARGUMENTS);
         return;
@@ -245,18 +247,29 @@ void mtj_fixed_run(PARAMETERS, int level) {
     layer(ARGUMENTS, tile1_plain, 1, tile1_plain);
 }
 
+const char *mtj_simd(void) {
+#if defined(MTJ_NEON)
+    return "NEON";
+#elif defined(MTJ_AVX2)
+    return mtj_level() == 2 ? "AVX-512" : mtj_level() ? "AVX2" : "portable";
+#else
+    return "portable";
+#endif
+}
+
 int mtj_fixed_level(void) {
-#ifdef X86
+#ifdef MTJ_AVX512
     const uint32_t wide = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
     uint32_t a, b, c, d, kept, high;
-    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE)) {
-        return 0;
+    if (mtj_level() && __get_cpuid_count(7, 0, &a, &b, &c, &d)) {
+        __asm__("xgetbv" : "=a"(kept), "=d"(high) : "c"(0)); /* registers that the system keeps */
+        if ((kept & 0xe6) == 0xe6 && (b & wide) == wide && (c & bit_AVX512VNNI)) {
+            return 2;
+        }
     }
-    __asm__("xgetbv" : "=a"(kept), "=d"(high) : "c"(0)); /* registers that the system keeps */
-    if (!__get_cpuid_count(7, 0, &a, &b, &c, &d) || (kept & 0x06) != 0x06 || !(b & bit_AVX2)) {
-        return 0;
-    }
-    return (kept & 0xe6) == 0xe6 && (b & wide) == wide && (c & bit_AVX512VNNI) ? 2 : 1;
+#endif
+#ifdef MTJ_AVX2
+    return mtj_level() > 0;
 #else
     return 0;
 #endif

@@ -3,9 +3,9 @@
  */
 #include "mtjkit.h"
 
-#include "avx2.h"
 #include "bits.h"
 #include "draws.h"
+#include "simd.h"
 
 #ifdef MTJ_AVX2
 #include "memory_avx2.h"
@@ -50,7 +50,7 @@ void mtj_write_run(uint32_t *cells, const uint32_t *intended, int fresh, uint32_
     uint32_t tail = tail_mask(run_bits), in_run = run_words;
     int uneven = errors->down != errors->up || errors->down_certain != errors->up_certain;
 #ifdef MTJ_AVX2
-    if (mtj_has_avx2()) {
+    if (mtj_level()) {
         avx2_write(cells, intended, fresh, words, run_words, tail, state, errors, uneven, counts);
         return;
     }

@@ -5,22 +5,29 @@
 
 #include "mtjkit.h"
 
-#include "avx2.h"
+#include "simd.h"
 
-int mtj_avx2_state; /* 0: not asked yet, 1: no, 2: yes; not static, as .mpy files want it */
+int mtj_found_level; /* 1 more than mtj_level() once it was asked; not static, as .mpy files want it
+                      */
 
-int mtj_has_avx2(void) {
-    if (!mtj_avx2_state) {
-        uint32_t a, b, c, d, low, high;
-        int found = 0;
-        /* The processor has AVX2, and the system keeps its registers. */
+int mtj_level(void) {
+    if (!mtj_found_level) {
+        uint32_t a, b, c, d, kept = 0, high;
         if (__get_cpuid(1, &a, &b, &c, &d) && (c & bit_OSXSAVE)) {
-            __asm__("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
-            found = (low & 6) == 6 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
+            __asm__("xgetbv" : "=a"(kept), "=d"(high) : "c"(0)); /* registers the system keeps */
         }
-        mtj_avx2_state = found ? 2 : 1;
+        b = c = 0;
+        int found =
+            (kept & 0x06) == 0x06 && __get_cpuid_count(7, 0, &a, &b, &c, &d) && (b & bit_AVX2);
+#ifdef MTJ_AVX512
+        const uint32_t wide = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
+        if (found && (kept & 0xe6) == 0xe6 && (b & wide) == wide && (c & bit_AVX512VPOPCNTDQ)) {
+            found = 2;
+        }
+#endif
+        mtj_found_level = found + 1;
     }
-    return mtj_avx2_state == 2;
+    return mtj_found_level - 1;
 }
 
 static const uint8_t nibble_ones[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};

@@ -123,7 +123,11 @@ void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, cons
              const mtj_write_errors *errors, const mtj_chip *chip, const uint32_t half_words[2],
              uint32_t *work, int32_t *scores, uint32_t *counts, uint32_t *trace);
 
-/* ---- fixed.c: fixed-point networks, on hosts only ---- */
+/* ---- fixed.c: on hosts only: fixed-point networks, and what runs ---- */
+
+/* The vector code that memory.c and binary.c use on this processor: AVX-512, AVX2, NEON, portable.
+ */
+const char *mtj_simd(void);
 
 /* One layer and how its inputs lie; see mtjkit_host.simulate.fixed_native. */
 typedef struct {

@@ -25,6 +25,13 @@ from mtjkit_host.paths import cache_dir
 
 SOURCES = ("memory.c", "binary.c", "chip.c", "fixed.c")
 FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
+LEVELS: dict[str, tuple[str, ...]] = {
+    "best": (),
+    "avx2": ("-DMTJ_NO_AVX512",),
+    "portable": ("-DMTJ_PORTABLE",),
+}
+"""Values of $MTJKIT_SIMD, and their compiler flags: the best vector code that this processor has,
+at most AVX2, or none. The bits are the same."""
 
 _POINTER, _INT, _WORD, _SIZE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32, ctypes.c_size_t
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
@@ -35,6 +42,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mtj_program": (None, [_POINTER] * 5),
     "mtj_run": (None, [_POINTER, _WORD, _POINTER, _POINTER, _WORD, *[_POINTER] * 10]),
     "mtj_program_chip": (None, [_POINTER] * 6),
+    "mtj_simd": (ctypes.c_char_p, []),
     "mtj_fixed_level": (_INT, []),
     "mtj_fixed_run": (
         None,
@@ -63,12 +71,20 @@ def compiler() -> list[str] | None:
 def library(*flags: str) -> ctypes.CDLL:
     """The compiled library, built into the cache unless it is there.
 
+    It holds the code of all levels that its kind of processor may have, and takes the best one that
+    this processor has. $MTJKIT_SIMD lowers that: see LEVELS.
+
     Args:
-        flags: further compiler flags; -DMTJ_PORTABLE leaves AVX2 out of memory.c and binary.c.
+        flags: further compiler flags, such as those of LEVELS.
 
     Raises:
-        ConfigError: there is no C compiler or no source, or it does not compile or load here.
+        ConfigError: $MTJKIT_SIMD is unknown, there is no C compiler or no source, or it does not
+            compile or load here.
     """
+    level = os.environ.get("MTJKIT_SIMD") or "best"
+    if level not in LEVELS:
+        raise ConfigError(f"MTJKIT_SIMD={level} is unknown: {', '.join(LEVELS)}")
+    flags = (*LEVELS[level], *flags)
     command = compiler()
     if command is None:
         raise ConfigError("no C compiler: install gcc or clang, or pip install ziglang")

@@ -2,6 +2,7 @@
 
 import os
 from functools import cache
+from pathlib import Path
 
 import finn_cnv
 import networks
@@ -38,11 +39,29 @@ WIDTHS = (1, 31, 32, 33, 40, 64, 65, 96)
 needs_compiler = pytest.mark.skipif(compile.compiler() is None, reason="no C compiler")
 
 
-@pytest.fixture(params=[(), ("-DMTJ_PORTABLE",)], ids=["fastest", "portable"])
+HAS_AVX512 = Path("/proc/cpuinfo").exists() and "avx512_vpopcntdq" in Path(
+    "/proc/cpuinfo"
+).read_text()
+
+
+@pytest.fixture(params=["best", *(["avx2"] if HAS_AVX512 else []), "portable"])
 def kernels(request, monkeypatch):
-    """Both choices that the C source makes on x86-64, as `compile.library`."""
-    library = compile.library(*request.param)
+    """All choices that the C source makes on this processor, as `compile.library`."""
+    library = compile.library(*compile.LEVELS[request.param])
     monkeypatch.setattr(native, "library", lambda: library)
+
+
+@needs_compiler
+def test_the_level_can_be_lowered_and_is_told(monkeypatch):
+    best = compile.library().mtj_simd().decode()
+    assert best == "AVX-512" or not HAS_AVX512
+    monkeypatch.setenv("MTJKIT_SIMD", "portable")
+    compile.library.cache_clear()
+    assert compile.library().mtj_simd() == b"portable"
+    monkeypatch.setenv("MTJKIT_SIMD", "mmx")
+    compile.library.cache_clear()
+    with pytest.raises(ConfigError, match="MTJKIT_SIMD=mmx is unknown: best, avx2, portable"):
+        compile.library()
 
 
 def by_layer(count):

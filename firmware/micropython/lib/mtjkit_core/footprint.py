@@ -180,7 +180,9 @@ def job_words(model) -> int:
 
 
 def native_bytes(model, avx2: bool) -> int:
-    """Bytes that the C kernels take: scratch memory, and with AVX2 the weights once more, repacked.
+    """Bytes that the C kernels take: scratch memory, and on x86-64 the weights once more, repacked.
+
+    The result is exact without AVX2. With AVX2 it is what AVX2 or AVX-512 takes at most.
 
     The scratch memory of a layer holds
       by tables (int8 of few taps): tables of 16 sums;
@@ -194,8 +196,12 @@ def native_bytes(model, avx2: bool) -> int:
     for layer in model.layers:
         first = layer.index == 0
         if avx2 and not beyond_3x3(layer) and (first or layer.fan_in <= _LONGEST_ROW):
-            row = (layer.fan_in + 1) // 2 * 64 if first else layer.row_words * 128
-            packed += (layer.out_words * (128 + row) + 63) & ~63
+            if first:
+                row = 128 + (layer.fan_in + 1) // 2 * 64
+            else:
+                words = layer.row_words // layer.kernel_height
+                row = (1024 if layer.padding else 128) + layer.kernel_height * (words + 1) // 2 * 256
+            packed += (layer.out_words * row + 63) & ~63
             height = layer.in_height + 2 * layer.padding
             width = layer.in_width + 2 * layer.padding
             depth = layer.in_channels if first else 8 * layer.in_words
