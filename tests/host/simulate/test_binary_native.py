@@ -39,9 +39,9 @@ WIDTHS = (1, 31, 32, 33, 40, 64, 65, 96)
 needs_compiler = pytest.mark.skipif(compile.compiler() is None, reason="no C compiler")
 
 
-HAS_AVX512 = Path("/proc/cpuinfo").exists() and "avx512_vpopcntdq" in Path(
-    "/proc/cpuinfo"
-).read_text()
+HAS_AVX512 = (
+    Path("/proc/cpuinfo").exists() and "avx512_vpopcntdq" in Path("/proc/cpuinfo").read_text()
+)
 
 
 @pytest.fixture(params=["best", *(["avx2"] if HAS_AVX512 else []), "portable"])

@@ -199,8 +199,8 @@ def native_bytes(model, avx2: bool) -> int:
             if first:
                 row = 128 + (layer.fan_in + 1) // 2 * 64
             else:
-                words = layer.row_words // layer.kernel_height
-                row = (1024 if layer.padding else 128) + layer.kernel_height * (words + 1) // 2 * 256
+                pieces = layer.kernel_height * ((layer.row_words // layer.kernel_height + 1) // 2)
+                row = (1024 if layer.padding else 128) + 256 * pieces
             packed += (layer.out_words * row + 63) & ~63
             height = layer.in_height + 2 * layer.padding
             width = layer.in_width + 2 * layer.padding
