@@ -1,5 +1,6 @@
 """The pages: their links lead somewhere, their commands and options exist, their Python runs."""
 
+import io
 import re
 import runpy
 import shlex
@@ -10,6 +11,13 @@ from copy import deepcopy
 import pytest
 from mtjkit_host.cli import namespace
 from mtjkit_host.cli.command import ALIASES
+from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
+from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.result import tables
+from mtjkit_host.runs.run import run_twin
+from rich.console import Console
+from support.commands import finished, invoke
+from support.micropython import run_micropython
 from support.paths import ROOT, TESTS
 
 PAGES = [
@@ -92,3 +100,67 @@ def test_the_python_example_runs(micropython):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "of the write energy saved" in done.stdout
+
+
+def test_an_own_main_py_classifies_as_the_twin_does(tmp_path):
+    page = (ROOT / "docs" / "board-by-board.md").read_text()
+    [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    record = CARRIED_IMAGES.read_bytes()[1:3073]
+    planes = [record[k : k + 1024] for k in (0, 1024, 2048)]
+    pixels = bytes(value for pixel in zip(*planes, strict=True) for value in pixel)
+    (tmp_path / "pixels").write_bytes(pixels)
+    code = code.replace("net.mtjb", str(CARRIED_MODEL))
+    script = tmp_path / "main.py"
+    script.write_text(f"{code}\nprint(classify(open('{tmp_path}/pixels', 'rb').read()))\n")
+    options = parse_options(images=1, write_error_rate=0.024)
+    [found] = run_twin(options).predictions
+    names = run_twin(options).model.class_names
+    assert run_micropython(script) == names[found] + "\n"
+
+
+def test_the_site_has_every_page_and_no_dead_link(tmp_path):
+    pytest.importorskip("material", reason="needs the extra docs")
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", tmp_path]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    commands = (tmp_path / "reference" / "commands.html").read_text()
+    for name in TASKS:
+        assert f'id="{name}"' in commands, name
+    assert "run_twin" in (tmp_path / "reference" / "python.html").read_text()
+
+
+@pytest.mark.slow
+def test_the_tutorial_of_a_cell_runs(tmp_path):
+    page = (ROOT / "docs" / "tutorial-own-cell.md").read_text()
+    for kind, name in (("csv", "measured.csv"), ("toml", "study.toml")):
+        [text] = re.findall(rf"```{kind}\n(.*?)```", page, re.DOTALL)
+        (tmp_path / name).write_text(text)
+    lines = re.findall(r"^\$ \./inv (.*)$", page, re.MULTILINE)
+    said = [finished(invoke(*shlex.split(line), cwd=tmp_path)) for line in lines]
+    assert "9.2897 ns" in said[0]
+    assert "34.65 ns" in said[1]
+    assert "report: build/campaigns/my-cell/report.html" in said[-1]
+    assert len(said) == 6
+
+
+def test_readme_shows_what_a_run_prints():
+    shown = re.findall(r"^│ ([a-z].*?) +│", (ROOT / "README.md").read_text(), re.MULTILINE)
+    console = Console(file=io.StringIO(), width=80)
+    console.print(*tables(run_twin(parse_options(images=2))))
+    printed = re.findall(r"^│ ([a-z].*?) +│", console.file.getvalue(), re.MULTILINE)
+    assert [row for row in shown if row != "heap in use, foreseen"] == printed
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["own-cell", "own-net"])
+def test_the_notebooks_run(tmp_path, name):
+    nbformat = pytest.importorskip("nbformat", reason="needs the extra notebooks")
+    nbclient = pytest.importorskip("nbclient", reason="needs the extra notebooks")
+    path = ROOT / "docs" / "notebooks" / f"{name}.ipynb"
+    assert path.stat().st_size < 20_000
+    notebook = nbformat.read(path, 4)
+    assert not any(cell.get("outputs") for cell in notebook.cells)
+    done = nbclient.NotebookClient(notebook, resources={"metadata": {"path": tmp_path}}).execute()
+    said = "".join(out.get("text", "") for cell in done.cells for out in cell.get("outputs", ()))
+    expected = {"own-cell": "tau = 9.29 ns", "own-net": "of 100 right"}
+    assert expected[name] in said

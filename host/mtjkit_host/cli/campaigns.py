@@ -123,4 +123,21 @@ def reproduce(
     return (*_tables(done.result, of), f"report: {done.report}")
 
 
-COMMANDS = (campaign, reproduce)
+@command(
+    positional=["source"],
+    help={
+        "source": "a campaign's folder or results.jsonl, a run file (build/runs/...), a run's JSON",
+        "output": "file to write: NAME.csv or NAME.parquet; default SOURCE.csv",
+    },
+)
+def table(c: Context, source: str, output: str | None = None) -> Any:
+    """Write results as a table for other programs: CSV or Parquet."""
+    from pathlib import Path
+
+    from mtjkit_host.analysis.export_table import write_table
+
+    target = Path(source).with_suffix(".csv") if output is None else Path(output)
+    return f"{write_table(source, target)} rows: {target}"
+
+
+COMMANDS = (campaign, reproduce, table)

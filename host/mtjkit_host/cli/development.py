@@ -53,6 +53,12 @@ def check(c: Context, tier: str = "check") -> None:
     _test(c, tier)
 
 
+@command()
+def docs(c: Context) -> None:
+    """Build the documentation site into build/site; a dead link is an error."""
+    _tools(c, "mkdocs build --quiet")
+
+
 def _lint(c: Context) -> None:
     sources = sorted((REPOSITORY / "firmware").rglob("*.[ch]"))
     names = shlex.join(str(path.relative_to(REPOSITORY)) for path in sources)
@@ -72,7 +78,7 @@ def _test(c: Context, tier: str, select: str | None = None) -> None:
 def _tools(c: Context, *commands: str, last: bool = False) -> None:
     """Run development tools in the project's folder; `last`: what they say comes last."""
     bin_dir = Path(sys.executable).parent
-    env = {"PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}"}
+    env = {"PATH": f"{bin_dir}{os.pathsep}{os.environ['PATH']}", "NO_MKDOCS_2_WARNING": "1"}
     with c.cd(str(REPOSITORY)):
         for line in commands:
             if c.run(line, env=env, warn=True).exited:
@@ -81,4 +87,4 @@ def _tools(c: Context, *commands: str, last: bool = False) -> None:
                 raise Exit(code=1)
 
 
-COMMANDS = (lint, test, check)
+COMMANDS = (lint, test, check, docs)
