@@ -5,6 +5,7 @@ of its own, with its own arguments, folder, environment and streams, and runs th
 `support.commands` starts one server for each worker of the tests: python command_server.py FD.
 """
 
+import gc
 import json
 import os
 import signal
@@ -23,7 +24,7 @@ PRELOADED = (
     "mtjkit_host.simulate.simulator",
     "mtjkit_host.mtj.cell_file",
     "mtjkit_host.link.fleet",
-    "mtjkit_host.campaign",
+    "mtjkit_host.analysis",
     "rich.progress",
     "rich.table",
 )
@@ -70,4 +71,5 @@ if __name__ == "__main__":
     sys.path[1:1] = [str(ROOT / part) for part in ("host", "export", "firmware/micropython/lib")]
     for name in PRELOADED:
         import_module(name)
+    gc.freeze()  # a command's collections leave the shared pages alone
     sys.exit(serve(socket.socket(fileno=int(sys.argv[1]))))

@@ -58,7 +58,7 @@ def invoke(*words, cwd, env=None, timeout_s=300):
     Where the environment is this process's own, the command is forked from a process that has
     imported its modules: see `support.command_server`.
     """
-    if env or sys.platform != "linux" or _environment() != _environment_at_start():
+    if env or sys.platform != "linux" or _environment() != AT_START:
         return ended(start(*words, cwd=cwd, env=env), timeout_s)
     words = [*INVOKE[3:], *map(str, words)]
     request = {"words": words, "cwd": str(cwd), "env": {**os.environ, "COLUMNS": "200"}}
@@ -85,9 +85,8 @@ def _environment():
     return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
-@cache
-def _environment_at_start():
-    return _environment()
+AT_START = _environment()
+"""The environment before any test; a test that changes it starts a whole process."""
 
 
 @cache

@@ -82,7 +82,7 @@ def uart(micropython, tmp_path, request):
 
 def test_a_slow_board_is_never_overrun(uart):
     raw = bytes(networks.build("pooled"))
-    images = np.random.default_rng(0).integers(-128, 128, (12, *Model(raw).input_shape), np.int8)
+    images = np.random.default_rng(0).integers(-128, 128, (5, *Model(raw).input_shape), np.int8)
     with Link.open(uart.path) as link:
         session = Session(link)
         assert (session.info.credit, session.info.chunk) == (256, 128)
@@ -91,7 +91,7 @@ def test_a_slow_board_is_never_overrun(uart):
         session.program(raw, errors, "python")
         result = session.run(images)
         expected, counts = BinaryNumpy(Model(raw)).run(
-            images, np.arange(12, dtype=np.uint32), errors
+            images, np.arange(5, dtype=np.uint32), errors
         )
         assert (result.scores == expected).all()
         assert (result.counts == counts.sum(0)).all()

@@ -16,7 +16,8 @@ from mtjkit_host.boards.unix_port import start_micropython, stop_process
 from support import commands
 
 ROOT = Path(__file__).parents[3]
-RUN = ("run-unix", "--images", "60", "--ber", "0.05", "--weight-ber", "0.001", "--kernel", "viper")
+QUICK = ("run-unix", "--images", "60", "--ber", "0.05", "--weight-ber", "0.001")
+RUN = (*QUICK, "--kernel", "viper")  # slow enough to be caught in its middle
 FILE = Path("build/runs/binary-small-1.jsonl")
 
 pytestmark = pytest.mark.usefixtures("micropython")
@@ -80,7 +81,7 @@ def test_a_host_that_is_killed_again_and_again(tmp_path, unbroken):
 
 
 def test_a_disk_that_gets_full(tmp_path, unbroken):
-    refused(start(tmp_path, *RUN, limit=4000), "File too large", f"go on with --resume {FILE}")
+    refused(start(tmp_path, *QUICK, limit=4000), "File too large", f"go on with --resume {FILE}")
     text = (tmp_path / FILE).read_bytes()
     assert 3000 < len(text) <= 4000
     assert text.endswith(b"\n")  # nothing of the line that did not fit
@@ -106,7 +107,7 @@ def test_two_hosts_on_one_run_file(tmp_path, unbroken):
 
 
 def test_more_boards_than_images(tmp_path, unbroken):
-    few = (*RUN[:1], "--images", "3", *RUN[3:])
+    few = (*QUICK[:1], "--images", "3", *QUICK[3:])
     assert result(tmp_path, *few, "--boards", "9") == result(tmp_path, "twin", *few[1:])
 
 
