@@ -6,6 +6,8 @@ import contextlib
 import os
 import sys
 
+from mtjkit_export.texts import printable
+
 
 def cores() -> int:
     """Processors that this process may use."""
@@ -18,4 +20,4 @@ def tell(message: str) -> None:
     """Print a message on stderr, if there is one and somebody still reads there."""
     if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):
-            print(message, file=sys.stderr, flush=True)
+            print(printable(message), file=sys.stderr, flush=True)

@@ -19,6 +19,11 @@ from mtjkit_core import messages as m
 from mtjkit_core.errors import FormatError
 from mtjkit_core.mtjb import conv_entry, dense_entry
 from mtjkit_host.campaign.description import CAMPAIGNS
+from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.mtj.fit import COLUMNS
+from mtjkit_host.mtj.pulse_plan import LayerPulses, PulsePlan
+from mtjkit_host.mtj.schemes import Pulses
+from mtjkit_host.paths import BOARDS
 from PIL import Image, PngImagePlugin
 
 CONV, DENSE = geometry.CONV, geometry.DENSE
@@ -214,6 +219,17 @@ def seeds(name: str) -> tuple[bytes, ...]:
         )
     if name == "photo":
         return _photos()
+    if name == "plan":
+        return (_plan(),)
+    if name == "board":
+        return tuple(path.read_bytes() for path in sorted(BOARDS.glob("*/board.toml")))
+    if name == "measurements":
+        rows = "10,150,up,900,1000\n20,150,up,990,1000\n10,,down,25,50\n"
+        return (f"{','.join(COLUMNS)}\n{rows}".encode(),)
+    if name == "npy":
+        return _npy()
+    if name == "cifar100":
+        return (bytes(3074), bytes([9, 99]) + bytes(3072), bytes(6148))
     from tensors import checkpoint_seed, fixed_seed
 
     return checkpoint_seed() if name == "checkpoint" else fixed_seed()
@@ -233,6 +249,28 @@ def _archives() -> tuple[bytes, ...]:
         save(out, **arrays)
         found.append(out.getvalue())
     return tuple(found)
+
+
+def _npy() -> tuple[bytes, ...]:
+    """Images as arrays, of types that are taken and of others."""
+    found = []
+    for array in (
+        np.arange(24, dtype=np.uint8).reshape(2, 3, 4),
+        np.zeros((2, 3, 4, 1), np.int8),
+        np.array([print], object),
+        np.zeros(3, "M8[s]"),
+    ):
+        out = io.BytesIO()
+        np.save(out, array)
+        found.append(out.getvalue())
+    return tuple(found)
+
+
+def _plan() -> bytes:
+    """A plan of two layers."""
+    pulses = LayerPulses(Pulses(30.0, 40.0), (1 << 20, 1 << 21))
+    plan = PulsePlan("net.mtjb", "0" * 64, "keep", Cell(), "fixed", (pulses, pulses), {"a": 1})
+    return plan.to_toml().encode()
 
 
 def _photos() -> tuple[bytes, ...]:
@@ -320,8 +358,9 @@ def mutated(name: str, rng: Random) -> bytes:
     return bytes(data)
 
 
-_TEXT = {"campaign": 0.8, "cell-toml": 0.8, "cell-json": 0.8, "run-file": 0.8, "results": 0.8,
-         "checkpoint": 0.5, "fixed": 0.5}  # fmt: skip
+_TEXT = {"campaign": 0.8, "plan": 0.8, "board": 0.8, "measurements": 0.8, "cell-toml": 0.8,
+         "cell-json": 0.8, "run-file": 0.8, "results": 0.8, "checkpoint": 0.5,
+         "fixed": 0.5}  # fmt: skip
 """How often a target's inputs are changed by the word instead of by the byte."""
 
 

@@ -14,6 +14,7 @@ from mtjkit_core.errors import MtjkitError
 from mtjkit_export.files import complete_lines
 from mtjkit_export.formats import mtjb_reader as reader
 from mtjkit_export.formats.safetensors import load_fixed
+from mtjkit_host.boards.catalog import read_board
 from mtjkit_host.campaign import description as spec
 from mtjkit_host.campaign import records as results
 from mtjkit_host.datasets import cifar10
@@ -22,6 +23,8 @@ from mtjkit_host.datasets.load import load_dataset
 from mtjkit_host.datasets.photo import load_photo
 from mtjkit_host.datasets.pictures import find_pictures
 from mtjkit_host.mtj.cell_file import load_cell
+from mtjkit_host.mtj.fit import read_measurements
+from mtjkit_host.mtj.pulse_plan import read_plan
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.run_file import RunFile
 from mtjkit_host.runs.run_file_lines import VERSION, read_head
@@ -125,6 +128,31 @@ def fixed_net(data: bytes) -> None:
     load_fixed(_file("fixed.safetensors", data))
 
 
+def plan_toml(data: bytes) -> None:
+    """A plan of pulse widths."""
+    read_plan(_file("plan.toml", data))
+
+
+def board_toml(data: bytes) -> None:
+    """The description of a board."""
+    read_board(_file("board.toml", data))
+
+
+def measurements(data: bytes) -> None:
+    """A table of measured failures."""
+    read_measurements(_file("measured.csv", data))
+
+
+def npy_file(data: bytes) -> None:
+    """An array of images."""
+    load_dataset(_file("x.npy", data))
+
+
+def cifar100_file(data: bytes) -> None:
+    """A file in CIFAR-100's binary layout."""
+    load_dataset(_file("test.bin", data))
+
+
 TARGETS: dict[str, Callable[[bytes], object]] = {
     **dict(both.TARGETS),
     "model-file": model_file,
@@ -141,6 +169,11 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "cifar10": cifar10_file,
     "checkpoint": checkpoint,
     "fixed": fixed_net,
+    "plan": plan_toml,
+    "board": board_toml,
+    "measurements": measurements,
+    "npy": npy_file,
+    "cifar100": cifar100_file,
 }
 
 _MIB = 1 << 20
@@ -162,6 +195,11 @@ BOUNDS = {
     "cifar10": _MIB,
     "checkpoint": 6 * _MIB,
     "fixed": _MIB,
+    "plan": 2 * _MIB,
+    "board": 2 * _MIB,
+    "measurements": 2 * _MIB,
+    "npy": 8 * _MIB,
+    "cifar100": _MIB,
 }
 """Bytes that Python and numpy may allocate for an input, beside twice the input's own size."""
 

@@ -28,11 +28,14 @@ from mtjkit_export.importers.graph import (
     checked_size,
     refuse,
 )
+from mtjkit_export.texts import brief
 
 MAX_LAYERS = 64
 IMAGE_SIDE = 32
 POOL_AFTER = (1, 3)
 """Of FINN's CNV: where nobody says."""
+
+_DAMAGED = (ValueError, TypeError, EOFError, KeyError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 
 def read_arrays(path: str | os.PathLike[str]) -> Graph:
@@ -51,14 +54,15 @@ def read_arrays(path: str | os.PathLike[str]) -> Graph:
             with np.load(path, allow_pickle=False) as stored:
                 names = [name for name in stored.files if not name.startswith("act")]
                 arrays = {name: stored[name] for name in names}
-        except (ValueError, TypeError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as error:
-            raise FormatError(f"{path}: damaged, or not an .npz file of arrays ({error})") from None
+        except _DAMAGED as error:
+            why = brief(error)
+            raise FormatError(f"{path}: damaged, or not an .npz file of arrays ({why})") from None
     if "w0_bits" not in arrays:
         raise refuse(f"{path} has no array 'w0_bits': see docs/import.md for the arrays it needs")
     try:
         return graph_of_arrays(arrays)
     except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise FormatError(f"{path}: the arrays do not fit together ({error})") from None
+        raise FormatError(f"{path}: the arrays do not fit together ({brief(error)})") from None
 
 
 def graph_of_arrays(arrays: dict[str, Array]) -> Graph:

@@ -10,6 +10,8 @@ import numpy as np
 from mtjkit_core.errors import ConfigError
 from numpy.typing import NDArray
 
+from mtjkit_export.texts import brief
+
 Array = NDArray[Any]
 
 MAX_NODES = 4096
@@ -21,7 +23,7 @@ MAX_FILE = 1 << 29
 
 def refuse(what: str) -> ConfigError:
     """The error of a network that cannot become a model file."""
-    return ConfigError(f"cannot be imported: {what}")
+    return ConfigError(f"cannot be imported: {brief(what, 400)}")
 
 
 @dataclass(frozen=True)

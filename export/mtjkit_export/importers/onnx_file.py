@@ -19,6 +19,7 @@ from mtjkit_export.importers.graph import (
     refuse,
 )
 from mtjkit_export.needs import needs
+from mtjkit_export.texts import brief
 
 DOMAINS = (
     "",
@@ -149,12 +150,13 @@ class _Reader:
             len(getattr(tensor, field))
             for field in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data")
         )
+        what = f"tensor {brief(repr(name), 60)}"
         if given < size / 8:
-            raise FormatError(f"tensor {name!r} has {size} numbers by its shape, but not in it")
+            raise FormatError(f"{what} has {size} numbers by its shape, but not in it")
         try:
             array = np.asarray(self.onnx.numpy_helper.to_array(tensor))
         except Exception as error:  # onnx lets numpy's and its own errors through
-            raise FormatError(f"tensor {name!r} is damaged: {error}") from None
+            raise FormatError(f"{what} is damaged: {brief(error)}") from None
         if array.dtype.kind not in "fiub":
             raise refuse(f"tensor {name!r} holds {array.dtype}")
         return array.astype(np.float32) if array.dtype.kind == "f" else array

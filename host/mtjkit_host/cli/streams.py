@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, TextIO
 
+from mtjkit_export.texts import printable
+
 _NAMES = ("stdin", "stdout", "stderr")
 
 
@@ -63,7 +65,7 @@ def show(*values: Any) -> str:
     """
     try:
         for value in values:
-            print(value if isinstance(value, str) else _drawn(value))
+            print(printable(value) if isinstance(value, str) else _drawn(value))
         sys.stdout.flush()
     except BrokenPipeError:
         _silence(sys.stdout)
@@ -77,6 +79,7 @@ def _drawn(value: Any) -> str:
     """What rich makes of a value for stdout as it is: its width, colours and letters."""
     from rich.console import Console
     from rich.measure import Measurement
+    from rich.segment import Segment, Segments
     from rich.text import Text
 
     wide = isinstance(value, Wide)
@@ -86,8 +89,15 @@ def _drawn(value: Any) -> str:
         roomy = Console(width=10_000)
         needed = Measurement.get(roomy, roomy.options, value).maximum
         console = Console(width=max(COLUMNS, needed))
+    options = console.options
+    if isinstance(value, Text):
+        options = options.update(no_wrap=True, overflow="ignore")
+    segments = [
+        part if part.control else Segment(printable(part.text), part.style)
+        for part in console.render(value, options)
+    ]
     with console.capture() as drawn:  # rich itself would end the process where a reader has left
-        console.print(value, soft_wrap=isinstance(value, Text))
+        console.print(Segments(segments), soft_wrap=True, end="")
     return drawn.get().removesuffix("\n")
 
 

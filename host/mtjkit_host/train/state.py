@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -118,6 +119,8 @@ def resume_run(
     _load_tensors(net, tensors, str(config.run_dir))
     try:
         history = [EpochRecord(**record) for record in state["history"]]
+        if not all(map(_is_record, history)):
+            raise TypeError("a field has another type, or is out of range")
     except (KeyError, TypeError) as error:
         raise FormatError(f"{config.run_dir}: the checkpoint's history is damaged") from error
     unfinished = net.named_parameters() if len(history) < config.epochs else ()
@@ -132,6 +135,19 @@ def resume_run(
             raise FormatError(f"{config.run_dir}: bad optimizer state of {name}") from error
         optimizer.state[parameter] = {"step": step, **moments}
     return history
+
+
+def _is_record(record: EpochRecord) -> bool:
+    """Whether every field has its type and range."""
+    accuracies = [record.train_accuracy]
+    if record.test_accuracy is not None:
+        accuracies.append(record.test_accuracy)
+    numbers = [record.lr, record.loss, record.seconds, *accuracies]
+    return (
+        type(record.epoch) is int
+        and all(type(number) in (int, float) and math.isfinite(number) for number in numbers)
+        and all(0 <= share <= 1 for share in accuracies)
+    )
 
 
 def start_from(net: Net, folder: Path, seed: int) -> None:

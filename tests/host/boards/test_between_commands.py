@@ -1,6 +1,7 @@
 """Our commands and mpremote's take turns on one board, with and without a pause between them."""
 
 import itertools
+import json
 import subprocess
 import sys
 import time
@@ -15,6 +16,7 @@ from mtjkit_host.boards.flash import flash
 from mtjkit_host.checks.bench_nets import paper_binary
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session
+from support.commands import finished, invoke
 
 RAW = bytes(networks.build("pooled"))
 IMAGES = np.zeros((3, *Model(RAW).input_shape), np.int8)
@@ -74,6 +76,19 @@ def test_mpremote_finds_the_board_after_each_command(port, wait_s):
         command(port)
         time.sleep(wait_s)
         assert mpremote(port, "exec", "print(6 * 7)").strip() == "42"
+
+
+@pytest.mark.slow
+def test_fifty_runs_with_mpremote_between_them(port, tmp_path):
+    """The real commands, without pauses; every run has the twin's scores."""
+    words = ("--images", 2, "--errors", "keep", "--json", "out.json")
+    hashes = set()
+    for command in (("twin",), *[("run", "--port", port)] * 50):
+        finished(invoke(*command, *words, cwd=tmp_path))
+        hashes.add(json.loads((tmp_path / "out.json").read_text())["scores_sha256"])
+        if command != ("twin",):
+            assert mpremote(port, "exec", "print(6 * 7)").strip() == "42"
+    assert len(hashes) == 1
 
 
 @pytest.mark.slow

@@ -134,6 +134,25 @@ def test_files_of_a_run(data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("no_plots")
+def test_a_checkpoint_of_another_type_or_range_is_refused(data: Path, tmp_path: Path) -> None:
+    train(config(data, tmp_path, epochs_now=1))
+    path = tmp_path / "last.json"
+    good = json.loads(path.read_text())
+    for key, value in (
+        ("epoch", "1"),
+        ("lr", None),
+        ("loss", float("nan")),
+        ("train_accuracy", 1.5),
+        ("test_accuracy", [0.5]),
+        ("seconds", True),
+        ("more", 1),
+    ):
+        path.write_text(json.dumps({**good, "history": [{**good["history"][0], key: value}]}))
+        with pytest.raises(FormatError, match="history is damaged"):
+            train(config(data, tmp_path))
+
+
+@pytest.mark.usefixtures("no_plots")
 @pytest.mark.parametrize("net", ["binary-tiny", "fxp8-tiny"])
 def test_it_learns(data: Path, tmp_path: Path, net: str) -> None:
     result = train(config(data, tmp_path, net, epochs=8, peak_lr=5e-3))

@@ -1,0 +1,23 @@
+"""Text that came from outside, as a terminal may show it."""
+
+from __future__ import annotations
+
+
+def printable(text: str) -> str:
+    r"""A text without what moves a cursor or hides letters: such characters as escapes, \x1b.
+
+    Line ends and tabs stay, and so do bytes of a file's name that are no text (surrogates).
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        c if c.isprintable() or c in "\n\t" or "\ud800" <= c <= "\udfff" else ascii(c)[1:-1]
+        for c in text
+    )
+
+
+def brief(text: object, longest: int = 200) -> str:
+    """A text of a file or of a library as part of a message: one printable line, cut if long."""
+    line = " ".join(str(text).split())
+    line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line[: longest + 1])
+    return line if len(line) <= longest else line[:longest] + "..."
