@@ -20,6 +20,7 @@ from mtjkit_host.analysis.plots import draw_all
 from mtjkit_host.analysis.summary import Acceptable, Summary, summarize
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
+from mtjkit_host.mtj.command import savings
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8882; }
@@ -49,7 +50,11 @@ _CAPTIONS = {
     "layers are included.",
     "figure-10": "Fig. 10: write energy of one MTJ over its error rate (Eq. 2), and the error "
     "rates acceptable in feature maps.",
+    "tradeoff": "Accuracy over the modelled write energy of a feature-map bit, for each net: one "
+    "pulse for all layers (fixed), other write schemes, and plans with a pulse for each layer. "
+    "Solid: a failed write flips the bit; dashed: it leaves the old one.",
 }
+_OVER_ENERGY = ("figure-10", "tradeoff")
 _BANDS = " Points are means over the repeats; bands are 95 % intervals of the mean (Student's t)."
 
 
@@ -58,6 +63,7 @@ def write_report(
     cell: Cell | None = None,
     remarks: Sequence[str] = (),
     columns: Mapping[str, Mapping[str, str]] | None = None,
+    scheme: str = "fixed",
 ) -> Path:
     """Evaluate a campaign and write its figures, ``summary.json`` and ``report.html``.
 
@@ -66,6 +72,7 @@ def write_report(
         cell: the MTJ cell that energies are of; default the paper's.
         remarks: sentences shown at the top.
         columns: more columns of Table 1: heading -> label of the net -> text.
+        scheme: the write scheme that Table 2's energies are of.
 
     Returns:
         The HTML file, in the campaign's folder.
@@ -74,13 +81,14 @@ def write_report(
         ConfigError: a file cannot be written.
     """
     cell = cell or Cell()
-    summary = summarize(result, cell)
+    summary = summarize(result, cell, scheme)
     labels = [entry.label for entry in result.campaign.nets]
     figures = draw_all(summary, labels, result.folder, cell)
     found = findings(result, summary)
     state = {"summary": summary.to_json(), "findings": [asdict(finding) for finding in found]}
-    write_json(result.folder / "summary.json", state | {"cell": cell.to_json()})
-    page = _page(result, summary, figures, found, cell, remarks, columns or {})
+    state |= {"cell": cell.to_json(), "scheme": scheme}
+    write_json(result.folder / "summary.json", state)
+    page = _page(result, summary, figures, found, cell, remarks, columns or {}, scheme)
     path = result.folder / "report.html"
     write_atomically(path, page.encode())
     return path
@@ -94,6 +102,7 @@ def _page(
     cell: Cell,
     remarks: Sequence[str],
     columns: Mapping[str, Mapping[str, str]],
+    scheme: str = "fixed",
 ) -> str:
     campaign = result.campaign
     title = campaign.title or f"Campaign {campaign.name}"
@@ -111,7 +120,7 @@ def _page(
         "<h2>Table 1: test accuracy</h2>",
         _table_1(result, summary, columns),
         "<h2>Error tolerance</h2>",
-        *(_figure(name, path) for name, path in figures.items() if name != "figure-10"),
+        *(_figure(name, path) for name, path in figures.items() if name not in _OVER_ENERGY),
         "<h2>Table 2: acceptable error rates and write energy</h2>",
         _table_2(summary, "feature_maps"),
         _why(result, summary),
@@ -119,11 +128,12 @@ def _page(
             "Acceptable rate: where the mean degradation, made monotone (pool adjacent violators), "
             "reaches the limit, interpolated linearly over log(rate). In brackets its 95 % "
             "bootstrap interval over the repeats; an end outside the measured rates is shown as …. "
-            f"Energies are modelled: E = V I t with {cell.describe()}; savings are "
-            f"against the reference write-error rate of {REFERENCE_RATE:g} "
-            f"({cell.reference_energy_pj:.3f} pJ)."
+            f"Energies are modelled: E = V I t with {cell.describe()}, scheme {scheme}, where half "
+            "of the bits toggle; savings are against a fixed pulse at the reference write-error "
+            f"rate of {REFERENCE_RATE:g} ({cell.reference_energy_pj:.3f} pJ)."
         ),
         *(_figure(name, path) for name, path in figures.items() if name == "figure-10"),
+        *_energies(result, summary, figures),
         "<h2>The same for the weights</h2>",
         _table_2(summary, "weights"),
         _layers(summary),
@@ -174,7 +184,7 @@ def _cell(text: str) -> str:
 
 
 def _figure(name: str, path: Path) -> str:
-    caption = _CAPTIONS[name] + ("" if name == "figure-10" else _BANDS)
+    caption = _CAPTIONS[name] + ("" if name in _OVER_ENERGY else _BANDS)
     data = base64.b64encode(path.read_bytes()).decode()
     return (
         f'<figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
@@ -296,6 +306,61 @@ def _table_2(summary: Summary, memory: str) -> str:
     else:
         rows = [row[:6] for row in rows]
     return _table(head, rows)
+
+
+def _energies(result: CampaignResult, summary: Summary, figures: Mapping[str, Path]) -> list[str]:
+    """Pulses, plans and schemes on one axis: figure and table; and how far a saving depends."""
+    if not summary.tradeoffs:
+        return []
+    limit = paper.DEGRADATIONS[0]
+    rows = []
+    for line in summary.tradeoffs:
+        good = [spot for spot in line.spots if line.is_plan or spot.lost.value <= limit]
+        if not good:
+            continue
+        spot = max(good, key=lambda spot: spot.saving_percent)
+        worth = " (near chance: worth nothing)" if spot.near_chance else ""
+        rows.append(
+            [
+                line.net,
+                f"plan {line.way}" if line.is_plan else "one pulse for all layers",
+                {"flip": "bit flipped", "keep": "old value kept"}[line.errors],
+                f"{100 * spot.rate:.3g}",
+                f"{100 * spot.lost.value:.2f}",
+                f"{spot.energy_pj:.2f}",
+                f"{spot.saving_percent:.1f}{worth}",
+                line.scheme,
+                line.overheads,
+                f"{100 * spot.toggle_share:.1f}",
+                f"{line.cell}; {line.population}",
+            ]
+        )
+    head = ["net", "pulses", "an error", "mean rate (%)", "lost (%)", "pJ a bit", "saving (%)"]
+    head += ["scheme", "overheads", "toggle (%)", "cell"]
+    caption = (
+        f"Plans, and of each scheme the highest measured rate that loses at most {100 * limit:g} % "
+        "of the error-free accuracy of the net as it was trained. Savings are of the feature maps, "
+        f"against a fixed pulse of the same cell at {REFERENCE_RATE:g}."
+    )
+    dependence = savings()
+    table = [[_plain_text(cell) for cell in row] for row in zip(
+        *(column.cells for column in dependence.columns), strict=True
+    )]  # fmt: skip
+    return [
+        "<h2>One pulse, plans and write schemes</h2>",
+        *(_figure(name, path) for name, path in figures.items() if name == "tradeoff"),
+        _table(head, rows, caption) if rows else _paragraph("No rate within the limit."),
+        "<h2>What a saving depends on</h2>",
+        _table(
+            [str(column.header) for column in dependence.columns],
+            table,
+            "Write energy saved at an error rate of 2.4 %: cell, population, baseline, scheme.",
+        ),
+    ]
+
+
+def _plain_text(cell: Any) -> str:
+    return getattr(cell, "plain", str(cell))
 
 
 def _agreement(entry: Acceptable) -> str:

@@ -14,6 +14,7 @@ from mtjkit_export.files import write_atomically
 from mtjkit_host import paper
 from mtjkit_host.analysis.statistics import Mean
 from mtjkit_host.analysis.summary import Acceptable, Curve, Summary
+from mtjkit_host.analysis.tradeoff import SCHEMES
 from mtjkit_host.figures import own_settings, plain
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 
@@ -35,7 +36,7 @@ def draw_all(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) 
         cell: for the energies of Fig. 10.
 
     Returns:
-        Name -> SVG file: ``figure-7`` ... ``figure-10``.
+        Name -> SVG file: ``figure-7`` ... ``figure-10``, ``tradeoff``.
 
     Raises:
         ConfigError: a file cannot be written, or matplotlib is not installed.
@@ -61,6 +62,8 @@ def _draw(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) -> 
             files[name] = _save(figure, folder / name)
     if any(entry.found.rate is not None for entry in summary.acceptable):
         files["figure-10"] = _save(_energy(summary, labels, cell), folder / "figure-10")
+    if any(line.spots for line in summary.tradeoffs):
+        files["tradeoff"] = _save(_tradeoff(summary), folder / "tradeoff")
     return files
 
 
@@ -85,7 +88,7 @@ def _tick(value: float, position: int | None = None) -> str:
     return f"{value:g}" if value >= 1e-3 else f"10$^{{{math.log10(value):.0f}}}$"
 
 
-def _legend(figure: Any, axes: Sequence[Any], title: str = "") -> None:
+def _legend(figure: Any, axes: Sequence[Any], title: str = "", columns: int = 6) -> None:
     """One legend under the panels, where it hides nothing; it has the entries of all panels."""
     handles: dict[str, Any] = {}
     for ax in axes:
@@ -95,7 +98,7 @@ def _legend(figure: Any, axes: Sequence[Any], title: str = "") -> None:
         list(handles.values()),
         list(handles),
         loc="outside lower center",
-        ncols=min(len(handles), 6),
+        ncols=min(len(handles), columns),
         fontsize=8,
         title=title or None,
         title_fontsize=8,
@@ -199,6 +202,53 @@ def _mark(ax: Any, entry: Acceptable, labels: Sequence[str]) -> None:
     if entry.found.low is not None and entry.found.high is not None:
         ends = (100 * entry.found.low, 100 * entry.found.high)
         ax.plot(ends, [entry.energy_pj] * 2, color=style["color"], linewidth=1)
+
+
+_WAY_COLOURS = dict(zip(SCHEMES, _COLOURS, strict=False))
+
+
+def _tradeoff(summary: Summary) -> Any:
+    """Accuracy over write energy, one panel for each net: schemes are lines, plans are stars."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    nets = list(dict.fromkeys(line.net for line in summary.tradeoffs if line.spots))
+    columns = min(3, len(nets))
+    rows = -(-len(nets) // columns)
+    figure = Figure(figsize=(4.6 * columns, 3.9 * rows + 0.9), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).flatten()
+    for ax, net in zip(axes, nets, strict=False):
+        stars = 0
+        for line in summary.tradeoffs:
+            if line.net != net or not line.spots:
+                continue
+            x = [spot.energy_pj for spot in line.spots]
+            y = [100 * spot.accuracy.value for spot in line.spots]
+            kind = "bit flipped" if line.errors == "flip" else "old value kept"
+            if line.is_plan:
+                half = [100 * (spot.accuracy.half_width or 0.0) for spot in line.spots]
+                ax.errorbar(
+                    x, y, half, fmt="*", color=_COLOURS[-1 - stars % 8], markersize=13, zorder=3,
+                    markeredgecolor="black", capsize=3, label=plain(f"plan: {line.way}, {kind}"),
+                )  # fmt: skip
+                stars += 1
+                continue
+            ax.plot(
+                x, y, _LINES[line.errors], color=_WAY_COLOURS.get(line.way, "#777777"),
+                marker=".", linewidth=1.2, label=plain(f"{line.way}, {kind}"),
+            )  # fmt: skip
+        if net in summary.error_free:
+            ax.axhline(100 * summary.error_free[net], color="#555555", linewidth=0.8, linestyle=":")
+        ax.set(xscale="log", title=plain(net), xlabel="write energy of a feature-map bit (pJ)")
+        ax.set_ylabel("test accuracy (%)")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter(FuncFormatter(_tick))
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        ax.grid(alpha=0.3)
+    for ax in axes[len(nets) :]:
+        ax.set_axis_off()
+    _legend(figure, list(axes[: len(nets)]), "dotted: without errors", columns=3)
+    return figure
 
 
 def _in_table_2(entry: Acceptable) -> bool:

@@ -41,6 +41,8 @@ def reproduce(
     workers: int = 0,
     limit_s: float = 0.0,
     cell: Cell | None = None,
+    scheme: str = "fixed",
+    plans: Sequence[str | Path] = (),
 ) -> Reproduction:
     """Regenerate Table 1, Figs. 7-10 and Table 2, with the nets that are there.
 
@@ -55,6 +57,8 @@ def reproduce(
         workers: processes; 0 takes one for each core.
         limit_s: begin no point after this many seconds; 0 for no limit.
         cell: the MTJ cell that energies are of; default the paper's.
+        scheme: the write scheme that Table 2's energies are of.
+        plans: files of pulse plans, each measured as a net of its own.
 
     Raises:
         ConfigError, FormatError: none of the nets is there, or data or nets cannot be used.
@@ -79,6 +83,7 @@ def reproduce(
         workers=workers,
         limit_s=limit_s,
         skip_missing=True,
+        plans=plans,
     )
     count = min(campaign.images, 1000)
     tflite = {
@@ -86,7 +91,7 @@ def reproduce(
         for entry in campaign.nets
         if entry.paper == "Fxp8" and entry.label in result.nets
     }
-    report = write_report(result, cell, remarks, {"as an int8 TFLite file": tflite})
+    report = write_report(result, cell, remarks, {"as an int8 TFLite file": tflite}, scheme)
     return Reproduction(result, report, tuple(remarks))
 
 

@@ -14,10 +14,13 @@ from mtjkit_host.analysis.statistics import (
     degradation,
     mean_95,
 )
+from mtjkit_host.analysis.tradeoff import Tradeoff, tradeoffs
 from mtjkit_host.campaign.points import ACCURACY, RRMSE
 from mtjkit_host.campaign.records import Record
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.mtj.schemes import Scheme, Traffic, parse_scheme
+from mtjkit_host.mtj.schemes import saving_percent as saving_of
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,8 @@ class Summary:
     """Fig. 9."""
     acceptable: tuple[Acceptable, ...]
     """Table 2, and the same for the weights."""
+    tradeoffs: tuple[Tradeoff, ...] = ()
+    """Accuracy over write energy: one pulse, plans, schemes."""
 
     def to_json(self) -> dict[str, Any]:
         """Return it all as JSON values, unrounded."""
@@ -108,21 +113,23 @@ class Summary:
         ]
 
 
-def summarize(result: CampaignResult, cell: Cell | None = None) -> Summary:
+def summarize(result: CampaignResult, cell: Cell | None = None, scheme: str = "fixed") -> Summary:
     """Evaluate a campaign's records, as many as there are.
 
     Args:
         result: of `run_campaign`.
         cell: the MTJ cell that energies are of; default the paper's.
+        scheme: the write scheme that energies of acceptable rates are of.
     """
     cell = cell or Cell()
+    way = parse_scheme(scheme)
     error_free: dict[str, float] = {}
     groups: dict[str, dict[tuple[str, str, str], dict[float, list[Record]]]] = {
         kind: defaultdict(lambda: defaultdict(list)) for kind in (ACCURACY, RRMSE)
     }
     for record in result.records:
         point, value = record.point, record.value
-        if value is None:
+        if value is None or point.plan_sha256:
             continue
         if point.memory == "none":
             error_free[point.net] = value
@@ -138,12 +145,18 @@ def summarize(result: CampaignResult, cell: Cell | None = None) -> Summary:
     }
     papers = {entry.label: entry.paper for entry in result.campaign.nets}
     acceptable = tuple(
-        _acceptable(curve, error_free[curve.net], limit, papers.get(curve.net, ""), cell)
+        _acceptable(curve, error_free[curve.net], limit, papers.get(curve.net, ""), cell, way)
         for curve in curves[ACCURACY]
         if error_free.get(curve.net)
         for limit in paper.DEGRADATIONS
     )
-    return Summary(error_free, curves[ACCURACY], curves[RRMSE], acceptable)
+    return Summary(
+        error_free,
+        curves[ACCURACY],
+        curves[RRMSE],
+        acceptable,
+        tradeoffs(result, cell, scheme) if cell.has_power else (),
+    )
 
 
 def _level(rate: float, rows: list[Record], kind: str) -> Level:
@@ -157,7 +170,7 @@ def _level(rate: float, rows: list[Record], kind: str) -> Level:
 
 
 def _acceptable(
-    curve: Curve, error_free: float, limit: float, paper_net: str, cell: Cell
+    curve: Curve, error_free: float, limit: float, paper_net: str, cell: Cell, scheme: Scheme
 ) -> Acceptable:
     found = acceptable_rate(
         [level.rate for level in curve.levels],
@@ -165,9 +178,11 @@ def _acceptable(
         limit,
     )
     energy = saving = None
-    if found.rate is not None:
-        pulse_ns = cell.pulse_width_ns(found.rate)
-        energy, saving = cell.write_energy_pj(pulse_ns), cell.saving_percent(pulse_ns)
+    if found.rate is not None and not (scheme.reads_first and curve.errors == "flip"):
+        traffic = Traffic.even()
+        pulses = scheme.pulses_for(cell, found.rate, traffic)
+        energy = scheme.write(cell, pulses, traffic).per_bit_pj(traffic)
+        saving = saving_of(cell, scheme, pulses, traffic)
     row = None
     if curve.memory == "feature_maps" and curve.errors == "flip" and paper_net in paper.TABLE_2:
         row = paper.TABLE_2[paper_net][paper.DEGRADATIONS.index(limit)]

@@ -26,14 +26,17 @@ def print_tables(
         console.print(part, soft_wrap=isinstance(part, Text))
 
 
-def tables(result: CampaignResult, cell: Cell | None = None) -> list[Table | Text]:
+def tables(
+    result: CampaignResult, cell: Cell | None = None, scheme: str = "fixed"
+) -> list[Table | Text]:
     """Tables 1 and 2 beside the paper's values, and a line for everything that is missing.
 
     Args:
         result: of `run_campaign`, complete or not.
         cell: the MTJ cell that energies are of; default the paper's.
+        scheme: the write scheme that energies are of.
     """
-    summary = summarize(result, cell)
+    summary = summarize(result, cell, scheme)
     first = Table(title=f"Without errors, {result.campaign.images} images")
     for name in ("net", "ours (%)", "paper (%)"):
         first.add_column(name, justify="left" if name == "net" else "right")
@@ -57,7 +60,22 @@ def tables(result: CampaignResult, cell: Cell | None = None) -> list[Table | Tex
             "" if row.energy_pj is None else f"{row.energy_pj:.2f}",
             "" if row.saving_percent is None else f"{row.saving_percent:.1f}",
         )
+    second.caption = f"cell {(cell or Cell()).describe()}; scheme {scheme}; against a fixed pulse"
     parts: list[Table | Text] = [first, second]
+    plans = [line for line in summary.tradeoffs if line.is_plan]
+    if plans:
+        third = Table("plan", "errors", "lost (%)", "pJ", "saving (%)", title="Pulse plans")
+        third.caption = "lost: of the error-free accuracy of the net as it was trained"
+        for line in plans:
+            for spot in line.spots:
+                third.add_row(
+                    Text(line.way),
+                    f"{line.errors}, scheme {line.scheme}",
+                    f"{100 * spot.lost.value:.2f}",
+                    f"{spot.energy_pj:.2f}",
+                    f"{spot.saving_percent:.1f}",
+                )
+        parts.append(third)
     parts += [Text(f"missing: {label}: {why}") for label, why in result.missing.items()]
     if not result.complete:
         left = result.points - len(result.records)

@@ -39,6 +39,9 @@ class NetEntry:
     """The paper's net whose values stand beside its own: Binary, Binary_x3, Fxp8, Fxp16, Fxp32."""
     note: str = ""
     """One line for the report, such as how it was trained."""
+    plan: str = ""
+    """File of a pulse plan for it: its points are then those of the plan's pulses in the feature
+    maps, in place of the campaign's memories, kinds and rates."""
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ class Campaign:
 
     @property
     def _texts(self) -> list[str]:
-        nets = [text for net in self.nets for text in (net.label, net.note, *net.model)]
+        nets = [text for net in self.nets for text in (net.label, net.note, net.plan, *net.model)]
         return [self.title, *nets]
 
     @property
@@ -126,7 +129,9 @@ class Campaign:
         runs = len(self.rates) * self.repeats
         if self.rrmse is not None:
             runs += len(self.rrmse_rates) * self.rrmse.repeats
-        return len(self.nets) * len(self.memories) * len(self.errors) * runs
+        planned = sum(bool(net.plan) for net in self.nets)
+        swept = len(self.nets) - planned
+        return swept * len(self.memories) * len(self.errors) * runs + planned * self.repeats
 
     @property
     def rrmse_rates(self) -> tuple[float, ...]:

@@ -25,6 +25,7 @@ from mtjkit_host.campaign.points import RRMSE, Point
 from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.rrmse import VarianceRatios
 from mtjkit_host.datasets.dataset import Dataset
+from mtjkit_host.mtj.pulse_plan import PulsePlan
 from mtjkit_host.runs.options import KINDS
 from mtjkit_host.simulate.simulator import Simulator, run_in_batches
 
@@ -54,13 +55,14 @@ def _simulator(path: Path) -> Simulator:
     return simulator_of(load_net(path))
 
 
-def measure(point: Point, net: Path, data: Path) -> Record:
+def measure(point: Point, net: Path, data: Path, plan: PulsePlan | None = None) -> Record:
     """Measure one point.
 
     Args:
         point: what to measure.
         net: file or run folder of the point's net.
         data: the test images: see `mtjkit_host.datasets.load.load_dataset`.
+        plan: the net's pulse plan, if it has one.
 
     Returns:
         The point's record.
@@ -68,30 +70,37 @@ def measure(point: Point, net: Path, data: Path) -> Record:
     began = time.perf_counter()
     simulator = _simulator(net)
     task = _rrmse if point.kind == RRMSE else _accuracy
+    errors = errors_of(point, plan)
     images = load_data(data, face_of(simulator.net)).take(point.images, point.campaign_seed)
-    found = task(point, simulator, images)
+    found = task(point, simulator, images, errors)
     seconds = round(time.perf_counter() - began, 3)
     return Record(point, fail_limit(point.rate), seconds=seconds, **found)
 
 
-def errors_of(point: Point) -> WriteErrors:
-    """The error process of a point."""
+def errors_of(point: Point, plan: PulsePlan | None = None) -> WriteErrors:
+    """The error process of a point; a plan's limits where the point has one."""
+    if plan is not None and point.plan_sha256:
+        weights = plan.weight_limits or 0
+        return WriteErrors(point.seed, KINDS[plan.errors], plan.limits, weights)
     limit = fail_limit(point.rate)
     of_weights = point.memory == "weights"
     kind = KINDS[point.errors]
     return WriteErrors(point.seed, kind, 0 if of_weights else limit, limit if of_weights else 0)
 
 
-def _stored(point: Point, simulator: Simulator) -> tuple[Simulator, Counts]:
+def _stored(point: Point, simulator: Simulator, errors: WriteErrors) -> tuple[Simulator, Counts]:
     """The net with the weights that the point's cells hold, and what writing them counted."""
-    if point.memory != "weights":
-        return simulator, np.zeros(len(COUNTS), np.int64)
-    return simulator.program(errors_of(point))
+    nothing = np.zeros(len(COUNTS), np.int64)
+    if not errors.weights_fail:
+        return simulator, nothing
+    stored, counts = simulator.program(errors)
+    return stored, counts if point.memory == "weights" else nothing
 
 
-def _accuracy(point: Point, simulator: Simulator, data: Dataset) -> dict[str, Any]:
-    errors = errors_of(point)
-    stored, total = _stored(point, simulator)
+def _accuracy(
+    point: Point, simulator: Simulator, data: Dataset, errors: WriteErrors
+) -> dict[str, Any]:
+    stored, total = _stored(point, simulator, errors)
     correct = 0
     labels = data.labels
     if labels is None:
@@ -103,9 +112,10 @@ def _accuracy(point: Point, simulator: Simulator, data: Dataset) -> dict[str, An
     return {"correct": correct, "accuracy": correct / len(data), "bits": _bits(total)}
 
 
-def _rrmse(point: Point, simulator: Simulator, data: Dataset) -> dict[str, Any]:
-    errors = errors_of(point)
-    stored, total = _stored(point, simulator)
+def _rrmse(
+    point: Point, simulator: Simulator, data: Dataset, errors: WriteErrors
+) -> dict[str, Any]:
+    stored, total = _stored(point, simulator, errors)
     ratios = VarianceRatios()
     clean = run_in_batches(simulator, data.images, size=_TRACED, traced=True)
     changed = run_in_batches(stored, data.images, errors, size=_TRACED, traced=True)

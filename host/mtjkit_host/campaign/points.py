@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from itertools import groupby, product
+from typing import Any
 
 from mtjkit_host.campaign.description import Campaign
 
@@ -15,6 +16,8 @@ POINT_VERSION = 1
 
 ACCURACY = "accuracy"
 RRMSE = "rrmse"
+
+_Row = tuple[str, int, str, str, float, int]
 
 
 @dataclass(frozen=True)
@@ -41,11 +44,13 @@ class Point:
     """Number of the error pattern, from 0."""
     campaign_seed: int
     """The campaign's seed."""
+    plan_sha256: str = ""
+    """Of the pulse plan that the feature maps are written with; empty for one rate everywhere."""
 
     @property
     def id(self) -> str:
         """64 hexadecimal digits that name the point and nothing else does."""
-        canonical = json.dumps({"version": POINT_VERSION, **asdict(self)}, sort_keys=True)
+        canonical = json.dumps({"version": POINT_VERSION, **self.to_json()}, sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()
 
     @property
@@ -53,9 +58,31 @@ class Point:
         """The point's own seed, 64 bits: the first 16 digits of its `id`."""
         return int(self.id[:16], 16)
 
+    def to_json(self) -> dict[str, Any]:
+        """The fields; without a plan as they were before there were plans."""
+        fields = asdict(self)
+        if not self.plan_sha256:
+            del fields["plan_sha256"]
+        return fields
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What of a net's pulse plan its points follow from."""
+
+    sha256: str
+    """Of the plan's file."""
+    errors: str
+    """``flip`` or ``keep``."""
+    rate: float
+    """Mean error rate of the written bits."""
+
 
 def points_of(
-    campaign: Campaign, net_sha256: Mapping[str, str], data_sha256: Mapping[int, str]
+    campaign: Campaign,
+    net_sha256: Mapping[str, str],
+    data_sha256: Mapping[int, str],
+    plans: Mapping[str, Planned] | None = None,
 ) -> list[Point]:
     """Return the points of a campaign, those of the first repeat first.
 
@@ -65,10 +92,10 @@ def points_of(
         campaign: the description.
         net_sha256: label -> hash; nets that are not there have no points.
         data_sha256: number of images -> hash of those images and their labels.
+        plans: label -> plan, of the nets that have one.
     """
-    nets = [net.label for net in campaign.nets if net.label in net_sha256]
-
-    grid: list[tuple[str, int, str, str, float, int]] = []
+    plans = plans or {}
+    grid: list[_Row] = []
     rrmse = campaign.rrmse
     for repeat in range(max(campaign.repeats, rrmse.repeats if rrmse else 0)):
         for memory, errors in product(campaign.memories, campaign.errors):
@@ -78,20 +105,32 @@ def points_of(
             if rrmse and repeat < rrmse.repeats:
                 for rate in campaign.rrmse_rates:
                     grid.append((RRMSE, rrmse.images, memory, errors, rate, repeat))
-    error_free = [(ACCURACY, campaign.images, "none", "flip", 0.0, 0)]
-    return [
-        Point(
-            kind=kind,
-            net=net,
-            net_sha256=net_sha256[net],
-            data_sha256=data_sha256[images],
-            images=images,
-            memory=memory,
-            errors=errors,
-            rate=rate,
-            repeat=repeat,
-            campaign_seed=campaign.seed,
-        )
-        for _, rows in groupby(error_free + grid, key=lambda row: row[-1])
-        for net, (kind, images, memory, errors, rate, repeat) in product(nets, list(rows))
-    ]
+    error_free: _Row = (ACCURACY, campaign.images, "none", "flip", 0.0, 0)
+    points = []
+    nets = [net.label for net in campaign.nets if net.label in net_sha256]
+    for repeat, rows in groupby([error_free, *grid], key=lambda row: row[-1]):
+        swept = list(rows)
+        for net in nets:
+            plan = plans.get(net)
+            its = swept
+            if plan is not None:
+                planned = (ACCURACY, campaign.images, "feature_maps", plan.errors, plan.rate)
+                its = [error_free] * (repeat == 0)
+                its += [(*planned, repeat)] * (repeat < campaign.repeats)
+            for kind, images, memory, errors, rate, number in its:
+                points.append(
+                    Point(
+                        kind=kind,
+                        net=net,
+                        net_sha256=net_sha256[net],
+                        data_sha256=data_sha256[images],
+                        images=images,
+                        memory=memory,
+                        errors=errors,
+                        rate=rate,
+                        repeat=number,
+                        campaign_seed=campaign.seed,
+                        plan_sha256=plan.sha256 if plan and memory != "none" else "",
+                    )
+                )
+    return points

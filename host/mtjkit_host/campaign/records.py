@@ -80,7 +80,7 @@ class Record:
         return {
             "id": self.point.id,
             "seed": self.point.seed,
-            **asdict(self.point),
+            **self.point.to_json(),
             **found,
             "threshold": self.fail_limit,
             "bits": bits,

@@ -7,12 +7,13 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from mtjkit_core.errors import ConfigError, LinkError, MtjkitError
+from mtjkit_core.model import Model
 from mtjkit_export.files import write_json
 
 from mtjkit_host.campaign import measure as worker
@@ -20,9 +21,12 @@ from mtjkit_host.campaign.data import Face, data_hashes, face_of
 from mtjkit_host.campaign.description import Campaign, load_campaign
 from mtjkit_host.campaign.execute import InThisProcess, executor
 from mtjkit_host.campaign.nets import find_net, load_net, sha256_of, simulator_of, training_note
+from mtjkit_host.campaign.plans import plan_of, with_plans
 from mtjkit_host.campaign.points import Point, points_of
 from mtjkit_host.campaign.records import Record, ResultsFile
+from mtjkit_host.datasets.images import outcomes
 from mtjkit_host.machine import cores, tell
+from mtjkit_host.mtj.pulse_plan import PulsePlan
 from mtjkit_host.progress import bar
 
 
@@ -44,6 +48,8 @@ class CampaignResult:
     """Label -> why the net could not be used."""
     environment: dict[str, Any]
     """Versions, machine, command: what the results were computed with."""
+    plans: dict[str, PulsePlan] = field(default_factory=dict)
+    """Label -> pulse plan, of the nets that have one."""
 
     @property
     def complete(self) -> bool:
@@ -60,6 +66,7 @@ def run_campaign(
     workers: int = 0,
     limit_s: float = 0.0,
     skip_missing: bool = False,
+    plans: Sequence[str | Path] = (),
 ) -> CampaignResult:
     """Run a campaign, or the rest of one, and return all its results.
 
@@ -76,6 +83,7 @@ def run_campaign(
         workers: processes; 0 takes one for each core.
         limit_s: begin no point after this many seconds; 0 for no limit.
         skip_missing: leave out nets that are not there, rather than raise.
+        plans: files of pulse plans; each adds a net that is written with the plan's pulses.
 
     Raises:
         ConfigError, FormatError: the description, a net or the data cannot be used.
@@ -84,11 +92,31 @@ def run_campaign(
     if not isinstance(campaign, Campaign):
         campaign = load_campaign(campaign)
     folder = Path("build/campaigns") / campaign.name if folder is None else Path(folder)
-    paths, faces, nets, missing = _find(campaign, [Path(m) for m in models], skip_missing)
+    folders = [Path(model) for model in models]
+    campaign = with_plans(campaign, plans, folders)
+    paths, faces, nets, missing = _find(campaign, folders, skip_missing)
+    of_nets = {
+        entry.label: plan_of(entry, load_net(paths[entry.label]))
+        for entry in campaign.nets
+        if entry.plan and entry.label in paths
+    }
+    pulses = {label: plan for label, (plan, _) in of_nets.items()}
+    for label, (plan, planned) in of_nets.items():
+        nets[label]["plan"] = {
+            "file": next(entry.plan for entry in campaign.nets if entry.label == label),
+            "sha256": planned.sha256,
+            "errors": plan.errors,
+            "scheme": plan.scheme,
+            "cell": plan.cell.to_json(),
+            "mean_rate": planned.rate,
+            "trained_sha256": plan.trained_sha256 or plan.sha256,
+        }
     hashes, remarks = data_hashes(campaign, Path(data), faces)
     for remark in remarks:
         tell(remark)
-    points = points_of(campaign, {k: str(v["sha256"]) for k, v in nets.items()}, hashes)
+    hashed = {label: str(values["sha256"]) for label, values in nets.items()}
+    its = {label: planned for label, (_, planned) in of_nets.items()}
+    points = points_of(campaign, hashed, hashes, its)
     environment = _environment(workers)
     with ResultsFile(folder / "results.jsonl") as file:
         described = asdict(replace(campaign, text="", folder=None))
@@ -104,9 +132,11 @@ def run_campaign(
         write_json(folder / "campaign.json", state)
         left = [point for point in points if point.id not in file.lines]
         if left:
-            _run(left, paths, Path(data), file, workers or cores(), limit_s, campaign.name)
+            _run(left, paths, pulses, Path(data), file, workers or cores(), limit_s, campaign.name)
         records = file.records(points)
-    return CampaignResult(campaign, folder, tuple(records), len(points), nets, missing, environment)
+    return CampaignResult(
+        campaign, folder, tuple(records), len(points), nets, missing, environment, pulses
+    )
 
 
 def _find(
@@ -135,6 +165,10 @@ def _find(
             "bits": simulator.bits,
             "weight_bits": net.weight_bits,
             "map_bits": net.map_bits,
+            "outcomes": outcomes(net),
+            "layer_map_bits": (
+                [layer.map_bits for layer in net.layers[:-1]] if isinstance(net, Model) else []
+            ),
             "arithmetic": simulator.arithmetic,
             "training": training_note(path),
         }
@@ -146,6 +180,7 @@ def _find(
 def _run(
     points: list[Point],
     paths: dict[str, Path],
+    plans: dict[str, PulsePlan],
     data: Path,
     file: ResultsFile,
     workers: int,
@@ -164,7 +199,8 @@ def _run(
                 point = next(waiting, None)
                 if point is None:
                     break
-                running.add(pool.submit(worker.measure, point, paths[point.net], data))
+                plan = plans.get(point.net)
+                running.add(pool.submit(worker.measure, point, paths[point.net], data, plan))
             if not running:
                 return
             done, running = wait(running, return_when=FIRST_COMPLETED)

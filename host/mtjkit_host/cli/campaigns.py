@@ -13,6 +13,8 @@ CAMPAIGN_HELP = {
     "models": "folder where nets are looked for; may be given several times",
     "workers": "processes; default one for each core",
     "cell": "MTJ cell that the report's energies are of: a preset or a file; default the paper's",
+    "scheme": "write scheme that the report's energies are of; default fixed",
+    "plan": "a pulse plan, measured as a net of its own; may be given several times",
     "limit-s": "begin no point after this many seconds; the same command goes on; default no limit",
 }
 
@@ -41,11 +43,18 @@ def _cell(cell: str | None) -> Any:
     return found
 
 
-def _tables(result: Any, cell: Any) -> tuple[streams.Wide, ...]:
+def _scheme(scheme: str | None) -> str:
+    """The name of a scheme that there is."""
+    from mtjkit_host.mtj.schemes import parse_scheme
+
+    return parse_scheme("fixed" if scheme is None else scheme).name
+
+
+def _tables(result: Any, cell: Any, scheme: str) -> tuple[streams.Wide, ...]:
     """A campaign's tables; their columns say nothing when they are squeezed."""
     from mtjkit_host.analysis.tables import tables
 
-    return tuple(map(streams.Wide, tables(result, cell)))
+    return tuple(map(streams.Wide, tables(result, cell, scheme)))
 
 
 @command(
@@ -57,18 +66,20 @@ def _tables(result: Any, cell: Any) -> tuple[streams.Wide, ...]:
         **CAMPAIGN_HELP,
     },
     positional=["campaign"],
-    iterable=["models"],
+    iterable=["models", "plan"],
 )
 def campaign(
     c: Context,
     campaign: str,
     models: list[str],
+    plan: list[str],
     data: str | None = None,
     output: str | None = None,
     workers: str | None = None,
     limit_s: str | None = None,
     skip_missing: bool = False,
     cell: str | None = None,
+    scheme: str | None = None,
 ) -> Any:
     """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
     from mtjkit_core.errors import MtjkitError
@@ -78,21 +89,22 @@ def campaign(
     from mtjkit_host.paths import CARRIED_IMAGES
 
     limits = _limits(workers, limit_s)
-    of = _cell(cell)
+    of, way = _cell(cell), _scheme(scheme)
     result = run_campaign(
         campaign,
         data=data or CARRIED_IMAGES,
         models=models,
         folder=output,
         skip_missing=skip_missing,
+        plans=plan,
         **limits,
     )
     try:
-        report = write_report(result, of)
+        report = write_report(result, of, scheme=way)
     except MtjkitError:
-        streams.show(*_tables(result, of))
+        streams.show(*_tables(result, of, way))
         raise
-    return (*_tables(result, of), f"report: {report}")
+    return (*_tables(result, of, way), f"report: {report}")
 
 
 @command(
@@ -102,25 +114,29 @@ def campaign(
         "output": "folder of results and report; default build/reproduce",
         **CAMPAIGN_HELP,
     },
-    iterable=["models"],
+    iterable=["models", "plan"],
 )
 def reproduce(
     c: Context,
     models: list[str],
+    plan: list[str],
     quick: bool = False,
     data: str | None = None,
     output: str | None = None,
     workers: str | None = None,
     limit_s: str | None = None,
     cell: str | None = None,
+    scheme: str | None = None,
 ) -> Any:
     """Regenerate the paper's Table 1, Figs. 7-10 and Table 2 beside the paper's values."""
     from mtjkit_host.analysis import reproduce as run_reproduce
 
     limits = _limits(workers, limit_s)
-    of = _cell(cell)
-    done = run_reproduce(quick, data=data, models=models, folder=output, cell=of, **limits)
-    return (*_tables(done.result, of), f"report: {done.report}")
+    of, way = _cell(cell), _scheme(scheme)
+    done = run_reproduce(
+        quick, data=data, models=models, folder=output, cell=of, scheme=way, plans=plan, **limits
+    )
+    return (*_tables(done.result, of, way), f"report: {done.report}")
 
 
 @command(

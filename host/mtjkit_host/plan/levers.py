@@ -93,10 +93,7 @@ def _schemes(search: Search, found: Found) -> Iterable[Lever]:
         scheme = parse_scheme(name)
         if name == search.scheme.name or (scheme.reads_first and search.base.kind != KEEP):
             continue
-        cell, assumed = search.cell, ""
-        if "read_pj" in scheme.uses and not cell.circuit.read_pj:
-            cell = replace(cell, circuit=replace(cell.circuit, read_pj=READ_PJ))
-            assumed = f"{READ_PJ:g} pJ a read, assumed"
+        cell, assumed = with_reads(search.cell, scheme)
         try:
             energy = energy_of(search, found, cell, scheme)
             if energy.saving_percent is None or found.saving_percent > energy.saving_percent > 0:
@@ -112,6 +109,14 @@ def _schemes(search: Search, found: Found) -> Iterable[Lever]:
             )
             notes.append(f"erasing paid {paid}, steady reuse {steady}")
         yield Lever(f"scheme {name}", energy.saving_percent, "; ".join(notes))
+
+
+def with_reads(cell: Cell, scheme: Scheme) -> tuple[Cell, str]:
+    """The cell with READ_PJ where a scheme reads and the cell states no cost; and a word on it."""
+    if "read_pj" not in scheme.uses or cell.circuit.read_pj:
+        return cell, ""
+    reads = replace(cell, circuit=replace(cell.circuit, read_pj=READ_PJ))
+    return reads, f"{READ_PJ:g} pJ a read, assumed"
 
 
 def energy_of(search: Search, found: Found, cell: Cell, scheme: Scheme) -> RunEnergy:

@@ -127,7 +127,7 @@ def test_the_page_needs_nothing_else_and_shows_everything(result, report):
     shown = Page(report.read_text(encoding="utf-8"))
     assert shown.open == []
     assert "script" not in shown.tags
-    assert len(shown.sources) == 4  # Figs. 7, 8, 9, 10
+    assert len(shown.sources) == 5  # Figs. 7, 8, 9, 10, accuracy over energy
     assert all(source.startswith("data:image/svg+xml;base64,") for source in shown.sources)
     text = " ".join(shown.words)
     assert "@import" not in text
@@ -135,7 +135,7 @@ def test_the_page_needs_nothing_else_and_shows_everything(result, report):
     for expected in (EVIL, "Fxp8 & co", "85.07", "8.94", "no c in", "seed 0"):
         assert expected in text, expected
     assert re.search(r"Only \d+ of \d+ points are done", text)
-    for name in ("figure-7", "figure-8", "figure-9", "figure-10"):
+    for name in ("figure-7", "figure-8", "figure-9", "figure-10", "tradeoff"):
         assert (result.folder / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert b"<svg" in (result.folder / f"{name}.svg").read_bytes()
     state = json.loads((result.folder / "summary.json").read_text())

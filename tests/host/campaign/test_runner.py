@@ -1,19 +1,31 @@
 """Campaigns run, are killed and go on; their results do not depend on it."""
 
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_core.write_errors import KEEP, WriteErrors
 from mtjkit_export import save
+from mtjkit_export.files import file_sha256
+from mtjkit_export.formats.mtjb_reader import load
+from mtjkit_host.analysis import summarize
 from mtjkit_host.campaign import Campaign, NetEntry, Rrmse, run_campaign
+from mtjkit_host.campaign.points import POINT_VERSION
 from mtjkit_host.campaign.records import Record, ResultsFile
+from mtjkit_host.datasets.images import load_images
+from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.mtj.pulse_plan import PulsePlan, layer_pulses
+from mtjkit_host.mtj.schemes import Traffic, parse_scheme
+from mtjkit_host.simulate.simulator import open_simulator
 from support.nets import tiny_network
 from support.paths import python_env
 
@@ -49,6 +61,70 @@ def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("campaign")
     make_net(folder)
     return folder, run(folder)
+
+
+def a_plan(folder, rates=(0.05, 0.2, 0.1)):
+    """A plan for the tiny net, with weights that fail too."""
+    scheme = parse_scheme("fixed")
+    layers = tuple(layer_pulses(Cell(), scheme, rate, Traffic()) for rate in rates)
+    weights = tuple(layer_pulses(Cell(), scheme, 0.01, Traffic()) for _ in range(4))
+    sha256 = file_sha256(folder / "tiny.mtjb")
+    plan = PulsePlan("tiny", sha256, "keep", Cell(), "fixed", layers, {}, weights, sha256)
+    (folder / "plan.toml").write_text(plan.to_toml())
+    return plan
+
+
+def test_a_plan_is_a_net_more_with_the_plans_errors(tmp_path):
+    make_net(tmp_path)
+    plan = a_plan(tmp_path)
+    options = {"data": DATA, "models": [tmp_path], "folder": tmp_path / "out", "workers": 1}
+    small = campaign(repeats=2, errors=("keep",), memories=("feature_maps",), rates=(0.1,))
+    result = run_campaign(small, plans=[tmp_path / "plan.toml"], **options)
+    assert result.complete
+    entry = result.campaign.nets[1]
+    assert entry.label == "tiny, plan"
+    records = [r for r in result.records if r.point.net == entry.label]
+    assert [r.point.memory for r in records] == ["none", "feature_maps", "feature_maps"]
+    net = load(tmp_path / "tiny.mtjb")
+    data = load_images(DATA, net, 40)
+    for record in records[1:]:
+        errors = WriteErrors(record.point.seed, KEEP, plan.limits, plan.weight_limits)
+        stored, _ = open_simulator(net).program(errors)
+        scores, counts = stored.run(data.images, errors=errors)
+        assert record.correct == int((scores.argmax(1) == data.labels).sum())
+        assert record.bits.wrong == counts[:, 2].sum() > 0
+    # Without plans, points are the ones that they were.
+    ids = {r.point.id for r in result.records if r.point.net == "Tiny"}
+    lines = [json.loads(line) for line in (tmp_path / "out/results.jsonl").read_text().splitlines()]
+    assert all(
+        ("plan_sha256" in line) == (line["net"] != "Tiny" and line["memory"] != "none")
+        for line in lines
+    )
+    assert ids == {r.point.id for r in run_campaign(small, **options).records}
+    fields = {"version": POINT_VERSION, **asdict(result.records[0].point)}
+    assert fields.pop("plan_sha256") == ""
+    text = json.dumps(fields, sort_keys=True).encode()
+    assert result.records[0].point.id == hashlib.sha256(text).hexdigest()
+    (line,) = [one for one in summarize(result).tradeoffs if one.is_plan]
+    bits = [layer.map_bits for layer in net.layers[:-1]]
+    pj = [Cell().write_energy_pj(layer.pulses.down_ns) for layer in plan.layers]
+    assert line.spots[0].energy_pj == pytest.approx(np.dot(bits, pj) / sum(bits))
+    assert (line.net, line.errors, line.scheme) == ("Tiny", "keep", "fixed")
+    state = json.loads((tmp_path / "out" / "campaign.json").read_text())
+    assert state["campaign"]["nets"][0]["plan"] == ""
+    assert result.nets[entry.label]["plan"]["scheme"] == "fixed"
+
+
+def test_a_plan_for_another_net_is_refused(tmp_path):
+    make_net(tmp_path)
+    plan = a_plan(tmp_path)
+    (tmp_path / "other.toml").write_text(plan.to_toml().replace(plan.sha256, "0" * 64))
+    options = {"data": DATA, "models": [tmp_path], "folder": tmp_path / "out", "workers": 1}
+    with pytest.raises(ConfigError, match=r"other.toml: its model is neither other.mtjb beside"):
+        run_campaign(campaign(), plans=[tmp_path / "other.toml"], **options)
+    nets = (NetEntry("Tiny", ("tiny",), plan=str(tmp_path / "other.toml")),)
+    with pytest.raises(ConfigError, match=r"Tiny: .*other.toml is a plan for another model"):
+        run_campaign(Campaign("test", nets, rates=(0.1,), images=40), **options)
 
 
 def test_every_point_is_there_once(whole):
