@@ -215,7 +215,7 @@ def _tradeoff(summary: Summary) -> Any:
     nets = list(dict.fromkeys(line.net for line in summary.tradeoffs if line.spots))
     columns = min(3, len(nets))
     rows = -(-len(nets) // columns)
-    figure = Figure(figsize=(4.6 * columns, 3.9 * rows + 0.9), layout="constrained")
+    figure = Figure(figsize=(max(7.5, 4.6 * columns), 3.9 * rows + 1.2), layout="constrained")
     axes = figure.subplots(rows, columns, squeeze=False).flatten()
     for ax, net in zip(axes, nets, strict=False):
         stars = 0
@@ -247,7 +247,12 @@ def _tradeoff(summary: Summary) -> Any:
         ax.grid(alpha=0.3)
     for ax in axes[len(nets) :]:
         ax.set_axis_off()
-    _legend(figure, list(axes[: len(nets)]), "dotted: without errors", columns=3)
+    _legend(
+        figure,
+        list(axes[: len(nets)]),
+        "dotted: without errors",
+        columns=2 if columns == 1 else columns + 1,
+    )
     return figure
 
 
