@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mtjkit_export.formats.mtjb_reader import load
-    from mtjkit_export.importers.torch_module import from_torch
-    from mtjkit_host.importing.command import import_net
+    from mtjkit_host.importing.command import from_torch, import_net
     from mtjkit_host.mtj.cell_file import load_cell
     from mtjkit_host.mtj.cell_file import preset_names as cells
     from mtjkit_host.runs.fleet_run import run_ports, run_unix
@@ -22,7 +21,7 @@ else:
         "Result": ("mtjkit_host.runs.result", "Result"),
         "RunOptions": ("mtjkit_host.runs.options", "RunOptions"),
         "cells": ("mtjkit_host.mtj.cell_file", "preset_names"),
-        "from_torch": ("mtjkit_export.importers.torch_module", "from_torch"),
+        "from_torch": ("mtjkit_host.importing.command", "from_torch"),
         "import_net": ("mtjkit_host.importing.command", "import_net"),
         "load": ("mtjkit_export.formats.mtjb_reader", "load"),
         "load_cell": ("mtjkit_host.mtj.cell_file", "load_cell"),

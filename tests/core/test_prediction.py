@@ -2,6 +2,7 @@
 
 import struct
 
+import records
 from mtjkit_core.prediction import predict
 
 
@@ -69,3 +70,12 @@ def test_the_sign_of_one_score():
     assert [predict(model, (score,)) for score in (1, 2, 3)] == [0, 1, 1]
     model.scales_at = 0
     assert [predict(model, (score,)) for score in (-1, 0, 1)] == [0, 1, 1]
+
+
+def test_predictions_are_locked():
+    stored = records.load("predictions")
+    assert len(stored) == records.PREDICTION_NETS
+    for number, record in enumerate(stored):
+        expected = record.pop("predicted")
+        assert records.prediction_record(number) == record
+        assert records.predicted(record) == expected

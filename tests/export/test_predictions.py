@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import records
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.prediction import predict
@@ -37,6 +38,16 @@ def test_numpy_and_the_core_predict_the_same(seed, largest):
     assert values.dtype == np.float32
     expected = (values[:, 0] >= 0).astype(int) if classes == 1 else values.argmax(axis=1)
     assert found.tolist() == expected.tolist()
+
+
+def test_many_images_are_predicted_as_the_vectors_say():
+    """The records that `mtjkit_core.prediction` is held against on MicroPython too."""
+    for record in records.load("predictions"):
+        scale, offset = np.frombuffer(records.unhexed(record["pairs"]), "<f4").reshape(-1, 2).T
+        options = {"scale": scale, "offset": offset, "by_sign": record["by_sign"]}
+        scores = np.array(records.scores_of(record), np.int32)
+        found = predictions(model_of(record["classes"], **options), scores)
+        assert found.tolist() == record["predicted"]
 
 
 def test_without_scales_the_highest_score_of_the_lowest_class():

@@ -8,6 +8,7 @@ version 1.0, whose writes have one limit and three counts; the two `_1_1` have t
 
 import binascii
 import json
+import struct
 
 import networks
 from mtjkit_core import chip_memory
@@ -18,6 +19,7 @@ from mtjkit_core import write_errors as we
 from mtjkit_core.bits import tail_mask
 from mtjkit_core.chip_errors import BUFFER_CLASSES, CLASSES, ChipErrors
 from mtjkit_core.model import Model
+from mtjkit_core.prediction import predict
 
 HERE = __file__.replace("\\", "/").rsplit("/", 1)[0] if "/" in __file__ else "."
 
@@ -62,6 +64,7 @@ PLACES = [
 UNEVEN_RUNS = 4
 CHIP = 0x0123456789ABCDEF
 CHIP_RUNS = 3
+PREDICTION_NETS, PREDICTIONS = 13, 24
 CHIP_NETWORKS = ("padded", "pooled", "thin", "to one")
 # (words, run_words, run_bits) of a write
 SHAPES = [(20, 2, 40), (9, 3, 96), (5, 1, 1), (1, 1, 32)]
@@ -91,6 +94,68 @@ def random_record(place):
     where = {"seed": f"{seed:016x}", "image": image, "memory": part, "layer": layer}
     where.update(state=start, drawn=drawn)
     return where
+
+
+class Scaled:
+    """What a prediction reads of a model: scales and offsets, as the file has them."""
+
+    scales_at = 4
+
+    def __init__(self, pairs, by_sign):
+        self.data = bytes(4) + pairs
+        self.classes = len(pairs) // 8
+        self.by_sign = by_sign
+
+
+def unhexed(text):
+    return binascii.unhexlify(text)
+
+
+def scores_of(record):
+    """The scores of a record of `prediction_record`, a list for each image."""
+    scores = struct.unpack(f"<{record['classes'] * PREDICTIONS}i", unhexed(record["scores"]))
+    classes = record["classes"]
+    return [scores[at : at + classes] for at in range(0, len(scores), classes)]
+
+
+def prediction_record(number):
+    """Classes that random scores are predicted as, with scales and offsets of very different sizes.
+
+    Every third network has one score, whose sign decides. Half of the scores are small, so that
+    values tie, the others go up to 2**30. From number 9 on two classes with equal scores have
+    scales that differ in their last bit, so that the rounding decides.
+    """
+    state = [0] * 32
+    random.seed_streams(state, SEED, number, random.WEIGHTS, 0)
+    close = number >= 9
+    classes = 2 if close else 1 if number % 3 == 2 else 2 + number
+    pairs = b""
+    for _ in range(2 * classes):
+        word = random.next_word(state, 0)
+        size = (127 + (word >> 26) % 24 - 12) << 23 | random.next_word(state, 1) & 0x7FFFFF
+        if number % 4 == 3:
+            size &= 0xFFF00000  # few digits, so that sums are exact and values tie
+        pairs += struct.pack("<I", (word & 1) << 31 | (size if word & 6 else 0))
+    if close:
+        scale, offset = struct.unpack("<II", pairs[:8])
+        pairs = struct.pack("<IIII", scale, offset, scale + 1, offset)
+    scores = b""
+    for image in range(PREDICTIONS):
+        for _ in range(classes):
+            bits = 4 if image & 1 else 31
+            word = random.next_word(state, 2) >> (32 - bits)
+            scores += struct.pack("<i", word - (1 << (bits - 1)))
+        if close:
+            scores = scores[:-4] + scores[-8:-4]
+    record = {"classes": classes, "by_sign": classes == 1, "pairs": hexed(pairs)}
+    record["scores"] = hexed(scores)
+    return record
+
+
+def predicted(record):
+    """What the core predicts for a record's scores."""
+    model = Scaled(unhexed(record["pairs"]), record["by_sign"])
+    return [predict(model, scores) for scores in scores_of(record)]
 
 
 def packed(words, shape):
@@ -298,6 +363,10 @@ def save(name, records):
 
 if __name__ == "__main__":
     save("random", [random_record(place) for place in PLACES])
+    predictions = [prediction_record(number) for number in range(PREDICTION_NETS)]
+    for record in predictions:
+        record["predicted"] = predicted(record)
+    save("predictions", predictions)
     save("memory", [write_record(shape, rate) for shape in SHAPES for rate in RATES])
     save("memory_1_1", [uneven_write_record(s, n) for s in SHAPES for n in range(len(LIMITS))])
     save("memory_1_2", [chip_write_record(s, n) for s in SHAPES for n in (1, 4, 7, 11)])

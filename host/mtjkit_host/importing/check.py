@@ -9,6 +9,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_export.formats.mtjb_writer import encode
 from mtjkit_export.importers.lower import Lowered
+from mtjkit_export.predictions import predictions
 from numpy.typing import NDArray
 
 from mtjkit_host.simulate.simulator import open_simulator
@@ -30,8 +31,16 @@ def random_images(lowered: Lowered, count: int, seed: int = 0) -> NDArray[Any]:
     return images.view(np.int8) if lowered.net.pixel_rule is None else images
 
 
+TIE = 2e-6
+"""Two values of a graph whose difference is a smaller share of them are equal but for float32's
+rounding, which another program may do in another order: either class is right."""
+
+
 def check(lowered: Lowered, images: NDArray[Any], what: str) -> int:
-    """Compare all scores of images with those of the original graph, exactly.
+    """Compare all scores and predictions of images with those of the original graph.
+
+    Scores are equal exactly. A prediction compares scale x score + offset in the order of
+    FORMAT.md, the graph in its own, so that predictions may differ where the graph's values tie.
 
     Args:
         lowered: the network.
@@ -42,11 +51,11 @@ def check(lowered: Lowered, images: NDArray[Any], what: str) -> int:
         How many scores were compared.
 
     Raises:
-        ConfigError: a score differs.
+        ConfigError: a score or a prediction differs.
     """
     model = Model(encode(lowered.net))
     scores, _ = open_simulator(model).run(images)
-    got = lowered.values(scores)
+    got, predicted = lowered.values(scores), predictions(model, scores)
     for i, image in enumerate(images):
         expected = lowered.expected(image)
         if expected.shape != got[i].shape or not np.array_equal(expected, got[i]):
@@ -54,6 +63,15 @@ def check(lowered: Lowered, images: NDArray[Any], what: str) -> int:
             raise ConfigError(
                 f"the check failed: {what} {i} has the score {got[i][place]:g} for class {place}, "
                 f"the original {expected.reshape(-1)[place]:g}; nothing was written"
+            )
+        said = int(expected[0] >= 0) if model.by_sign else int(expected.argmax())
+        if said == predicted[i]:
+            continue
+        gap = expected[said] - expected[predicted[i]] if len(expected) > 1 else np.inf
+        if gap > TIE * np.abs(expected).max():
+            raise ConfigError(
+                f"the check failed: {what} {i} is predicted as class {predicted[i]}, by the "
+                f"original as class {said}; nothing was written"
             )
     return int(got.size)
 

@@ -1,8 +1,10 @@
-"""The command `import`: a file of others to a model file, checked before it is written."""
+"""The command `import`, and `from_torch`: a network of others to a model file, checked first."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
@@ -14,7 +16,8 @@ from mtjkit_export.importers.inputs import parse_scale
 from mtjkit_export.importers.lower import Lowered, Options, lower
 
 from mtjkit_host.boards.catalog import processors
-from mtjkit_host.datasets.images import load_images
+from mtjkit_host.datasets.dataset import Dataset
+from mtjkit_host.datasets.images import images_for, load_images
 from mtjkit_host.importing.check import check, check_known, random_images
 from mtjkit_host.parse import image_shape, whole
 from mtjkit_host.settings import decode_text
@@ -76,7 +79,87 @@ def import_net(
         shape=None if shape is None else image_shape("--shape", shape),
         class_names=() if classes is None else _classes(classes),
     )
-    lowered = lower(read(file), options)
+    path = Path(output) if output else Path("build") / f"{options.name}.mtjb"
+    given = None if data is None else lambda model: load_images(data, model, count)
+    return import_graph(read(file), options, path, given, str(data))
+
+
+def from_torch(
+    module: Any,
+    example: Any,
+    output: str | Path,
+    *,
+    name: str | None = None,
+    input: str | None = None,
+    shape: tuple[int, int, int] | None = None,
+    classes: Sequence[str] = (),
+    sign_of_zero: str | None = None,
+    binarize: bool = False,
+    images: Any = None,
+) -> str:
+    """Turn a torch module into a model file: as `import_net` does with a file, checked alike.
+
+    Args:
+        module: a torch.nn.Module: convolutions, linear layers, batch norm, signs, pooling. Weights
+            that its forward pass binarizes are read as it binarizes them.
+        example: a batch of one input, a tensor.
+        output: the model file.
+        name: the model's; default the file's.
+        input: what the network takes for a byte: unit (p / 255, the default), bytes, signed, int8
+            or mean=...,std=...
+        shape: (height, width, channels) of the images of a network that takes a vector.
+        classes: class names, one for each score.
+        sign_of_zero: plus or minus: what a sign of 0 counts as.
+        binarize: take the signs of weights that are not binarized.
+        images: images to check with, besides random ones: see
+            `mtjkit_host.datasets.images.images_for`.
+
+    Returns:
+        What was done, for people.
+
+    Raises:
+        ConfigError: the module cannot be imported, or a score differs; nothing is written.
+    """
+    from mtjkit_export.importers import torch_module
+
+    if sign_of_zero not in SIGNS:
+        raise ConfigError(f"sign_of_zero {sign_of_zero!r}: plus or minus")
+    path = Path(output)
+    options = Options(
+        name=name or _short(path.stem),
+        scale=None if input is None else parse_scale(input),
+        zero=SIGNS[sign_of_zero],
+        binarize=binarize,
+        shape=shape,
+        class_names=tuple(classes),
+    )
+    given = None if images is None else lambda model: images_for(images, model)
+    return import_graph(torch_module.from_torch(module, example), options, path, given, "yours")
+
+
+def import_graph(
+    graph: Graph,
+    options: Options,
+    path: Path,
+    given: Callable[[Model], Dataset] | None = None,
+    what: str = "",
+) -> str:
+    """Lower a graph, compare all scores with its own, write the model file.
+
+    Args:
+        graph: of a reader of `mtjkit_export.importers`.
+        options: see `lower`.
+        path: the model file.
+        given: gives images to check with, besides random ones.
+        what: what the report calls these.
+
+    Returns:
+        What was done, for people.
+
+    Raises:
+        ConfigError: the network cannot be imported, or a score differs; nothing is written.
+    """
+    lowered = lower(graph, options)
     compared = check(lowered, random_images(lowered, RANDOM_IMAGES), "random image")
     checked = f"{compared} scores of {RANDOM_IMAGES} random images"
     data_bytes = encode(lowered.net)
@@ -84,11 +167,9 @@ def import_net(
         images_known, scores = lowered.graph.known
         compared = check_known(lowered, images_known, scores)
         checked += f", {compared} scores that are in the file"
-    if data is not None:
-        given = load_images(data, Model(data_bytes), count).images
-        check(lowered, given, "image")
-        checked += f" and {len(given) * len(lowered.net.layers[-1].weights)} of {data}"
-    path = Path(output) if output else Path("build") / f"{options.name}.mtjb"
+    if given is not None:
+        compared = check(lowered, given(Model(data_bytes)).images, "image")
+        checked += f" and {compared} of {what}"
     write_atomically(path, data_bytes)
     return report(lowered, checked, path, data_bytes)
 

@@ -4,7 +4,7 @@ with UnixPort() as link:
     session = Session(link)
     session.program(model_bytes, WriteErrors(seed=0, limits=fail_limit(0.024)))
     for result in session.classify(images):
-        print(result.index, result.scores.argmax())
+        print(result.index, predict(model, result.scores))  # mtjkit_core.prediction
 """
 
 from __future__ import annotations
