@@ -26,6 +26,16 @@ OTHER_NAMES = {"vgg-small": "binary-small"}
 """Name that a carried net had before -> its name."""
 
 
+def carried_inputs(model: Path) -> Path:
+    """The inputs that a model classifies where no data are named.
+
+    They are its own for the carried examples, which have an .npz file beside them, and CIFAR-10's
+    pictures for all others.
+    """
+    own = CARRIED / f"{model.stem}.npz"
+    return own if model.resolve().parent == CARRIED and own.is_file() else CARRIED_IMAGES
+
+
 def cache_dir() -> Path:
     """The folder for downloads and compiled libraries.
 

@@ -20,7 +20,7 @@ from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.pulse_plan import PulsePlan, read_plan
 from mtjkit_host.mtj.schemes import parse_scheme
-from mtjkit_host.paths import CARRIED_IMAGES
+from mtjkit_host.paths import carried_inputs
 from mtjkit_host.plan.calibrate import PICTURES, calibrate
 from mtjkit_host.plan.levers import levers
 from mtjkit_host.plan.search import Found, Loss, Search, described, loss_of, right_without_errors
@@ -276,7 +276,7 @@ def _read(
     path = model_path(model)
     net = load(path)
     count = None if images is None else parse.whole("--images", images, 1, 2**30 - 1)
-    found = load_images(CARRIED_IMAGES if data is None else str(data), net, count)
+    found = load_images(carried_inputs(path) if data is None else str(data), net, count)
     return path, net, to_input(net, found.images), found.labels
 
 

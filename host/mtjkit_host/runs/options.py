@@ -23,7 +23,13 @@ from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
 from mtjkit_host.mtj.chip import check_chip, class_limits, disturb_rates
 from mtjkit_host.mtj.pulse_plan import PulsePlan, parse_plan, read_plan
 from mtjkit_host.mtj.schemes import Pulses, Scheme, Traffic, parse_scheme
-from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL, OTHER_NAMES
+from mtjkit_host.paths import (
+    CARRIED,
+    CARRIED_IMAGES,
+    CARRIED_MODEL,
+    OTHER_NAMES,
+    carried_inputs,
+)
 
 KINDS = {"flip": FLIP, "keep": KEEP}
 """Kinds of errors by their names."""
@@ -362,9 +368,10 @@ def parse_options(
     seed_of_chip = chosen.variation.chip
     if chip is not None:
         seed_of_chip = parse.whole("--chip", chip, 0, 2**64 - 1)
+    file = CARRIED_MODEL if model is None else model_path(model)
     options = RunOptions(
-        model=CARRIED_MODEL if model is None else model_path(model),
-        data=CARRIED_IMAGES if data is None else _path("--data", data),
+        model=file,
+        data=carried_inputs(file) if data is None else _path("--data", data),
         images=None if images is None else parse.whole("--images", images, 1, 2**30 - 1),
         write_error_rate=rate,
         given_pulse_ns=pulse,
