@@ -9,13 +9,14 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_export.cost import summary
 from mtjkit_export.files import write_atomically
-from mtjkit_export.formats.mtjb_writer import save
+from mtjkit_export.formats.mtjb_writer import encode
 from mtjkit_export.formats.safetensors import save_fixed
 from mtjkit_export.needs import needs
 
 from mtjkit_host import parse
 from mtjkit_host.boards.catalog import processors
 from mtjkit_host.machine import tell
+from mtjkit_host.simulate.polarity import with_fewer_ones
 from mtjkit_host.train.architectures import NetSpec, parse_net
 from mtjkit_host.train.augment import AUGMENTS
 from mtjkit_host.train.config import (
@@ -178,6 +179,7 @@ def export_run(
     best: bool = False,
     format: str | None = None,
     weight_percentile: str | None = None,
+    polarity: str | None = None,
 ) -> str:
     """Write a training run's net as a deployable file.
 
@@ -190,6 +192,7 @@ def export_run(
             default the first that holds the net.
         weight_percentile: of a fixed-point net's weights in each layer, scaled to 1:
             `mtjkit_host.train.scale_weights.scale_weights`.
+        polarity: data set that chooses each channel's sign: `mtjkit_host.simulate.polarity`.
 
     Returns:
         What was written, as text.
@@ -211,8 +214,14 @@ def export_run(
                 f"{net.spec.name} is not a binary net, and a .mtjb file holds only binary nets; "
                 "take --format safetensors"
             )
-        model = Model(save(fold(net, name), path))
-        return f"{summary(model, processors().values())}\nwrote {path}"
+        model, words = Model(encode(fold(net, name))), ""
+        if polarity is not None:
+            model, words = with_fewer_ones(model, polarity)
+        write_atomically(path, bytes(model.data))
+        said = f"{words}\n" if words else ""
+        return f"{summary(model, processors().values())}\n{said}wrote {path}"
+    if polarity is not None:
+        raise ConfigError("--polarity is for binary nets (--format mtjb)")
     fixed = fold_fixed(net, name)
     if format == "tflite":
         with needs("tflite"):

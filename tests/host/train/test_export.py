@@ -14,6 +14,7 @@ import torch
 from mtjkit_core.errors import ConfigError
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_export.formats.safetensors import load_fixed
+from mtjkit_host.paths import CARRIED_IMAGES
 from mtjkit_host.simulate.simulator import open_simulator
 from mtjkit_host.train import EpochRecord, Net, NetSpec, TrainConfig, build_net, predict
 from mtjkit_host.train.checkpoint import save_checkpoint
@@ -102,6 +103,16 @@ def test_binary_runs_become_mtjb(tmp_path: Path) -> None:
     assert load(file).name == "mine"
 
 
+def test_a_run_is_exported_with_fewer_ones(tmp_path: Path) -> None:
+    run, file = run_of(settled("binary-tiny"), tmp_path / "run"), tmp_path / "net.mtjb"
+    export_run(run, str(file))
+    plain = load(file)
+    text = export_run(run, str(file), polarity=str(CARRIED_IMAGES))
+    assert "channels with the other sign" in text
+    scores = [open_simulator(net).run(IMAGES)[0] for net in (plain, load(file))]
+    assert np.array_equal(*scores)
+
+
 @pytest.mark.parametrize(
     ("net", "options", "match"),
     [
@@ -110,6 +121,8 @@ def test_binary_runs_become_mtjb(tmp_path: Path) -> None:
         ("fxp8-tiny", {"weight_percentile": "0"}, "above 0 and up to 100"),
         ("binary-tiny", {"weight_percentile": "99"}, r"\+1 or -1"),
         ("binary-tiny", {"format": "safetensors"}, "binary"),
+        ("fxp8-tiny", {"polarity": "pictures"}, "--polarity is for binary nets"),
+        ("binary-tiny", {"polarity": "none"}, "no such file"),
         ("binary-tiny", {"format": "onnx"}, "mtjb, safetensors, tflite"),
     ],
 )
