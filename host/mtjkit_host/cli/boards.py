@@ -20,6 +20,7 @@ from mtjkit_host.cli.command import command
         "cell": "MTJ cell: the run's; it counts where a cell's directions differ",
         "scheme": "write scheme: the run's, as the cell",
         "plan": "pulse widths by layer: the run's, in place of errors, cell and scheme",
+        "chip": "seed of a chip whose cells differ: the run's",
         "seed": "seed of the weights' errors: the run's; default 0",
         "replace-main": "keep a main.py of your own under another name and put mtjkit's in its "
         "place; unflash puts it back",
@@ -39,6 +40,7 @@ def flash(
     cell: str | None = None,
     scheme: str | None = None,
     plan: str | None = None,
+    chip: str | None = None,
 ) -> Any:
     """Put the firmware on a MicroPython board, copying only what changed, and check it."""
     from mtjkit_core.errors import ConfigError
@@ -55,6 +57,7 @@ def flash(
         cell=cell,
         scheme=scheme,
         plan=plan,
+        chip=chip,
         seed=seed,
     )
     if replace_main and no_main:

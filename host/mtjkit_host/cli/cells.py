@@ -82,7 +82,10 @@ def cell_plot(
     help={
         "data": "CSV file: pulse_ns,current_ua,direction,switched,trials",
         "voltage-v": "voltage across the cell, for its energies",
-        "current-ua": "which current becomes the cell, where several were measured",
+        "current-ua": "which current becomes the cell's, where several were measured",
+        "model": "tail (one direction and current at a time; default) or fokker-planck (one "
+        "macrospin for all; default where a direction has several currents and --current-ua is "
+        "not given)",
         "output": "cell file to write (TOML)",
         "plot": "figure to write (an SVG and a PNG file)",
     },
@@ -94,11 +97,12 @@ def cell_fit(
     current_ua: str | None = None,
     output: str | None = None,
     plot: str | None = None,
+    model: str | None = None,
 ) -> Any:
     """Fit a cell to measured writes, with intervals and a word on whether the model fits."""
     from mtjkit_host.mtj.command import fit_cell
 
-    table, text = fit_cell(data, voltage_v, current_ua, output, plot)
+    table, text = fit_cell(data, voltage_v, current_ua, output, plot, model)
     return streams.Wide(table), (f"cell file: {output}" if output else text)
 
 

@@ -20,8 +20,9 @@ from mtjkit_host.mtj.cell_file import (
     preset_names,
     read_cell_table,
 )
-from mtjkit_host.mtj.fit import TailFit, fit_tail, read_measurements
-from mtjkit_host.mtj.plots import draw_fits, draw_models, draw_schemes
+from mtjkit_host.mtj.fit import Point, TailFit, fit_tail, read_measurements
+from mtjkit_host.mtj.joint_fit import JointFit, Series, fit_jointly
+from mtjkit_host.mtj.plots import draw_fits, draw_joint_fit, draw_models, draw_schemes
 from mtjkit_host.mtj.schemes import (
     Fixed,
     Pulses,
@@ -127,7 +128,7 @@ def show_cell(
 
 
 def _stated(name: str, values: dict[str, Any]) -> Table:
-    table = Table(show_header=False, title=f"cell {name}, no error rate stated")
+    table = Table(show_header=False, title=Text(f"cell {name}, no error rate stated"))
     table.add_column(style="bold")
     table.add_column()
     for key in ("source", "verified"):
@@ -136,7 +137,7 @@ def _stated(name: str, values: dict[str, Any]) -> Table:
     for key, value in values["stated"].items():
         table.add_row(key, Text(str(value)))
     table.add_row(
-        "warning", "nothing about error rates follows: give [write] in a file of your own"
+        "warning", Text("nothing about error rates follows: give [write] in a file of your own")
     )
     return table
 
@@ -203,8 +204,12 @@ def fit_cell(
     current_ua: Given = None,
     output: Given = None,
     plot: Given = None,
+    model: Given = None,
 ) -> tuple[Table, str]:
     """Fit a cell to measurements: a table of fits, and the cell as TOML.
+
+    A tail for each direction and current, or (model fokker-planck, the default where a direction
+    has several currents and none is chosen) one macrospin for all of them.
 
     Raises:
         ConfigError: the file or an option is wrong, or several currents leave the choice open.
@@ -214,6 +219,11 @@ def fit_cell(
             check_writable(Path(path))
     voltage = None if voltage_v is None else parse.number("--voltage-v", voltage_v)
     measured = read_measurements(data)
+    if model is None:
+        several = len(measured) > len({direction for direction, _ in measured})
+        model = "fokker-planck" if several and current_ua is None else "tail"
+    if parse.choice("--model", model, ("tail", "fokker-planck")) == "fokker-planck":
+        return _fit_jointly(data, measured, voltage, current_ua, output, plot)
     fits: dict[tuple[str, float | None], TailFit] = {}
     for (direction, current), points in measured.items():
         try:
@@ -231,7 +241,10 @@ def fit_cell(
         {direction for direction, _ in fits}
     ):
         shown = ", ".join(f"{current:g}" for current in currents)
-        raise ConfigError(f"several currents: choose the file's with --current-ua: {shown}")
+        raise ConfigError(
+            f"several currents: choose the file's with --current-ua: {shown}; or fit all of them "
+            "with --model fokker-planck"
+        )
     else:
         wanted = None
     chosen = {
@@ -255,21 +268,93 @@ def fit_cell(
     if output is not None:
         write_atomically(output, text.encode())
     if plot is not None:
-        stem = Path(plot)
-        stem = stem.with_suffix("") if stem.suffix in (".svg", ".png") else stem
         names = {
             direction if current is None else f"{direction}, {current:g} uA": fit
             for (direction, current), fit in fits.items()
         }
-        draw_fits(names, stem)
+        draw_fits(names, _stem(plot))
     return table, text
+
+
+def _fit_jointly(
+    data: str,
+    measured: dict[tuple[str, float | None], list[Point]],
+    voltage: float | None,
+    current_ua: Given,
+    output: Given,
+    plot: Given,
+) -> tuple[Table, str]:
+    """One macrospin for all currents and directions: see `fit_cell`."""
+    series = []
+    for (direction, current), points in sorted(measured.items(), key=str):
+        if current is None:
+            raise ConfigError(f"{data}: model fokker-planck takes a current_ua in each line")
+        series.append(Series(direction, current, tuple(points)))
+    try:
+        fit = fit_jointly(series)
+    except ConfigError as error:
+        raise ConfigError(f"{data}: {error}") from None
+    # The cell's current: as asked, else the middle one of those measured in each direction.
+    currents = {}
+    for direction in fit.ic0_ua:
+        mine = sorted(one.current_ua for one in series if one.direction == direction)
+        currents[direction] = mine[len(mine) // 2]
+        if current_ua is not None:
+            currents[direction] = parse.number("--current-ua", current_ua)
+            if not mine[0] <= currents[direction] <= mine[-1]:
+                raise ConfigError(
+                    f"--current-ua {current_ua} lies beyond what was measured {direction}: "
+                    f"{mine[0]:g} to {mine[-1]:g}"
+                )
+    table = Table("number", "value", "95 %", title="one macrospin for all measurements")
+    numbers = {"delta": fit.delta, "t_d_ns": fit.t_d_ns, **fit.ic0_ua}
+    for name, value in numbers.items():
+        low, high = fit.intervals[name]
+        what = {"delta": "delta (kT)", "t_d_ns": "t_d (ns)"}.get(name, f"Ic0 {name} (uA)")
+        table.add_row(what, f"{value:.5g}", f"{low:.5g} to {high:.5g}")
+    table.add_row("deviance", f"{fit.deviance:.4g}", f"{fit.degrees} degrees of freedom")
+    for word in fit.words():
+        table.add_row("in words", Text(word), "")
+    lines = [*_head(data), 'model = "fokker-planck"', *_measured(fit, "delta", "delta")]
+    lines += _measured(fit, "t_d_ns", "t_d_ns")
+    if voltage is not None:
+        lines.append(f"voltage_v = {voltage:.6g}")
+    for direction in fit.ic0_ua:
+        if len(fit.ic0_ua) > 1:
+            lines += ["", f"[write.{direction}]"]
+        lines += _measured(fit, direction, "ic0_ua")
+        lines.append(f"current_ua = {currents[direction]:.6g}")
+    lines += [f"# {word}" for word in fit.words()]
+    text = "\n".join(lines) + "\n"
+    if output is not None:
+        write_atomically(output, text.encode())
+    if plot is not None:
+        draw_joint_fit(fit, _stem(plot))
+    return table, text
+
+
+def _measured(fit: JointFit, name: str, key: str) -> list[str]:
+    """A line of a cell file with its interval as a comment."""
+    low, high = fit.intervals[name]
+    value = {"delta": fit.delta, "t_d_ns": fit.t_d_ns, **fit.ic0_ua}[name]
+    return [f"{key} = {value:.6g}  # 95 %: {low:.5g} to {high:.5g}"]
+
+
+def _head(data: str) -> list[str]:
+    """How a fitted cell file begins."""
+    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).stem)
+    return [f'name = "{name}"', 'source = "fitted to measurements by cell-fit"', "", "[write]"]
+
+
+def _stem(plot: str) -> Path:
+    """A figure's path without the ending that it may have."""
+    stem = Path(plot)
+    return stem.with_suffix("") if stem.suffix in (".svg", ".png") else stem
 
 
 def _toml(data: str, voltage: float | None, chosen: dict[str, tuple[float | None, TailFit]]) -> str:
     """A cell file with its intervals as comments; one direction measured is taken for both."""
-    name = "".join(c if c.isalnum() or c in "-_." else "-" for c in Path(data).stem)
-    lines = [f'name = "{name}"', 'source = "fitted to measurements by cell-fit"', ""]
-    lines += ["[write]", 'model = "tail"']
+    lines = [*_head(data), 'model = "tail"']
     if voltage is not None:
         lines.append(f"voltage_v = {voltage:.6g}")
     ways = chosen if len(chosen) > 1 else {"": next(iter(chosen.values()))}

@@ -207,7 +207,7 @@ def fit_tail(points: Sequence[Point], amplitude: float | None = None) -> TailFit
         tau_interval_ns=interval,
         amplitude=float(math.exp(line[0])),
         log_amplitude_error=log_error,
-        deviance=2 * (_saturated(failed, trials) - log_likelihood(line)),
+        deviance=2 * (saturated(failed, trials) - log_likelihood(line)),
         degrees=len(points) - int(free.sum()),
     )
 
@@ -265,7 +265,7 @@ def chi_square_99(degrees: int) -> float:
     return float(degrees * (1 - a + NormalDist().inv_cdf(0.99) * math.sqrt(a)) ** 3)
 
 
-def _saturated(failed: np.ndarray, trials: np.ndarray) -> float:
+def saturated(failed: np.ndarray, trials: np.ndarray) -> float:
     """Log-likelihood of every point's own rate."""
     total = 0.0
     for f, n in zip(failed, trials, strict=True):

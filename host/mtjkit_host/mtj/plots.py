@@ -14,7 +14,8 @@ from mtjkit_export.files import write_atomically
 
 from mtjkit_host.figures import own_settings, plain
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
-from mtjkit_host.mtj.fit import TailFit
+from mtjkit_host.mtj.fit import Point, TailFit
+from mtjkit_host.mtj.joint_fit import JointFit
 from mtjkit_host.mtj.schemes import SCHEMES, Traffic, parse_scheme, reference_write
 from mtjkit_host.mtj.switching import Tail
 
@@ -90,18 +91,8 @@ def draw_fits(fits: dict[str, TailFit], stem: Path) -> Path:
         ax.set_ylabel("write-error rate")
         ax.set_yscale("log")
         for n, (name, fit) in enumerate(fits.items()):
-            seen = [p for p in fit.points if p.failed]
-            share = np.array([p.failed / p.trials for p in seen])
-            error = np.sqrt(share * (1 - share) / np.array([p.trials for p in seen]))
             colour = _COLOURS[n % len(_COLOURS)]
-            ax.errorbar(
-                [p.pulse_ns for p in seen],
-                share,
-                yerr=np.minimum(1.96 * error, 0.99 * share),
-                fmt="o",
-                markersize=4,
-                color=colour,
-            )
+            _draw_points(ax, fit.points, colour)
             times = np.linspace(0, max(p.pulse_ns for p in fit.points) * 1.05, 200)
             tail = Tail(fit.tau_ns, fit.amplitude)
             label = f"{name}: tau {fit.tau_ns:.4g} ns, A {fit.amplitude:.3g}"
@@ -109,6 +100,53 @@ def draw_fits(fits: dict[str, TailFit], stem: Path) -> Path:
             ax.plot(times, rates, color=colour, label=label)
         _legend(figure, ax)
         return _save(figure, stem)
+
+
+def draw_joint_fit(fit: JointFit, stem: Path) -> Path:
+    """Measured failures, and the macrospin through all of them; see `draw_models`."""
+    with own_settings():
+        figure, ax = _axes()
+        ax.set_xscale("linear")
+        ax.set_xlabel("pulse width (ns)")
+        ax.set_ylabel("write-error rate")
+        ax.set_yscale("log")
+        least = 1.0
+        for n, one in enumerate(fit.series):
+            colour = _COLOURS[n % len(_COLOURS)]
+            _draw_points(ax, one.points, colour)
+            times = np.linspace(0, one.times.max() * 1.05, 200)
+            model = fit.model(one.direction, one.current_ua)
+            i = one.current_ua / fit.ic0_ua[one.direction]
+            ax.plot(
+                times,
+                np.exp(model.log_rates(times)),
+                label=f"{one.direction}, {one.current_ua:g} uA (i = {i:.3g})",
+                **_style(n),
+            )
+            least = min([least, *(max(p.failed, 0.5) / p.trials for p in one.points)])
+        ax.set_ylim(least / 3, 1.5)
+        ax.set_title(
+            f"one macrospin: delta {fit.delta:.4g}, t_d {fit.t_d_ns:.4g} ns; "
+            f"deviance {fit.deviance:.4g} at {fit.degrees} degrees of freedom",
+            fontsize=10,
+        )
+        _legend(figure, ax)
+        return _save(figure, stem)
+
+
+def _draw_points(ax: Any, points: Sequence[Point], colour: str) -> None:
+    """Measured shares of failures with their 95 % bars, those that failed at all."""
+    seen = [p for p in points if p.failed]
+    share = np.array([p.failed / p.trials for p in seen])
+    error = np.sqrt(share * (1 - share) / np.array([p.trials for p in seen]))
+    ax.errorbar(
+        [p.pulse_ns for p in seen],
+        share,
+        yerr=np.minimum(1.96 * error, 0.99 * share),
+        fmt="o",
+        markersize=4,
+        color=colour,
+    )
 
 
 def _energy(cell: Cell, name: str, rate: float, traffic: Traffic) -> float:

@@ -213,5 +213,5 @@ def test_a_fitted_cell_is_read_again(tmp_path):
     assert cell.has_power
     data.write_text(data.read_text() + "20,90,up,500,1000\n40,90,up,700,1000\n")
     with pytest.raises(ConfigError, match="several currents"):
-        command.fit_cell(str(data))
+        command.fit_cell(str(data), model="tail")
     command.fit_cell(str(data), current_ua="150")

@@ -3,7 +3,11 @@
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
+from mtjkit_host.mtj import command
+from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.fit import Point, clopper_pearson, fit_tail, read_measurements
+from mtjkit_host.mtj.fokker_planck import FokkerPlanck
+from mtjkit_host.mtj.joint_fit import JointFit, Series, fit_jointly
 from mtjkit_host.mtj.switching import Tail
 from scipy.stats import beta
 
@@ -65,6 +69,74 @@ def test_two_kinds_of_cells_are_no_tail():
 def test_nothing_to_fit():
     with pytest.raises(ConfigError, match="no pulse width"):
         fit_tail([Point(5, 0, 10), Point(9, 10, 10)])
+
+
+def macrospin_points(delta, t_d_ns, ic0_ua, times, trials=20_000, seed=1):
+    """A series of points for each direction and current, drawn from a macrospin."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for direction, currents in ic0_ua.items():
+        for current, i in currents:
+            rates = [FokkerPlanck(delta, i, t_d_ns, 200).error_rate(t) for t in times]
+            points = [
+                Point(t, int(rng.binomial(trials, p)), trials)
+                for t, p in zip(times, rates, strict=True)
+            ]
+            found.append(Series(direction, current, tuple(points)))
+    return found
+
+
+def test_one_macrospin_for_currents_and_directions(tmp_path):
+    # Ic0 up 50 uA, down 30 uA, delta 40, t_d 2 ns; below and above the critical current.
+    currents = {"up": [(45.0, 0.9), (75.0, 1.5)], "down": [(39.0, 1.3)]}
+    series = macrospin_points(40.0, 2.0, currents, (4.0, 8.0, 14.0, 24.0))
+    fit = fit_jointly(series)
+    true = {"delta": 40.0, "t_d_ns": 2.0, "up": 50.0, "down": 30.0}
+    for name, value in true.items():
+        low, high = fit.intervals[name]
+        middle = (low * high) ** 0.5
+        assert abs(np.log(value / middle)) < 2 * np.log(high / low)  # 4 standard errors
+        assert high < 1.2 * low
+    assert fit.degrees == 8
+    assert fit.words() == ["one macrospin fits all currents and directions"]
+
+    data, file = tmp_path / "data.csv", tmp_path / "cell.toml"
+    lines = [
+        f"{p.pulse_ns},{one.current_ua},{one.direction},{p.trials - p.failed},{p.trials}\n"
+        for one in series
+        for p in one.points
+    ]
+    data.write_text(HEADER + "".join(lines))
+    command.fit_cell(str(data), "0.5", None, str(file), str(tmp_path / "plot"))
+    cell = load_cell(file)
+    assert cell.up.switching.i == pytest.approx(75 / fit.ic0_ua["up"], rel=1e-4)
+    assert cell.down.switching.i == pytest.approx(39 / fit.ic0_ua["down"], rel=1e-4)
+    assert cell.has_power
+    assert (tmp_path / "plot.svg").exists()
+
+
+def test_what_is_no_macrospin_is_said():
+    ends = {"delta": (20.0, 60.0), "t_d_ns": (1.9, 2.1), "up": (49.0, 51.0)}
+    fit = JointFit((), 40.0, 2.0, {"up": 50.0}, ends, deviance=100.0, degrees=2)
+    assert "does not fit: deviance 100 at 2 degrees" in fit.words()[0]
+    assert "delta is hardly determined" in fit.words()[1]
+    assert len(fit.words()) == 2
+
+
+@pytest.mark.parametrize(
+    ("series", "why"),
+    [
+        ([("up", 50.0, (Point(5, 10, 100), Point(9, 3, 100)))], "two currents of a direction"),
+        ([("up", 50.0, (Point(5, 9, 99),)), ("up", 60.0, (Point(5, 9, 99),))], "2 points do not"),
+        (
+            [("up", c, (Point(5, 0, 99), Point(9, 0, 99))) for c in (50.0, 60.0)],
+            "no pulse width failed",
+        ),
+    ],
+)
+def test_what_determines_no_macrospin_is_refused(series, why):
+    with pytest.raises(ConfigError, match=why):
+        fit_jointly([Series(*one) for one in series])
 
 
 HEADER = "pulse_ns,current_ua,direction,switched,trials\n"
