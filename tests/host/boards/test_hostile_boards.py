@@ -58,7 +58,7 @@ def test_what_is_no_board_is_left_in_time(answer, shown):
         pytest.raises(LinkError, match=rf"(?s)^{port}: no MicroPython prompt.*port\?{shown}$"),
     ):
         Board(port, wait_s=0.4)
-    assert time.monotonic() - started < 15
+    assert time.monotonic() - started < 60  # and what a busy machine takes
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ def test_a_program_that_cannot_be_stopped_is_quoted(emulator, program):
         # In a stream without end the last line may be cut anywhere.
         with pytest.raises(LinkError, match=r"no MicroPython prompt.*from there: .*(tel|try)"):
             Board(port, wait_s=5)
-        assert time.monotonic() - started < 25
+        assert time.monotonic() - started < 60
 
 
 def test_a_program_that_takes_ctrl_c_for_nothing(emulator):
@@ -99,7 +99,7 @@ def test_a_program_that_takes_ctrl_c_for_nothing(emulator):
         started = time.monotonic()
         with contextlib.suppress(LinkError):
             Board(port, wait_s=5).close()
-        assert time.monotonic() - started < 25
+        assert time.monotonic() - started < 60
 
 
 def test_a_boot_py_that_is_slow_or_endless(emulator):
