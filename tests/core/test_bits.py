@@ -1,10 +1,11 @@
 """Packed bits; runs on CPython and MicroPython."""
 
 from mtjkit_core import bits
+from mtjkit_core.geometry import words_for
 
 
 def test_a_run_starts_on_a_word():
-    assert [bits.words_for(n) for n in (1, 31, 32, 33, 64, 65)] == [1, 1, 1, 2, 2, 3]
+    assert [words_for(n) for n in (1, 31, 32, 33, 64, 65)] == [1, 1, 1, 2, 2, 3]
 
 
 def test_tail_mask_holds_the_valid_bits_of_the_last_word():

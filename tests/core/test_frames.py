@@ -1,7 +1,8 @@
 """Frames on CPython and MicroPython alike; host/link/test_frames_cobs.py has the properties."""
 
-from mtjkit_core import frames
-from mtjkit_core.frames import BODY_AT, MAX_BODY, MAX_FRAME, Deframer, encode, pack
+from mtjkit_core import frames, whole_frames
+from mtjkit_core.frames import BODY_AT, MAX_BODY, MAX_FRAME, Deframer, encode
+from mtjkit_core.whole_frames import pack
 
 # type 1, sequence number 0, body 01 00 00 ff: CRC-32 of 01 00 01 00 00 ff is 0xef20faee
 LOCKED = bytes.fromhex("0201020101" + "06ffeefa20ef" + "00")
@@ -19,7 +20,7 @@ def collect(stream, step):
     deframer = Deframer()
     out = []
     for at in range(0, len(stream), step):
-        out.extend(frames.frames(deframer, stream[at : at + step]))
+        out.extend(whole_frames.frames(deframer, stream[at : at + step]))
     return out, deframer.bad
 
 
@@ -81,7 +82,7 @@ def test_too_long_a_frame_is_dropped_and_no_byte_more_is_kept():
         deframer.feed(b"\xff" * 100, 0, 100)
         assert len(deframer.frame) == MAX_FRAME
         assert 1 <= deframer.wanted() <= 255
-    assert list(frames.frames(deframer, b"\0" + pack(1, 1, b"x"))) == [(1, 1, b"x")]
+    assert list(whole_frames.frames(deframer, b"\0" + pack(1, 1, b"x"))) == [(1, 1, b"x")]
     assert deframer.bad == 1
 
 

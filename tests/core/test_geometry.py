@@ -1,7 +1,8 @@
 """A layer's numbers by name; runs on CPython and MicroPython."""
 
 import networks
-from mtjkit_core.geometry import FIELDS, LayerShape, beyond_3x3
+from mtjkit_core.avx2_kinds import beyond_3x3
+from mtjkit_core.geometry import FIELDS, LayerShape
 from mtjkit_core.model import Model
 from mtjkit_core.mtjb import chain, conv_entry, entries_1
 

@@ -9,7 +9,7 @@ import hashlib
 import networks
 from memory_lock import Tape
 from mtjkit_core import messages as m
-from mtjkit_core.frames import pack
+from mtjkit_core.whole_frames import pack
 from mtjkit_device.server import Server
 
 FRAMES = 20

@@ -11,7 +11,8 @@ import micropython
 import networks
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.frames import Deframer, frames, pack
+from mtjkit_core.frames import Deframer
+from mtjkit_core.whole_frames import frames, pack
 from mtjkit_device.frames_viper import copy
 from mtjkit_device.kernels import KERNELS, load_kernel
 from mtjkit_device.server import Server

@@ -13,8 +13,9 @@ import networks
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors
-from mtjkit_device.engine import Engine, ram_bytes
+from mtjkit_device.engine import Engine
 from mtjkit_device.kernels import KERNELS, load_kernel
+from mtjkit_device.setup import ram_bytes
 from records import chip_errors
 
 NAMES = ("pooled", "padded", "to one", "strides", "pooling", "long sums", "bits 0 and 1")

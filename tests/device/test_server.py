@@ -14,8 +14,8 @@ import records
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mtjkit_core import messages as m
-from mtjkit_core.frames import pack
 from mtjkit_core.model import Model
+from mtjkit_core.whole_frames import pack
 from mtjkit_core.write_errors import FLIP, LIMITS_BYTES, WriteErrors, pack_limits, unpack_limits
 from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_host.boards.native_module import find_native

@@ -11,8 +11,9 @@ import sys
 
 from mtjkit_core import messages as m
 from mtjkit_core.errors import MtjkitError
-from mtjkit_core.frames import MAX_BODY, MAX_FRAME, Deframer, frames, pack
+from mtjkit_core.frames import MAX_BODY, MAX_FRAME, Deframer
 from mtjkit_core.model import Model
+from mtjkit_core.whole_frames import frames, pack
 
 MESSAGES = {}
 for _name in dir(m):

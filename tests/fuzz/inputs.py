@@ -14,7 +14,7 @@ from random import Random
 
 import networks
 import numpy as np
-from mtjkit_core import frames, geometry, mtjb
+from mtjkit_core import geometry, mtjb, whole_frames
 from mtjkit_core import messages as m
 from mtjkit_core.errors import FormatError
 from mtjkit_core.mtjb import conv_entry, dense_entry
@@ -173,10 +173,12 @@ def seeds(name: str) -> tuple[bytes, ...]:
         named[64:76] = "K\u00e4se\u20ac\U0001f600".encode()
         return (*good, sealed(named), *HOSTILE_MODELS.values())
     if name == "frames":
-        stream = frames.pack(1, 0, b"\x01\0\0\xff") + frames.pack(7, 9, bytes(248))
-        stream += b"".join(frames.pack(k, k, bytes(one.size)) for k, one in _messages().items())
+        stream = whole_frames.pack(1, 0, b"\x01\0\0\xff") + whole_frames.pack(7, 9, bytes(248))
+        stream += b"".join(
+            whole_frames.pack(k, k, bytes(one.size)) for k, one in _messages().items()
+        )
         good = [bytes([step]) + stream for step in (0, 6, 63, 255)]
-        lies = [b"\x0f" + lie + stream[:12] for lie in lying(frames.pack(7, 9, b"\0" * 5))]
+        lies = [b"\x0f" + lie + stream[:12] for lie in lying(whole_frames.pack(7, 9, b"\0" * 5))]
         return (*good, *lies, b"\x00" + b"\xff" * 2000, b"\xff" + bytes(2000))
     if name == "messages":
         sizes = {k: one.size for k, one in _messages().items()}

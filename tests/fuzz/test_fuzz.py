@@ -123,10 +123,10 @@ def test_the_seeds_reach_what_they_are_for():
 
 
 def test_a_frame_that_lies_about_its_length_is_dropped():
-    for lie in inputs.lying(inputs.frames.pack(7, 9, b"\0" * 5)):
-        deframer = inputs.frames.Deframer()
-        after = inputs.frames.pack(1, 2, b"after")
-        found = list(inputs.frames.frames(deframer, lie + b"\0" + after))
+    for lie in inputs.lying(inputs.whole_frames.pack(7, 9, b"\0" * 5)):
+        deframer = inputs.whole_frames.Deframer()
+        after = inputs.whole_frames.pack(1, 2, b"after")
+        found = list(inputs.whole_frames.frames(deframer, lie + b"\0" + after))
         assert found[-1] == (1, 2, b"after")
         assert len(found) == 1 or all(len(body) <= 252 for _, _, body in found)
 

@@ -12,7 +12,8 @@ from typing import TypeVar
 
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, LinkError
-from mtjkit_core.frames import MAX_FRAME, pack
+from mtjkit_core.frames import MAX_FRAME
+from mtjkit_core.whole_frames import pack
 
 from mtjkit_host.boards.architectures import ARCHITECTURES
 from mtjkit_host.boards.catalog import has_flow_control

@@ -17,7 +17,8 @@ from typing import NamedTuple
 import serial
 from mtjkit_core import messages as m
 from mtjkit_core.errors import LinkError
-from mtjkit_core.frames import MAX_FRAME, OVERHEAD, Deframer, frames, pack
+from mtjkit_core.frames import MAX_FRAME, OVERHEAD, Deframer
+from mtjkit_core.whole_frames import frames, pack
 
 from mtjkit_host.link.credit import Credit
 from mtjkit_host.link.said import error_of, last_line

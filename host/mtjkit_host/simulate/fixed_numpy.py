@@ -20,8 +20,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from mtjkit_core.bits import words_for
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.geometry import words_for
 from mtjkit_core.streams import BUFFER, WEIGHTS
 from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet

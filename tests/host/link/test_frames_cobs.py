@@ -5,7 +5,8 @@ import zlib
 from cobs import cobs
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mtjkit_core.frames import MAX_BODY, MAX_FRAME, Deframer, frames, pack
+from mtjkit_core.frames import MAX_BODY, MAX_FRAME, Deframer
+from mtjkit_core.whole_frames import frames, pack
 
 bodies = st.binary(max_size=MAX_BODY) | st.lists(
     st.sampled_from([0, 0, 1, 255]), max_size=MAX_BODY

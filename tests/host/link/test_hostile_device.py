@@ -13,8 +13,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mtjkit_core import messages as m
 from mtjkit_core.errors import MtjkitError
-from mtjkit_core.frames import Deframer, frames, pack
+from mtjkit_core.frames import Deframer
 from mtjkit_core.model import Model
+from mtjkit_core.whole_frames import frames, pack
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session
 

@@ -15,7 +15,8 @@ import pytest
 import serial
 from mtjkit_core import messages as m
 from mtjkit_core.errors import LinkError
-from mtjkit_core.frames import Deframer, frames, pack
+from mtjkit_core.frames import Deframer
+from mtjkit_core.whole_frames import frames, pack
 from mtjkit_host.link import link as link_module
 from mtjkit_host.link.link import Link
 

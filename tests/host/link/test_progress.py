@@ -14,8 +14,9 @@ import numpy as np
 import pytest
 from mtjkit_core import messages as m
 from mtjkit_core.errors import LinkError, MtjkitError
-from mtjkit_core.frames import Deframer, frames, pack
+from mtjkit_core.frames import Deframer
 from mtjkit_core.model import Model
+from mtjkit_core.whole_frames import frames, pack
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.link.fleet import Fleet, Patience
 from mtjkit_host.link.link import Link

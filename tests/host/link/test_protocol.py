@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ProtocolError
-from mtjkit_core.frames import BODY_AT, Deframer, frames, pack
+from mtjkit_core.frames import BODY_AT, Deframer
+from mtjkit_core.whole_frames import frames, pack
 from mtjkit_core.write_errors import FLIP, WriteErrors
 from mtjkit_host.link.requests import Info, device_error
 

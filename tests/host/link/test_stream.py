@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from mtjkit_core import messages as m
 from mtjkit_core.errors import LinkError, ProtocolError
-from mtjkit_core.frames import Deframer, frames, pack
+from mtjkit_core.frames import Deframer
+from mtjkit_core.whole_frames import frames, pack
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.requests import Requests
 from mtjkit_host.link.stream import Stream

@@ -7,11 +7,6 @@ first-layer weights. The unused high bits of a run's last word are padding: alwa
 _POPCOUNT = bytes([bin(i).count("1") for i in range(256)])
 
 
-def words_for(bits: int) -> int:
-    """Number of 32-bit words that hold a run of `bits` bits."""
-    return (bits + 31) >> 5
-
-
 def tail_mask(bits: int) -> int:
     """Mask of the valid bits in the last word of a run of `bits` bits."""
     return 0xFFFFFFFF >> (-bits & 31)

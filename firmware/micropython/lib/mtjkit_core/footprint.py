@@ -13,7 +13,6 @@ from mtjkit_core.geometry import (
     INT8,
     NUMBERS,
     PACKED,
-    beyond_3x3,
 )
 
 MAX_IMAGES = 8  # on their way to a device at the same time, where its heap has room for them
@@ -192,10 +191,14 @@ def native_bytes(model, avx2: bool) -> int:
       with AVX2: the input with its padding, an int8 or a nibble in each byte.
     mtj_packed_bytes and mtj_scratch_bytes in firmware/native are the definition.
     """
+    if not avx2:
+        return max([_portable_bytes(layer) for layer in model.layers])
+    from mtjkit_core.avx2_kinds import beyond_3x3  # here, because no board needs it
+
     packed = scratch = 0
     for layer in model.layers:
         first = layer.index == 0
-        if avx2 and not beyond_3x3(layer) and (first or layer.fan_in <= _LONGEST_ROW):
+        if not beyond_3x3(layer) and (first or layer.fan_in <= _LONGEST_ROW):
             if first:
                 row = 128 + (layer.fan_in + 1) // 2 * 64
             else:

@@ -5,11 +5,14 @@ body's end. The device only ever answers, and it never executes what it receives
 """
 
 import struct
+import sys
 from collections import namedtuple as _namedtuple
 
 from mtjkit_core.errors import ProtocolError
 from mtjkit_core.frames import BODY_AT, MAX_BODY, OVERHEAD
 from mtjkit_core.write_errors import COUNTS, LIMITS_BYTES
+
+_KEEPS_TUPLES = sys.implementation.name != "micropython"  # a board has no memory for them
 
 VERSION = 2  # never 3: no HELLO may hold a Ctrl-C
 MAGIC = b"MTJK"
@@ -62,7 +65,8 @@ class Message:
         self.size = struct.calcsize(self.format)
         self._names = names  # one string each: boards have no memory for lists of strings
         self.tail = len(self.names) > len(self._codes())
-        self._tuple: object = None  # a namedtuple, made when needed first: it takes memory
+
+    _tuple: object = None  # a namedtuple, made when needed first
 
     @property
     def names(self) -> tuple:
@@ -105,9 +109,12 @@ class Message:
         values = struct.unpack_from(self.format, body, 0)
         if self.tail:
             values += (bytes(body[self.size :]),)
-        if self._tuple is None:
-            self._tuple = _namedtuple(self.name, self.names)  # type: ignore[misc]
-        return self._tuple(*values)  # type: ignore[operator]
+        kind = self._tuple
+        if kind is None:
+            kind = _namedtuple(self.name, self.names)  # type: ignore[misc]
+            if _KEEPS_TUPLES:
+                self._tuple = kind
+        return kind(*values)  # type: ignore[operator]
 
     def unpack_frame(self, frame, body_size: int):
         """The same of a frame buffer whose body begins at BODY_AT."""

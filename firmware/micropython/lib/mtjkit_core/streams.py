@@ -5,9 +5,9 @@ Generator: Blackman and Vigna, "Scrambled linear pseudorandom number generators"
 section 2.1). That map is a bijection, so two places never share a state. See MEMORY.md.
 """
 
+from mtjkit_core.places import BUFFER, WEIGHTS, place_word  # noqa: F401
+
 STREAMS = 8
-BUFFER = 0  # memory numbers: feature maps ...
-WEIGHTS = 1  # ... and weights
 
 _MASK = 0xFFFFFFFF
 
@@ -28,11 +28,6 @@ def mix(a: int, b: int, c: int, d: int) -> tuple:
         c = (c + d) & _MASK
         b = _rotl(b ^ c, 7)
     return a, b, c, d
-
-
-def place_word(memory: int, layer: int, stream: int) -> int:
-    """The word that names a stream's place: memory (0 feature maps, 1 weights), layer, stream."""
-    return memory << 16 | layer << 3 | stream
 
 
 def seed_streams(state, seed: int, image: int, memory: int, layer: int) -> None:

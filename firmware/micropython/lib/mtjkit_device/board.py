@@ -2,33 +2,12 @@
 
 import gc
 import os
-import sys
 import time
-
-try:
-    import machine
-except ImportError:  # some ports have none
-    machine = None
 
 MAPPED_MODEL = "/rom/model.mtjb"  # a read-only file system whose files can be read in place
 
 FLOW_CONTROLLED = ("linux", "darwin", "rp2", "qemu")  # a pseudo-terminal, USB, an emulator
 UART_CREDIT = 256  # bytes: the receive buffer of MicroPython's UART ports
-
-
-def name() -> str:
-    """What the machine calls itself, at most 24 bytes."""
-    text = getattr(sys.implementation, "_machine", sys.platform)
-    if sys.platform == "linux" or sys.platform == "darwin":
-        text = "MicroPython on " + sys.platform
-    return text.encode()[:24]
-
-
-def unit() -> bytes:
-    """Eight bytes that tell this board from others of its kind; zeros if it has no number."""
-    if hasattr(machine, "unique_id"):
-        return (machine.unique_id() + bytes(8))[:8]
-    return bytes(8)
 
 
 def boot_number() -> int:

@@ -4,22 +4,10 @@ from array import array
 
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.geometry import AVERAGES
-from mtjkit_core.streams import BUFFER, WEIGHTS, place_word
+from mtjkit_core.places import BUFFER, WEIGHTS, place_word
 from mtjkit_core.write_errors import COUNTS
 
 from mtjkit_device.kernels import load_kernel
-
-
-def ram_bytes(model, kernel: str) -> int:
-    """Bytes of heap that Engine(model, kernel) will allocate here; the kernel's code is loaded.
-
-    Raises:
-        ConfigError: the kernel cannot run here, or refuses a layer.
-    """
-    kind, name = load_kernel(kernel, model.layers)
-    from mtjkit_core import footprint  # here, because a board forgets it
-
-    return footprint.ram_bytes(model, name, name == "native" and kind.repacks(model))
 
 
 class Engine:

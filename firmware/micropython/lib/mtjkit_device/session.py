@@ -72,6 +72,7 @@ class Session:
 
             self.model = Model(data)
             forget("mtjkit_core.mtjb")
+            forget("mtjkit_core.bits")
             if sha256:
                 self.sha256 = sha256(data).digest()
 

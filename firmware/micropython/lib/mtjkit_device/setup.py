@@ -8,6 +8,11 @@ import gc
 import sys
 from binascii import crc32
 
+try:
+    import machine
+except ImportError:  # some ports have none
+    machine = None
+
 from mtjkit_core import forget
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, FormatError, ProtocolError
@@ -15,7 +20,7 @@ from mtjkit_core.model import Model
 from mtjkit_core.write_errors import LIMITS_BYTES, WriteErrors, unpack_limits
 
 from mtjkit_device import board
-from mtjkit_device.engine import Engine, ram_bytes
+from mtjkit_device.engine import Engine
 from mtjkit_device.kernels import forget_kernels, load_kernel
 from mtjkit_device.session import RefusedError, sha256
 from mtjkit_device.transfers import Slot, Transfer
@@ -66,6 +71,21 @@ def _too_large(needed: int, free: int) -> RefusedError:
     )
 
 
+def _name() -> str:
+    """What the machine calls itself, at most 24 bytes."""
+    text = getattr(sys.implementation, "_machine", sys.platform)
+    if sys.platform == "linux" or sys.platform == "darwin":
+        text = "MicroPython on " + sys.platform
+    return text.encode()[:24]
+
+
+def _unit() -> bytes:
+    """Eight bytes that tell this board from others of its kind; zeros if it has no number."""
+    if hasattr(machine, "unique_id"):
+        return (machine.unique_id() + bytes(8))[:8]
+    return bytes(8)
+
+
 def _info(session, fields) -> bytes:
     """Body of the INFO that answers a HELLO.
 
@@ -89,8 +109,8 @@ def _info(session, fields) -> bytes:
         free=session.free,
         sha256=session.sha256,
         weights=session.weights_digest,
-        unit=board.unit(),
-        board=board.name(),
+        unit=_unit(),
+        board=_name(),
         used=session.used,
     )
 
@@ -156,6 +176,7 @@ def _finish(session) -> None:
         text = "what reads the model does not fit the memory: %d bytes are free"
         raise RefusedError(m.TOO_LARGE, text % board.free_bytes())
     forget("mtjkit_core.mtjb")
+    forget("mtjkit_core.bits")
 
 
 def _take_limits(session, fields) -> None:
@@ -247,6 +268,18 @@ def _configure(session, body: bytes) -> None:
     session.configured = body
 
 
+def ram_bytes(model, kernel: str) -> int:
+    """Bytes of heap that Engine(model, kernel) will allocate here; the kernel's code is loaded.
+
+    Raises:
+        ConfigError: the kernel cannot run here, or refuses a layer.
+    """
+    kind, name = load_kernel(kernel, model.layers)
+    from mtjkit_core import footprint  # here, because it is forgotten first
+
+    return footprint.ram_bytes(model, name, name == "native" and kind.repacks(model))
+
+
 def _build(session, kernel: str) -> None:
     """Make the engine and as many slots as the memory has room for."""
     if session.engine and kernel in (session.kernel_asked, session.engine.kernel):
@@ -281,6 +314,7 @@ def _build(session, kernel: str) -> None:
         raise _too_large(needed, free)
     session.kernel_asked = kernel
     forget("mtjkit_core.footprint")
+    forget("mtjkit_device.kernels.viper_build")
     gc.collect()
 
 

@@ -112,29 +112,30 @@ def _first(taps: ptr32, pixels: ptr8, left: int, geometry, image, data, out, wor
                         pixels = ptr8(int(pixels) + (in_width - width) * depth)
                         k -= 1
                 else:
-                    iy = top
-                    while iy < top + height:
-                        ix = start
-                        while ix < start + width:
+                    v = top
+                    while v < top + height:
+                        c = start
+                        while c < start + width:
                             k = 0
                             while k < depth:
-                                left = g[_G_PAD_VALUE]
-                                if iy >= 0 and iy < in_height and ix >= 0 and ix < in_width:
-                                    pixels = ptr8(image)
-                                    left = pixels[(iy * in_width + ix) * depth + k]
-                                    left = (left ^ 128) - 128
-                                tap = g[_G_PAD_VALUE]
-                                v = iy + down
-                                c = ix + right
-                                if v >= 0 and v < in_height and c >= 0 and c < in_width:
-                                    pixels = ptr8(image)
-                                    tap = pixels[(v * in_width + c) * depth + k]
-                                    tap = (tap ^ 128) - 128
-                                taps[0] = left + (tap << 16)
+                                taps[0] = 0
+                                iy = v + down  # the second sum's tap first
+                                ix = c + right
+                                step = 2
+                                while step > 0:
+                                    left = g[_G_PAD_VALUE]
+                                    if iy >= 0 and iy < in_height and ix >= 0 and ix < in_width:
+                                        pixels = ptr8(image)
+                                        left = pixels[(iy * in_width + ix) * depth + k]
+                                        left = (left ^ 128) - 128
+                                    taps[0] = (taps[0] << 16) + left
+                                    iy = v
+                                    ix = c
+                                    step -= 1
                                 taps = ptr32(int(taps) + 4)
                                 k += 1
-                            ix += 1
-                        iy += 1
+                            c += 1
+                        v += 1
                 pairs(job, work, data)
                 inverted = ptr32(int(ptr8(data)) + g[_G_INVERTED_AT])
                 c = (y * map_width + x) * out_words

@@ -67,7 +67,6 @@ def limits(geometry: ptr32, data: ptr8, job: ptr32, work: ptr32, positions: ptr3
     windows = geometry[_G_POOL_HEIGHT] * geometry[_G_POOL_WIDTH]
     rows = positions[2]
     columns = positions[5]
-    padded = rows + columns - 2
     job[0] = geometry[_G_ROW_WORDS]
     job[1] = windows
     job[2] = channels
@@ -84,7 +83,7 @@ def limits(geometry: ptr32, data: ptr8, job: ptr32, work: ptr32, positions: ptr3
     m4 |= m4 << 16
     top = 1
     top <<= 31
-    if not padded:  # the same for all sums
+    if rows + columns == 2:  # the same for all sums
         count = geometry[_G_FAN_IN]
         job = to
         while channels > 0:
@@ -99,34 +98,31 @@ def limits(geometry: ptr32, data: ptr8, job: ptr32, work: ptr32, positions: ptr3
             channels -= 1
     c = 0
     while c < channels:
-        total = 0
         tap = work
-        if padded:
-            y = 0 - 1
-            while y < height:
-                total = 0
-                k = 0
-                while k < step:
-                    if y >= 0:
-                        i = in_words if k else 0
-                        while i > 0:
-                            w = row[0]
-                            w -= (w >> 1) & m1
-                            w = (w & m2) + ((w >> 2) & m2)
-                            w = (w + (w >> 4)) & m4
-                            w += w >> 8
-                            total += (w + (w >> 16)) & 0xFF
-                            row = ptr32(int(row) + 4)
-                            i -= 1
-                        above = ptr32(int(tap) - step)
-                        tap[0] = above[0] + total
-                    else:
-                        tap[0] = 0
-                    tap = ptr32(int(tap) + 4)
-                    k += 4
-                y += 1
-            tap = ptr32(int(tap) - 4)
-            total = tap[0]
+        y = 0 - 1
+        while y < height:
+            total = 0
+            k = 0
+            while k < step:
+                tap[0] = 0
+                if y >= 0:
+                    i = in_words if k else 0
+                    while i > 0:
+                        w = row[0]
+                        w -= (w >> 1) & m1
+                        w = (w & m2) + ((w >> 2) & m2)
+                        w = (w + (w >> 4)) & m4
+                        w += w >> 8
+                        total += (w + (w >> 16)) & 0xFF
+                        row = ptr32(int(row) + 4)
+                        i -= 1
+                    above = ptr32(int(tap) - step)
+                    tap[0] = above[0] + total
+                tap = ptr32(int(tap) + 4)
+                k += 4
+            y += 1
+        tap = ptr32(int(tap) - 4)
+        total = tap[0]
         threshold = (thresholds[0] ^ top) - top
         thresholds = ptr32(int(thresholds) + 4)
         limit = ptr32(int(to) + (c << 2))
@@ -134,19 +130,15 @@ def limits(geometry: ptr32, data: ptr8, job: ptr32, work: ptr32, positions: ptr3
         while y < rows:
             k = rows
             while k < rows + columns:
-                count = geometry[_G_FAN_IN]
-                if padded:
-                    v = positions[6 + 2 * y]
-                    above = ptr32(int(work) + v * step)
-                    count = positions[7 + 2 * y]
-                    below = ptr32(int(work) + count * step)
-                    count = (count - v) * in_channels
-                    v = positions[6 + 2 * k]
-                    i = positions[7 + 2 * k]
-                    count *= i - v
-                    limit[0] = total - below[i] + below[v] + above[i] - above[v]
-                else:
-                    limit[0] = 0
+                v = positions[6 + 2 * y]
+                above = ptr32(int(work) + v * step)
+                count = positions[7 + 2 * y]
+                below = ptr32(int(work) + count * step)
+                count = (count - v) * in_channels
+                v = positions[6 + 2 * k]
+                i = positions[7 + 2 * k]
+                count *= i - v
+                limit[0] = total - below[i] + below[v] + above[i] - above[v]
                 if threshold <= 0 - count:
                     limit[0] += count + 1
                 elif threshold <= count:

@@ -10,7 +10,6 @@ from micropython import const
 from mtjkit_core.geometry import ZERO_ONE
 
 from mtjkit_device.kernels import viper_layers
-from mtjkit_device.kernels.viper_shared import INNER
 
 # Places in mtjkit_core.geometry.FIELDS.
 _G_OUT_CHANNELS = const(10)
@@ -27,7 +26,7 @@ def layer_map(kernel, image, out):
     g = kernel.layers[0]
     data, work, job = kernel.data, kernel.work, kernel.job
     _pack(image, work, g)
-    viper_layers.limits(g, data, job, work, INNER)
+    viper_layers.limits(g, data, job, work, kernel.positions[0])
     if kernel.shapes[0].reads == ZERO_ONE:
         _zero_one(g, data, job, 1)
     _rows(job, work, data, out, kernel.loops[0])

@@ -6,16 +6,10 @@ and more are built by shifts, because 32-bit ports reject them as literals.
 
 # ruff: noqa: F821  (viper's types)
 
-from array import array
-
 import micropython
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.geometry import AVERAGES, CLASS_BITS, NUMBERS, PLUS_MINUS
 
 from mtjkit_device.kernels import viper_layers
-
-# Positions (see mtjkit_core.footprint) of a layer all of whose windows lie in its map.
-INNER = array("i", (0, 1 << 24, 1, 0, 1 << 24, 1))
 
 
 def part(name):
@@ -67,17 +61,6 @@ def misaligned(data: ptr8) -> int:
 
 
 @micropython.viper
-def values(image: ptr8, to: ptr8, count: int, low: int):
-    """Bytes of an image of bits: 1 for a byte above 0, `low` for any other."""
-    while count > 0:
-        count -= 1
-        byte = low
-        if image[count] - 1 < 127 and image[count]:
-            byte = 1
-        to[count] = byte
-
-
-@micropython.viper
 def erase(cells: ptr32, words: int):
     """Put all cells into the P state (0)."""
     # No cells[w]: MicroPython 1.25 and 1.26 on Arm spoil an index that is kept in a register.
@@ -95,10 +78,8 @@ class ViperKernel:
     hidden layer.
 
     Attributes:
-        data, work, job: the model, and memory of the layers' functions.
-        shapes, layers: the model's layers, and their numbers.
-        pairs: the inner function of the first layer.
-        loops: `rows` of every layer.
+        model, data: the model, and its bytes.
+        The others are those of viper_build.
     """
 
     PAIRS = ""
@@ -107,27 +88,10 @@ class ViperKernel:
         # A Cortex-M0 faults on words at other addresses.
         if misaligned(model.data):
             raise ConfigError("the model is not 4-byte aligned: copy it into RAM")
-        from mtjkit_core import footprint  # here, because a board forgets it
-
         self._write = write
-        self._first, self.pairs, self.loops, self._plain, self._average = self.load(model.layers)
         self.data = model.data
-        self._model = model
-        self.shapes = footprint.computed(model.layers)
-        self.layers = [layer.numbers() for layer in self.shapes]
-        self._positions = [None] * len(self.layers)
-        for layer in footprint.packed_maps(model):
-            found = footprint.positions(layer)
-            self._positions[layer.index] = array("i", found) if len(found) > 6 else INNER
-        self.work = bytearray(4 * footprint.work_words(model))
-        self.job = bytearray(4 * footprint.job_words(model))
-        size = footprint.image_bytes(model.layers[0])
-        self._image = bytearray(size) if size else None
-        size = footprint.bits_bytes(model)
-        self._bits = bytearray(size) if size else None
-        for layer in model.layers:
-            if layer.output == AVERAGES:
-                self._pooling = layer.numbers()
+        self.model = model
+        part("viper_build").fill(self, model)
 
     @staticmethod
     def refuses(layer) -> str:
@@ -136,73 +100,40 @@ class ViperKernel:
 
     @classmethod
     def load(cls, layers):
-        """Load the code that only some networks need.
-
-        Returns:
-            The first layer's module; its `pairs` or None; `rows` of every layer; `plain` and
-            `average`, or None.
-        """
-        from mtjkit_core import footprint
-
-        layers = footprint.computed(layers), layers
-        kind = footprint.first_kind(layers[0][0])
-        first = part(("viper_first", "viper_sums", "viper_packed", "viper_plain")[kind])
-        pairs = plain = average = None
-        if kind in (footprint.PAIRS, footprint.LONG):
-            pairs = part(cls.PAIRS).pairs
-        if any([footprint.is_plain(layer) for layer in layers[0]]):
-            plain = part("viper_plain").plain
-        if any([layer.output == AVERAGES for layer in layers[1]]):
-            average = part("viper_average").average
-        return first, pairs, [cls.rows(layer) for layer in layers[0]], plain, average
+        """Load the code that only some networks need."""
+        part("viper_build").load(cls, layers)
 
     def layer_map(self, n, source, out):
-        averages = self._model.layers[n].output == AVERAGES
-        to = self._bits if averages else out
-        g, positions = self.layers[n], self._positions[n]
-        if n == 0:
-            self._first.layer_map(self, self._values(source), to)
-        elif not positions:
-            self._plain(g, source, self.data, to, 0)
+        if self.unusual:
+            self.unusual.layer_map(self, n, source, out)
+        elif n == 0:
+            self.first.layer_map(self, source, out)
         else:
-            data, work, job = self.data, self.work, self.job
-            viper_layers.limits(g, data, job, work, positions)
-            viper_layers.hidden(g, source, data, to, work, job, positions, self.loops[n])
-        if averages:
-            self._average(self._pooling, to, out, self.shapes[n].map_width)
+            self.hidden_map(n, source, out)
+
+    def hidden_map(self, n, source, out):
+        """The map of a layer that reads packed bits and makes bits of them."""
+        g, positions = self.layers[n], self.positions[n]
+        data, work, job = self.data, self.work, self.job
+        viper_layers.limits(g, data, job, work, positions)
+        viper_layers.hidden(g, source, data, out, work, job, positions, self.loops[n])
 
     def layer_scores(self, n, source, scores):
-        shape = self.shapes[n]
-        if shape.output == CLASS_BITS:
-            bits = self._bits
-            self.layer_map(n, source, bits)
-            for c in range(len(scores)):
-                scores[c] = 1 if bits[c >> 3] >> (c & 7) & 1 else -1
-        elif n == 0:
-            self._first.layer_scores(self, self._values(source), scores)
-        elif self._plain and (shape.cells > 1 or shape.reads == NUMBERS):
-            self._plain(self.layers[n], source, self.data, scores, 1)
+        if self.unusual:
+            self.unusual.layer_scores(self, n, source, scores)
         else:
             viper_layers.last(self.layers[n], source, self.data, scores)
-
-    def _values(self, image):
-        """The image as int8: where the layer reads bits and does not pack them, their values."""
-        if not self._image:
-            return image
-        low = 255 if self.shapes[0].reads == PLUS_MINUS else 0
-        values(image, self._image, len(self._image), low)
-        return self._image
 
     def seed(self, state, key, image, place):
         seed_streams(state, key, image, place)
 
     def write(self, n, cells, intended, state, errors, counts):
-        g = self._model.layers[n]
+        g = self.model.layers[n]
         words, run_words, run_bits = g.map_words, g.out_words, g.out_channels
         self._write(cells, intended, words, run_words, run_bits, 0, state, errors, counts)
 
     def program(self, n, state, errors, counts):
-        g = self._model.layers[n]
+        g = self.model.layers[n]
         weights = self.data[g.weights_at : g.weights_at + 4 * g.weight_words]
         words, run_words, run_bits = g.weight_words, g.run_words, g.run_bits
         self._write(weights, weights, words, run_words, run_bits, 1, state, errors, counts)
