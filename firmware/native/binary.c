@@ -61,29 +61,36 @@ static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, c
     uint32_t ones = 0, twos = 0, fours = 0, eights = 0, sixteens = 0, total = 0;
     uint32_t carry, f0, f1;
     if (n >= 32) {
-        /* Long rows: the eights are counted byte by byte as they come. */
-        while (n >= 8) {
-            uint32_t blocks = n >> 3 < 31 ? n >> 3 : 31; /* a byte counts to 31 * 8 */
-            uint32_t bytes = 0;
+        /* Long rows: the sixteens are counted byte by byte as they come. */
+        while (n >= 16) {
+            uint32_t words = n < 496 ? n & ~15u : 496; /* a byte counts to 31 * 8 */
+            const uint32_t *end = x + words;
+            uint32_t bytes = 0, left = n - words;
             do {
+                uint32_t e0, e1;
                 ADD4(f0);
                 ADD4(f1);
-                ADD2(carry, fours, f0, f1);
+                ADD2(e0, fours, f0, f1);
+                ADD4(f0);
+                ADD4(f1);
+                ADD2(e1, fours, f0, f1);
+                ADD2(carry, eights, e0, e1);
                 bytes += byte_counts(carry);
-            } while (--blocks);
-            total += sum_bytes(bytes) << 3;
+            } while (x != end);
+            n = left;
+            total += sum_bytes(bytes) << 4;
         }
     } else if (n >= 8) {
         ADD4(f0);
         ADD4(f1);
         ADD2(eights, fours, f0, f1);
-        while (n >= 8) {
-            ADD4(f0);
-            ADD4(f1);
-            ADD2(carry, fours, f0, f1);
-            ADD1(f0, eights, carry);
-            sixteens |= f0; /* fewer than 32 words: one carry at most */
-        }
+    }
+    while (n >= 8) {
+        ADD4(f0);
+        ADD4(f1);
+        ADD2(carry, fours, f0, f1);
+        ADD1(f0, eights, carry);
+        sixteens |= f0; /* fewer than 32 words are left: one carry at most */
     }
     /* Of what is left, one lane's carries into the eights are one at most: 7 + 7 < 16. */
     if (n) {
@@ -112,14 +119,10 @@ static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, c
 #undef ADVANCE
 #undef ADD4
     /* Pairs of planes in nibbles (12 at most), then all in bytes (248 at most). */
-    ones -= ones >> 1 & 0x55555555u;
-    twos -= twos >> 1 & 0x55555555u;
-    fours -= fours >> 1 & 0x55555555u;
-    eights -= eights >> 1 & 0x55555555u;
-    ones = (ones & 0x33333333u) + (ones >> 2 & 0x33333333u);
-    twos = (twos & 0x33333333u) + (twos >> 2 & 0x33333333u);
-    fours = (fours & 0x33333333u) + (fours >> 2 & 0x33333333u);
-    eights = (eights & 0x33333333u) + (eights >> 2 & 0x33333333u);
+    ones = nibble_counts(pair_counts(ones));
+    twos = nibble_counts(pair_counts(twos));
+    fours = nibble_counts(pair_counts(fours));
+    eights = nibble_counts(pair_counts(eights));
     ones += twos << 1;
     fours += eights << 1;
     ones = (ones & 0x0f0f0f0fu) + (ones >> 4 & 0x0f0f0f0fu);
@@ -134,6 +137,33 @@ static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, c
 static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32_t n) {
     /* The shortest rows, 3x3 taps of 32 or 64 channels, without loops and tests. */
     return n == 9 ? count(x, w, NULL, 9) : n == 18 ? count(x, w, NULL, 18) : count(x, w, NULL, n);
+}
+
+/* The same of 8 words or fewer: with so few, adders save nothing. */
+static inline __attribute__((always_inline)) uint32_t few_mismatches(const uint32_t *x,
+                                                                     const uint32_t *w,
+                                                                     uint32_t n) {
+    uint32_t bytes = n & 1 ? byte_counts(x[n - 1] ^ w[n - 1]) : 0;
+#define ADD_PAIR(i)                                                                                \
+    do {                                                                                           \
+        uint32_t nibbles = nibble_counts(pair_counts(x[i] ^ w[i]));                                \
+        nibbles += nibble_counts(pair_counts(x[(i) + 1] ^ w[(i) + 1]));                            \
+        bytes += (nibbles & 0x0f0f0f0fu) + (nibbles >> 4 & 0x0f0f0f0fu);                           \
+    } while (0)
+    if (n > 1) {
+        ADD_PAIR(0);
+    }
+    if (n > 3) {
+        ADD_PAIR(2);
+    }
+    if (n > 5) {
+        ADD_PAIR(4);
+    }
+    if (n > 7) {
+        ADD_PAIR(6);
+    }
+#undef ADD_PAIR
+    return n < 8 ? (bytes * 0x01010101u) >> 24 : sum_bytes(bytes);
 }
 
 /* How a layer is computed: by tables of its pixels' sums, by the words of its input, or value by
@@ -470,6 +500,44 @@ static NOINLINE void pixel(const mtj_layer *l, const uint8_t *model, const windo
     }
 }
 
+/* The same of one window whose inputs all count, of all channels; `n` is a row's words. */
+static inline __attribute__((always_inline)) void
+single_rows(const mtj_layer *l, const uint8_t *model, const window *v, uint32_t n, uint32_t *out) {
+    const uint32_t *row = (const uint32_t *)(model + l->weights_at), *x = v->words;
+    const int32_t *threshold = (const int32_t *)(model + l->thresholds_at);
+    const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at);
+    int32_t products = v->products;
+    for (int32_t left = l->out_channels; left > 0; left -= 32) {
+        uint32_t word = 0, bit = 1, end = left < 32 ? 1u << left : 0;
+        do {
+            uint32_t differ = n <= 8 ? few_mismatches(x, row, n) : mismatches(x, row, n);
+            if (products - 2 * (int32_t)differ >= *threshold++) {
+                word |= bit;
+            }
+            row += n;
+            bit <<= 1;
+        } while (bit != end);
+        *out++ = word ^ (*inverted++ & (end - 1));
+    }
+}
+
+static NOINLINE void single_window(const mtj_layer *l, const uint8_t *model, const window *v,
+                                   uint32_t *out) {
+    switch (l->row_words) { /* one tap of 64, 128 or 256 channels without loops */
+    case 2:
+        single_rows(l, model, v, 2, out);
+        break;
+    case 4:
+        single_rows(l, model, v, 4, out);
+        break;
+    case 8:
+        single_rows(l, model, v, 8, out);
+        break;
+    default:
+        single_rows(l, model, v, l->row_words, out);
+    }
+}
+
 static SMALL int is_dense(const mtj_layer *l) {
     return l->kernel_height == l->in_height && l->kernel_width == l->in_width && !l->padding;
 }
@@ -530,7 +598,9 @@ static SMALL void window_map(const mtj_layer *l, const uint8_t *model, const voi
                         wy++;
                     }
                 }
-                if (!values) {
+                if (!values && k == 1 && !windows[0].mask) {
+                    single_window(l, model, windows, into);
+                } else if (!values) {
                     pixel(l, model, windows, windows + k, 0, l->out_channels, into);
                 }
                 if (l->output == MTJ_AVERAGES) {
