@@ -54,7 +54,13 @@ def mpremote(*arguments):
     return done.stdout
 
 
-@pytest.mark.parametrize("machine", MACHINES)
+# It has the instructions of the Cortex-M3 and M7; test_targets.py compares its runs.
+SLOW = ("mps2-an505",)
+
+
+@pytest.mark.parametrize(
+    "machine", [pytest.param(n, marks=pytest.mark.slow if n in SLOW else []) for n in MACHINES]
+)
 @pytest.mark.emulated
 def test_kernels_match_the_vectors(machine, tmp_path):
     pytest.importorskip("mpremote")

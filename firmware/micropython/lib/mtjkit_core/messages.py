@@ -109,12 +109,12 @@ class Message:
         values = struct.unpack_from(self.format, body, 0)
         if self.tail:
             values += (bytes(body[self.size :]),)
-        kind = self._tuple
-        if kind is None:
-            kind = _namedtuple(self.name, self.names)  # type: ignore[misc]
-            if _KEEPS_TUPLES:
-                self._tuple = kind
-        return kind(*values)  # type: ignore[operator]
+        if self._tuple is not None:
+            return self._tuple(*values)  # type: ignore[operator]
+        made = _namedtuple(self.name, self.names)  # type: ignore[misc]
+        if _KEEPS_TUPLES:
+            self._tuple = made
+        return made(*values)
 
     def unpack_frame(self, frame, body_size: int):
         """The same of a frame buffer whose body begins at BODY_AT."""

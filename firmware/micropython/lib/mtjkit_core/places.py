@@ -1,5 +1,6 @@
 """The places of random streams. By itself, because boards draw without mtjkit_core.streams."""
 
+STREAMS = 8  # of a place
 BUFFER = 0  # memory numbers: feature maps ...
 WEIGHTS = 1  # ... and weights
 

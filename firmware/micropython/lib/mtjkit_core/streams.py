@@ -5,9 +5,10 @@ Generator: Blackman and Vigna, "Scrambled linear pseudorandom number generators"
 section 2.1). That map is a bijection, so two places never share a state. See MEMORY.md.
 """
 
-from mtjkit_core.places import BUFFER, WEIGHTS, place_word  # noqa: F401
-
-STREAMS = 8
+from mtjkit_core.places import BUFFER as BUFFER
+from mtjkit_core.places import STREAMS as STREAMS
+from mtjkit_core.places import WEIGHTS as WEIGHTS
+from mtjkit_core.places import place_word as place_word
 
 _MASK = 0xFFFFFFFF
 

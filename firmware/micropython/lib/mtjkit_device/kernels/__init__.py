@@ -24,10 +24,12 @@ call but Kernel() allocates.
 
 import sys
 
+from mtjkit_core import forget
 from mtjkit_core.errors import ConfigError
 
 KERNELS = ("native", "asm_thumb", "viper", "python")  # the best first
 _PACKAGE = "mtjkit_device.kernels"
+_PLAIN = ("reference", "mtj_memory", "streams", "bits")  # of mtjkit_core: the kernel `python`
 
 
 def load_kernel(name: str, layers=()):
@@ -72,3 +74,5 @@ def forget_kernels() -> None:
         if name.startswith(_PACKAGE + "."):
             del sys.modules[name]
             delattr(package, name[len(_PACKAGE) + 1 :])
+    for name in _PLAIN:
+        forget("mtjkit_core." + name)
