@@ -21,6 +21,7 @@ from mtjkit_host.mtj.schemes import (
     toggled_cells,
 )
 from mtjkit_host.mtj.switching import Tail
+from mtjkit_host.mtj.variation import Population
 
 
 def written(scheme, rate, a=1.0, word_bits=32, cell=None, **circuit):
@@ -155,6 +156,20 @@ def test_secded():
     assert written("secded", 1e-8)[0] == pytest.approx(30.591354, abs=2e-4)
     for name in ("secded", "bch:2", "bch:3", "bch:3/128"):
         assert written(name, 0.024)[0] > 9.667
+
+
+@pytest.mark.parametrize(
+    ("sigma", "energy", "saving"),
+    [(0.1, 32.17465, 71.8), (0.2, 36.98266, 74.5), (0.3, 45.37091, 77.8), (0.5, 77.16176, 84.3)],
+)
+def test_secded_of_cells_that_differ(sigma, energy, saving):
+    way = Direction(Population(Tail(14.8), sigma), 150.0, 1.08)
+    cell, traffic = Cell(up=way, down=way), Traffic()
+    pulses = Ecc(PLAIN_SECDED).pulses_for(cell, 1e-8, traffic)
+    coded = Ecc(PLAIN_SECDED).write(cell, pulses, traffic).per_bit_pj(traffic)
+    assert coded == pytest.approx(energy, rel=3e-7)
+    short = cell.write_energy_pj(cell.pulse_width_ns(0.024))
+    assert 100 * (1 - short / coded) == pytest.approx(saving, abs=0.06)
 
 
 @pytest.mark.parametrize(
