@@ -17,7 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 FOUND = ROOT / "build" / "fuzz"
-FOLDERS = ("host", "export", "firmware/micropython/lib", "tests/vectors", "tests/fuzz")
+FOLDERS = ("host", "export", "firmware/micropython/lib", "tests", "tests/vectors", "tests/fuzz")
 sys.path[:0] = [str(ROOT / folder) for folder in FOLDERS]
 
 
@@ -28,7 +28,16 @@ def guided(name: str, seconds: int, rss_mb: int, count: int) -> None:
     except ImportError:
         sys.exit("fuzz: atheris is missing: pip install atheris (Linux, x86-64)")
     with atheris.instrument_imports(
-        include=["mtjkit_core", "mtjkit_export", "mtjkit_host", "both", "arrays", "tomllib", "json"]
+        include=[
+            "mtjkit_core",
+            "mtjkit_export",
+            "mtjkit_host",
+            "both",
+            "arrays",
+            "importing",
+            "tomllib",
+            "json",
+        ]
     ):
         import targets
     import inputs

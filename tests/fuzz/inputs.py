@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from functools import cache
 from random import Random
 
+import importing
 import networks
 import numpy as np
 from mtjkit_core import geometry, mtjb, whole_frames
@@ -232,6 +233,8 @@ def seeds(name: str) -> tuple[bytes, ...]:
         return _npy()
     if name == "cifar100":
         return (bytes(3074), bytes([9, 99]) + bytes(3072), bytes(6148))
+    if name in importing.TARGETS:
+        return importing.seeds(name)
     from tensors import checkpoint_seed, fixed_seed
 
     return checkpoint_seed() if name == "checkpoint" else fixed_seed()
@@ -352,6 +355,10 @@ def mutated(name: str, rng: Random) -> bytes:
     """A seed of a target, changed in one to four places; often sealed again where that applies."""
     if name in ("model", "model-file") and rng.random() < 0.3:
         return built(rng)
+    if name in importing.TARGETS:
+        other = importing.mutated(name, rng)
+        if other is not None:
+            return other
     data = bytearray(rng.choice(seeds(name)))
     for _ in range(rng.randint(1, 4)):
         data = _words(data, rng) if rng.random() < _TEXT.get(name, 0) else _bytes(data, rng)

@@ -6,9 +6,11 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import both
+import importing
 from arrays import build_network
 from mtjkit_core.errors import MtjkitError
 from mtjkit_export.files import complete_lines
@@ -153,6 +155,11 @@ def cifar100_file(data: bytes) -> None:
     load_dataset(_file("test.bin", data))
 
 
+def _import(name: str, data: bytes) -> None:
+    """A network of another tool: read, lowered, checked on two images."""
+    importing.import_bytes(name, data, FOLDER)
+
+
 TARGETS: dict[str, Callable[[bytes], object]] = {
     **dict(both.TARGETS),
     "model-file": model_file,
@@ -174,6 +181,7 @@ TARGETS: dict[str, Callable[[bytes], object]] = {
     "measurements": measurements,
     "npy": npy_file,
     "cifar100": cifar100_file,
+    **{name: partial(_import, name) for name in importing.TARGETS},
 }
 
 _MIB = 1 << 20
@@ -200,6 +208,7 @@ BOUNDS = {
     "measurements": 2 * _MIB,
     "npy": 8 * _MIB,
     "cifar100": _MIB,
+    **dict.fromkeys(importing.TARGETS, 64 * _MIB),  # sums that can occur, for all channels
 }
 """Bytes that Python and numpy may allocate for an input, beside twice the input's own size."""
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from random import Random
 
 import both
+import importing
 import inputs
 import numpy as np
 import pytest
@@ -31,9 +32,11 @@ MUTATIONS = 150  # of each target, besides its seeds
 SECONDS = 5.0  # of the processor for one input; most take a millisecond
 
 TORCH = ("checkpoint", "fixed")
+FEWER = {name: 25 for name in importing.TARGETS}  # each is a network that is computed
 
 
-def corpus(name, count=MUTATIONS):
+def corpus(name, count=None):
+    count = FEWER.get(name, MUTATIONS) if count is None else count
     if name in TORCH:
         pytest.importorskip("torch", reason="the trainer's files need torch and safetensors")
     return [

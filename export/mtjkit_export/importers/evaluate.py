@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mtjkit_export.importers import operators
-from mtjkit_export.importers.graph import Array, Graph, Node, checked_size, refuse
+from mtjkit_export.importers.graph import MAX_MADE, Array, Graph, Node, checked_size, refuse
 from mtjkit_export.importers.weights import Weights, split
 
 Grid = tuple[float, Array]
 """Step, and the offset of each element: what a linear operator reads is a multiple of the step,
 plus the offset. So its sums are exact."""
+
+
+def unrounded(weights: Mapping[str, Weights]) -> dict[str, Weights] | None:
+    """The same weights before they were rounded to int8; None if none were."""
+    if all(w.original is None for w in weights.values()):
+        return None
+    floats = {}
+    for name, w in weights.items():
+        numbers: Any = w.numbers if w.original is None else w.original
+        factor = w.factor if w.original is None else np.ones(len(numbers))
+        floats[name] = replace(w, numbers=numbers, factor=factor)
+    return floats
 
 
 class Evaluator:
@@ -78,11 +91,17 @@ def linear(node: Node, operands: list[Any], weights: Weights, grid: Grid | None)
         x = np.pad(x, [(0, 0), (0, 0), *zip(pads[:half], pads[half:], strict=True)])
         view = operators.windows_of(x, kernel, strides)[0]
         groups = int(node.attributes.get("group", 1))
-        parts = [
-            np.tensordot(n, v, axes=(range(1, n.ndim), [0, *range(1 + half, 1 + 2 * half)]))
-            for n, v in zip(np.split(numbers, groups), np.split(view, groups), strict=True)
+        axes = (range(1, numbers.ndim), [0, *range(half, 2 * half)])
+        rows = [
+            np.concatenate(
+                [
+                    np.tensordot(n, v, axes=axes)
+                    for n, v in zip(np.split(numbers, groups), np.split(row, groups), strict=True)
+                ]
+            )
+            for row in np.moveaxis(view, 1, 0)  # row by row, since tensordot copies the windows
         ]
-        sums = np.concatenate(parts)[None]
+        sums = np.stack(rows, axis=1)[None]
         shape: tuple[int, ...] = (1, -1) + (1,) * half
     else:
         sums = x @ numbers.T
@@ -109,7 +128,7 @@ def pad(node: Node, operands: list[Any]) -> Array:
     begins, ends, value = padding(node, operands)
     x = operands[0]
     shape = tuple(b + s + e for b, s, e in zip(begins, x.shape, ends, strict=True))
-    checked_size(shape, str(node))
+    checked_size(shape, str(node), MAX_MADE)
     return np.pad(x, list(zip(begins, ends, strict=True)), constant_values=value)
 
 
@@ -142,13 +161,13 @@ def fold(node: Node, operands: list[Any]) -> Array:
         a = a.T if node.attributes.get("transA", 0) else a
         b = b.T if node.attributes.get("transB", 0) else b
     try:
-        checked_size((*a.shape[:-1], *b.shape[1:]), str(node))
+        checked_size((*a.shape[:-1], *b.shape[1:]), str(node), MAX_MADE)
         return scaled(node, a @ b, np.ones(1), bias(node, operands), (1, -1))
     except ValueError as error:
         raise refuse(f"{node}: {error}") from None
 
 
-def weight_matrix(node: Node, w: Array, binarize: bool) -> Weights:
+def weight_matrix(node: Node, w: Array, binarize: bool, quantize: bool = False) -> Weights:
     """Weights of a linear operator, (out, in / groups, ...) or (out, in)."""
     if node.op == "MatMul" or (node.op == "Gemm" and not node.attributes.get("transB", 0)):
         if w.ndim != 2:
@@ -156,4 +175,4 @@ def weight_matrix(node: Node, w: Array, binarize: bool) -> Weights:
         w = w.T
     if w.ndim != 2 and node.op != "Conv":
         raise refuse(f"{node} has weights of {w.ndim} dimensions")
-    return split(w, node, binarize)
+    return split(w, node, binarize, quantize)

@@ -12,30 +12,28 @@ from __future__ import annotations
 
 import os
 import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
-from mtjkit_core.errors import FormatError
+from mtjkit_core.errors import ConfigError
+from numpy.lib import format as npy
 
 from mtjkit_export.files import file_errors
 from mtjkit_export.importers.graph import (
     MAX_ELEMENTS,
-    MAX_FILE,
     Array,
     Builder,
     Graph,
     checked_size,
+    damaged,
     refuse,
 )
-from mtjkit_export.texts import brief
 
 MAX_LAYERS = 64
+MAX_UNPACKED = 1 << 27
 IMAGE_SIDE = 32
 POOL_AFTER = (1, 3)
 """Of FINN's CNV: where nobody says."""
-
-_DAMAGED = (ValueError, TypeError, EOFError, KeyError, RuntimeError, zlib.error, zipfile.BadZipFile)
 
 
 def read_arrays(path: str | os.PathLike[str]) -> Graph:
@@ -49,20 +47,33 @@ def read_arrays(path: str | os.PathLike[str]) -> Graph:
         try:
             with zipfile.ZipFile(path) as archive:
                 size = sum(entry.file_size for entry in archive.infolist())
-            if size > MAX_FILE:
-                raise refuse(f"{path} unpacks to {size} bytes: at most {MAX_FILE}")
+                if size > MAX_UNPACKED:
+                    raise refuse(f"{path} unpacks to {size} bytes: at most {MAX_UNPACKED}")
+                for entry in archive.infolist():
+                    _check_header(archive, entry)
             with np.load(path, allow_pickle=False) as stored:
                 names = [name for name in stored.files if not name.startswith("act")]
                 arrays = {name: stored[name] for name in names}
-        except _DAMAGED as error:
-            why = brief(error)
-            raise FormatError(f"{path}: damaged, or not an .npz file of arrays ({why})") from None
+        except ConfigError:
+            raise
+        except Exception as error:  # zipfile, zlib and numpy let many kinds through
+            raise damaged(f"{path}: damaged, or not an .npz file of arrays ({error})") from None
     if "w0_bits" not in arrays:
         raise refuse(f"{path} has no array 'w0_bits': see docs/import.md for the arrays it needs")
     try:
         return graph_of_arrays(arrays)
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise FormatError(f"{path}: the arrays do not fit together ({brief(error)})") from None
+    except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
+        raise damaged(f"{path}: the arrays do not fit together ({error})") from None
+
+
+def _check_header(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> None:
+    """An array may not be longer than what the archive holds: numpy allocates what is promised."""
+    with archive.open(entry) as stream:
+        version = npy.read_magic(stream)
+        read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+        shape, _, kind = read(stream)
+    if checked_size((*shape, max(1, kind.itemsize)), entry.filename) > entry.file_size:
+        raise ValueError(f"{entry.filename} is shorter than its shape {shape}")
 
 
 def graph_of_arrays(arrays: dict[str, Array]) -> Graph:
@@ -144,7 +155,9 @@ def _known(arrays: dict[str, Array]) -> tuple[Array, Array] | None:
     if "scores" not in arrays:
         return None
     if "pixels" in arrays:
-        return arrays["pixels"].astype(np.uint8), arrays["scores"]
+        if arrays["pixels"].dtype != np.uint8:
+            raise ValueError("pixels are not uint8")
+        return arrays["pixels"], arrays["scores"]
     if "inputs_bits" in arrays:
         return np.unpackbits(arrays["inputs_bits"], axis=1) * np.uint8(255), arrays["scores"]
     return None

@@ -28,12 +28,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mtjkit_core.errors import FormatError
 from numpy.typing import NDArray
 
 from mtjkit_export.files import file_errors
 from mtjkit_export.importers.finn_arrays import IMAGE_SIDE, MAX_LAYERS, POOL_AFTER, graph_of_arrays
-from mtjkit_export.importers.graph import Array, Graph, refuse
+from mtjkit_export.importers.graph import Array, Graph, damaged, refuse
 
 WORD = 64
 SATURATED = 2**15 - 1
@@ -71,8 +70,8 @@ def read_folder(path: str | os.PathLike[str]) -> Graph:
     try:
         _Reader(memories, count, len(classes), arrays).read()
         return graph_of_arrays(arrays)
-    except (KeyError, ValueError, IndexError, TypeError) as error:
-        raise FormatError(f"{folder}: the parameters do not fit together ({error})") from None
+    except (KeyError, ValueError, IndexError, TypeError, OverflowError) as error:
+        raise damaged(f"{folder}: the parameters do not fit together ({error})") from None
 
 
 class _Reader:
@@ -193,7 +192,7 @@ def _trailing(mask: NDArray[np.bool_]) -> int:
 def _words(file: Path) -> Array:
     data = file.read_bytes()
     if len(data) % 8:
-        raise FormatError(f"{file} has {len(data)} bytes, which is no whole number of 64-bit words")
+        raise damaged(f"{file} has {len(data)} bytes, which is no whole number of 64-bit words")
     return np.frombuffer(data, "<u8")
 
 

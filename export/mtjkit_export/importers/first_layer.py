@@ -13,13 +13,15 @@ from mtjkit_export.importers.maps import Map, Source
 from mtjkit_export.importers.state import Input, Linear, State
 from mtjkit_export.nets.binary import PixelTables
 
+MAX_INPUTS = 1 << 20
+
 
 def input_map(state: State) -> Map:
     """The graph's input: a vector, samples, or an image, channels first or last."""
     shape = state.graph.input_shape
     if not 2 <= len(shape) <= 4 or shape[0] != 1 or min(shape) < 1:
         raise refuse(f"the input has the shape {shape}: a batch of vectors or images")
-    size = checked_size(shape, "the input")
+    size = checked_size(shape, "the input", MAX_INPUTS)
     places = np.arange(size)
     if len(shape) == 2:
         source_shape = (size, 1, 1)
@@ -33,8 +35,6 @@ def input_map(state: State) -> Map:
     else:
         source_shape = shape[1:]  # type: ignore[assignment]
         index = places.reshape(shape)
-    if size > 1 << 24:
-        raise refuse(f"the input has {size} values")
     table = state.scale.values(source_shape[0])
     source = Source("input", source_shape, np.arange(256))
     state.places, state.table = index, table

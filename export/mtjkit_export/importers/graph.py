@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from mtjkit_core.errors import ConfigError
+from mtjkit_core.errors import ConfigError, FormatError
 from numpy.typing import NDArray
 
 from mtjkit_export.texts import brief
@@ -17,13 +18,34 @@ Array = NDArray[Any]
 MAX_NODES = 4096
 MAX_ELEMENTS = 1 << 27
 """Of one array: constants are folded, and nothing larger is made."""
+MAX_MADE = 1 << 24
+"""Of one array that a graph computes from constants."""
+MAX_ALL_MADE = 1 << 28
+"""Bytes of all of them."""
+MAX_MAP = 1 << 23
+"""Of one map between two layers."""
 MAX_FILE = 1 << 29
 """Bytes of a file that is read."""
+LONGEST_MESSAGE = 400
 
 
 def refuse(what: str) -> ConfigError:
     """The error of a network that cannot become a model file."""
-    return ConfigError(f"cannot be imported: {brief(what, 400)}")
+    return ConfigError(f"cannot be imported: {brief(what, LONGEST_MESSAGE)}")
+
+
+@contextmanager
+def fitting(node: Node | str) -> Iterator[None]:
+    """Attributes and operands of a file may be anything: what Python says of them, as refusals."""
+    try:
+        yield
+    except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError) as error:
+        raise refuse(f"{node}: its operands or attributes do not fit ({error})") from None
+
+
+def damaged(what: str) -> FormatError:
+    """The error of a file that is not what its name says."""
+    return FormatError(brief(what, LONGEST_MESSAGE))
 
 
 @dataclass(frozen=True)
@@ -63,13 +85,13 @@ class Graph:
     """Images (n, height, width, channels), uint8, and their scores (n, classes), of the file."""
 
 
-def checked_size(shape: tuple[int, ...], what: str) -> int:
+def checked_size(shape: tuple[int, ...], what: str, most: int = MAX_ELEMENTS) -> int:
     """Elements of a shape, refused before anything of that size is made."""
     count = 1
     for side in shape:
         count *= int(side)
-    if count > MAX_ELEMENTS or any(side < 0 for side in shape):
-        raise refuse(f"{what} has the shape {tuple(shape)}: at most {MAX_ELEMENTS} numbers")
+    if count > most or any(side < 0 for side in shape):
+        raise refuse(f"{what} has the shape {tuple(shape)}: at most {most} numbers")
     return count
 
 

@@ -11,12 +11,19 @@ import os
 from typing import Any
 
 import numpy as np
-from mtjkit_core.errors import FormatError
+from mtjkit_core.errors import ConfigError
 
 from mtjkit_export.files import file_errors
-from mtjkit_export.importers.graph import MAX_FILE, Array, Builder, Graph, checked_size, refuse
+from mtjkit_export.importers.graph import (
+    MAX_FILE,
+    Array,
+    Builder,
+    Graph,
+    checked_size,
+    damaged,
+    refuse,
+)
 from mtjkit_export.needs import needs
-from mtjkit_export.texts import brief
 
 SIGNS = ("ste_sign", "approx_sign", "swish_sign", "stesign", "approxsign", "swishsign")
 WEIGHTED = ("Dense", "Conv1D", "Conv2D", "DepthwiseConv2D")
@@ -59,8 +66,10 @@ def read_keras(path: str | os.PathLike[str]) -> Graph:
             text = config.decode() if isinstance(config, bytes) else str(config)
             described = json.loads(text)
             return _Reader(file["model_weights"], h5py).graph(described)
-    except (OSError, KeyError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise FormatError(f"{path}: damaged, or no Keras network ({brief(error)})") from None
+    except ConfigError:
+        raise
+    except Exception as error:  # h5py and json let many kinds through
+        raise damaged(f"{path}: damaged, or no Keras network ({error})") from None
 
 
 class _Reader:

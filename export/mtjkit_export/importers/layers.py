@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 
 from mtjkit_export.importers import evaluate, first_layer, operators, thresholds
-from mtjkit_export.importers.graph import Array, Node, refuse
+from mtjkit_export.importers.graph import MAX_MAP, Array, Node, checked_size, refuse
 from mtjkit_export.importers.maps import Map, Source
 from mtjkit_export.importers.state import Linear, State
 from mtjkit_export.importers.weights import Weights
+
+MAX_SUM = 1 << 24
 
 
 def linear(state: State, node: Node, given: list[Any]) -> Map:
@@ -30,7 +32,9 @@ def linear(state: State, node: Node, given: list[Any]) -> Map:
         raise refuse(f"{node} has weights that are no constants")
     if node.op == "Gemm" and node.attributes.get("transA", 0):
         raise refuse(f"{node} transposes its input")
-    weights = evaluate.weight_matrix(node, np.asarray(w), state.options.binarize)
+    weights = evaluate.weight_matrix(
+        node, np.asarray(w), state.options.binarize, state.options.quantize
+    )
     state.weights[node.output] = weights
     x = thresholds.bits(state, x, node)
     if x.source is not state.last:
@@ -146,6 +150,7 @@ def _sums(state: State, node: Node, x: Map, layer: Linear, out: tuple[int, ...],
     """The map of a layer's sums, of which the first operators are its factor and its bias."""
     step, added = layer.step, layer.added
     numbers = layer.weights.numbers
+    checked_size(out, str(node), MAX_MAP)
     taps = int(np.abs(numbers.reshape(len(numbers), -1).astype(np.int64)).sum(axis=1).max())
     odd = x.source.kind == "bits"
     most = int(np.abs(x.source.points).max())
@@ -157,8 +162,8 @@ def _sums(state: State, node: Node, x: Map, layer: Linear, out: tuple[int, ...],
     if any(layer.padding):
         most = max(most, abs(layer.pad_value))
     limit = taps * most
-    if limit >= 1 << 30:
-        raise refuse(f"{node} has sums up to {limit}")
+    if limit > MAX_SUM:
+        raise refuse(f"{node} has sums up to {limit}: at most {MAX_SUM}, since all are tried")
     points = np.arange(-limit, limit + 1, 2 if regular else 1)
     spatial = [*out[2:], 1, 1][:2] if node.op == "Conv" else [1, 1]
     source = Source("sums", (len(numbers), spatial[0], spatial[1]), points, layer)

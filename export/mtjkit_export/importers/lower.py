@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtjkit_export.importers import evaluate, first_layer, layers, operators, pooling, scores
-from mtjkit_export.importers.graph import MAX_NODES, Graph, Node, refuse
+from mtjkit_export.importers.graph import MAX_ALL_MADE, MAX_NODES, Graph, Node, fitting, refuse
 from mtjkit_export.importers.lowered import Lowered
 from mtjkit_export.importers.maps import Map, apply
 from mtjkit_export.importers.state import Options, State
@@ -45,6 +45,7 @@ def _walk(state: State) -> Lowered:
     values: dict[str, Any] = {**graph.constants, graph.input: first}
     tensor = ""  # what the first dropped operator reads
     after: set[str] = set()
+    made = 0
     for node in graph.nodes:
         missing = [name for name in node.inputs if name and name not in values]
         if missing:
@@ -60,11 +61,16 @@ def _walk(state: State) -> Lowered:
         else:
             if after.intersection(node.inputs):
                 after.add(node.output)
-            values[node.output] = _node(state, node, given)
-    result = values.get(tensor or graph.output)
-    if not isinstance(result, Map):
+            with fitting(node):
+                result = values[node.output] = _node(state, node, given)
+            made += 0 if isinstance(result, Map) else result.nbytes
+            if made > MAX_ALL_MADE:
+                raise refuse(f"constants that the graph computes take {made >> 20} MB")
+    found = values.get(tensor or graph.output)
+    if not isinstance(found, Map):
         raise refuse("the output does not depend on the input")
-    return scores.finish(state, result, tensor or graph.output)
+    with fitting("the output"):
+        return scores.finish(state, found, tensor or graph.output)
 
 
 def _is_dropped(node: Node, x: Map, output: str) -> bool:

@@ -30,6 +30,8 @@ class Lowered:
     table: NDArray[np.float32]
     """(channels, 256): what the graph takes for each byte."""
     evaluator: evaluate.Evaluator
+    original: evaluate.Evaluator | None = None
+    """The graph with its float weights, where some were rounded to int8."""
     notes: list[str] = field(default_factory=list)
 
     def feed(self, image: NDArray[Any]) -> NDArray[np.float32]:
@@ -38,6 +40,12 @@ class Lowered:
         flat = np.empty(self.input_index.size, np.float32)
         flat[self.input_index] = self.table[np.arange(len(self.table)), bytes_]
         return flat.reshape(self.graph.input_shape)
+
+    def unrounded(self, image: NDArray[Any]) -> NDArray[np.float32]:
+        """What the graph gives for one image with the weights of its file, (classes,)."""
+        evaluator = self.original or self.evaluator
+        result = evaluator.run(self.feed(image), self.tensor)
+        return np.asarray(result, np.float32).reshape(-1)
 
     def expected(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """What the graph gives for one image, (classes,)."""

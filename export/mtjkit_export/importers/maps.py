@@ -18,10 +18,12 @@ from mtjkit_export.importers import operators
 from mtjkit_export.importers.graph import Array, Node, checked_size, refuse
 
 Evaluate = Callable[[slice, dict[int, Array]], Array]
-BLOCK = 1 << 22
+BLOCK = 1 << 20
 """Values of a function that are in memory at once."""
 MAX_POINTS = 1 << 34
 """Values of a function that are computed for one layer: some minutes."""
+MAX_VALUES = 1 << 27
+"""Values of one channel's functions that are in memory at once."""
 LONGEST_CHAIN = 64
 
 
@@ -79,7 +81,7 @@ class Map:
             ConfigError: there are too many points.
         """
         points = len(self.source.points)
-        if points * self.channels > MAX_POINTS:
+        if points * self.channels > MAX_POINTS or points * self.length > MAX_VALUES:
             raise refuse(f"a layer with {points} possible sums in {self.channels} channels")
         step = max(1, BLOCK // points)
         return [slice(c, min(c + step, self.channels)) for c in range(0, self.channels, step)]

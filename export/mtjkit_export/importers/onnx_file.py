@@ -6,7 +6,6 @@ import os
 from typing import Any
 
 import numpy as np
-from mtjkit_core.errors import FormatError
 
 from mtjkit_export.files import file_errors
 from mtjkit_export.importers.graph import (
@@ -16,6 +15,7 @@ from mtjkit_export.importers.graph import (
     Graph,
     Node,
     checked_size,
+    damaged,
     refuse,
 )
 from mtjkit_export.needs import needs
@@ -46,10 +46,11 @@ def read_onnx(path: str | os.PathLike[str]) -> Graph:
         FormatError: the file is damaged.
     """
     with file_errors(path, "read"):
-        if os.path.getsize(path) > MAX_FILE:
+        size = os.path.getsize(path)
+        if size > MAX_FILE:
             raise refuse(f"{path} has more than {MAX_FILE >> 20} MB")
         with open(path, "rb") as file:
-            data = file.read(MAX_FILE + 1)
+            data = file.read(size)  # which a device without an end has none of
     return graph_of(data, str(path))
 
 
@@ -62,9 +63,9 @@ def graph_of(data: bytes, what: str) -> Graph:
     try:
         model = onnx.ModelProto.FromString(data)
     except (DecodeError, RecursionError, ValueError):
-        raise FormatError(f"{what}: damaged, or not an ONNX file") from None
+        raise damaged(f"{what}: damaged, or not an ONNX file") from None
     if not model.graph.node:
-        raise FormatError(f"{what}: an ONNX file without operators")
+        raise damaged(f"{what}: an ONNX file without operators")
     return _Reader(model, onnx).graph()
 
 
@@ -152,11 +153,11 @@ class _Reader:
         )
         what = f"tensor {brief(repr(name), 60)}"
         if given < size / 8:
-            raise FormatError(f"{what} has {size} numbers by its shape, but not in it")
+            raise damaged(f"{what} has {size} numbers by its shape, but not in it")
         try:
             array = np.asarray(self.onnx.numpy_helper.to_array(tensor))
         except Exception as error:  # onnx lets numpy's and its own errors through
-            raise FormatError(f"{what} is damaged: {brief(error)}") from None
+            raise damaged(f"{what} is damaged: {brief(error)}") from None
         if array.dtype.kind not in "fiub":
             raise refuse(f"tensor {name!r} holds {array.dtype}")
         return array.astype(np.float32) if array.dtype.kind == "f" else array

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 
-from mtjkit_export.importers.graph import Array, Node, checked_size, refuse
+from mtjkit_export.importers.graph import MAX_MADE, Array, Node, checked_size, refuse
 
 Operator = Callable[..., Array]
 
@@ -261,14 +261,14 @@ MOVES: Mapping[str, Operator] = {
 
 def _constant_of_shape(node: Node, shape: Array) -> Array:
     sides = tuple(int(n) for n in shape.reshape(-1))
-    checked_size(sides, str(node))
+    checked_size(sides, str(node), MAX_MADE)
     value = node.attributes.get("value")
     return np.full(sides, np.float32(0) if value is None else np.asarray(value).reshape(-1)[0])
 
 
 def _expand(node: Node, x: Array, shape: Array) -> Array:
     sides = np.broadcast_shapes(x.shape, tuple(int(n) for n in shape.reshape(-1)))
-    checked_size(sides, str(node))
+    checked_size(sides, str(node), MAX_MADE)
     return np.broadcast_to(x, sides).copy()
 
 
@@ -363,12 +363,16 @@ def run(node: Node, inputs: Sequence[Array | None]) -> Array:
             shape = np.broadcast_shapes(*(array.shape for array in given))
         except ValueError:
             raise refuse(f"{node}: shapes {[a.shape for a in given]} do not fit") from None
-        checked_size(shape, str(node))
+        checked_size(shape, str(node), max(MAX_MADE, *(array.size for array in given)))
     if node.op == "Gather" and len(given) == 2:
-        checked_size((max(1, given[0].size), max(1, given[1].size)), str(node))
+        axis = int(node.attributes.get("axis", 0))
+        side = given[0].shape[axis] if -given[0].ndim <= axis < given[0].ndim else 1
+        checked_size((given[0].size // max(1, side), given[1].size), str(node), MAX_MADE)
+    if node.op == "Concat":
+        checked_size((sum(array.size for array in given),), str(node), MAX_MADE)
     try:
         with np.errstate(all="ignore"):
             result = np.asarray(function(node, *inputs))
-    except (ValueError, IndexError, TypeError, KeyError, AttributeError) as error:
+    except (ValueError, IndexError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise refuse(f"{node}: {error}") from None
     return result.astype(np.float32) if result.dtype == np.float64 else result

@@ -79,10 +79,20 @@ def finish(state: State, x: Map, tensor: str) -> Lowered:
             f"(layer {number}, channel {channel})"
         )
     evaluator = evaluate.Evaluator(state.graph, state.grids, state.weights)
+    floats = evaluate.unrounded(state.weights)
     places = np.argsort(state.places.reshape(-1))[state.input.index]
     return Lowered(
-        net, state.graph, tensor, x, class_bits, places, state.input.table, evaluator, state.notes,
-    )  # fmt: skip
+        net,
+        state.graph,
+        tensor,
+        x,
+        class_bits,
+        places,
+        state.input.table,
+        evaluator,
+        None if floats is None else evaluate.Evaluator(state.graph, state.grids, floats),
+        state.notes,
+    )
 
 
 def _tail(state: State, x: Map) -> dict[str, Any]:

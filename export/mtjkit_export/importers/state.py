@@ -26,6 +26,8 @@ class Options:
     """What a sign of exactly 0 counts as, -1 or 1; None to refuse networks where it occurs."""
     binarize: bool = False
     """Take the signs of weights that are not binarized."""
+    quantize: bool = False
+    """Round float weights of the first and the last layer to int8."""
     shape: tuple[int, int, int] | None = None
     """(height, width, channels) of the images, for a network that takes a vector."""
     class_names: tuple[str, ...] = ()

@@ -20,15 +20,18 @@ class Weights:
     """(out,), each above 0."""
     bits: int
     """1 or 8."""
+    original: NDArray[np.float32] | None = None
+    """Weights that were rounded to int8; None if the numbers are exact."""
 
 
-def split(w: Array, node: Node, binarize: bool = False) -> Weights:
+def split(w: Array, node: Node, binarize: bool = False, quantize: bool = False) -> Weights:
     """Split weights (out, ...) into a factor for each output and small whole numbers.
 
     Args:
         w: float weights, quantized already.
         node: for the message.
         binarize: take the signs of weights that are neither; 0 counts as +1.
+        quantize: round weights that are neither to int8, a step for each output.
 
     Raises:
         ConfigError: they are neither +-factor nor int8 x factor.
@@ -45,10 +48,15 @@ def split(w: Array, node: Node, binarize: bool = False) -> Weights:
     found = _int8(rows)
     if found is not None:
         return Weights(found[0].reshape(w.shape).astype(np.int8), found[1], 8)
+    if quantize:
+        step = np.where(size.max(axis=1) > 0, size.max(axis=1) / 127, 1.0)
+        numbers = np.rint(rows / step[:, None]).reshape(w.shape).astype(np.int8)
+        return Weights(numbers, step.astype(np.float32).astype(np.float64), 8, w)
     distinct, zeros = len(np.unique(w)), int((w == 0).sum())
     raise refuse(
         f"{node} has weights that are not -x and +x ({distinct} values, {zeros} zeros): weights of "
-        "more than one bit, or an export that lost their sign; --binarize takes the signs"
+        "more than one bit, or an export that lost their sign; --binarize takes the signs, and "
+        "--check DATA allows int8 for them in the first and the last layer"
     )
 
 

@@ -76,6 +76,35 @@ def check(lowered: Lowered, images: NDArray[Any], what: str) -> int:
     return int(got.size)
 
 
+def check_predictions(lowered: Lowered, images: NDArray[Any], what: str) -> int:
+    """Compare predictions with those of the float weights that were rounded to int8.
+
+    Args:
+        lowered: the network.
+        images: uint8 or int8 (n, height, width, channels).
+        what: what the images are, for the message.
+
+    Returns:
+        How many predictions were compared.
+
+    Raises:
+        ConfigError: a prediction differs.
+    """
+    scores, _ = open_simulator(Model(encode(lowered.net))).run(images)
+    floats = np.stack([lowered.unrounded(image) for image in images])
+    changed = int((_classes(lowered.values(scores)) != _classes(floats)).sum())
+    if changed:
+        raise ConfigError(
+            f"cannot be imported: float weights as int8 change {changed} of {len(images)} "
+            f"predictions of {what}; nothing was written"
+        )
+    return len(images)
+
+
+def _classes(values: NDArray[np.float32]) -> NDArray[Any]:
+    return values[:, 0] >= 0 if values.shape[1] == 1 else values.argmax(axis=1)
+
+
 def check_known(lowered: Lowered, images: NDArray[Any], known: NDArray[Any]) -> int:
     """Compare scores with those that a file holds for its own images.
 

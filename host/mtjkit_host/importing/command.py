@@ -9,7 +9,7 @@ from typing import Any
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_export.cost import summary
-from mtjkit_export.files import write_atomically
+from mtjkit_export.files import refuse_pipe, write_atomically
 from mtjkit_export.formats.mtjb_writer import encode
 from mtjkit_export.importers.graph import Graph
 from mtjkit_export.importers.inputs import parse_scale
@@ -18,7 +18,7 @@ from mtjkit_export.importers.lower import Lowered, Options, lower
 from mtjkit_host.boards.catalog import processors
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.datasets.images import images_for, load_images
-from mtjkit_host.importing.check import check, check_known, random_images
+from mtjkit_host.importing.check import check, check_known, check_predictions, random_images
 from mtjkit_host.parse import image_shape, whole
 from mtjkit_host.settings import decode_text
 
@@ -76,6 +76,7 @@ def import_net(
         scale=None if input is None else parse_scale(input),
         zero=SIGNS[sign_of_zero],
         binarize=binarize,
+        quantize=data is not None,
         shape=None if shape is None else image_shape("--shape", shape),
         class_names=() if classes is None else _classes(classes),
     )
@@ -130,6 +131,7 @@ def from_torch(
         scale=None if input is None else parse_scale(input),
         zero=SIGNS[sign_of_zero],
         binarize=binarize,
+        quantize=images is not None,
         shape=shape,
         class_names=tuple(classes),
     )
@@ -168,7 +170,14 @@ def import_graph(
         compared = check_known(lowered, images_known, scores)
         checked += f", {compared} scores that are in the file"
     if given is not None:
-        compared = check(lowered, given(Model(data_bytes)).images, "image")
+        images = given(Model(data_bytes)).images
+        compared = check(lowered, images, "image")
+        if lowered.original is not None:
+            count = check_predictions(lowered, images, what)
+            lowered.notes.append(
+                f"float weights are stored as int8: all {count} predictions of {what} are those of "
+                "the float weights"
+            )
         checked += f" and {compared} of {what}"
     write_atomically(path, data_bytes)
     return report(lowered, checked, path, data_bytes)
@@ -181,6 +190,7 @@ def read(file: str) -> Graph:
     from mtjkit_export.importers.keras_file import read_keras
     from mtjkit_export.importers.onnx_file import read_onnx
 
+    refuse_pipe(file)
     if Path(file).is_dir():
         return read_folder(file)
     readers = {".onnx": read_onnx, ".npz": read_arrays, ".h5": read_keras, ".hdf5": read_keras}
