@@ -30,6 +30,7 @@ _PIECE = 1024  # bytes of a write: even a slow line takes them in that time
 _MOST_FRAMES = 1 << 16  # more than this many unrequested frames: give up
 _ASK_S = 1.0
 _LAST_S = 0.5  # that a line gets to take the end of a frame, before it is closed
+_SETTLE_S = 2.0  # that a device gets to take all that was sent, before its line is closed
 _ENDED_S = 1.5  # of silence behind an error, before the program counts as ended
 _WORDS = 1000  # bytes that are kept of what is not a frame
 _ZEROS = bytes(MAX_FRAME)
@@ -75,6 +76,8 @@ class Link:
         """How long a device may take no bytes, whatever it says."""
         self.acks = 0
         """Acknowledgements and heartbeats that came."""
+        self._serves = False  # a server was heard, and not told to stop
+        self._taken = -1  # number of the frame that the device said it expects next
         self.echoed = False
         """Own frames came back."""
         self._port = port
@@ -225,6 +228,23 @@ class Link:
                 self._end_frame()
             self._port.close()
 
+    def _settle(self) -> None:
+        """Wait until a device that still serves has taken all that was sent.
+
+        What it has not read when a line is closed may be lost, and then the device waits for the
+        rest of a frame: Ctrl-C would be a part of that.
+        """
+        silent_s = time.monotonic() - self.heard_at
+        broken = self._closing or self._interrupted or self._half
+        if broken or not self._serves or silent_s > _ASK_S:
+            return
+        with contextlib.suppress(LinkError):
+            if not self.credit.limit:
+                self.repeat(m.PING.kind, b"")
+            until = time.monotonic() + _SETTLE_S
+            while self._taken != self._seq and time.monotonic() < until and self._reader.is_alive():
+                time.sleep(0.005)
+
     def _end_frame(self) -> None:
         """Have the device forget half a frame, so that it takes what comes next for typed."""
         with contextlib.suppress(OSError, TypeError, ValueError):
@@ -243,6 +263,8 @@ class Link:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        if kind is None:
+            self._settle()
         self.close()
 
     def _write(self, data: bytes) -> None:
@@ -272,6 +294,8 @@ class Link:
             while _CTRL_C in data:  # which would stop a board that is just starting
                 seq = (seq + 1) & 255
                 data = pack(kind, seq, body)
+        if kind == m.STOP.kind:
+            self._serves = False
         self._seq = (seq + 1) & 255
         self._sent[seq] = (kind, body)
         return seq, data
@@ -314,12 +338,14 @@ class Link:
                         self.echoed = True  # and no sign of life
                         continue
                     self.heard_at = time.monotonic()
+                    self._serves = True
                     self._words = b""
                     lost = expected >= 0 and seq != expected
                     expected = (seq + 1) & 255
                     if kind == m.ACK.kind and len(body) == m.ACK.size:
                         self.acks += 1
                         self.credit.acknowledge(body[0])
+                        self._taken = body[0]
                     else:
                         self._frames.put(Frame(kind, body, lost))
                 if self._frames.qsize() > _MOST_FRAMES:
