@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 from rich.console import Console
+from rich.filesize import decimal
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -22,7 +23,10 @@ class _Speed(ProgressColumn):
     """Steps per second, in the task's own unit."""
 
     def render(self, task: Task) -> Text:
-        return Text(f"{task.speed:.1f} {task.fields['unit']}/s" if task.speed else "")
+        unit = task.fields["unit"]
+        if not task.speed:
+            return Text("")
+        return Text(f"{decimal(int(task.speed)) if unit == 'B' else f'{task.speed:.1f} {unit}'}/s")
 
 
 def bar(kind: str = "speed", keep: bool = False) -> Progress:

@@ -35,6 +35,9 @@ th { background: var(--soft); } th:first-child, td:first-child, td.text { text-a
 td.text { white-space: normal; min-width: 13rem; }
 figure { margin: 1.5rem 0; } figure img { background: #fff; max-width: 100%; border-radius: 4px; }
 figcaption, .note { font-size: 0.92rem; }
+@media (max-width: 40rem) {
+  figure { overflow-x: auto; } figure img { max-width: none; width: max(100%, 30rem); }
+}
 .warning { border-left: 4px solid #d55e00; padding-left: 0.8rem; }
 pre { background: var(--soft); padding: 0.8rem; overflow-x: auto; font-size: 0.82rem; }
 """
@@ -55,7 +58,10 @@ _CAPTIONS = {
     "Solid: a failed write flips the bit; dashed: it leaves the old one.",
 }
 _OVER_ENERGY = ("figure-10", "tradeoff")
-_BANDS = " Points are means over the repeats; bands are 95 % intervals of the mean (Student's t)."
+_BANDS = (
+    " Points are means over the repeats; bands, from four repeats on, are 95 % intervals of the "
+    "mean (Student's t)."
+)
 
 
 def write_report(
@@ -105,25 +111,29 @@ def _page(
     scheme: str = "fixed",
 ) -> str:
     campaign = result.campaign
+    beside = any(entry.paper for entry in campaign.nets)
     title = campaign.title or f"Campaign {campaign.name}"
     body = [
         f"<h1>{escape(title)}</h1>",
         _paragraph(
-            f"Error tolerance of quantized networks on MTJ memory: {len(result.nets)} nets, "
-            f"{len(campaign.rates)} error rates, {campaign.repeats} repeats, the first "
-            f"{campaign.images} CIFAR-10 test images, seed {campaign.seed}. Beside our values "
-            f"stand those of {paper.CITATION}."
+            f"Error tolerance of quantized networks on MTJ memory: {len(result.nets)} net{'s' * (len(result.nets) != 1)}, "
+            f"{len(campaign.rates)} error rates, {campaign.repeats} repeats, "
+            f"{campaign.images} images, seed {campaign.seed}."
+            + (f" Beside our values stand those of {paper.CITATION}." if beside else "")
         ),
         *(f'<p class="warning">{escape(text)}</p>' for text in [*_warnings(result), *remarks]),
-        "<h2>The paper's findings, with our numbers</h2>",
-        _findings(found),
-        "<h2>Table 1: test accuracy</h2>",
+        *(["<h2>The paper's findings, with our numbers</h2>", _findings(found)] if beside else []),
+        f"<h2>{'Table 1: test accuracy' if beside else 'Accuracy without errors'}</h2>",
         _table_1(result, summary, columns),
         "<h2>Error tolerance</h2>",
-        *(_figure(name, path) for name, path in figures.items() if name not in _OVER_ENERGY),
-        "<h2>Table 2: acceptable error rates and write energy</h2>",
-        _table_2(summary, "feature_maps"),
-        _why(result, summary),
+        *(
+            _figure(name, path, beside)
+            for name, path in figures.items()
+            if name not in _OVER_ENERGY
+        ),
+        f"<h2>{'Table 2: a' if beside else 'A'}cceptable error rates and write energy</h2>",
+        _table_2(summary, "feature_maps", beside),
+        *([_why(result, summary)] if beside else []),
         _paragraph(
             "Acceptable rate: where the mean degradation, made monotone (pool adjacent violators), "
             "reaches the limit, interpolated linearly over log(rate). In brackets its 95 % "
@@ -132,7 +142,7 @@ def _page(
             "of the bits toggle; savings are against a fixed pulse at the reference write-error "
             f"rate of {REFERENCE_RATE:g} ({cell.reference_energy_pj:.3f} pJ)."
         ),
-        *(_figure(name, path) for name, path in figures.items() if name == "figure-10"),
+        *(_figure(name, path, beside) for name, path in figures.items() if name == "figure-10"),
         *_energies(result, summary, figures),
         "<h2>The same for the weights</h2>",
         _table_2(summary, "weights"),
@@ -183,8 +193,12 @@ def _cell(text: str) -> str:
     return f"<td{kind}>{escape(text)}</td>"
 
 
-def _figure(name: str, path: Path) -> str:
+def _figure(name: str, path: Path, beside: bool = False) -> str:
+    """A figure; `beside` the paper's it has the paper's number."""
     caption = _CAPTIONS[name] + ("" if name in _OVER_ENERGY else _BANDS)
+    if not beside and caption.startswith("Fig. "):
+        caption = caption.partition(": ")[2].replace(", the limits of Table 2", "")
+        caption = caption[0].upper() + caption[1:]
     data = base64.b64encode(path.read_bytes()).decode()
     return (
         f'<figure><img alt="{escape(caption)}" src="data:image/svg+xml;base64,{data}">'
@@ -228,7 +242,10 @@ def _table_1(
             ]
         )
     head = ["net", "ours (%)", "paper (%)", "difference", "what differs", *columns]
-    return _table(head, rows, f"Error-free, on {result.campaign.images} test images.")
+    if not any(entry.paper for entry in result.campaign.nets):
+        head = ["net", "accuracy (%)", "network", *columns]
+        rows = [[row[0], row[1], *row[4:]] for row in rows]
+    return _table(head, rows, f"Error-free, on {result.campaign.images} images.")
 
 
 def _of_paper(net: Mapping[str, Any], paper_net: str) -> str:
@@ -281,7 +298,8 @@ def _accepted(summary: Summary) -> Mapping[tuple[str, str], list[str]]:
     return rates
 
 
-def _table_2(summary: Summary, memory: str) -> str:
+def _table_2(summary: Summary, memory: str, beside: bool = False) -> str:
+    """Acceptable rates in a memory; `beside` the paper's in feature maps."""
     rows = [
         [
             entry.net,
@@ -301,7 +319,7 @@ def _table_2(summary: Summary, memory: str) -> str:
     if not rows:
         return _paragraph("Not measured.")
     head = ["net", "an error", "degradation", "acceptable rate (%)", "energy (pJ)", "saving (%)"]
-    if memory == "feature_maps":
+    if memory == "feature_maps" and beside:
         head += ["paper: rate (%)", "energy (pJ)", "saving (%)", "in our interval"]
     else:
         rows = [row[:6] for row in rows]
@@ -416,6 +434,6 @@ def _nets(result: CampaignResult) -> str:
     rows = []
     for label, net in result.nets.items():
         sizes = [f"{net['weight_bits']:,}", f"{net['map_bits']:,}"]
-        rows.append([label, net["file"], net["sha256"][:16], *sizes, net["arithmetic"]])
+        rows.append([label, Path(net["file"]).name, net["sha256"][:16], *sizes, net["arithmetic"]])
     head = ["net", "file", "SHA-256", "weight bits", "feature-map bits an image", "arithmetic"]
     return _table(head, rows)

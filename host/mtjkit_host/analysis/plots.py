@@ -20,6 +20,8 @@ from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 
 # Okabe and Ito's palette, told apart by colour-blind readers too; the markers tell without colour.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+BAND_REPEATS = 4
+"""Repeats from which on a curve has a band: an interval of two or three covers everything."""
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES = {"flip": "-", "keep": "--"}
 _PANELS = {"weights": "errors in weights", "feature_maps": "errors in feature maps"}
@@ -142,7 +144,8 @@ def _curves(
                 label += ", bit flipped" if curve.errors == "flip" else ", old value kept"
             style = _style(curve.net, labels)
             ax.plot(rates, y, _LINES[curve.errors], label=label, linewidth=1.3, **style)
-            ax.fill_between(rates, y - half, y + half, color=style["color"], alpha=0.2, lw=0)
+            if min(len(level.values) for level in curve.levels) >= BAND_REPEATS:
+                ax.fill_between(rates, y - half, y + half, color=style["color"], alpha=0.2, lw=0)
         ax.set_title(f"({letter}) {_PANELS[memory]}" if len(memories) > 1 else _PANELS[memory])
     axes[0].set_ylabel(ylabel)
     axes[0].set_ylim(-4 if lines else 0, 1.05 * highest or None)

@@ -37,28 +37,32 @@ def tables(
         scheme: the write scheme that energies are of.
     """
     summary = summarize(result, cell, scheme)
+    beside = any(entry.paper for entry in result.campaign.nets)
     first = Table(title=f"Without errors, {result.campaign.images} images")
-    for name in ("net", "ours (%)", "paper (%)"):
+    for name in ("net", "accuracy %", "paper %")[: 3 if beside else 2]:
         first.add_column(name, justify="left" if name == "net" else "right")
     for entry in result.campaign.nets:
         ours, printed = summary.error_free.get(entry.label), paper.ACCURACY.get(entry.paper)
-        cells = ("" if value is None else f"{100 * value:.2f}" for value in (ours, printed))
+        values = (ours, printed) if beside else (ours,)
+        cells = ("" if value is None else f"{100 * value:.2f}" for value in values)
         first.add_row(Text(entry.label), *cells)
     second = Table(title="Acceptable write-error rates and modelled write energy")
-    head = ("net", "errors in", "loss", "rate (%) [95 %]", "paper (%)", "pJ", "saving (%)")
+    head = ["net", "errors in", "loss", "rate % [95 %]", "pJ", "saving %"]
+    head += ["paper %"] * beside
     for name in head:
         justify: Literal["left", "right"] = "left" if name in head[:2] else "right"
-        second.add_column(name, justify=justify, no_wrap=True)
+        second.add_column(name, justify=justify, no_wrap=name != "net")
     for row in summary.acceptable:
-        kept = ", old value kept" if row.errors == "keep" else ""
+        printed = "" if row.paper is None else f"{100 * row.paper.rate:.2f}"
+        memory = {"feature_maps": "maps"}.get(row.memory, row.memory)
         second.add_row(
             Text(row.net),
-            row.memory.replace("_", " ") + kept,
+            f"{memory}, {row.errors}",
             f"{100 * row.found.limit:g} %",
             Text(row.interval),
-            "" if row.paper is None else f"{100 * row.paper.rate:.2f}",
             "" if row.energy_pj is None else f"{row.energy_pj:.2f}",
             "" if row.saving_percent is None else f"{row.saving_percent:.1f}",
+            *[printed] * beside,
         )
     second.caption = f"cell {(cell or Cell()).describe()}; scheme {scheme}; against a fixed pulse"
     parts: list[Table | Text] = [first, second]

@@ -50,11 +50,11 @@ def _scheme(scheme: str | None) -> str:
     return parse_scheme("fixed" if scheme is None else scheme).name
 
 
-def _tables(result: Any, cell: Any, scheme: str) -> tuple[streams.Wide, ...]:
-    """A campaign's tables; their columns say nothing when they are squeezed."""
+def _tables(result: Any, cell: Any, scheme: str) -> tuple[Any, ...]:
+    """A campaign's tables, which fit 80 columns."""
     from mtjkit_host.analysis.tables import tables
 
-    return tuple(map(streams.Wide, tables(result, cell, scheme)))
+    return tuple(tables(result, cell, scheme))
 
 
 @command(

@@ -27,6 +27,7 @@ from mtjkit_host.paths import (
     CARRIED,
     CARRIED_IMAGES,
     CARRIED_MODEL,
+    IS_CHECKOUT,
     OTHER_NAMES,
     carried_inputs,
 )
@@ -440,7 +441,8 @@ def model_path(value: str | float | Path) -> Path:
     if path.suffix:
         return path
     names = ", ".join(sorted(file.stem for file in CARRIED.glob("*.mtjb")))
-    raise ConfigError(f"--model {value}: no such file, and the carried models are {names}")
+    more = "" if IS_CHECKOUT else "; pip install mtjkit-nets brings the larger ones"
+    raise ConfigError(f"--model {value}: no such file, and the carried models are {names}{more}")
 
 
 def _path(option: str, value: str | float | Path) -> Path:
