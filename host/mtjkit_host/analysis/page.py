@@ -113,10 +113,11 @@ def _page(
     campaign = result.campaign
     beside = any(entry.paper for entry in campaign.nets)
     title = campaign.title or f"Campaign {campaign.name}"
+    nets = "1 net" if len(result.nets) == 1 else f"{len(result.nets)} nets"
     body = [
         f"<h1>{escape(title)}</h1>",
         _paragraph(
-            f"Error tolerance of quantized networks on MTJ memory: {len(result.nets)} net{'s' * (len(result.nets) != 1)}, "
+            f"Error tolerance of quantized networks on MTJ memory: {nets}, "
             f"{len(campaign.rates)} error rates, {campaign.repeats} repeats, "
             f"{campaign.images} images, seed {campaign.seed}."
             + (f" Beside our values stand those of {paper.CITATION}." if beside else "")

@@ -20,9 +20,9 @@ from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 
 # Okabe and Ito's palette, told apart by colour-blind readers too; the markers tell without colour.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 BAND_REPEATS = 4
 """Repeats from which on a curve has a band: an interval of two or three covers everything."""
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 _LINES = {"flip": "-", "keep": "--"}
 _PANELS = {"weights": "errors in weights", "feature_maps": "errors in feature maps"}
 _RATE = "write-error rate (%)"
