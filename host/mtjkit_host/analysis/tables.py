@@ -53,7 +53,7 @@ def tables(
         justify: Literal["left", "right"] = "left" if name in head[:2] else "right"
         second.add_column(name, justify=justify, no_wrap=name != "net")
     for row in summary.acceptable:
-        printed = "" if row.paper is None else f"{100 * row.paper.rate:.2f}"
+        theirs = "" if row.paper is None else f"{100 * row.paper.rate:.2f}"
         memory = {"feature_maps": "maps"}.get(row.memory, row.memory)
         second.add_row(
             Text(row.net),
@@ -62,7 +62,7 @@ def tables(
             Text(row.interval),
             "" if row.energy_pj is None else f"{row.energy_pj:.2f}",
             "" if row.saving_percent is None else f"{row.saving_percent:.1f}",
-            *[printed] * beside,
+            *[theirs] * beside,
         )
     second.caption = f"cell {(cell or Cell()).describe()}; scheme {scheme}; against a fixed pulse"
     parts: list[Table | Text] = [first, second]
