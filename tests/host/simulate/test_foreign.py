@@ -1,7 +1,10 @@
-"""Binary nets on processors that the tests do not run on: cross-compiled, and emulated."""
+"""Binary nets on processors that the tests do not run on: aarch64, and x86-64 with AVX-512."""
 
+import os
+import re
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import networks
@@ -16,20 +19,45 @@ from mtjkit_host.simulate.binary_native import _geometry
 from mtjkit_host.simulate.binary_numpy import BinaryNumpy
 from support.nets import random_images, random_net, small_model
 
-CC, EMULATOR = "aarch64-linux-gnu-gcc", "qemu-aarch64"
-WITH_NEON = ["padded", "pooled", "pool-plain", "one pixel", "one row", "two by two", "to one"]
+FOREIGN = Path(__file__).with_name("foreign")
+SOURCES = [compile.SOURCE / name for name in ("memory.c", "binary.c", "chip.c")]
+FLAGS = ["-std=gnu11", "-O3", "-static", "-I", str(compile.SOURCE), "-I", str(FOREIGN)]
+ARM_CC, ARM = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+ISOLINUX, MODULES = Path("/usr/lib/ISOLINUX/isolinux.bin"), Path("/usr/lib/syslinux/modules/bios")
+BOCHS_FILES = [ISOLINUX, MODULES / "mboot.c32", Path("/usr/share/bochs/BIOS-bochs-latest")]
+BOCHS_FILES += [Path("/usr/share/vgabios/vgabios.bin")]
+BOOT = "DEFAULT a\nPROMPT 0\nTIMEOUT 1\nLABEL a\n KERNEL mboot.c32\n APPEND /bare.elf\n"
+BOCHSRC = """\
+cpu: model=tigerlake
+memory: guest=512, host=512
+romimage: file=/usr/share/bochs/BIOS-bochs-latest
+vgaromimage: file=/usr/share/vgabios/vgabios.bin
+ata0-master: type=cdrom, path=boot.iso, status=inserted
+boot: cdrom
+display_library: term
+port_e9_hack: enabled=1
+log: bochs.log
+panic: action=fatal
+"""
 
-pytestmark = [
-    pytest.mark.emulated,
-    pytest.mark.skipif(
-        not (shutil.which(CC) and shutil.which(EMULATOR)),
-        reason=f"{CC} or {EMULATOR} is missing (Debian: gcc-aarch64-linux-gnu, qemu-user)",
-    ),
-]
+
+def has_all(programs, files=()):
+    """Whether the programs and files are there."""
+    return all(map(shutil.which, programs)) and all(file.exists() for file in files)
+
+
+def cases():
+    """Networks of the vectors and random ones: (model, images, errors)."""
+    errors = WriteErrors(5, KEEP, records.LIMITS[1])
+    for name in [*networks.NETWORKS, *networks.KINDS]:
+        yield *small_model(name, 2), errors
+    for seed in range(40):
+        model = Model(encode(random_net(np.random.default_rng(seed))))
+        yield model, random_images(model, 2, seed), errors
 
 
 def case_bytes(model, images, errors):
-    """A case as foreign.c reads it."""
+    """A case as cases.c reads it."""
     n, hidden = len(images), range(len(model.layers) - 1)
     maps = sum(layer.map_words for layer in model.layers)
     head = [len(model.layers), n, images[0].size, len(model.data), *model.half_words]
@@ -47,25 +75,8 @@ def case_bytes(model, images, errors):
     )
 
 
-@pytest.fixture(scope="session")
-def run(tmp_path_factory):
-    """A program for aarch64 that runs cases."""
-    program = tmp_path_factory.mktemp("foreign") / "foreign"
-    sources = [compile.SOURCE / name for name in ("memory.c", "binary.c", "chip.c")]
-    flags = ["-std=gnu11", "-O3", "-static", "-I", str(compile.SOURCE)]
-    here = Path(__file__).with_name("foreign.c")
-    subprocess.run([CC, *flags, "-o", program, here, *sources], check=True)
-
-    def run(cases):
-        data = b"".join(case_bytes(*case) for case in cases)
-        done = subprocess.run([EMULATOR, program], input=data, capture_output=True, check=True)
-        return np.frombuffer(done.stdout, np.uint32)
-
-    return run
-
-
 def expected(model, images, errors):
-    """Scores, counts and maps of numpy, as foreign.c writes them."""
+    """Scores, counts and maps of numpy, as cases.c gives them."""
     maps = []
     scores, counts = BinaryNumpy(model).run(images, errors=errors, trace=maps)
     parts = [scores.astype(np.int32).view(np.uint32), counts.astype(np.uint32)]
@@ -73,12 +84,72 @@ def expected(model, images, errors):
     return np.concatenate([part.ravel() for part in parts])
 
 
-def test_the_same_bits_on_aarch64(run):
-    errors = WriteErrors(5, KEEP, records.LIMITS[1])
-    cases = [(*small_model(name, 2), errors) for name in WITH_NEON]
-    cases += [(*small_model(name, 2), errors) for name in networks.KINDS]
-    for seed in range(40):
-        model = Model(encode(random_net(np.random.default_rng(seed))))
-        cases.append((model, random_images(model, 2, seed), errors))
-    found = run(cases)
-    assert (found == np.concatenate([expected(*case) for case in cases])).all()
+@pytest.fixture(scope="module")
+def written():
+    """All cases, and what they should give."""
+    every = list(cases())
+    return b"".join(case_bytes(*one) for one in every), np.concatenate(
+        [expected(*one) for one in every]
+    )
+
+
+@pytest.mark.emulated
+@pytest.mark.skipif(
+    not has_all([ARM_CC, ARM]),
+    reason=f"{ARM_CC} or {ARM} is missing (Debian: gcc-aarch64-linux-gnu, qemu-user)",
+)
+def test_the_same_bits_on_aarch64(written, tmp_path):
+    program = tmp_path / "foreign"
+    parts = [FOREIGN / "stdin.c", FOREIGN / "cases.c", *SOURCES]
+    subprocess.run([ARM_CC, *FLAGS, "-o", program, *parts], check=True)
+    done = subprocess.run([ARM, program], input=written[0], capture_output=True, check=True)
+    assert (np.frombuffer(done.stdout, np.uint32) == written[1]).all()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not has_all(["bochs", "xorriso", "script", "objcopy", "gcc"], BOCHS_FILES),
+    reason="Bochs is missing (Debian: bochs, bochs-term, bochsbios, vgabios, isolinux, "
+    "syslinux-common, xorriso)",
+)
+@pytest.mark.parametrize(("level", "flags"), [(2, []), (1, ["-DMTJ_NO_AVX512"])])
+def test_the_same_bits_on_avx_512(written, tmp_path, level, flags):
+    """A system without an operating system, in an emulator of a Tiger Lake."""
+    (tmp_path / "cases.bin").write_bytes(written[0])
+    (tmp_path / "expected.bin").write_bytes(written[1].tobytes())
+    bare = "-ffreestanding -nostdlib -fno-pic -no-pie -mno-red-zone -fno-stack-protector"
+    bare += f" -fno-tree-loop-distribute-patterns -T {FOREIGN / 'bare.ld'} -Wl,--build-id=none"
+    parts = [FOREIGN / name for name in ("boot.S", "bare.c", "cases.c")]
+    command = ["gcc", *FLAGS, *bare.split(), *flags, "-o", "bare64", *parts, *SOURCES]
+    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+    disc = tmp_path / "disc/isolinux"
+    disc.mkdir(parents=True)
+    convert = ["objcopy", "-O", "elf32-i386", "bare64", "disc/bare.elf"]
+    subprocess.run(convert, check=True, cwd=tmp_path)
+    modules = [MODULES / f"{name}.c32" for name in ("ldlinux", "mboot", "libcom32")]
+    for file in [ISOLINUX, *modules]:
+        shutil.copy(file, disc)
+    (disc / "isolinux.cfg").write_text(BOOT)
+    image = "xorriso -as mkisofs -quiet -o boot.iso -b isolinux/isolinux.bin -no-emul-boot"
+    image += " -c isolinux/boot.cat -boot-load-size 4 -boot-info-table disc"
+    subprocess.run(image.split(), check=True, cwd=tmp_path, capture_output=True)
+    (tmp_path / "bochsrc").write_text(BOCHSRC)
+    (tmp_path / "rc").write_text("continue\n")
+    # Bochs wants a terminal, and does not end by itself.
+    run = ["script", "-qfc", "exec bochs -q -f bochsrc -rc rc", "screen"]
+    bochs = subprocess.Popen(
+        run, cwd=tmp_path, env={**os.environ, "TERM": "xterm"}, stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL, start_new_session=True,
+    )  # fmt: skip
+    try:
+        found = None
+        until = time.monotonic() + 600
+        while not found and time.monotonic() < until:
+            time.sleep(1)
+            screen = (tmp_path / "screen").read_text(errors="replace")
+            found = re.search(r"MTJKIT (\d) WORDS (\d+) MISSING (\d+) WRONG (\d+) END", screen)
+    finally:
+        subprocess.run(["pkill", "-9", "-s", str(bochs.pid)], check=False)
+        bochs.wait()
+    assert found, "Bochs told nothing in 600 s"
+    assert [int(number) for number in found.groups()] == [level, len(written[1]), 0, 0]
