@@ -1,5 +1,5 @@
 /* Layers of binary networks for processors that count the ones of a vector's lanes: AVX-512 with
- * VPOPCNTDQ (lanes of 8 bytes) and NEON (lanes of 1 byte). Part of binary.c.
+ * VPOPCNTDQ (lanes of 8 bytes), NEON and WebAssembly (lanes of 1 byte). Part of binary.c.
  *
  * Lanes are output channels: a piece of the map is broadcast, XORed with that piece of many
  * channels' rows, and the ones are counted and added. Weights are repacked so that piece k of 32
@@ -121,28 +121,67 @@ LANES_INLINE void first_lanes(const int8_t taps[4][146], size_t fan_in, const in
     }
 }
 
-/* ---- NEON ---- */
+/* ---- NEON, and WebAssembly's vectors ---- */
 
-#elif defined(MTJ_NEON)
+#else
 #define LANES
 #define LANES_INLINE static inline __attribute__((always_inline))
+
+#ifdef MTJ_NEON
+typedef uint8x16_t bytes16;
+typedef uint16x8_t words8;
+#define ZERO_BYTES vdupq_n_u8(0)
+#define ZERO_WORDS vdupq_n_u16(0)
+#define LOAD_BYTES(at) vld1q_u8(at)
+#define SPREAD_BYTE(at) vld1q_dup_u8(at)
+#define COUNT_ONES(a, b) vcntq_u8(veorq_u8(a, b))
+#define ADD_BYTES(a, b) vaddq_u8(a, b)
+#define ADD_LOW(to, bytes) vaddw_u8(to, vget_low_u8(bytes))
+#define ADD_HIGH(to, bytes) vaddw_high_u8(to, bytes)
+#define STORE_WORDS(at, words) vst1q_s16(at, vreinterpretq_s16_u16(words))
+#define ADD_PRODUCTS(to, weights, pixel)                                                           \
+    vreinterpretq_u16_s16(vmlal_s8(vreinterpretq_s16_u16(to), vld1_s8(weights), vld1_dup_s8(pixel)))
+
+LANES_INLINE uint32_t eight_above(words8 words, const int16_t *limits) {
+    static const uint8_t weights[8] = {1, 2, 4, 8, 16, 32, 64, 128};
+    words8 above = vcgtq_s16(vreinterpretq_s16_u16(words), vld1q_s16(limits));
+    return vaddv_u8(vand_u8(vmovn_u16(above), vld1_u8(weights)));
+}
+#else
+typedef v128_t bytes16, words8;
+#define ZERO_BYTES wasm_i64x2_const(0, 0)
+#define ZERO_WORDS wasm_i64x2_const(0, 0)
+#define LOAD_BYTES(at) wasm_v128_load(at)
+#define SPREAD_BYTE(at) wasm_v128_load8_splat(at)
+#define COUNT_ONES(a, b) wasm_i8x16_popcnt(wasm_v128_xor(a, b))
+#define ADD_BYTES(a, b) wasm_i8x16_add(a, b)
+#define ADD_LOW(to, bytes) wasm_i16x8_add(to, wasm_u16x8_extend_low_u8x16(bytes))
+#define ADD_HIGH(to, bytes) wasm_i16x8_add(to, wasm_u16x8_extend_high_u8x16(bytes))
+#define STORE_WORDS(at, words) wasm_v128_store(at, words)
+#define ADD_PRODUCTS(to, weights, pixel)                                                           \
+    wasm_i16x8_add(to, wasm_i16x8_mul(wasm_i16x8_load8x8(weights), wasm_i16x8_splat(*(pixel))))
+
+LANES_INLINE uint32_t eight_above(words8 words, const int16_t *limits) {
+    return wasm_i16x8_bitmask(wasm_i16x8_gt(words, wasm_v128_load(limits)));
+}
+#endif
 
 enum { PIECE = 1, BLOCKS = 2 };
 
 /* Mismatches of four windows with BLOCKS times 32 channels: lanes of 16 bits. */
 typedef struct {
-    uint16x8_t of[4][4 * BLOCKS];
+    words8 of[4][4 * BLOCKS];
 } lane_sums;
 
 LANES_INLINE void count_lanes(const uint32_t *const windows[4], size_t rows, size_t row_words,
                               size_t stride, const uint8_t *weights, size_t step, const int outputs,
                               const int blocks, lane_sums *sums) {
-    uint8x16_t bytes[4][2 * BLOCKS];
+    bytes16 bytes[4][2 * BLOCKS];
     size_t room = 7; /* words: a byte counts to 31 * 8 */
     for (int p = 0; p < outputs; p++) {
         for (int v = 0; v < 4 * blocks; v++) {
-            sums->of[p][v] = vdupq_n_u16(0);
-            bytes[p][v / 2] = vdupq_n_u8(0);
+            sums->of[p][v] = ZERO_WORDS;
+            bytes[p][v / 2] = ZERO_BYTES;
         }
     }
     for (size_t y = 0; y < rows; y++) {
@@ -154,24 +193,24 @@ LANES_INLINE void count_lanes(const uint32_t *const windows[4], size_t rows, siz
                 at[p] = (const uint8_t *)(windows[p] + y * stride + done);
             }
             for (size_t k = 0; k < 4 * (end - done); k++, weights += 32) {
-                uint8x16_t w[2 * BLOCKS];
+                bytes16 w[2 * BLOCKS];
                 for (int v = 0; v < 2 * blocks; v++) {
-                    w[v] = vld1q_u8(weights + (v >> 1) * step + 16 * (v & 1));
+                    w[v] = LOAD_BYTES(weights + (v >> 1) * step + 16 * (v & 1));
                 }
                 for (int p = 0; p < outputs; p++) {
-                    const uint8x16_t x = vld1q_dup_u8(at[p] + k);
+                    const bytes16 x = SPREAD_BYTE(at[p] + k);
                     for (int v = 0; v < 2 * blocks; v++) {
-                        bytes[p][v] = vaddq_u8(bytes[p][v], vcntq_u8(veorq_u8(w[v], x)));
+                        bytes[p][v] = ADD_BYTES(bytes[p][v], COUNT_ONES(w[v], x));
                     }
                 }
             }
             if (!room || (y + 1 == rows && end == row_words)) {
                 for (int p = 0; p < outputs; p++) {
                     for (int v = 0; v < 2 * blocks; v++) {
-                        uint16x8_t *to = &sums->of[p][2 * v];
-                        to[0] = vaddw_u8(to[0], vget_low_u8(bytes[p][v]));
-                        to[1] = vaddw_high_u8(to[1], bytes[p][v]);
-                        bytes[p][v] = vdupq_n_u8(0);
+                        words8 *to = &sums->of[p][2 * v];
+                        to[0] = ADD_LOW(to[0], bytes[p][v]);
+                        to[1] = ADD_HIGH(to[1], bytes[p][v]);
+                        bytes[p][v] = ZERO_BYTES;
                     }
                 }
                 room = 7;
@@ -180,30 +219,18 @@ LANES_INLINE void count_lanes(const uint32_t *const windows[4], size_t rows, siz
     }
 }
 
-/* 32 comparisons' results as bits. */
-LANES_INLINE uint32_t bits_of_lanes(const uint16x8_t above[4]) {
-    static const uint8_t weights[8] = {1, 2, 4, 8, 16, 32, 64, 128};
-    const uint8x8_t weight = vld1_u8(weights);
-    uint32_t bits = 0;
-    for (int v = 0; v < 4; v++) {
-        bits |= (uint32_t)vaddv_u8(vand_u8(vmovn_u16(above[v]), weight)) << 8 * v;
-    }
-    return bits;
-}
-
 LANES_INLINE uint32_t lanes_above(const lane_sums *sums, int output, int block,
                                   const int16_t *limits) {
-    uint16x8_t above[4];
+    uint32_t above = 0;
     for (int v = 0; v < 4; v++) {
-        above[v] = vcgtq_s16(vreinterpretq_s16_u16(sums->of[output][4 * block + v]),
-                             vld1q_s16(limits + 8 * v));
+        above |= eight_above(sums->of[output][4 * block + v], limits + 8 * v) << 8 * v;
     }
-    return bits_of_lanes(above);
+    return above;
 }
 
 LANES_INLINE void lane_numbers(const lane_sums *sums, int16_t numbers[32]) {
     for (int v = 0; v < 4; v++) {
-        vst1q_s16(numbers + 8 * v, vreinterpretq_s16_u16(sums->of[0][v]));
+        STORE_WORDS(numbers + 8 * v, sums->of[0][v]);
     }
 }
 
@@ -212,26 +239,24 @@ enum { FIRST_TAPS = 1, FIRST_ONE = 1, FIRST_ZERO = -1 };
 
 LANES_INLINE void first_lanes(const int8_t taps[4][146], size_t fan_in, const int8_t *weights,
                               const int16_t *limits, uint32_t bits[4]) {
-    int16x8_t sums[4][4];
+    words8 sums[4][4];
     for (int p = 0; p < 4; p++) {
         for (int v = 0; v < 4; v++) {
-            sums[p][v] = vdupq_n_s16(0);
+            sums[p][v] = ZERO_WORDS;
         }
     }
     for (size_t tap = 0; tap < fan_in; tap++, weights += 32) {
         for (int v = 0; v < 4; v++) {
-            const int8x8_t w = vld1_s8(weights + 8 * v);
             for (int p = 0; p < 4; p++) {
-                sums[p][v] = vmlal_s8(sums[p][v], w, vld1_dup_s8(taps[p] + tap));
+                sums[p][v] = ADD_PRODUCTS(sums[p][v], weights + 8 * v, taps[p] + tap);
             }
         }
     }
     for (int p = 0; p < 4; p++) {
-        uint16x8_t above[4];
+        bits[p] = 0;
         for (int v = 0; v < 4; v++) {
-            above[v] = vcgtq_s16(sums[p][v], vld1q_s16(limits + 8 * v));
+            bits[p] |= eight_above(sums[p][v], limits + 8 * v) << 8 * v;
         }
-        bits[p] = bits_of_lanes(above);
     }
 }
 #endif

@@ -33,6 +33,12 @@ static inline int has_lanes(void) { return mtj_level() == 2; }
 #define MTJ_LANES 1
 
 static inline int has_lanes(void) { return 1; }
+#elif defined(__wasm_simd128__) && !defined(MTJ_PORTABLE)
+#include <wasm_simd128.h>
+
+#define MTJ_LANES 1
+
+static inline int has_lanes(void) { return 1; }
 #endif
 
 #endif

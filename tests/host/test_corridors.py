@@ -29,7 +29,7 @@ FLOORS = (
     ("importing",),
     ("runs",), ("train",), ("plan",), ("checks",),
     ("campaign",),
-    ("analysis",),
+    ("analysis", "explore"),
     ("cli",),
 )  # fmt: skip
 

@@ -79,4 +79,29 @@ def plan(
     return tuple(tables)
 
 
-COMMANDS = (calibrate, plan)
+@command(
+    help={
+        "model": RUN_HELP["model"],
+        "data": RUN_HELP["data"],
+        "images": "how many pictures the page has; default at most 500",
+        "cell": "an MTJ cell to choose from besides those that are there",
+        "scheme": "how its cells are written; default fixed",
+        "output": "the page (.html); default build/NET-explorer.html",
+    },
+)
+def explore(
+    c: Context,
+    model: str | None = None,
+    data: str | None = None,
+    images: str | None = None,
+    cell: str | None = None,
+    scheme: str | None = None,
+    output: str | None = None,
+) -> Any:
+    """Write a page in which the net runs: drag the pulse width, see what goes wrong."""
+    from mtjkit_host.explore.command import run_explore
+
+    return run_explore(model, data, images, cell, scheme, output)
+
+
+COMMANDS = (calibrate, plan, explore)

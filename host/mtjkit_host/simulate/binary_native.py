@@ -59,7 +59,7 @@ class _Layer(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int32) for name in (*FIELDS, "packed_at")]
 
 
-def _geometry(model: Model) -> Any:
+def c_layers(model: Model) -> Any:
     """The model's layers as an array of _Layer, nothing repacked."""
     layers = (_Layer * len(model.layers))()
     for to, layer in zip(layers, model.layers, strict=True):
@@ -88,7 +88,7 @@ class BinaryNative:
         self.net = net
         self._lib = library()
         self._data = np.frombuffer(net.data, np.uint8)
-        self._layers = _geometry(net)
+        self._layers = c_layers(net)
         size = 0
         for layer in self._layers:
             wanted = self._lib.mtj_packed_bytes(ctypes.byref(layer))
@@ -165,7 +165,7 @@ def program(net: Model, errors: WriteErrors) -> tuple[Model, NDArray[np.int64]]:
     state, total = np.empty(32, np.uint32), np.zeros(len(COUNTS), np.int64)
     key = key_words(errors.seed)
     chip = _Chip.of(errors, len(net.layers), weights=True)
-    for layer in _geometry(net):
+    for layer in c_layers(net):
         counts = np.zeros(len(COUNTS), np.uint32)
         place = place_word(WEIGHTS, layer.index, 0)
         lib.mtj_seed(state.ctypes.data, key.ctypes.data, 0, place)

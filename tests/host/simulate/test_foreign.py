@@ -15,7 +15,7 @@ from mtjkit_core.model import Model
 from mtjkit_core.write_errors import KEEP, WriteErrors
 from mtjkit_export import encode
 from mtjkit_host.simulate import compile
-from mtjkit_host.simulate.binary_native import _geometry
+from mtjkit_host.simulate.binary_native import c_layers
 from mtjkit_host.simulate.binary_numpy import BinaryNumpy
 from support.nets import random_images, random_net, small_model
 
@@ -65,7 +65,7 @@ def case_bytes(model, images, errors):
     return b"".join(
         [
             np.array([*head, model.classes, maps], np.int32).tobytes(),
-            bytes(_geometry(model)),
+            bytes(c_layers(model)),
             bytes(model.data),
             images.tobytes(),
             np.arange(n, dtype=np.uint32).tobytes(),

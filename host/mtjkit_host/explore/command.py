@@ -1,0 +1,53 @@
+"""`invoke explore`: options as typed in, the page as a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mtjkit_core.errors import ConfigError
+from mtjkit_export.files import write_atomically
+from mtjkit_export.formats.mtjb_reader import load
+
+from mtjkit_host import parse
+from mtjkit_host.datasets.images import load_images
+from mtjkit_host.explore.page import page
+from mtjkit_host.mtj.cell_file import load_cell
+from mtjkit_host.mtj.schemes import parse_scheme
+from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
+from mtjkit_host.runs.options import model_path, output_path
+
+_WAYS = (("asano2024", "fixed"), ("asano2024", "terminated"), ("asano2024-spread", "fixed"))
+_IMAGES = 500
+_MOST_IMAGES = 2000  # 3 kB each in the page, and as much again as shown
+
+Given = str | float | Path | None
+
+
+def run_explore(
+    model: Given = None,
+    data: Given = None,
+    images: Given = None,
+    cell: Given = None,
+    scheme: Given = None,
+    output: Given = None,
+) -> str:
+    """Write the page; returns a line that says where.
+
+    Raises:
+        ConfigError, FormatError: an option, the model or the pictures cannot be used.
+    """
+    net = load(model_path(model or CARRIED_MODEL))
+    target = output_path("--output", output or f"build/{net.name}-explorer.html")
+    count = _IMAGES if images is None else parse.whole("--images", images, 1, _MOST_IMAGES)
+    pictures = load_images(data or CARRIED_IMAGES, net)
+    if images is not None or len(pictures) > count:
+        pictures = pictures.take(min(count, len(pictures)) if images is None else count)
+    asked = [(str(cell), str(scheme or "fixed"))] if cell or scheme else []
+    if scheme and not cell:
+        asked = [("asano2024", str(scheme))]
+    ways = [
+        (f"{name}, {how}", load_cell(name), parse_scheme(how))
+        for name, how in dict.fromkeys([*asked, *_WAYS])
+    ]
+    write_atomically(target, page(net, pictures, ways).encode())
+    return f"{target}: open it in a browser; {len(pictures)} pictures, {net.name}"
