@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from mtjkit_core.errors import ConfigError
 from mtjkit_export.files import write_atomically
 from mtjkit_export.formats.mtjb_reader import load
 
@@ -39,7 +38,7 @@ def run_explore(
     net = load(model_path(model or CARRIED_MODEL))
     target = output_path("--output", output or f"build/{net.name}-explorer.html")
     count = _IMAGES if images is None else parse.whole("--images", images, 1, _MOST_IMAGES)
-    pictures = load_images(data or CARRIED_IMAGES, net)
+    pictures = load_images(CARRIED_IMAGES if data is None else str(data), net)
     if images is not None or len(pictures) > count:
         pictures = pictures.take(min(count, len(pictures)) if images is None else count)
     asked = [(str(cell), str(scheme or "fixed"))] if cell or scheme else []

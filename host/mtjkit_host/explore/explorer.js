@@ -325,7 +325,8 @@ function start() {
     document.querySelectorAll("#layers input").forEach((s) => { s.value = $("pulse").value; });
     changed();
   };
-  for (const id of ["way", "kind", "pulse", "seed"]) $(id).oninput = changed;
+  for (const id of ["way", "kind"]) $(id).onchange = changed;
+  for (const id of ["pulse", "seed"]) $(id).oninput = changed;
   $("sweep").onclick = () => {
     sweep();
     ask({ ...setting(waiting.shift()), sweep: true });
