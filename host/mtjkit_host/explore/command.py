@@ -12,7 +12,7 @@ from mtjkit_host.datasets.images import load_images
 from mtjkit_host.explore.page import page
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.schemes import parse_scheme
-from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
+from mtjkit_host.paths import CARRIED_MODEL, carried_inputs
 from mtjkit_host.runs.options import model_path, output_path
 
 _WAYS = (("asano2024", "fixed"), ("asano2024", "terminated"), ("asano2024-spread", "fixed"))
@@ -35,10 +35,11 @@ def run_explore(
     Raises:
         ConfigError, FormatError: an option, the model or the pictures cannot be used.
     """
-    net = load(model_path(model or CARRIED_MODEL))
+    path = model_path(model or CARRIED_MODEL)
+    net = load(path)
     target = output_path("--output", output or f"build/{net.name}-explorer.html")
     count = _IMAGES if images is None else parse.whole("--images", images, 1, _MOST_IMAGES)
-    pictures = load_images(CARRIED_IMAGES if data is None else str(data), net)
+    pictures = load_images(carried_inputs(path) if data is None else str(data), net)
     if images is not None or len(pictures) > count:
         pictures = pictures.take(min(count, len(pictures)) if images is None else count)
     asked = [(str(cell), str(scheme or "fixed"))] if cell or scheme else []
