@@ -101,7 +101,7 @@ def seeds(name: str) -> tuple[bytes, ...]:
         "0-0-weights.bin": rng.integers(0, 256, 64, np.uint8).tobytes(),
         "0-0-thres.bin": np.full(8, 31, "<i8").tobytes(),
         "1-0-weights.bin": rng.integers(0, 256, (4, 1), np.uint8).astype("<u8").tobytes(),
-        "classes.txt": b"a\nb\nc\n",
+        "classes.txt": b"a\nb\nc\nd\n",
     }
     return (packed(words), packed({**words, "1-0-thres.bin": np.full(4, 4, "<i8").tobytes()}))
 

@@ -99,5 +99,5 @@ def test_what_is_not_a_table_is_refused_in_one_line(tmp_path):
     with pytest.raises(FormatError, match="no results yet"):
         write_table(tmp_path / "z.jsonl", tmp_path / "z.csv")
     with pytest.raises(ConfigError):
-        write_table(tmp_path / "z.jsonl", tmp_path / "nowhere" / "z.csv")
+        write_table(tmp_path / "z.jsonl", tmp_path / "x.jsonl" / "z.csv")
     assert "table" in namespace().tasks

@@ -85,6 +85,7 @@ def test_the_program_has_invokes_commands(tmp_path):
         return subprocess.run(
             [sys.executable, "-c", program, *words],
             cwd=tmp_path,
+            env={name: value for name, value in os.environ.items() if name != "MTJKIT_PROGRAM"},
             capture_output=True,
             text=True,
             timeout=120,
