@@ -54,8 +54,8 @@ def mpremote(*arguments):
     return done.stdout
 
 
-# It has the instructions of the Cortex-M3 and M7; test_targets.py compares its runs.
-SLOW = ("mps2-an505",)
+# They have the instructions of the Cortex-M3; test_targets.py compares their runs.
+SLOW = ("mps2-an500", "mps2-an505")
 
 
 @pytest.mark.parametrize(
