@@ -9,7 +9,7 @@ int mtj_level(void);
 static const uint32_t *next;
 static uint32_t wrong;
 
-static void put(char c) { __asm__ volatile("outb %0, %1" : : "a"(c), "Nd"((uint16_t)0xe9)); }
+static void put(char c) { __asm__ volatile("outb %%al, $0xe9" : : "a"(c)); }
 
 static void say(const char *text) {
     while (*text) {
