@@ -38,13 +38,11 @@ def run_explore(
     path = model_path(model or CARRIED_MODEL)
     net = load(path)
     target = output_path("--output", output or f"build/{net.name}-explorer.html")
-    count = _IMAGES if images is None else parse.whole("--images", images, 1, _MOST_IMAGES)
-    pictures = load_images(carried_inputs(path) if data is None else str(data), net)
-    if images is not None or len(pictures) > count:
-        pictures = pictures.take(min(count, len(pictures)) if images is None else count)
-    asked = [(str(cell), str(scheme or "fixed"))] if cell or scheme else []
-    if scheme and not cell:
-        asked = [("asano2024", str(scheme))]
+    asked_for = None if images is None else parse.whole("--images", images, 1, _MOST_IMAGES)
+    pictures = load_images(carried_inputs(path) if data is None else str(data), net, asked_for)
+    if asked_for is None:
+        pictures = pictures.take(min(_IMAGES, len(pictures)))
+    asked = [(str(cell or "asano2024"), str(scheme or "fixed"))] if cell or scheme else []
     ways = [
         (f"{name}, {how}", load_cell(name), parse_scheme(how))
         for name, how in dict.fromkeys([*asked, *_WAYS])

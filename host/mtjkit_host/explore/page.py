@@ -23,7 +23,7 @@ from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.datasets.images import to_input
 from mtjkit_host.explore.wasm import wasm
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
-from mtjkit_host.mtj.schemes import Fixed, Pulses, Scheme, Traffic, reference_write
+from mtjkit_host.mtj.schemes import Scheme, Traffic, reference_write
 from mtjkit_host.simulate.binary_native import c_layers
 from mtjkit_host.simulate.simulator import open_simulator
 
@@ -138,11 +138,7 @@ def _way(name: str, cell: Cell, scheme: Scheme, traffic: Traffic) -> dict[str, A
     rates = np.geomspace(_LONGEST, _SHORTEST, PULSES)
     rows = []
     for rate in rates:
-        pulses = (
-            _fixed(cell, float(rate))
-            if isinstance(scheme, Fixed)
-            else scheme.pulses_for(cell, float(rate), traffic)
-        )
+        pulses = scheme.pulses_for(cell, float(rate), traffic)
         down, up = scheme.rates(cell, pulses, traffic)
         write = scheme.write(cell, pulses, traffic)
         rows.append(
@@ -160,8 +156,3 @@ def _way(name: str, cell: Cell, scheme: Scheme, traffic: Traffic) -> dict[str, A
         )
     reference = reference_write(cell, traffic)[1].per_bit_pj(traffic)
     return {"name": name, "pulses": rows, "reference_pj": reference}
-
-
-def _fixed(cell: Cell, rate: float) -> Pulses:
-    width = cell.pulse_width_ns(rate)
-    return Pulses(width, width)

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import os
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
 
-from mtjkit_host.paths import BUILT, NATIVE, cache_dir
+from mtjkit_host.paths import NATIVE, cache_dir
+from mtjkit_host.simulate.compile import build
 
 _SOURCES = ("memory.c", "binary.c", "chip.c")
 _EXPORTS = ("mtj_run", "mtj_pack", "mtj_packed_bytes", "mtj_scratch_bytes", "__heap_base")
@@ -26,17 +24,14 @@ _FLAGS = (
     "-Wl,--no-entry",
     *(f"-Wl,--export={name}" for name in _EXPORTS),
 )
-NAME = "mtjkit.wasm"
 
 
 def wasm() -> bytes:
     """The library, whose exports are functions of mtjkit.h, its memory, and __heap_base.
 
     Raises:
-        ConfigError: there is neither a compiled library nor a compiler for WebAssembly.
+        ConfigError: there is no compiler for WebAssembly, or it fails.
     """
-    if (BUILT / NAME).is_file():
-        return (BUILT / NAME).read_bytes()
     command = _compiler()
     if command is None:
         raise ConfigError(
@@ -48,7 +43,7 @@ def wasm() -> bytes:
         key.update(path.read_bytes())
     built = cache_dir() / "native" / f"mtjkit-{key.hexdigest()[:16]}.wasm"
     if not built.exists():
-        _compile(command, built)
+        build([*command, *_FLAGS], [NATIVE / name for name in _SOURCES], built)
     return built.read_bytes()
 
 
@@ -58,22 +53,3 @@ def _compiler() -> list[str] | None:
     if shutil.which("clang") and shutil.which("wasm-ld"):
         return ["clang", "--target=wasm32"]
     return None
-
-
-def _compile(command: list[str], target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(f".{os.getpid()}.part")
-    sources = [str(NATIVE / name) for name in _SOURCES]
-    try:
-        done = subprocess.run(
-            [*command, *_FLAGS, "-o", str(part), *sources],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            lines = done.stderr.strip().splitlines() or ["no message"]
-            raise ConfigError(f"the C library does not compile for WebAssembly: {lines[0]}")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)

@@ -85,11 +85,7 @@ def draw_schemes(cell: Cell, traffic: Traffic, stem: Path) -> Path:
 def draw_fits(fits: dict[str, TailFit], stem: Path) -> Path:
     """Measured failures and the tails through them, by name; see `draw_models`."""
     with own_settings():
-        figure, ax = _axes()
-        ax.set_xscale("linear")
-        ax.set_xlabel("pulse width (ns)")
-        ax.set_ylabel("write-error rate")
-        ax.set_yscale("log")
+        figure, ax = _pulse_axes()
         for n, (name, fit) in enumerate(fits.items()):
             colour = _COLOURS[n % len(_COLOURS)]
             _draw_points(ax, fit.points, colour)
@@ -105,11 +101,7 @@ def draw_fits(fits: dict[str, TailFit], stem: Path) -> Path:
 def draw_joint_fit(fit: JointFit, stem: Path) -> Path:
     """Measured failures, and the macrospin through all of them; see `draw_models`."""
     with own_settings():
-        figure, ax = _axes()
-        ax.set_xscale("linear")
-        ax.set_xlabel("pulse width (ns)")
-        ax.set_ylabel("write-error rate")
-        ax.set_yscale("log")
+        figure, ax = _pulse_axes()
         least = 1.0
         for n, one in enumerate(fit.series):
             colour = _COLOURS[n % len(_COLOURS)]
@@ -173,6 +165,15 @@ def _axes() -> tuple[Any, Any]:
     ax.grid(alpha=0.3)
     ax.set_xscale("log")
     ax.set_xlabel(_RATE)
+    return figure, ax
+
+
+def _pulse_axes() -> tuple[Any, Any]:
+    figure, ax = _axes()
+    ax.set_xscale("linear")
+    ax.set_xlabel("pulse width (ns)")
+    ax.set_ylabel("write-error rate")
+    ax.set_yscale("log")
     return figure, ax
 
 

@@ -99,7 +99,7 @@ def library(*flags: str) -> ctypes.CDLL:
     built = cache_dir() / "native" / f"mtjkit-{key.hexdigest()[:16]}.so"
     try:
         if not built.exists():
-            _compile(command, sources, built)
+            build(command, sources, built, ("-lm",))
         return _declare(ctypes.CDLL(str(built)))
     except OSError as error:
         raise ConfigError(f"the native library {built} does not load here: {error}") from None
@@ -119,12 +119,25 @@ def key_words(seed: int) -> NDArray[np.uint32]:
     return np.array([seed & 0xFFFFFFFF, seed >> 32], np.uint32)
 
 
-def _compile(command: list[str], sources: list[Path], target: Path) -> None:
+def build(
+    command: list[str], sources: list[Path], target: Path, libraries: tuple[str, ...] = ()
+) -> None:
+    """Compile and link C files; nobody ever finds half a target.
+
+    Args:
+        command: the compiler and its flags.
+        sources: the C files.
+        target: what is made; its folder too.
+        libraries: flags behind the sources.
+
+    Raises:
+        ConfigError: the compiler fails; its first line is in the message.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{os.getpid()}.part")  # renamed, so that a half is never loaded
     try:
         done = subprocess.run(
-            [*command, "-o", str(part), *map(str, sources), "-lm"],
+            [*command, "-o", str(part), *map(str, sources), *libraries],
             capture_output=True,
             text=True,
             check=False,

@@ -41,7 +41,9 @@ def test_a_library_that_does_not_load_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("MTJKIT_CACHE", str(tmp_path))
     compile.library.cache_clear()
     monkeypatch.setattr(
-        compile, "_compile", lambda command, sources, target: target.write_bytes(b"no library")
+        compile,
+        "build",
+        lambda command, sources, target, libraries: target.write_bytes(b"no library"),
     )
     (tmp_path / "native").mkdir()
     with pytest.raises(ConfigError, match=r"the native library .*mtjkit-\w+\.so does not load"):
