@@ -46,6 +46,16 @@ def right(place, kind, seed=0):
     return int((predictions(net, scores) == data.labels).sum())
 
 
+@needs_wasm
+def test_each_direction_has_the_pulse_that_the_scheme_gives_it(tmp_path):
+    limits = {}
+    for scheme in ("fixed", "directions"):
+        path = tmp_path / f"{scheme}.html"
+        run_explore(images=1, cell="asano2024-voltage", scheme=scheme, output=path)
+        limits[scheme] = [row["limits"] for row in content(path)["ways"][0]["pulses"]]
+    assert limits["fixed"] != limits["directions"]
+
+
 def test_a_model_without_labelled_pictures_is_refused(tmp_path):
     np.save(tmp_path / "some.npy", np.zeros((4, 32, 32, 3), np.uint8))
     with pytest.raises(ConfigError, match="the explorer needs labels"):
