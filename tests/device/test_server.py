@@ -11,7 +11,7 @@ import networks
 import numpy as np
 import pytest
 import records
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from mtjkit_core import messages as m
 from mtjkit_core.model import Model
@@ -309,6 +309,7 @@ def test_what_makes_no_sense_is_refused_in_one_line(link, message, values, data)
     assert text.isprintable()
 
 
+@example(m.HELLO.kind, b"\x03")
 @given(st.integers(0, 255), st.binary(max_size=248))
 @settings(max_examples=150, deadline=None)
 def test_any_message_leaves_the_server_alive(link, kind, body):

@@ -291,7 +291,9 @@ class Link:
         seq = self._seq
         data = pack(kind, seq, body)
         if kind == m.HELLO.kind:  # it sets the numbers, so it may skip some
-            while _CTRL_C in data:  # which would stop a board that is just starting
+            for _ in range(255):  # a body may have a Ctrl-C under every number
+                if _CTRL_C not in data:  # which would stop a board that is just starting
+                    break
                 seq = (seq + 1) & 255
                 data = pack(kind, seq, body)
         if kind == m.STOP.kind:
