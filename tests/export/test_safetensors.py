@@ -11,6 +11,8 @@ import pytest
 import safetensors.numpy
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_export.formats.safetensors import encode_fixed, load_fixed, save_fixed
+from mtjkit_host.datasets.cifar10 import CLASSES
+from mtjkit_host.datasets.images import class_names
 from support.nets import fixed_net
 
 
@@ -25,6 +27,24 @@ def test_a_saved_net_is_the_same_net(bits, tmp_path):
         assert (one.norm is None) == (other.norm is None)
         if one.norm is not None:
             assert np.array_equal(dataclasses.astuple(one.norm), dataclasses.astuple(other.norm))
+
+
+def test_class_names_are_kept(tmp_path):
+    names = tuple(f"word {n}" for n in range(10))
+    save_fixed(dataclasses.replace(fixed_net(8), class_names=names), tmp_path / "net.safetensors")
+    assert load_fixed(tmp_path / "net.safetensors").class_names == names
+    save_fixed(fixed_net(8), tmp_path / "none.safetensors")
+    assert load_fixed(tmp_path / "none.safetensors").class_names == ()
+
+
+def test_a_file_from_before_class_names_is_of_cifar10(tmp_path):
+    path = tmp_path / "net.safetensors"
+    path.write_bytes(tampered(lambda tensors, meta: meta.pop("class_names")))
+    net = load_fixed(path)
+    assert net.class_names is None
+    assert class_names(net) == CLASSES
+    assert class_names(dataclasses.replace(net, class_names=())) == ()
+    assert encode_fixed(net) == path.read_bytes()
 
 
 @pytest.mark.parametrize("bits", [8, 16, 32])
@@ -132,6 +152,9 @@ def tampered(change):
         lambda t, m: m.update(name=3),
         lambda t, m: m.update(name="a\x1b[2J"),
         lambda t, m: m.update(version=True),
+        lambda t, m: m.update(class_names=["a", "b"]),
+        lambda t, m: m.update(class_names=["a"] * 9 + [1]),
+        lambda t, m: m.update(class_names="0123456789"),
         lambda t, m: t.update({"gamma.0": t["gamma.0"].astype(np.float32)}),
         lambda t, m: m.update(layers=[]),
         lambda t, m: m["layers"][1].update(input_bits=32),

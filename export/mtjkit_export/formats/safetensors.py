@@ -1,7 +1,8 @@
 """Fixed-point nets as safetensors files. Needs numpy alone, no torch.
 
 Tensors: ``codes.<l>`` (int8, int16 or int32), and for hidden layers ``gamma.<l>``, ``beta.<l>``,
-``mean.<l>``, ``std.<l>`` (float64). The metadata hold the rest as JSON under ``mtjkit``.
+``mean.<l>``, ``std.<l>`` (float64). The metadata hold the rest as JSON under ``mtjkit``. Files from
+before class names were stored have no ``class_names`` there.
 """
 
 from __future__ import annotations
@@ -36,7 +37,10 @@ def encode_fixed(net: FixedNet) -> bytes:
                 tensors[f"{key}.{index}"] = _plain(getattr(layer.norm, key), "<f8")
         row = {"kind": layer.kind, "input_bits": layer.input_bits}
         table.append(row | {"padding": layer.padding, "pool": layer.pool})
-    head = {"version": VERSION, "name": net.name, "bits": net.bits, "side": net.side}
+    head: dict[str, Any] = {"version": VERSION, "name": net.name, "bits": net.bits}
+    head["side"] = net.side
+    if net.class_names is not None:
+        head["class_names"] = list(net.class_names)
     return safetensors.numpy.save(tensors, {"mtjkit": json.dumps(head | {"layers": table})})
 
 
@@ -109,6 +113,9 @@ def _build(meta: dict[str, Any], tensors: dict[str, Any]) -> FixedNet:
     numbers += [row[key] for row in meta["layers"] for key in keys]
     if any(type(number) is not int for number in numbers) or not _is_name(meta["name"]):
         raise FormatError("not a fixed-point net of mtjkit")
+    names = meta.get("class_names")
+    if names is not None and not (isinstance(names, list) and all(map(_is_name, names))):
+        raise FormatError("class names are not a list of names")
     layers = []
     for index, row in enumerate(meta["layers"]):
         norm = None
@@ -119,4 +126,5 @@ def _build(meta: dict[str, Any], tensors: dict[str, Any]) -> FixedNet:
             raise FormatError(f"layer {index} is neither a convolution nor dense")
         input_bits, padding, pool = (row[key] for key in keys)
         layers.append(FixedLayer(row["kind"], meta["bits"], input_bits, codes, norm, padding, pool))
-    return FixedNet(meta["name"], meta["bits"], tuple(layers), meta["side"])
+    names = None if names is None else tuple(names)
+    return FixedNet(meta["name"], meta["bits"], tuple(layers), meta["side"], names)

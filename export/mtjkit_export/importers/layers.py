@@ -113,7 +113,7 @@ def _read(state: State, layer: Linear, x: Map, index: Array, value: float, node:
             source.shape[0] * source.positions
         ):
             raise refuse(f"{node} reads a map whose elements were moved")
-        step, offset, sign = _affine(x, node)
+        step, offset, sign = _affine(thresholds.settle(state, x), x.source.points, node)
         layer.in_shape = source.shape
     channels = layer.in_shape[0]
     w = layer.weights.numbers
@@ -187,9 +187,8 @@ def _sums(state: State, node: Node, x: Map, layer: Linear, out: tuple[int, ...],
     return Map(source, np.arange(math.prod(out)).reshape(out), function)
 
 
-def _affine(x: Map, node: Node) -> tuple[float, Array, Array]:
-    """Step, offsets and signs of a map of bits or averages: step x sign x number + offset."""
-    table, points = x.table().astype(np.float64), x.source.points
+def _affine(table: Array, points: Array, node: Node) -> tuple[float, Array, Array]:
+    """Step, offsets and signs of values (channels, points): step x sign x number + offset."""
     slope = (table[:, -1] - table[:, 0]) / (points[-1] - points[0])
     step = float(np.float32(np.abs(slope[0]))) if len(points) > 2 else float(abs(slope[0]))
     if (

@@ -58,7 +58,7 @@ def pool(state: State, node: Node, x: Map, rest: list[Any]) -> Map:
     window, steps = (kernel[0], kernel[1]), (strides[0], strides[1])
     if x.source.kind == "sums":
         found = find_steps(x)
-        if found is None or found.zeros or found.constant == x.channels:
+        if found is None or found.zeros:
             if average:
                 raise refuse(f"{node} averages sums before their sign")
             return _pool_sums(state, node, x, window, steps, index)

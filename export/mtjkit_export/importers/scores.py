@@ -50,8 +50,10 @@ def finish(state: State, x: Map, tensor: str) -> Lowered:
     elif not layer.dense:
         raise refuse(f"{layer.node}: the last layer is not dense over its whole map")
     if class_bits:
-        table = x.table()
-        if (table[:, 0] > table[:, 1]).any():
+        table = thresholds.settle(state, x)
+        if (table != table[0]).any():
+            raise refuse("class bits whose values differ from class to class")
+        if table[0, 0] > table[0, 1]:
             raise refuse("class bits that are negated after the last layer")
         x = replace(x, source=replace(x.source, points=np.array([-1, 1])))
     names = options.class_names or state.graph.class_names

@@ -62,8 +62,6 @@ def _steps(state: State, x: Map, layer: Linear) -> Steps:
     number = len(state.layers)
     if steps.margin < (state.margin or (np.inf,))[0]:
         state.margin = (steps.margin, number, steps.place)
-    if steps.constant:
-        state.notes.append(f"layer {number}: {steps.constant} channels are constant")
     return steps
 
 
@@ -73,16 +71,7 @@ def _store(state: State, layer: Linear, steps: Steps, x: Map, negate: NDArray[np
     moving = first != second
     inverted = second < first
     low, high = np.minimum(first, second), np.maximum(first, second)
-    threshold = np.clip(steps.threshold, ALWAYS, NEVER)
-    size = float(np.abs(first).max())
-    pairs = set(zip(low[moving], high[moving], strict=True)) or {(-size, size)}
-    for c in np.flatnonzero(~moving):
-        fits = [pair for pair in sorted(pairs) if first[c] in pair]
-        if not fits:
-            raise refuse(f"a channel after {layer.node} is constant at {first[c]:g}")
-        low[c], high[c] = fits[0]
-        threshold[c] = ALWAYS
-        inverted[c] = first[c] == low[c]
+    threshold = np.where(moving, np.clip(steps.threshold, ALWAYS, NEVER), ALWAYS)
     inverted = inverted ^ negate
     low, high = np.where(negate, high, low), np.where(negate, low, high)
     append(state, layer, threshold, inverted, last=False)
@@ -92,6 +81,42 @@ def _store(state: State, layer: Linear, steps: Steps, x: Map, negate: NDArray[np
     state.last = source
     table = np.stack([low, high], axis=1).astype(np.float32)
     return Map(source, x.index, lambda block, memo: table[block], padding=x.padding)
+
+
+def settle(state: State, x: Map) -> NDArray[np.float64]:
+    """Store bits that never change for the channels whose values never do.
+
+    Args:
+        state: its last layer makes what the map depends on.
+        x: a map of bits, or of averages of bits.
+
+    Returns:
+        The values of each channel, (channels, points). A constant channel has those of a channel
+        that changes, of which it takes one: with an offset of its own where its value differs.
+    """
+    table = x.table().astype(np.float64)
+    constant = (table == table[:, :1]).all(axis=1)
+    if not constant.any():
+        return table
+    number = len(state.layers) - 1
+    state.notes.append(f"layer {number}: {int(constant.sum())} channels are constant")
+    spec = state.layers[number]
+    if spec.thresholds is None or spec.inverted is None:
+        raise refuse(f"layer {number} has no thresholds")
+    value = table[constant, 0]
+    if constant.all():
+        size = np.abs(value).max() or 1.0
+        like = np.linspace(-size, size, table.shape[1])
+    else:
+        like = np.sort(table[~constant][0])
+    low = value == like[0]
+    apart = np.where(low, 0, value - like[-1])
+    table[constant] = like + apart[:, None]
+    threshold, inverted = spec.thresholds.copy(), spec.inverted.copy()
+    threshold[constant], inverted[constant] = ALWAYS, low
+    layer: Linear = x.source.layer
+    layer.stored = state.layers[number] = replace(spec, thresholds=threshold, inverted=inverted)
+    return table
 
 
 def append(state: State, layer: Linear, threshold: Any, inverted: Any, last: bool) -> None:

@@ -84,9 +84,14 @@ class FixedNet:
     """First to last."""
     side: int = 32
     """Rows and columns of the input image."""
+    class_names: tuple[str, ...] | None = ()
+    """One for each score; empty for none; None in a file that is older than these names."""
 
     def __post_init__(self) -> None:
         """Check every layer by itself and with the one before it; raises FormatError."""
+        if self.class_names and len(self.class_names) != self.classes:
+            names = len(self.class_names)
+            raise FormatError(f"{self.name}: {names} class names for {self.classes} classes")
         channels, side, flat = self.layers[0].codes.shape[1], self.side, False
         for index, layer in enumerate(self.layers):
             where = f"{self.name}: layer {index}"

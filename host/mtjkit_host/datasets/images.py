@@ -53,9 +53,14 @@ class Net(Protocol):
 
 
 def class_names(net: Net) -> tuple[str, ...]:
-    """Names of a net's classes; a fixed-point net's are CIFAR-10's, empty where nothing says."""
-    known = cifar10.CLASSES if outcomes(net) == len(cifar10.CLASSES) else ()
-    return tuple(getattr(net, "class_names", known))
+    """Names of a net's classes, empty for none.
+
+    Files of fixed-point nets from before names were stored are of CIFAR-10.
+    """
+    names = getattr(net, "class_names", ())
+    if names is None:
+        names = cifar10.CLASSES if outcomes(net) == len(cifar10.CLASSES) else ()
+    return tuple(names)
 
 
 def outcomes(net: Net) -> int:

@@ -89,7 +89,10 @@ def fold_fixed(net: Net, name: str | None = None) -> FixedNet:
                 pool=1 if block is None else block.pool[0],
             )
         )
-    return FixedNet(name or net.spec.name, bits, tuple(layers), net.spec.input_shape[0])
+    spec = net.spec
+    return FixedNet(
+        name or spec.name, bits, tuple(layers), spec.input_shape[0], tuple(spec.class_names)
+    )
 
 
 def fold_norm(norm: BatchNorm, name: str = "net") -> FoldedNorm:

@@ -113,6 +113,52 @@ def test_depthwise_and_int8_and_average(tmp_path):
     assert net.layers[2].pooling == "average"
 
 
+def constant_after_pooling(graph):
+    """One input to each sum: two values, which a batch norm spreads before they are pooled."""
+    graph.add("Conv", signs(RNG, (4, 1, 1, 1)))
+    graph.add("Mul", np.array([1.0, 0.5, -2.0, 0.25]).reshape(1, 4, 1, 1))
+    graph.add("Add", np.array([0.0, 0.75, 0.0, -0.75]).reshape(1, 4, 1, 1))
+    graph.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+    graph.sign(4)
+
+
+def constant_by_a_mask(graph):
+    """Channels that are switched off give 0, others -1 and +1."""
+    graph.add("Conv", signs(RNG, (4, 1, 3, 3)), pads=[1, 1, 1, 1])
+    graph.add("Add", np.float32(0.5))
+    graph.sign(4)
+    graph.add("Mul", np.array([1.0, 0.0, -1.0, 0.0]).reshape(1, 4, 1, 1))
+    graph.add("MaxPool", kernel_shape=[2, 2], strides=[2, 2])
+
+
+def all_constant_before_an_average(graph):
+    graph.add("Conv", signs(RNG, (4, 1, 1, 1)))
+    graph.add("Add", np.array([2.0, -2.0, 3.0, -4.0]).reshape(1, 4, 1, 1))
+    graph.sign(4)
+    graph.add("AveragePool", kernel_shape=[3, 3], strides=[3, 3])
+
+
+@pytest.mark.parametrize(
+    ("change", "constant", "inputs"),
+    [
+        (constant_after_pooling, 2, 36),
+        (constant_by_a_mask, 2, 36),
+        (all_constant_before_an_average, 4, 16),
+    ],
+)
+def test_a_constant_channel_is_a_bit_that_never_changes(change, constant, inputs, tmp_path):
+    graph = OnnxNet("plain", [1, 1, 6, 6])
+    graph.add("Sub", np.float32(0.5))
+    graph.sign(1)
+    change(graph)
+    graph.add("Flatten")
+    dense(graph, inputs, 5)
+    result = lowered(graph, tmp_path)
+    layer = result.net.layers[0]
+    assert (layer.thresholds == -(2**31)).sum() == constant
+    assert any(f"{constant} channels are constant" in note for note in result.notes)
+
+
 def test_one_output_is_decided_by_its_sign(tmp_path):
     graph = OnnxNet("plain", [1, 6])
     graph.add("Sub", np.float32(0.5))

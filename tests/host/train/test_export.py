@@ -88,6 +88,7 @@ def test_fixed_point_runs_become_safetensors(tmp_path: Path) -> None:
     assert text == f"wrote {file}, {file.stat().st_size:,} bytes"
     fixed = load_fixed(file)
     assert fixed.name == "mine"
+    assert fixed.class_names == tuple(net.spec.class_names)
     scores, _ = open_simulator(fixed).run(IMAGES)
     assert np.array_equal(scores, predict(net, IMAGES).double().numpy())
 
