@@ -1,18 +1,89 @@
-"""Who computes a campaign's points: a pool of processes, or this process where there is none."""
+"""Who computes a campaign's points: a pool of processes, or this process where there is none.
+
+`mtjkit_host.campaign.cluster` has the pool of more machines than this one.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing import get_context
-from typing import Any
+from pathlib import Path
+from typing import Any, Protocol
 
-from mtjkit_host.campaign.measure import start
+from mtjkit_core.errors import LinkError
+
+from mtjkit_host.campaign.measure import measure, start
+from mtjkit_host.campaign.points import Point
+from mtjkit_host.campaign.records import Record
 from mtjkit_host.machine import tell
+from mtjkit_host.mtj.pulse_plan import PulsePlan
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True)
+class Work:
+    """What points are measured with, besides themselves."""
+
+    nets: Mapping[str, Path]
+    """Label -> file or run folder."""
+    plans: Mapping[str, PulsePlan]
+    """Label -> pulse plan, of the nets that have one."""
+    data: Path
+    """The test images."""
+
+
+class Pool(Protocol):
+    """Something that measures points."""
+
+    @property
+    def ahead(self) -> int:
+        """How many points it takes at a time: few, so that stopping early stops soon."""
+        ...
+
+    def submit(self, point: Point) -> Future[Any]:
+        """Take a point; a future that is cancelled costs nothing but its point."""
+        ...
+
+    def record(self, future: Future[Any]) -> Record | Future[Any]:
+        """What a future that is done has found; another future if the point went on elsewhere.
+
+        Raises:
+            MtjkitError: the campaign cannot go on.
+        """
+        ...
+
+
+class Processes:
+    """A pool of processes of this machine; see Pool."""
+
+    def __init__(self, executor: Executor, ahead: int, work: Work) -> None:
+        self.ahead = ahead
+        self._executor = executor
+        self._work = work
+
+    def submit(self, point: Point) -> Future[Any]:
+        """See Pool."""
+        w = self._work
+        return self._executor.submit(
+            measure, point, w.nets[point.net], w.data, w.plans.get(point.net)
+        )
+
+    def record(self, future: Future[Any]) -> Record:
+        """See Pool."""
+        try:
+            found: Record = future.result()
+        except BrokenProcessPool:
+            raise LinkError(
+                "a worker process of the campaign ended (out of memory? A script needs "
+                "if __name__ == '__main__':); the same command goes on where it stopped"
+            ) from None
+        return found
 
 
 class InThisProcess(Executor):
@@ -29,7 +100,7 @@ class InThisProcess(Executor):
 
 
 @contextmanager
-def executor(workers: int) -> Iterator[Executor]:
+def processes(work: Work, workers: int) -> Iterator[Processes]:
     """So many single-threaded processes, which are gone when this ends, however it ends.
 
     They hold one end of a pipe and leave when the other end is closed: by an error here, or by the
@@ -40,14 +111,15 @@ def executor(workers: int) -> Iterator[Executor]:
     os.environ.update(dict.fromkeys(_THREADS, "1"))  # what BLAS and torch read on loading
     context = get_context("spawn")
     ours, theirs = context.Pipe()
+    ahead = 2 * workers
     try:
         try:
             pool: Executor = ProcessPoolExecutor(workers, context, start, (theirs,))
         except (OSError, ImportError, NotImplementedError) as error:
             tell(f"campaign: processes cannot work together here ({error}); one computes alone")
-            pool = InThisProcess()
+            pool, ahead = InThisProcess(), 1
         try:
-            yield pool
+            yield Processes(pool, ahead, work)
         except BaseException:
             ours.close()
             raise

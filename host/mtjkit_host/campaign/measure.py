@@ -67,12 +67,28 @@ def measure(point: Point, net: Path, data: Path, plan: PulsePlan | None = None) 
     Returns:
         The point's record.
     """
-    began = time.perf_counter()
     simulator = _simulator(net)
-    task = _rrmse if point.kind == RRMSE else _accuracy
-    errors = errors_of(point, plan)
     images = load_data(data, face_of(simulator.net)).take(point.images, point.campaign_seed)
-    found = task(point, simulator, images, errors)
+    return measure_with(simulator, point, images, plan)
+
+
+def measure_with(
+    simulator: Simulator, point: Point, images: Dataset, plan: PulsePlan | None = None
+) -> Record:
+    """Measure one point.
+
+    Args:
+        simulator: of the point's net.
+        point: what to measure.
+        images: the point's images, with labels.
+        plan: the net's pulse plan, if it has one.
+
+    Returns:
+        The point's record.
+    """
+    began = time.perf_counter()
+    task = _rrmse if point.kind == RRMSE else _accuracy
+    found = task(point, simulator, images, errors_of(point, plan))
     seconds = round(time.perf_counter() - began, 3)
     return Record(point, fail_limit(point.rate), seconds=seconds, **found)
 

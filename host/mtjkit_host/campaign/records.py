@@ -58,6 +58,8 @@ class Record:
     """RRMSE (Eq. 3); None for an accuracy, and where RRMSE is infinite."""
     rrmse_by_layer: tuple[float | None, ...] = ()
     """Share of each layer, sqrt(var(delta_l) / var(x_l)); None where infinite."""
+    where: str = ""
+    """What measured it, where that was not this machine: a worker of a cluster, a board."""
 
     @property
     def achieved_rate(self) -> float:
@@ -86,6 +88,7 @@ class Record:
             "bits": bits,
             "achieved_rate": self.achieved_rate,
             "seconds": self.seconds,
+            **({"where": self.where} if self.where else {}),
         }
 
     @classmethod
@@ -115,6 +118,7 @@ class Record:
             found["rrmse"] = _number_or_none(values["rrmse"])
             by_layer = values["rrmse_by_layer"]
             found["rrmse_by_layer"] = tuple(_number_or_none(value) for value in by_layer)
+        found["where"] = str(values.get("where", ""))
         fail_limit = _whole(values["threshold"], 1 << 32)
         return cls(point, fail_limit, bits, _number(values["seconds"], math.inf), **found)
 

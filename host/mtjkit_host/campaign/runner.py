@@ -5,21 +5,21 @@ from __future__ import annotations
 import platform
 import time
 from collections.abc import Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
-from mtjkit_core.errors import ConfigError, LinkError, MtjkitError
+from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_export.files import write_json
 
-from mtjkit_host.campaign import measure as worker
 from mtjkit_host.campaign.data import Face, data_hashes, face_of
 from mtjkit_host.campaign.description import Campaign, load_campaign
-from mtjkit_host.campaign.execute import InThisProcess, executor
+from mtjkit_host.campaign.execute import Pool, Work, processes
 from mtjkit_host.campaign.nets import find_net, load_net, sha256_of, simulator_of, training_note
 from mtjkit_host.campaign.plans import plan_of, with_plans
 from mtjkit_host.campaign.points import Point, points_of
@@ -132,7 +132,9 @@ def run_campaign(
         write_json(folder / "campaign.json", state)
         left = [point for point in points if point.id not in file.lines]
         if left:
-            _run(left, paths, pulses, Path(data), file, workers or cores(), limit_s, campaign.name)
+            work = Work(paths, pulses, Path(data))
+            pool = processes(work, min(workers or cores(), len(left)))
+            _run(left, pool, file, limit_s, campaign.name)
         records = file.records(points)
     return CampaignResult(
         campaign, folder, tuple(records), len(points), nets, missing, environment, pulses
@@ -179,41 +181,42 @@ def _find(
 
 def _run(
     points: list[Point],
-    paths: dict[str, Path],
-    plans: dict[str, PulsePlan],
-    data: Path,
+    opened: AbstractContextManager[Pool],
     file: ResultsFile,
-    workers: int,
     limit_s: float,
     name: str,
 ) -> None:
+    """Have a pool measure points, and keep each record when it comes."""
     began = time.monotonic()
     waiting = iter(points)
-    running: set[Future[Record]] = set()
-    with executor(min(workers, len(points))) as pool, bar("time", keep=True) as progress:
+    came: SimpleQueue[Future[Any]] = SimpleQueue()
+    running: set[Future[Any]] = set()
+
+    def begin(future: Future[Any]) -> None:
+        running.add(future)
+        future.add_done_callback(came.put)
+
+    with opened as pool, bar("time", keep=True) as progress:
         task = progress.add_task(f"campaign {name}", total=len(points))
-        # Few points are handed out ahead, so that stopping early stops soon.
-        ahead = 1 if isinstance(pool, InThisProcess) else 2 * workers
         while True:
-            while len(running) < ahead and not _over(began, limit_s):
+            while len(running) < pool.ahead and not _over(began, limit_s):
                 point = next(waiting, None)
                 if point is None:
                     break
-                plan = plans.get(point.net)
-                running.add(pool.submit(worker.measure, point, paths[point.net], data, plan))
+                begin(pool.submit(point))
             if not running:
                 return
-            done, running = wait(running, return_when=FIRST_COMPLETED)
+            future = came.get()
             if _over(began, limit_s):
-                running = {future for future in running if not future.cancel()}
-            for future in done:
-                try:
-                    file.append(future.result())
-                except BrokenProcessPool:
-                    raise LinkError(
-                        "a worker process of the campaign ended (out of memory? A script needs "
-                        "if __name__ == '__main__':); the same command goes on where it stopped"
-                    ) from None
+                running -= {other for other in running if other.cancel()}
+            if future not in running:
+                continue  # cancelled
+            running.remove(future)
+            found = pool.record(future)
+            if isinstance(found, Future):
+                begin(found)
+            else:
+                file.append(found)
                 progress.advance(task)
 
 

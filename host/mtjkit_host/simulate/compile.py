@@ -88,14 +88,11 @@ def library(*flags: str) -> ctypes.CDLL:
     command = compiler()
     if command is None:
         raise ConfigError("no C compiler: install gcc or clang, or pip install ziglang")
-    sources = [SOURCE / name for name in SOURCES]
-    if not all(path.exists() for path in sources):
-        raise ConfigError(f"no C source in {SOURCE}: it needs a clone of the project")
     command = [*command, *FLAGS, *flags]
     key = hashlib.sha256(repr((command, sys.platform)).encode())
-    for path in sorted(SOURCE.glob("*.[ch]")):
-        if path.name != "module.c":
-            key.update(path.read_bytes())
+    for path in library_sources():
+        key.update(path.read_bytes())
+    sources = [SOURCE / name for name in SOURCES]
     built = cache_dir() / "native" / f"mtjkit-{key.hexdigest()[:16]}.so"
     try:
         if not built.exists():
@@ -103,6 +100,17 @@ def library(*flags: str) -> ctypes.CDLL:
         return _declare(ctypes.CDLL(str(built)))
     except OSError as error:
         raise ConfigError(f"the native library {built} does not load here: {error}") from None
+
+
+def library_sources() -> list[Path]:
+    """The C files and headers that the library is made of.
+
+    Raises:
+        ConfigError: they are not there.
+    """
+    if not all((SOURCE / name).exists() for name in SOURCES):
+        raise ConfigError(f"no C source in {SOURCE}: it needs a clone of the project")
+    return [path for path in sorted(SOURCE.glob("*.[ch]")) if path.name != "module.c"]
 
 
 def available() -> bool:
