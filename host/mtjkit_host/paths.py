@@ -51,11 +51,27 @@ def cache_dir() -> Path:
     try:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
     except RuntimeError:  # no HOME, and nothing in the list of users
-        return _temporary_cache()
+        return temporary_cache()
     return cache / "mtjkit"
 
 
-def _temporary_cache() -> Path:
+def is_own(path: Path) -> bool:
+    """Whether only this user, or root, may change a file or a folder.
+
+    Where there are no users (Windows), yes.
+    """
+    if not hasattr(os, "getuid"):
+        return True
+    there = path.stat()
+    return there.st_uid in (0, os.getuid()) and not there.st_mode & 0o022
+
+
+def temporary_cache() -> Path:
+    """A folder of the temporary ones that is this user's alone.
+
+    Raises:
+        ConfigError: it is somebody else's.
+    """
     user = os.getuid() if hasattr(os, "getuid") else 0
     folder = Path(tempfile.gettempdir()) / f"mtjkit-{user}"
     try:

@@ -9,8 +9,9 @@ import sys
 
 from mtjkit_core.errors import ConfigError
 
-from mtjkit_host.paths import NATIVE, cache_dir
+from mtjkit_host.paths import NATIVE
 from mtjkit_host.simulate.compile import build
+from mtjkit_host.simulate.compiled import kept
 
 _SOURCES = ("memory.c", "binary.c", "chip.c")
 _EXPORTS = ("mtj_run", "mtj_pack", "mtj_packed_bytes", "mtj_scratch_bytes", "__heap_base")
@@ -41,9 +42,11 @@ def wasm() -> bytes:
     key = hashlib.sha256(repr((command, _FLAGS)).encode())
     for path in sorted(NATIVE.glob("*.[ch]")):
         key.update(path.read_bytes())
-    built = cache_dir() / "native" / f"mtjkit-{key.hexdigest()[:16]}.wasm"
-    if not built.exists():
-        build([*command, *_FLAGS], [NATIVE / name for name in _SOURCES], built)
+    sources = [NATIVE / name for name in _SOURCES]
+    built = kept(
+        f"mtjkit-{key.hexdigest()[:16]}.wasm",
+        lambda target: build([*command, *_FLAGS], sources, target),
+    )
     return built.read_bytes()
 
 

@@ -10,6 +10,7 @@ import functools
 import hashlib
 import importlib.util
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -21,7 +22,7 @@ from mtjkit_core.errors import ConfigError
 from numpy.typing import NDArray
 
 from mtjkit_host.paths import NATIVE as SOURCE
-from mtjkit_host.paths import cache_dir
+from mtjkit_host.simulate.compiled import kept
 
 SOURCES = ("memory.c", "binary.c", "chip.c", "fixed.c")
 FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
@@ -89,14 +90,15 @@ def library(*flags: str) -> ctypes.CDLL:
     if command is None:
         raise ConfigError("no C compiler: install gcc or clang, or pip install ziglang")
     command = [*command, *FLAGS, *flags]
-    key = hashlib.sha256(repr((command, sys.platform)).encode())
+    key = hashlib.sha256(repr((command, sys.platform, platform.machine())).encode())
     for path in library_sources():
         key.update(path.read_bytes())
     sources = [SOURCE / name for name in SOURCES]
-    built = cache_dir() / "native" / f"mtjkit-{key.hexdigest()[:16]}.so"
+    built = kept(
+        f"mtjkit-{key.hexdigest()[:16]}.so",
+        lambda target: build(command, sources, target, ("-lm",)),
+    )
     try:
-        if not built.exists():
-            build(command, sources, built, ("-lm",))
         return _declare(ctypes.CDLL(str(built)))
     except OSError as error:
         raise ConfigError(f"the native library {built} does not load here: {error}") from None
@@ -135,13 +137,12 @@ def build(
     Args:
         command: the compiler and its flags.
         sources: the C files.
-        target: what is made; its folder too.
+        target: what is made; its folder is there.
         libraries: flags behind the sources.
 
     Raises:
         ConfigError: the compiler fails; its first line is in the message.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_suffix(f".{os.getpid()}.part")  # renamed, so that a half is never loaded
     try:
         done = subprocess.run(
