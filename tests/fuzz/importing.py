@@ -1,7 +1,8 @@
 """Networks of other tools, as bytes: seeds, mutations of what they hold, and the four readers.
 
 Mutated bytes mostly end in a parser. So half of the mutations change what a file says: an operator,
-an attribute, a shape, a weight, a name, a layer's setting.
+an attribute, a shape, a weight, a name, a layer's setting. `import-h5` is a file, which a process
+of its own reads; `import-keras` is what is in one.
 """
 
 from __future__ import annotations
@@ -17,12 +18,15 @@ from random import Random
 from typing import Any
 
 import numpy as np
+from mtjkit_core.errors import FormatError
 from mtjkit_export.importers.graph import Graph
+from mtjkit_export.importers.keras_file import keras_graph
 from mtjkit_export.importers.lower import Options, lower
 from mtjkit_host.importing.check import check, random_images
 from mtjkit_host.importing.command import read
+from numpy.typing import NDArray
 
-TARGETS = ("import-onnx", "import-h5", "import-npz", "import-folder")
+TARGETS = ("import-onnx", "import-h5", "import-keras", "import-npz", "import-folder")
 SUFFIXES = {"import-onnx": ".onnx", "import-h5": ".h5", "import-npz": ".npz"}
 NUMBERS = (
     0,
@@ -46,17 +50,33 @@ FLOATS = (0.0, -0.0, 1.0, -1.0, 0.5, 1e-45, 3e38, float("inf"), float("-inf"), f
 def import_bytes(name: str, data: bytes, folder: Path) -> None:
     """Everything that `invoke import` does with a file, but for writing the model."""
     path = folder / "net"
-    if name == "import-folder":
+    if name == "import-keras":
+        graph = _described(data)
+    elif name == "import-folder":
         shutil.rmtree(path, ignore_errors=True)
         path.mkdir()
         for file, content in unpacked(data):
             (path / file).write_bytes(content)
+        graph = read(str(path))
     else:
         path = folder / f"net{SUFFIXES[name]}"
         path.write_bytes(data)
-    graph: Graph = read(str(path))
+        graph = read(str(path))
     lowered = lower(graph, Options())
     check(lowered, random_images(lowered, 2), "random image")
+
+
+def _described(data: bytes) -> Graph:
+    """A Keras network of its description and the shapes of its weights, JSON."""
+    try:
+        config, shapes = json.loads(data)
+        arrays = {
+            str(path): _values(path, tuple(int(n) % 64 for n in shape), np.random.default_rng(0))
+            for path, shape in shapes.items()
+        }
+    except (ValueError, TypeError, AttributeError, OverflowError, RecursionError):
+        raise FormatError("no description and shapes") from None
+    return keras_graph(json.dumps(config), arrays, "net")
 
 
 def packed(files: dict[str, bytes]) -> bytes:
@@ -95,6 +115,9 @@ def seeds(name: str) -> tuple[bytes, ...]:
     rng = np.random.default_rng(0)
     if name == "import-h5":
         return tuple(keras_file(config, rng) for config in (KERAS_DENSE, KERAS_CONV))
+    if name == "import-keras":
+        nets = (KERAS_DENSE, KERAS_CONV)
+        return tuple(json.dumps(_keras_content(config)).encode() for config in nets)
     if name == "import-npz":
         return (arrays_file(rng, False), arrays_file(rng, True))
     words = {
@@ -144,21 +167,31 @@ KERAS_CONV = [
 
 
 def keras_file(layers: Any, rng: Any) -> bytes:
-    """A Keras .h5 of layers (kind, settings, weights by shape or as arrays)."""
+    """A Keras .h5 of layers (kind, settings, weights by shape)."""
     import h5py
 
     out = io.BytesIO()
-    rows = [{"class_name": kind, "config": config} for kind, config, _ in layers]
-    described = {"class_name": "Sequential", "config": {"layers": rows}}
+    described, shapes = _keras_content(layers)
     with h5py.File(out, "w") as file:
         file.attrs["model_config"] = json.dumps(described)
         group = file.create_group("model_weights")
-        for _, config, weights in layers:
-            for key, shape in weights.items():
-                values = rng.normal(size=shape) ** (2 if "variance" in key else 1)
-                name = str(config.get("name", "x"))
-                group[f"{name}/{name}/{key}:0"] = values.astype(np.float32)
+        for path, shape in shapes.items():
+            group[path] = _values(path, shape, rng)
     return out.getvalue()
+
+
+def _keras_content(layers: Any) -> tuple[Any, dict[str, tuple[int, ...]]]:
+    rows = [{"class_name": kind, "config": config} for kind, config, _ in layers]
+    shapes = {
+        "{0}/{0}/{1}:0".format(config.get("name", "x"), key): shape
+        for _, config, weights in layers
+        for key, shape in weights.items()
+    }
+    return {"class_name": "Sequential", "config": {"layers": rows}}, shapes
+
+
+def _values(path: str, shape: tuple[int, ...], rng: Any) -> NDArray[np.float32]:
+    return (rng.normal(size=shape) ** (2 if "variance" in path else 1)).astype(np.float32)
 
 
 def mutated(name: str, rng: Random) -> bytes | None:
@@ -168,7 +201,9 @@ def mutated(name: str, rng: Random) -> bytes | None:
     if name == "import-onnx":
         return _onnx(rng)
     if name == "import-h5":
-        return _keras(rng)
+        return keras_file(_keras(rng), np.random.default_rng(rng.randrange(1 << 30)))
+    if name == "import-keras":
+        return json.dumps(_keras_content(_keras(rng))).encode()
     return _arrays(rng)
 
 
@@ -243,7 +278,7 @@ ATTRIBUTES = (
 )  # fmt: skip
 
 
-def _keras(rng: Random) -> bytes:
+def _keras(rng: Random) -> list[Any]:
     layers = [
         (kind, dict(config), dict(weights))
         for kind, config, weights in rng.choice((KERAS_DENSE, KERAS_CONV))
@@ -264,7 +299,7 @@ def _keras(rng: Random) -> bytes:
             del layers[at]
         else:
             layers.insert(at, (kind, dict(config), {}))
-    return keras_file(layers, np.random.default_rng(rng.randrange(1 << 30)))
+    return layers
 
 
 KERAS_KINDS = (

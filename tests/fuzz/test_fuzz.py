@@ -33,6 +33,7 @@ SECONDS = 5.0  # of the processor for one input; most take a millisecond
 
 TORCH = ("checkpoint", "fixed")
 FEWER = {name: 25 for name in importing.TARGETS}  # each is a network that is computed
+FEWER["import-h5"] = 6  # each starts a process
 
 
 def corpus(name, count=None):

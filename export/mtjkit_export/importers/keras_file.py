@@ -1,4 +1,4 @@
-"""Keras's .h5 files, larq's too: layers in one row, read with h5py alone.
+"""Keras's .h5 files, larq's too: layers in one row.
 
 Feature maps are kept channel first; a Flatten puts channels last, as Keras does. larq's quantizers
 ste_sign, approx_sign and swish_sign have sign(0) = +1.
@@ -13,17 +13,8 @@ from typing import Any
 import numpy as np
 from mtjkit_core.errors import ConfigError
 
-from mtjkit_export.files import file_errors
-from mtjkit_export.importers.graph import (
-    MAX_FILE,
-    Array,
-    Builder,
-    Graph,
-    checked_size,
-    damaged,
-    refuse,
-)
-from mtjkit_export.needs import needs
+from mtjkit_export.importers.graph import Array, Builder, Graph, checked_size, damaged, refuse
+from mtjkit_export.importers.hdf5 import read_model
 
 SIGNS = ("ste_sign", "approx_sign", "swish_sign", "stesign", "approxsign", "swishsign")
 WEIGHTED = ("Dense", "Conv1D", "Conv2D", "DepthwiseConv2D")
@@ -50,32 +41,33 @@ def read_keras(path: str | os.PathLike[str]) -> Graph:
         ConfigError: the file cannot be read, h5py is missing, or a layer is not supported.
         FormatError: the file is damaged.
     """
-    with needs("import"):
-        import h5py
+    config, arrays = read_model(path)
+    return keras_graph(config, arrays, str(path))
 
-    with file_errors(path, "read"):
-        if os.path.getsize(path) > MAX_FILE:
-            raise refuse(f"{path} has more than {MAX_FILE >> 20} MB")
-        with open(path, "rb"):
-            pass
+
+def keras_graph(config: str, arrays: dict[str, Array], name: str) -> Graph:
+    """The network that a description and its weights make.
+
+    Args:
+        config: the description, JSON.
+        arrays: float32 arrays by layer and path, as "dense/dense/kernel:0".
+        name: what error messages call the network.
+
+    Raises:
+        ConfigError: a layer is not supported.
+        FormatError: the description makes no sense.
+    """
     try:
-        with h5py.File(path, "r") as file:
-            config = file.attrs.get("model_config")
-            if config is None:
-                raise refuse(f"{path} holds weights alone: save the whole model")
-            text = config.decode() if isinstance(config, bytes) else str(config)
-            described = json.loads(text)
-            return _Reader(file["model_weights"], h5py).graph(described)
+        return _Reader(arrays).graph(json.loads(config))
     except ConfigError:
         raise
-    except Exception as error:  # h5py and json let many kinds through
-        raise damaged(f"{path}: damaged, or no Keras network ({error})") from None
+    except Exception as error:  # a description may say anything
+        raise damaged(f"{name}: damaged, or no Keras network ({error})") from None
 
 
 class _Reader:
-    def __init__(self, weights: Any, h5py: Any) -> None:
-        self.weights = weights
-        self.h5py = h5py
+    def __init__(self, arrays: dict[str, Array]) -> None:
+        self.arrays = arrays
 
     def graph(self, described: Any) -> Graph:
         config = described["config"]
@@ -118,22 +110,11 @@ class _Reader:
 
     def _array(self, layer: str, name: str) -> Array | None:
         """One weight array of a layer; None if it has none of this name."""
-        found: list[Any] = []
-
-        def visit(path: str, item: Any) -> None:
-            if isinstance(item, self.h5py.Dataset) and path.split("/")[-1].split(":")[0] == name:
-                found.append(item)
-
-        if layer not in self.weights:
-            return None
-        self.weights[layer].visititems(visit)
-        if not found:
-            return None
-        dataset = found[0]
-        checked_size(dataset.shape, f"{layer}/{name}")
-        if dataset.external or dataset.is_virtual:
-            raise refuse(f"{layer}/{name} lies in another file")
-        return np.asarray(dataset[()], np.float32)
+        for path, array in self.arrays.items():
+            last = path.split("/")[-1].split(":")[0]
+            if path.startswith(f"{layer}/") and last == name:
+                return array
+        return None
 
     def _layer(self, kind: str, config: Any, name: str) -> None:
         builder = self.builder
