@@ -1,8 +1,13 @@
 """For all tests: MicroPython, emulated boards, long data, commands; and a Ctrl-C that works."""
 
+import os
 import signal
 
 import pytest
+
+# BLAS and torch read it on loading. Each worker has one core, and threads spin while they wait.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 from mtjkit_core.errors import ConfigError
 from mtjkit_host.boards.catalog import board_named
 from mtjkit_host.boards.emulate import emulate
@@ -15,7 +20,7 @@ from support.micropython import micropython_or_skip
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-MARKED = {"emulator": "emulated", "long_data": "data"}
+MARKED = {"emulator": "emulated", "micropython": "emulated", "long_data": "data"}
 """Fixture -> the marker of every test that uses it."""
 
 

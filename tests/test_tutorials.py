@@ -21,6 +21,7 @@ COMMANDS = re.findall(r"^\$ (.*)$", PAGE, re.MULTILINE)
 PROGRAM = "".join(re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
 
 
+@pytest.mark.usefixtures("micropython")
 def test_the_program_for_a_board_names_the_classes_of_a_run(tmp_path):
     """On MicroPython's Unix port, with the carried net of the same windows."""
     shutil.copy(CARRIED / "gestures.mtjb", tmp_path / "own-net.mtjb")

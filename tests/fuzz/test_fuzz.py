@@ -145,6 +145,7 @@ def test_cpython_and_micropython_say_the_same():
     assert 0 < compare(pairs) < len(pairs)
 
 
+@pytest.mark.usefixtures("micropython")
 def test_every_kernel_computes_random_networks_as_the_reference_does():
     out = run_micropython("tests/fuzz/nets.py", "120", "1")
     assert "'viper': 120" in out

@@ -36,7 +36,7 @@ TIERS = {
 @command(
     help={
         "select": "pytest's -k expression",
-        "tier": "fast (no emulator), emulated, check (these two), data, slow or all (default)",
+        "tier": "fast (no device), emulated, check (these two), data, slow or all (default)",
     }
 )
 def test(c: Context, select: str | None = None, tier: str = "all") -> None:

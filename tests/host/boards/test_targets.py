@@ -28,13 +28,10 @@ OPTIONS = {
 }
 
 
+@pytest.mark.emulated
 @pytest.mark.parametrize(
     "target",
-    [
-        pytest.param(name, marks=pytest.mark.emulated if spec.emulator else [])
-        for name, spec in boards().items()
-        if name != "pico"  # test_pico.py has it: it is slow, and shared with other tests
-    ],
+    [name for name in boards() if name != "pico"],  # test_pico.py has it: it is slow, and shared
 )
 def test_a_run_is_the_twins(target, invoke, tmp_path, request):
     if target == "unix":
