@@ -12,6 +12,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_host.boards.catalog import board_named
 from mtjkit_host.boards.emulate import emulate
 from mtjkit_host.boards.firmware import find_firmware
+from mtjkit_host.link import link as line
 from support import commands
 from support.long_data import long_file
 from support.micropython import micropython_or_skip
@@ -54,6 +55,14 @@ def emulator():
 def long_data():
     """Path of a file of the long data, by name; without it the test is skipped."""
     return long_file
+
+
+@pytest.fixture(scope="module")
+def no_goodbye():
+    """A link that closes hardly waits for its device, which a test plays and which is silent."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(line, "_SETTLE_S", 0.05)
+        yield
 
 
 @pytest.fixture

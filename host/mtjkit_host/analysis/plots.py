@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,11 +44,13 @@ def draw_all(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) 
         ConfigError: a file cannot be written, or matplotlib is not installed.
     """
     with own_settings():
-        return _draw(summary, labels, folder, cell)
+        return {
+            name: _save(figure, folder / name) for name, figure in figures(summary, labels, cell)
+        }
 
 
-def _draw(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) -> dict[str, Path]:
-    files = {}
+def figures(summary: Summary, labels: Sequence[str], cell: Cell) -> Iterator[tuple[str, Any]]:
+    """The name and figure of everything that there are results for; arguments as `draw_all`."""
 
     def means(curve: Curve) -> list[Mean]:
         return [level.value for level in curve.levels]
@@ -60,13 +62,11 @@ def _draw(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) -> 
         ("figure-9", summary.rrmse, means, "RRMSE (Eq. 3)", 1, ()),
     ):
         if curves:
-            figure = _curves(curves, labels, values, ylabel, scale, lines)
-            files[name] = _save(figure, folder / name)
+            yield name, _curves(curves, labels, values, ylabel, scale, lines)
     if any(entry.found.rate is not None for entry in summary.acceptable):
-        files["figure-10"] = _save(_energy(summary, labels, cell), folder / "figure-10")
+        yield "figure-10", _energy(summary, labels, cell)
     if any(line.spots for line in summary.tradeoffs):
-        files["tradeoff"] = _save(_tradeoff(summary), folder / "tradeoff")
-    return files
+        yield "tradeoff", _tradeoff(summary)
 
 
 def _figure(columns: int, sharey: bool = True) -> tuple[Any, Any]:

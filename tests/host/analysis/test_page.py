@@ -247,8 +247,10 @@ def test_one_memory_alone_has_a_report(tmp_path, memory):
 def test_errors_in_weights_alone_have_all_figures(tmp_path):
     result = made_up(tmp_path)
     records = tuple(r for r in result.records if r.point.memory in ("none", "weights"))
-    text = write_report(replace(result, records=records)).read_text(encoding="utf-8")
-    assert text.count("<img") == 4
+    summary = summarize(replace(result, records=records))
+    figures = dict(plots.figures(summary, ["Binary", "Fxp8 & co"], Cell()))
+    assert [*figures] == ["figure-7", "figure-8", "figure-9", "figure-10"]
+    assert [len(figure.axes) for figure in figures.values()] == [1, 1, 1, 2]
 
 
 def test_one_repeat_has_no_intervals(tmp_path):
@@ -307,8 +309,9 @@ def test_a_label_is_shown_as_it_is(tmp_path):
 def test_the_users_matplotlib_changes_nothing(report, tmp_path):
     """A notebook's backend that is not there, and a matplotlibrc that asks for LaTeX."""
     code = (
-        "from pathlib import Path; import test_page as t\n"
-        "t.write_report(t.made_up(Path('out')))\n"
+        "from dataclasses import replace; from pathlib import Path; import test_page as t\n"
+        "one = replace(t.summarize(t.made_up(Path('out'))), accuracy=(), rrmse=(), tradeoffs=())\n"
+        "t.plots.draw_all(one, ['Binary', 'Fxp8 & co'], Path('out'), t.Cell())\n"
         "from mtjkit_host.train import plot; from mtjkit_host.train.config import EpochRecord\n"
         "plot.plot_history([EpochRecord(1, 0.0, 1.0, 0.5, 0.5, 1.0)], Path('history'), 'net')\n"
     )
@@ -322,5 +325,5 @@ def test_the_users_matplotlib_changes_nothing(report, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    for name in ("figure-7.svg", "figure-10.png"):
+    for name in ("figure-10.svg", "figure-10.png"):
         assert (tmp_path / "out" / name).read_bytes() == report.with_name(name).read_bytes()

@@ -2,7 +2,9 @@
 
 import contextlib
 import os
+import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from mtjkit_core.errors import LinkError
@@ -38,27 +40,40 @@ def put(port, files):
     time.sleep(0.3)
 
 
-@pytest.mark.parametrize(
-    ("answer", "shown"),
-    [
-        (lambda came, s: b"", ""),
-        (lambda came, s: GPS if s % 0.2 < 0.02 else b"", r" What comes from there: \$GPGGA,1200.*"),
-        (lambda came, s: LOGIN if s % 1 < 0.01 else b"", " What comes from there: board login:"),
-        (lambda came, s: os.urandom(512), ".*"),
-        (lambda came, s: bytes(64), ""),
-        (lambda came, s: came, ".*"),
-        (lambda came, s: b"\x1b[2J\x1b[31mboo\x1b[0m\r\n", " What comes from there: boo"),
-    ],
-    ids=["silent", "gps", "login", "flood", "zeros", "echo", "escapes"],
-)
-def test_what_is_no_board_is_left_in_time(answer, shown):
+NO_BOARDS = {
+    "silent": (lambda came, s: b"", ""),
+    "gps": (lambda came, s: GPS if s % 0.2 < 0.02 else b"", r" What comes .*: \$GPGGA,1200.*"),
+    "login": (lambda came, s: LOGIN if s % 1 < 0.01 else b"", " What comes .*: board login:"),
+    "flood": (lambda came, s: os.urandom(512), ".*"),
+    "zeros": (lambda came, s: bytes(64), ""),
+    "echo": (lambda came, s: came, ".*"),
+    "escapes": (lambda came, s: b"\x1b[2J\x1b[31mboo\x1b[0m\r\n", " What comes .*: boo"),
+}
+"""Name -> (what it answers, what the error shows of that)."""
+
+
+def end_of(answer):
+    """The port, the error that ends looking for a board there, and the seconds until then."""
     started = time.monotonic()
-    with (
-        pseudo_terminal(answer) as port,
-        pytest.raises(LinkError, match=rf"(?s)^{port}: no MicroPython prompt.*port\?{shown}$"),
-    ):
+    with pseudo_terminal(answer) as port, pytest.raises(LinkError) as caught:
         Board(port, wait_s=0.4)
-    assert time.monotonic() - started < 60  # and what a busy machine takes
+    return port, caught.value, time.monotonic() - started
+
+
+@pytest.fixture(scope="module")
+def ends():
+    """Name -> its end. They wait side by side."""
+    with ThreadPoolExecutor(len(NO_BOARDS)) as pool:
+        futures = {name: pool.submit(end_of, answer) for name, (answer, _) in NO_BOARDS.items()}
+    return {name: future.result() for name, future in futures.items()}
+
+
+@pytest.mark.parametrize("name", NO_BOARDS)
+def test_what_is_no_board_is_left_in_time(name, ends):
+    port, error, seconds = ends[name]
+    shown = NO_BOARDS[name][1]
+    assert re.search(rf"(?s)^{port}: no MicroPython prompt.*port\?{shown}$", str(error))
+    assert seconds < 60  # and what a busy machine takes
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from mtjkit_core.errors import MtjkitError
 from mtjkit_core.frames import Deframer
 from mtjkit_core.model import Model
 from mtjkit_core.whole_frames import frames, pack
+from mtjkit_host.link import requests, stream
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session
 
@@ -35,6 +36,15 @@ answers = st.one_of(
     st.builds(lambda *v: (m.LOST.kind, bytes(v)), small, small),
     st.builds(lambda *v: (m.ERROR.kind, bytes(v[:2]) + v[2]), small, small, st.binary(max_size=9)),
 )  # fmt: skip
+
+
+@pytest.fixture(scope="module", autouse=True)
+def no_patience(no_goodbye):
+    """The host's pauses, shortened: which error ends a request does not hang on their length."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (requests, stream):
+            patch.setattr(module, "FIRST_PROBE_S", 0.02)
+        yield
 
 
 class Device:

@@ -20,6 +20,8 @@ from mtjkit_core.whole_frames import frames, pack
 from mtjkit_host.link import link as link_module
 from mtjkit_host.link.link import Link
 
+pytestmark = pytest.mark.usefixtures("no_goodbye")
+
 
 @pytest.fixture
 def line():
@@ -166,10 +168,10 @@ class Reader(threading.Thread):
 
 
 def test_a_line_that_is_slow_but_not_dead_gets_everything_once(line, monkeypatch):
-    monkeypatch.setattr(link_module, "_WRITE_S", 3.0)
+    monkeypatch.setattr(link_module, "_WRITE_S", 1.5)
     master, path = line
-    bodies = [bytes([i]) * 240 for i in range(200)]  # 50 kB, in some 4 s
-    reader = Reader(master, 0.02)
+    bodies = [bytes([i]) * 240 for i in range(200)]  # 50 kB, in some 2 s
+    reader = Reader(master, 0.01)
     reader.start()
     with Link.open(path) as link:
         link.send(m.MODEL_DATA.kind, *bodies)

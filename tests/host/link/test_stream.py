@@ -16,6 +16,8 @@ from mtjkit_host.link.link import Link
 from mtjkit_host.link.requests import Requests
 from mtjkit_host.link.stream import Stream
 
+pytestmark = pytest.mark.usefixtures("no_goodbye")
+
 SIZE = 500  # bytes of an image: three chunks
 
 
