@@ -64,6 +64,7 @@ def levers(search: Search, found: Found, limit: float) -> Table:
         Lever("one pulse for all layers", found.single_saving_percent, "the loss is kept"),
         *_calibration(search, limit),
         *_schemes(search, found),
+        *polarity(search, found),
         *_macrospin(search, found),
     ]
     table = Table("lever", "saved", "energy", "note", title=f"{search.model.name}: levers")
@@ -109,6 +110,29 @@ def _schemes(search: Search, found: Found) -> Iterable[Lever]:
             )
             notes.append(f"erasing paid {paid}, steady reuse {steady}")
         yield Lever(f"scheme {name}", energy.saving_percent, "; ".join(notes))
+
+
+def polarity(search: Search, found: Found) -> Iterable[Lever]:
+    """Channels that are mostly 1 stored with the other sign, under the scheme that gains most."""
+    other = search.with_fewer_ones()
+    gains = []
+    for name in dict.fromkeys((search.scheme.name, *_SCHEMES)):
+        scheme = parse_scheme(name)
+        if scheme.reads_first and search.base.kind != KEEP:
+            continue
+        cell, assumed = with_reads(search.cell, scheme)
+        try:
+            before, after = (energy_of(one, found, cell, scheme) for one in (search, other))
+        except ConfigError:
+            continue
+        saved = [one.saving_percent or 0.0 for one in (before, after)]
+        gains.append((saved[1] - saved[0], saved, name, assumed))
+    gain, (before_percent, after_percent), name, assumed = max(gains)
+    if gain > 0.05 and after_percent > found.saving_percent:
+        shares = [100 * one.traffic.toggle_share for one in (search, other)]
+        notes = [f"export --polarity: {shares[0]:.1f} -> {shares[1]:.1f} % of the bits toggle"]
+        notes += [f"{before_percent:.1f} % without it", *([assumed] if assumed else [])]
+        yield Lever(f"fewer ones, scheme {name}", after_percent, "; ".join(notes))
 
 
 def with_reads(cell: Cell, scheme: Scheme) -> tuple[Cell, str]:

@@ -31,6 +31,8 @@ from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.pulse_plan import LayerPulses, layer_pulses
 from mtjkit_host.mtj.schemes import Scheme, Traffic, reference_write
 from mtjkit_host.plan.calibrate import PICTURES, calibrate
+from mtjkit_host.simulate.polarity import PICTURES as SIGN_PICTURES
+from mtjkit_host.simulate.polarity import fewer_ones
 from mtjkit_host.simulate.simulator import BATCH, open_simulator, program, run_in_batches
 
 _ALONE = 0.1  # error rate of one layer alone, for its sensitivity
@@ -143,16 +145,26 @@ class Search:
             _, total = program(model, NO_ERRORS)
         else:
             total = counts.sum(0)
-        self.counts = tuple(total.tolist())
-        """Bits of the memory that is searched, without errors: COUNTS."""
-        written, toggled, _, ones, up = self.counts
-        self.traffic = Traffic.of_run(written, ones, toggled - up, up)
+        self._count(total)
         counted = model if reference is None else reference
         self._right = right_without_errors(counted, inputs, labels)
         some = slice(0, _TROUBLE_PICTURES)
         self._chosen = predictions(model, scores[some])
         self._width = max(1e-6, float(np.median(_leads(model, scores[some], self._chosen))) / 4)
         self._full_pj = reference_write(cell, self.traffic)[1].per_bit_pj(self.traffic)
+
+    def _count(self, total: NDArray[np.int64]) -> None:
+        self.counts = tuple(total.tolist())
+        """Bits of the memory that is searched, without errors: COUNTS."""
+        written, toggled, _, ones, up = self.counts
+        self.traffic = Traffic.of_run(written, ones, toggled - up, up)
+
+    def with_fewer_ones(self) -> Search:
+        """The same search of the maps, for the same net with other signs of its channels."""
+        other = copy.copy(self)
+        other.model = fewer_ones(self.model, self._inputs[:SIGN_PICTURES]).model
+        other._count(run_pictures(other.model, self._inputs, NO_ERRORS)[1].sum(0))
+        return other
 
     def run(self, limit: float) -> Found:
         """Find the plan.

@@ -18,7 +18,7 @@ from mtjkit_host.mtj.pulse_plan import layer_pulses, read_plan
 from mtjkit_host.mtj.schemes import Traffic, parse_scheme
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.plan.command import run_calibrate, run_plan
-from mtjkit_host.plan.levers import best_current, energy_of
+from mtjkit_host.plan.levers import best_current, energy_of, polarity
 from mtjkit_host.plan.search import (
     Found,
     Search,
@@ -220,6 +220,14 @@ def test_levers_keep_the_rates_of_the_plan(small):
     reads = energy_of(found, plan, Cell(), parse_scheme("differential"))
     share = found.traffic.toggle_share
     assert reads.per_bit_pj == pytest.approx(share * same.per_bit_pj)
+    fewer = found.with_fewer_ones()
+    assert fewer.traffic.toggle_share < share
+    assert fewer.counts[0] == found.counts[0]
+    reads = energy_of(fewer, plan, Cell(), parse_scheme("differential"))
+    assert reads.per_bit_pj == pytest.approx(fewer.traffic.toggle_share * same.per_bit_pj)
+    (lever,) = polarity(found, plan)
+    assert lever.name.startswith("fewer ones, scheme ")
+    assert lever.saving_percent > plan.saving_percent
     # physics: at its best current, fixed resistance, Delta 60, i^2 tau is 14.568 for 2.4 %
     # and 44.006 for 1e-8.
     chain = FokkerPlanck(60, 1.0, 1.0, 100)
