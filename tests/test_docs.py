@@ -102,6 +102,7 @@ def test_the_python_example_runs(micropython):
     assert "of the write energy saved" in done.stdout
 
 
+@pytest.mark.usefixtures("micropython")
 def test_an_own_main_py_classifies_as_the_twin_does(tmp_path):
     page = (ROOT / "docs" / "board-by-board.md").read_text()
     [code] = re.findall(r"```python\n(.*?)```", page, re.DOTALL)

@@ -1,10 +1,25 @@
 """Building mtjkit_native.mpy: what is missing is named, and nothing half-built is found."""
 
 import shutil
+from functools import cache
 
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_host.boards import native_module
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    """Builds an architecture's module from the sources as they are, once; gives its folder."""
+    place = tmp_path_factory.mktemp("built")
+
+    @cache
+    def once(architecture):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(native_module, "BUILD", place / architecture)
+            return build(architecture).parent
+
+    return once
 
 
 @pytest.fixture(autouse=True)
@@ -14,6 +29,11 @@ def folders(tmp_path, monkeypatch):
     source = tmp_path / "native"
     shutil.copytree(native_module.SOURCE, source)
     monkeypatch.setattr(native_module, "SOURCE", source)
+
+
+def there(folder):
+    """A build of this test's own, copied."""
+    return shutil.copytree(folder, native_module.BUILD / "native" / folder.name)
 
 
 def build(architecture):
@@ -36,8 +56,8 @@ def build(architecture):
         ("rv32imc", 11),
     ],
 )
-def test_it_is_built_for_the_architecture(architecture, code):
-    path = build(architecture)
+def test_it_is_built_for_the_architecture(architecture, code, built):
+    path = there(built(architecture)) / native_module.MODULE
     header = path.read_bytes()[:3]
     assert header[:2] == b"M\x06"  # .mpy, version 6
     assert header[2] == code << 2 | 3  # native code of this architecture, sub-version 3
@@ -45,15 +65,16 @@ def test_it_is_built_for_the_architecture(architecture, code):
     assert build(architecture) == path
 
 
-def test_a_build_of_other_sources_is_not_found():
-    assert build("x64") == native_module.find_native("x64")
+def test_a_build_of_other_sources_is_not_found(built):
+    there(built("armv7m"))
+    assert native_module.find_native("armv7m")
     with (native_module.SOURCE / "binary.c").open("a") as source:
         source.write("/* changed */\n")
-    assert native_module.find_native("x64") is None
+    assert native_module.find_native("armv7m") is None
 
 
-def test_a_thumb_board_takes_what_smaller_cores_run():
-    path = build("armv7m")
+def test_a_thumb_board_takes_what_smaller_cores_run(built):
+    path = there(built("armv7m")) / native_module.MODULE
     assert native_module.find_native("armv6m") is None
     assert native_module.find_native("armv7emdp") == path
     assert native_module.find_native("xtensawin") is None
