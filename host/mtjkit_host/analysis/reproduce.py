@@ -43,6 +43,7 @@ def reproduce(
     cell: Cell | None = None,
     scheme: str = "fixed",
     plans: Sequence[str | Path] = (),
+    cluster: str = "",
 ) -> Reproduction:
     """Regenerate Table 1, Figs. 7-10 and Table 2, with the nets that are there.
 
@@ -59,6 +60,7 @@ def reproduce(
         cell: the MTJ cell that energies are of; default the paper's.
         scheme: the write scheme that Table 2's energies are of.
         plans: files of pulse plans, each measured as a net of its own.
+        cluster: see `run_campaign`.
 
     Raises:
         ConfigError, FormatError: none of the nets is there, or data or nets cannot be used.
@@ -84,6 +86,7 @@ def reproduce(
         limit_s=limit_s,
         skip_missing=True,
         plans=plans,
+        cluster=cluster,
     )
     count = min(campaign.images, 1000)
     tflite = {

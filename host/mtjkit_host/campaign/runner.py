@@ -17,6 +17,7 @@ from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_export.files import write_json
 
+from mtjkit_host.campaign.cluster import cluster_pool, parse_cluster
 from mtjkit_host.campaign.data import Face, data_hashes, face_of
 from mtjkit_host.campaign.description import Campaign, load_campaign
 from mtjkit_host.campaign.execute import Pool, Work, processes
@@ -67,6 +68,9 @@ def run_campaign(
     limit_s: float = 0.0,
     skip_missing: bool = False,
     plans: Sequence[str | Path] = (),
+    cluster: str = "",
+    on_boards: bool = False,
+    ports: Sequence[str] = (),
 ) -> CampaignResult:
     """Run a campaign, or the rest of one, and return all its results.
 
@@ -84,13 +88,24 @@ def run_campaign(
         limit_s: begin no point after this many seconds; 0 for no limit.
         skip_missing: leave out nets that are not there, rather than raise.
         plans: files of pulse plans; each adds a net that is written with the plan's pulses.
+        cluster: where a dask.distributed scheduler is: tcp://HOST:PORT, a scheduler's NAME.json, or
+            local:N for one of our own with N workers here. Empty for processes of this machine.
+        on_boards: whether boards measure the points that their firmware can. Without `cluster` the
+            other points are left to `workers` processes, default one.
+        ports: ports of this machine's boards; ``unix`` is MicroPython's Unix port.
 
     Raises:
-        ConfigError, FormatError: the description, a net or the data cannot be used.
-        LinkError: a worker process ended.
+        ConfigError, FormatError: the description, a net or the data cannot be used; or the
+            cluster's workers run another mtjkit, or have no boards.
+        LinkError: a worker process ended, or the cluster is gone.
     """
     if not isinstance(campaign, Campaign):
         campaign = load_campaign(campaign)
+    if ports and not on_boards:
+        raise ConfigError("--port names a board that measures points: add --on boards")
+    if on_boards and not cluster:
+        cluster = f"local:{workers or 1}"
+    others = parse_cluster(cluster, ports) if cluster else None
     folder = Path("build/campaigns") / campaign.name if folder is None else Path(folder)
     folders = [Path(model) for model in models]
     campaign = with_plans(campaign, plans, folders)
@@ -118,6 +133,8 @@ def run_campaign(
     its = {label: planned for label, (_, planned) in of_nets.items()}
     points = points_of(campaign, hashed, hashes, its)
     environment = _environment(workers)
+    if others is not None:
+        environment |= {"cluster": cluster, "boards": on_boards}
     with ResultsFile(folder / "results.jsonl") as file:
         described = asdict(replace(campaign, text="", folder=None))
         del described["folder"]
@@ -133,7 +150,11 @@ def run_campaign(
         left = [point for point in points if point.id not in file.lines]
         if left:
             work = Work(paths, pulses, Path(data))
-            pool = processes(work, min(workers or cores(), len(left)))
+            pool: AbstractContextManager[Pool]
+            if others is None:
+                pool = processes(work, min(workers or cores(), len(left)))
+            else:
+                pool = cluster_pool(others, work, on_boards, limit_s)
             _run(left, pool, file, limit_s, campaign.name)
         records = file.records(points)
     return CampaignResult(

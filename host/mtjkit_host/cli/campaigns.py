@@ -15,17 +15,20 @@ CAMPAIGN_HELP = {
     "cell": "MTJ cell that the report's energies are of: a preset or a file; default the paper's",
     "scheme": "write scheme that the report's energies are of; default fixed",
     "plan": "a pulse plan, measured as a net of its own; may be given several times",
+    "cluster": "workers of a dask cluster: tcp://HOST:8786, a scheduler's NAME.json, or local:N; "
+    "docs/cluster.md",
     "limit-s": "begin no point after this many seconds; the same command goes on; default no limit",
 }
 
 
-def _limits(workers: str | None, limit_s: str | None) -> dict[str, Any]:
-    """How many processes and for how long: options of `campaign` and `reproduce`."""
+def _limits(workers: str | None, limit_s: str | None, cluster: str | None) -> dict[str, Any]:
+    """Who computes and for how long: options of `campaign` and `reproduce`."""
     from mtjkit_host.parse import whole
 
     return {
         "workers": 0 if workers is None else whole("--workers", workers, 1, 256),
         "limit_s": 0 if limit_s is None else whole("--limit-s", limit_s, 1, 10**8),
+        "cluster": cluster or "",
     }
 
 
@@ -63,16 +66,20 @@ def _tables(result: Any, cell: Any, scheme: str) -> tuple[Any, ...]:
         "data": "data set, as for a run; default: the 500 carried test images of CIFAR-10",
         "output": "folder of results and report; default build/campaigns/NAME",
         "skip-missing": "leave out nets that are not there, and say so in the report",
+        "on": "boards: boards measure the points that their firmware can; default host",
+        "port": "serial port of a board, for --on boards; unix is MicroPython's Unix port; may be "
+        "given several times",
         **CAMPAIGN_HELP,
     },
     positional=["campaign"],
-    iterable=["models", "plan"],
+    iterable=["models", "plan", "port"],
 )
 def campaign(
     c: Context,
     campaign: str,
     models: list[str],
     plan: list[str],
+    port: list[str],
     data: str | None = None,
     output: str | None = None,
     workers: str | None = None,
@@ -80,15 +87,19 @@ def campaign(
     skip_missing: bool = False,
     cell: str | None = None,
     scheme: str | None = None,
+    cluster: str | None = None,
+    on: str | None = None,
 ) -> Any:
     """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
     from mtjkit_core.errors import MtjkitError
 
     from mtjkit_host.analysis import write_report
     from mtjkit_host.campaign import run_campaign
+    from mtjkit_host.parse import choice
     from mtjkit_host.paths import CARRIED_IMAGES
 
-    limits = _limits(workers, limit_s)
+    limits = _limits(workers, limit_s, cluster)
+    on_boards = on is not None and choice("--on", on, ("host", "boards")) == "boards"
     of, way = _cell(cell), _scheme(scheme)
     result = run_campaign(
         campaign,
@@ -97,6 +108,8 @@ def campaign(
         folder=output,
         skip_missing=skip_missing,
         plans=plan,
+        on_boards=on_boards,
+        ports=port,
         **limits,
     )
     try:
@@ -127,11 +140,12 @@ def reproduce(
     limit_s: str | None = None,
     cell: str | None = None,
     scheme: str | None = None,
+    cluster: str | None = None,
 ) -> Any:
     """Regenerate the paper's Table 1, Figs. 7-10 and Table 2 beside the paper's values."""
     from mtjkit_host.analysis import reproduce as run_reproduce
 
-    limits = _limits(workers, limit_s)
+    limits = _limits(workers, limit_s, cluster)
     of, way = _cell(cell), _scheme(scheme)
     done = run_reproduce(
         quick, data=data, models=models, folder=output, cell=of, scheme=way, plans=plan, **limits
@@ -156,4 +170,42 @@ def table(c: Context, source: str, output: str | None = None) -> Any:
     return f"{write_table(source, target)} rows: {target}"
 
 
-COMMANDS = (campaign, reproduce, table)
+@command(
+    help={
+        "points": "points of the longer of two campaigns, at least 20; default 400",
+        "images": "inferences of a point, 1 to 500; default 1, which leaves the overhead",
+        "model": "net; default binary-small",
+        "most": "most workers: 1, 2, 4, ... up to this; default 2",
+    }
+)
+def measure_cluster(
+    c: Context,
+    points: str | None = None,
+    images: str | None = None,
+    model: str = "binary-small",
+    most: str | None = None,
+) -> Any:
+    """Measure what local processes and dask's workers add to a campaign's points."""
+    from rich.table import Table
+
+    from mtjkit_host.campaign.scaling import measure_scaling
+    from mtjkit_host.parse import whole
+
+    more = 400 if points is None else whole("--points", points, 20, 100_000)
+    inferences = 1 if images is None else whole("--images", images, 1, 500)
+    last = 2 if most is None else whole("--most", most, 1, 256)
+    table = Table(
+        "pool", "workers", "wall ms a point", "hand out, CPU ms", "work, CPU ms", "most/s"
+    )
+    workers = 1
+    while workers <= last:
+        for pool in ("processes", "dask"):
+            one = measure_scaling(pool, workers, more, inferences, model)
+            times = (one.wall_ms, one.hand_out_ms, one.worker_ms)
+            row = [f"{ms:.2f}" for ms in times] + [f"{one.most_points_per_s:.0f}"]
+            table.add_row(pool, str(workers), *row)
+        workers *= 2
+    return table
+
+
+COMMANDS = (campaign, reproduce, table, measure_cluster)

@@ -51,6 +51,7 @@ MINE = ("campaign", "mine.toml", "--data", CARRIED / "cifar10_test_500.bin", "--
         (("reproduce", "--limit-s", "an hour"), "--limit-s takes a whole number"),
         ((*MINE, "--limit-s", "-5"), "--limit-s takes a whole number"),
         ((*MINE, "--cell", "macrospin-2"), "states no current and voltage"),
+        ((*MINE, "--cluster", "node7"), "--cluster takes tcp://HOST:PORT, local:N"),
         (MINE, "no no-such-net"),
         (("campaign", "none", "--data", "."), "no such campaign"),
         (("train",), "--data names what to train on"),

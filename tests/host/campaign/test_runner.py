@@ -14,11 +14,10 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.write_errors import KEEP, WriteErrors
-from mtjkit_export import save
 from mtjkit_export.files import file_sha256
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_host.analysis import summarize
-from mtjkit_host.campaign import Campaign, NetEntry, Rrmse, run_campaign
+from mtjkit_host.campaign import Campaign, NetEntry, run_campaign
 from mtjkit_host.campaign.points import POINT_VERSION
 from mtjkit_host.campaign.records import Record, ResultsFile
 from mtjkit_host.datasets.images import load_images
@@ -26,34 +25,14 @@ from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.pulse_plan import PulsePlan, layer_pulses
 from mtjkit_host.mtj.schemes import Traffic, parse_scheme
 from mtjkit_host.simulate.simulator import open_simulator
-from support.nets import tiny_network
+from support.campaigns import DATA, POINTS, campaign, make_net, measured
 from support.paths import python_env
-
-DATA = Path(__file__).parents[3] / "host" / "mtjkit_host" / "data" / "cifar10_test_500.bin"
-CAMPAIGN = {"rates": (0.01, 0.1, 0.5), "errors": ("flip", "keep"), "repeats": 3, "images": 40}
-POINTS = 1 + 2 * 2 * 3 * (3 + 1)  # error-free, memories x errors x rates x (repeats + RRMSE)
-
-
-def make_net(folder):
-    save(tiny_network(), folder / "tiny.mtjb")
-
-
-def campaign(**changes):
-    rrmse = Rrmse(images=12, repeats=1)
-    nets = (NetEntry("Tiny", ("tiny",), "Binary"),)
-    return Campaign("test", nets, rrmse=rrmse, **{**CAMPAIGN, **changes})
 
 
 def run(folder, out="out", **changes):
     return run_campaign(
         campaign(**changes), data=DATA, models=[folder], folder=folder / out, workers=2
     )
-
-
-def measured(records):
-    """Records, or a results file's lines, without what time does to them."""
-    lines = [r if isinstance(r, dict) else json.loads(json.dumps(r.to_json())) for r in records]
-    return {r["id"]: {k: v for k, v in r.items() if k != "seconds"} for r in lines}
 
 
 @pytest.fixture(scope="module")

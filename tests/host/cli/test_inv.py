@@ -84,6 +84,7 @@ def inv(folder, *words, cwd=None, script=None):
         ("--list", ""),
         ("train --data x", "train"),
         ("campaign test --data x", "train"),
+        ("campaign test --cluster local:2", "train cluster"),
         ("reproduce --quick", "train"),
         ("bench --only device", "dev"),
         ("lint test", "dev"),
