@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+import numpy as np
 from mtjkit_core.footprint import MAX_IMAGES, ram_bytes
-from mtjkit_core.geometry import AVERAGES, CONV, LayerShape
+from mtjkit_core.geometry import AVERAGES, CONV, INT8, SUMS, LayerShape
 from mtjkit_core.model import Model
 
 from mtjkit_export.heap import Processor, heap_in_use, heap_needed
@@ -28,6 +29,8 @@ class LayerCost:
     """Multiply-accumulates of one image."""
     written_bits: int
     """Feature-map bits written for one image, without padding."""
+    dead: int
+    """Channels whose bit never changes: no sum is on the other side of their threshold."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ class Cost:
 
 def cost(model: Model, kernel: str = "viper") -> Cost:
     """Count what a model costs, on a device that runs `kernel`."""
-    layers = tuple(_layer_cost(layer) for layer in model.layers)
+    layers = tuple(_layer_cost(model, layer) for layer in model.layers)
     return Cost(
         layers=layers,
         file_bytes=len(model.data),
@@ -71,7 +74,15 @@ def summary(model: Model, processors: Iterable[Processor] = ()) -> str:
     counts = (total.weight_bits, data, total.macs, total.written_bits)
     rows.append(("all", "", "", *(f"{n:,}" for n in counts)))
     lines = [f"{model.name}: {_input(model)}, {model.outcomes} classes", *_aligned(rows, 3)]
-    return "\n".join([*lines, f"file {total.file_bytes:,} bytes", *_heaps(model, processors)])
+    lines.append(f"file {total.file_bytes:,} bytes")
+    for number, one in enumerate(total.layers):
+        if one.dead:
+            channels = model.layers[number].out_channels
+            lines.append(
+                f"layer {number}: {one.dead} of {channels} channels are dead: no sum can pass "
+                "their threshold"
+            )
+    return "\n".join([*lines, *_heaps(model, processors)])
 
 
 def _heaps(model: Model, processors: Iterable[Processor]) -> list[str]:
@@ -113,7 +124,20 @@ def _aligned(rows: list[tuple[str, ...]], words: int) -> list[str]:
     return lines
 
 
-def _layer_cost(layer: LayerShape) -> LayerCost:
+def _dead(model: Model, layer: LayerShape) -> int:
+    if layer.output == SUMS:
+        return 0
+    largest = layer.fan_in * (128 if layer.cells > 1 else 1)
+    if layer.index == 0:
+        largest *= 128 if layer.reads == INT8 else 1
+    elif model.layers[layer.index - 1].output == AVERAGES:
+        before = model.layers[layer.index - 1]
+        largest *= before.pool_height * before.pool_width
+    thresholds = np.frombuffer(model.data, "<i4", layer.out_channels, layer.thresholds_at)
+    return int(((thresholds > largest) | (thresholds <= -largest)).sum())
+
+
+def _layer_cost(model: Model, layer: LayerShape) -> LayerCost:
     name = "dense"
     if layer.kind == CONV:
         name = f"conv {layer.kernel_height}x{layer.kernel_width}"
@@ -137,6 +161,7 @@ def _layer_cost(layer: LayerShape) -> LayerCost:
         file_bytes=layer.data_bytes,
         macs=layer.macs,
         written_bits=layer.map_bits,
+        dead=_dead(model, layer),
     )
 
 

@@ -212,7 +212,7 @@ def test_a_file_appears_whole_or_not_at_all(tmp_path):
         save(network(), path / "below.mtjb")
 
 
-def test_pool_is_what_it_says():
+def test_pool_3_is_a_window_of_3_by_3():
     assert BinaryLayer.conv(CONV, [0, 0], pool=3).pool == (3, 3)
     assert BinaryLayer.conv(CONV, [0, 0], pool=True).pool_stride == (2, 2)
     layer = BinaryLayer.conv(CONV, [0, 0], pool=(1, 3), pool_stride=2)

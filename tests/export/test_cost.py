@@ -53,6 +53,20 @@ def test_a_quarter_of_its_width_and_the_table():
     assert len({len(line) for line in text.splitlines()[1:12]}) == 1  # columns are aligned
 
 
+def test_dead_channels_are_counted_and_said():
+    """A sum of 27 bytes lies in -3456 to 3429 (here +-3456), one of 5 bits in -5 to 5."""
+    first = BinaryLayer.conv(np.ones((5, 3, 3, 3), int), [-3456, -3455, 3456, 3457, 0], pool=3)
+    layers = [
+        first,
+        BinaryLayer.dense(np.ones((4, 5), int), [-5, -4, 5, 6], input_shape=(1, 1, 5)),
+        BinaryLayer.dense(np.ones((2, 4), int)),
+    ]
+    model = Model(encode(BinaryNet("n", layers, (5, 5, 3))))
+    assert [one.dead for one in cost(model).layers] == [2, 2, 0]
+    assert "layer 1: 2 of 4 channels are dead" in summary(model)
+    assert "dead" not in summary(paper_shape(0.25))
+
+
 def test_the_heap_on_each_kind_of_device():
     model = paper_shape(0.25)
     assert "heap" not in summary(model)

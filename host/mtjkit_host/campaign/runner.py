@@ -27,6 +27,7 @@ from mtjkit_host.campaign.points import Point, points_of
 from mtjkit_host.campaign.records import Record, ResultsFile
 from mtjkit_host.datasets.images import outcomes
 from mtjkit_host.machine import cores, tell
+from mtjkit_host.mtj.chip import resolution_doubts
 from mtjkit_host.mtj.pulse_plan import PulsePlan
 from mtjkit_host.progress import bar
 
@@ -127,7 +128,8 @@ def run_campaign(
             "trained_sha256": plan.trained_sha256 or plan.sha256,
         }
     hashes, remarks = data_hashes(campaign, Path(data), faces)
-    for remark in remarks:
+    small = resolution_doubts("a write-error rate", (*campaign.rates, *campaign.rrmse_rates))
+    for remark in (*remarks, *small):
         tell(remark)
     hashed = {label: str(values["sha256"]) for label, values in nets.items()}
     its = {label: planned for label, (_, planned) in of_nets.items()}

@@ -103,6 +103,17 @@ def chosen(labels: Labels, count: int, seed: int) -> NDArray[np.int64]:
     return np.sort(order[np.argsort(rank, kind="stable")[:count]])
 
 
+def shared(one: Images, other: Images) -> int:
+    """How many images of `other` are in `one` too, byte for byte; both (n, ...), of one type."""
+
+    def hashes(images: Images) -> list[bytes]:
+        rows = np.ascontiguousarray(images).reshape(len(images), -1).view(np.uint8)
+        return [hashlib.blake2b(row.data, digest_size=16).digest() for row in rows]
+
+    there = set(hashes(one))
+    return sum(found in there for found in hashes(other))
+
+
 def dataset_of(
     images: Any, labels: Any = None, classes: Any = (), source: str = "arrays"
 ) -> Dataset:

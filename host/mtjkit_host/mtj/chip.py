@@ -5,6 +5,7 @@ Physics to integers: what `mtjkit_core.chip_errors.ChipErrors` takes.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from mtjkit_core.chip_errors import CLASSES
@@ -82,12 +83,17 @@ def disturb_rates(cell: Cell, reads: int) -> tuple[float, float]:
     return rates[0], rates[1]
 
 
-def disturb_doubts(cell: Cell, reads: int) -> list[str]:
-    """What to say of disturb rates that the memory cannot hold."""
-    small = [r for r in disturb_rates(cell, reads) if 0 < r < RESOLUTION / 2]
+def resolution_doubts(what: str, rates: Iterable[float]) -> list[str]:
+    """What to say of rates that the emulated memory cannot hold.
+
+    Args:
+        what: the kind of rate: "a write-error rate".
+        rates: from 0 to 1; 0 itself is held.
+    """
+    small = [rate for rate in rates if 0 < rate < RESOLUTION / 2]
     if not small:
         return []
     return [
-        f"a disturb rate of {max(small):.2g} is below the memory's resolution of {RESOLUTION:.2g}: "
-        "it is taken as 0"
+        f"{what} of {max(small):.2g} is below the memory's resolution of {RESOLUTION:.2g}: it is "
+        "taken as 0"
     ]

@@ -209,13 +209,32 @@ class RunOptions:
         zero, one = disturb_rates(self.cell, self.disturb or 0)
         return fail_limit(zero), fail_limit(one)
 
+    @property
+    def rates(self) -> list[float]:
+        """The write-error rates, of which one below the memory's resolution is taken as 0.
+
+        By direction, where directions differ; none where fail limits are given.
+        """
+        found: list[float] = []
+        for rate, pulses, limits in (
+            (self.write_error_rate, self.pulses, self.limits),
+            (self.weight_error_rate, self.weight_pulses, self.weight_limits),
+        ):
+            if limits is None:
+                found += self._directions(rate, pulses)
+        return found
+
+    def _directions(self, rate: float, pulses: Pulses | None) -> tuple[float, ...]:
+        if pulses is None or (self.cell.symmetric and pulses.down_ns == pulses.up_ns):
+            return (rate,)
+        return tuple(self.write_scheme.rates(self.cell, pulses, EXPECTED))
+
     def _limits_of(self, rate: float, pulses: Pulses | None) -> int | Limits:
         """Fail limits that leave the mean rate `rate`: by direction, where directions differ."""
-        limit = fail_limit(rate)
-        if pulses is None or (self.cell.symmetric and pulses.down_ns == pulses.up_ns):
-            return limit
-        down, up = self.write_scheme.rates(self.cell, pulses, EXPECTED)
-        return ((fail_limit(down), fail_limit(up)),)
+        rates = self._directions(rate, pulses)
+        if len(rates) == 1:
+            return fail_limit(rates[0])
+        return ((fail_limit(rates[0]), fail_limit(rates[1])),)
 
     @cached_property
     def pulses(self) -> Pulses | None:

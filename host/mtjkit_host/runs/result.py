@@ -19,7 +19,7 @@ from rich.text import Text
 
 from mtjkit_host.boards.catalog import boards
 from mtjkit_host.datasets.dataset import Dataset
-from mtjkit_host.mtj.chip import disturb_doubts, disturb_rates
+from mtjkit_host.mtj.chip import disturb_rates, resolution_doubts
 from mtjkit_host.runs.energy import RunEnergy
 from mtjkit_host.runs.options import Limits, RunOptions, as_lists
 
@@ -129,7 +129,10 @@ class Result:
         """What is doubtful about the cell and its pulses."""
         o = self.options
         found = o.cell.warnings() if self.energy is None else list(self.energy.warnings)
-        return found if o.disturb is None else found + disturb_doubts(o.cell, o.disturb)
+        found = found + resolution_doubts("a write-error rate", o.rates)
+        if o.disturb is not None:
+            found += resolution_doubts("a disturb rate", disturb_rates(o.cell, o.disturb))
+        return found
 
     @property
     def near_chance(self) -> bool | None:

@@ -11,7 +11,7 @@ import numpy as np
 from mtjkit_core.errors import ConfigError
 
 from mtjkit_host.datasets import fetch
-from mtjkit_host.datasets.dataset import Dataset, chosen
+from mtjkit_host.datasets.dataset import Dataset, chosen, shared
 from mtjkit_host.datasets.images import fit
 from mtjkit_host.datasets.load import has_train_part, load_dataset
 from mtjkit_host.train.architectures import NetSpec
@@ -89,13 +89,27 @@ def load_parts(path: str | Path, shape: tuple[int, int, int] | None = None) -> P
                 f"{path}: images to train with are {whole.images.dtype}, those for tests "
                 f"{test.images.dtype}"
             )
-        return Parts(whole, test)
+        return _compared(Parts(whole, test))
     labels = whole.labels
     if labels is None or len(whole) < 2 * HELD_OUT:
         raise ConfigError(f"{whole.source}: {len(whole)} images are too few to train with")
     for_tests = chosen(labels, len(whole) // HELD_OUT, 0)
     rest = np.delete(np.arange(len(whole)), for_tests)
-    return Parts(whole.at(rest), whole.at(for_tests), held_out=True)
+    return _compared(Parts(whole.at(rest), whole.at(for_tests), held_out=True))
+
+
+def _compared(parts: Parts) -> Parts:
+    """The same parts, with a remark where images for tests are among those to train with."""
+    if parts.train.images.shape[1:] != parts.test.images.shape[1:]:
+        return parts
+    twice = shared(parts.train.images, parts.test.images)
+    if not twice:
+        return parts
+    said = (
+        f"{parts.test.source}: {twice} of {len(parts.test)} images for tests are among those to "
+        "train with too, so the test accuracy says little of new images"
+    )
+    return replace(parts, test=replace(parts.test, remarks=(*parts.test.remarks, said)))
 
 
 def _labelled(data: Dataset) -> Dataset:

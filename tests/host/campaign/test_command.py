@@ -73,6 +73,41 @@ def test_missing_nets_are_left_out_and_named(invoke, tmp_path):
     assert (results.parent / "report.html").is_file()
 
 
+GESTURES = """
+rates = [0.02]
+memories = ["feature_maps", "weights"]
+errors = ["flip", "keep"]
+repeats = 2
+images = 90
+
+[[nets]]
+label = "Gestures"
+model = "gestures"
+"""
+
+
+def test_a_campaign_measures_a_net_of_other_data(tmp_path):
+    """Vectors of a sensor, int8: every point, the report, and another run's accuracy."""
+    (tmp_path / "own.toml").write_text(GESTURES)
+    words = ("--data", CARRIED / "gestures.npz", "--workers", 1)
+    done = commands.finished(commands.invoke("campaign", "own.toml", *words, cwd=tmp_path))
+    folder = tmp_path / "build" / "campaigns" / "own"
+    records = [json.loads(line) for line in (folder / "results.jsonl").read_text().splitlines()]
+    assert len(records) == 9  # without errors, and two repeats of two memories of two kinds
+    clean = commands.finished(commands.invoke(
+        "twin", "--model", "gestures", "--ber", "0", "--images", "90", "--json", "run.json",
+        cwd=tmp_path,
+    ))  # fmt: skip
+    correct = json.loads((tmp_path / "run.json").read_text())["correct"]
+    assert records[0]["correct"] == correct > 60
+    assert f"({correct} of 90" in clean
+    assert "Gestures" in done
+    assert "CIFAR" not in done
+    page = (folder / "report.html").read_text()
+    assert "Gestures" in page
+    assert "CIFAR" not in page
+
+
 ONE = "rates = [0.1]\nrepeats = 1\nimages = 20\n[[nets]]\nlabel = 'a'\nmodel = 'vgg-small'\n"
 
 

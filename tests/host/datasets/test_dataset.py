@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
-from mtjkit_host.datasets.dataset import Dataset, chosen, dataset_of
+from mtjkit_host.datasets.dataset import Dataset, chosen, dataset_of, shared
 from mtjkit_host.datasets.images import fit, images_for, to_input
 
 
@@ -155,6 +155,13 @@ def test_int8_is_taken_as_it_is():
     rule = net()
     assert to_input(rule, values) is values
     assert to_input(rule, values.view(np.uint8)).ravel().tolist() == [0, 5 - 128]
+
+
+def test_images_that_are_in_both_parts_are_counted():
+    values = np.arange(96, dtype=np.int8).reshape(6, 4, 4, 1)
+    assert shared(values[:4], values[3:]) == 1
+    assert shared(values[:3], values[3:]) == 0
+    assert shared(values, np.repeat(values[:1], 3, axis=0)) == 3
 
 
 def test_a_program_hands_over_arrays_pairs_and_data_sets():

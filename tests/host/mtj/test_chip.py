@@ -7,7 +7,7 @@ from mtjkit_core.chip_errors import ChipErrors
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.write_errors import CERTAIN, WriteErrors
 from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
-from mtjkit_host.mtj.chip import class_limits, disturb_doubts, disturb_rates
+from mtjkit_host.mtj.chip import class_limits, disturb_rates, resolution_doubts
 from mtjkit_host.mtj.schemes import Fixed, Pulses, Traffic
 from mtjkit_host.runs.fleet_run import run_unix
 from mtjkit_host.runs.options import RunOptions, parse_options
@@ -61,10 +61,10 @@ def test_a_read_pushes_one_way_and_retention_takes_both():
 
 def test_what_the_memory_cannot_resolve_is_told():
     short = {**READ, "read": {**READ["read"], "i": 0.3, "pulse_ns": 5.0}}
-    [word] = disturb_doubts(cell_from_table(short), 1)
+    [word] = resolution_doubts("a disturb rate", disturb_rates(cell_from_table(short), 1))
     assert "7.7e-14" in word
     assert "2.3e-10" in word
-    assert not disturb_doubts(cell_from_table(READ), 1)
+    assert not resolution_doubts("a disturb rate", disturb_rates(cell_from_table(READ), 1))
 
 
 def test_options_make_the_process():

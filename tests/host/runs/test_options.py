@@ -11,6 +11,7 @@ from mtjkit_host.runs.options import (
     RunOptions,
     parse_options,
 )
+from mtjkit_host.runs.run import run_twin
 
 
 def test_no_option_means_the_carried_run():
@@ -139,6 +140,17 @@ def test_the_older_names_are_taken_but_not_beside_the_newer(tmp_path):
         assert parse_options(**{older: value}) == parse_options(**{name: value})
         with pytest.raises(ConfigError, match=f"{older} is another name of {name}"):
             parse_options(**{older: value, name: value})
+
+
+def test_a_rate_that_the_memory_cannot_hold_is_said():
+    small = parse_options(ber=1e-12, weight_ber=1e-11, images=1)
+    [said] = [word for word in run_twin(small).warnings if "resolution" in word]
+    assert said == (
+        "a write-error rate of 1e-11 is below the memory's resolution of 2.3e-10: it is taken as 0"
+    )
+    for rate in (1.2e-10, 0.1):
+        result = run_twin(parse_options(ber=rate, images=1))
+        assert not any("resolution" in word for word in result.warnings)
 
 
 def test_a_carried_model_keeps_its_older_name(tmp_path, monkeypatch):

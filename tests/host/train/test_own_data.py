@@ -138,6 +138,17 @@ def test_vectors_are_trained_on_and_held_out(
         run_training(**options)
 
 
+def test_images_in_both_parts_are_said(tmp_path: Path) -> None:
+    x = np.random.default_rng(1).integers(0, 256, (20, 4, 4), np.uint8)
+    np.savez(
+        tmp_path / "data.npz", x_train=x[:12], y_train=[0, 1] * 6, x_test=x[9:], y_test=[0] * 11
+    )
+    parts = load_parts(tmp_path / "data.npz")
+    assert "3 of 11 images for tests are among those to train with" in parts.test.remarks[-1]
+    np.savez(tmp_path / "data.npz", x=np.repeat(x, 2, axis=0), y=[0, 1] * 20)
+    assert "of 8 images for tests are among" in load_parts(tmp_path / "data.npz").test.remarks[-1]
+
+
 def test_pictures_are_taken_with_the_classes_of_the_training_part(tmp_path: Path) -> None:
     x, y = vectors(60, 1)
     file = tmp_path / "parts.npz"
