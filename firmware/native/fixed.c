@@ -22,13 +22,18 @@
 
 enum { LANES = 32 }; /* int32 sums of one panel: LANES / digits outputs x digits weight pieces */
 
-/* sums[pixel][LANES] = products of the windows at x, x + col_step, ... with one panel. */
-typedef void tile_function(int32_t *sums, const int16_t *x, ptrdiff_t row_step, ptrdiff_t col_step,
-                           const int16_t *w, int taps, int pairs);
+/* LANES sums each, sum_step apart = products of the windows at x, x + col_step, ... with one panel.
+ */
+typedef void tile_function(int32_t *sums, ptrdiff_t sum_step, const int16_t *x, ptrdiff_t row_step,
+                           ptrdiff_t col_step, const int16_t *w, int taps, int pairs);
 
-#define TILE(NAME, TARGET, VECTOR, COUNT, PIXELS, ZERO, LOAD, PAIR, MADD)                          \
-    TARGET static void NAME(int32_t *sums, const int16_t *x, ptrdiff_t row_step,                   \
-                            ptrdiff_t col_step, const int16_t *w, int taps, int pairs) {           \
+/* Keeps compilers from loading a vector of weights again for each pixel. */
+#define IN_REGISTER(vector) __asm__("" : "+v"(vector))
+
+#define TILE(NAME, TARGET, VECTOR, COUNT, PIXELS, ZERO, LOAD, PAIR, MADD, STORE)                   \
+    TARGET static void NAME(int32_t *sums, ptrdiff_t sum_step, const int16_t *x,                   \
+                            ptrdiff_t row_step, ptrdiff_t col_step, const int16_t *w, int taps,    \
+                            int pairs) {                                                           \
         VECTOR total[PIXELS][COUNT];                                                               \
         UNROLL for (int p = 0; p < PIXELS; p++) {                                                  \
             UNROLL for (int v = 0; v < COUNT; v++) { total[p][v] = ZERO(); }                       \
@@ -38,6 +43,7 @@ typedef void tile_function(int32_t *sums, const int16_t *x, ptrdiff_t row_step, 
                 VECTOR weights[COUNT];                                                             \
                 UNROLL for (int v = 0; v < COUNT; v++) {                                           \
                     weights[v] = LOAD(w + v * 2 * LANES / COUNT);                                  \
+                    IN_REGISTER(weights[v]);                                                       \
                 }                                                                                  \
                 UNROLL for (int p = 0; p < PIXELS; p++) {                                          \
                     int32_t two;                                                                   \
@@ -49,28 +55,33 @@ typedef void tile_function(int32_t *sums, const int16_t *x, ptrdiff_t row_step, 
                 }                                                                                  \
             }                                                                                      \
         }                                                                                          \
-        memcpy(sums, total, sizeof total);                                                         \
+        UNROLL for (int p = 0; p < PIXELS; p++) {                                                  \
+            UNROLL for (int v = 0; v < COUNT; v++) {                                               \
+                STORE(sums + p * sum_step + v * LANES / COUNT, total[p][v]);                       \
+            }                                                                                      \
+        }                                                                                          \
     }
 
 #ifdef MTJ_AVX512
 #define VNNI __attribute__((target("avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")))
 #define LOAD16(w) _mm512_loadu_si512(w)
 TILE(tile8_vnni, VNNI, __m512i, 2, 8, _mm512_setzero_si512, LOAD16, _mm512_set1_epi32,
-     _mm512_dpwssd_epi32)
+     _mm512_dpwssd_epi32, _mm512_storeu_si512)
 TILE(tile1_vnni, VNNI, __m512i, 2, 1, _mm512_setzero_si512, LOAD16, _mm512_set1_epi32,
-     _mm512_dpwssd_epi32)
+     _mm512_dpwssd_epi32, _mm512_storeu_si512)
 #endif
 
 #ifdef MTJ_AVX2
 #define LOAD8(w) _mm256_loadu_si256((const __m256i *)(w))
+#define STORE8(to, v) _mm256_storeu_si256((__m256i *)(to), v)
 #define MADD8(sum, a, b) _mm256_add_epi32(sum, _mm256_madd_epi16(a, b))
-TILE(tile2_avx2, AVX2, __m256i, 4, 2, _mm256_setzero_si256, LOAD8, _mm256_set1_epi32, MADD8)
-TILE(tile1_avx2, AVX2, __m256i, 4, 1, _mm256_setzero_si256, LOAD8, _mm256_set1_epi32, MADD8)
+TILE(tile2_avx2, AVX2, __m256i, 4, 2, _mm256_setzero_si256, LOAD8, _mm256_set1_epi32, MADD8, STORE8)
+TILE(tile1_avx2, AVX2, __m256i, 4, 1, _mm256_setzero_si256, LOAD8, _mm256_set1_epi32, MADD8, STORE8)
 #endif
 
-static void tile1_plain(int32_t *sums, const int16_t *x, ptrdiff_t row_step, ptrdiff_t col_step,
-                        const int16_t *w, int taps, int pairs) {
-    (void)col_step;
+static void tile1_plain(int32_t *sums, ptrdiff_t sum_step, const int16_t *x, ptrdiff_t row_step,
+                        ptrdiff_t col_step, const int16_t *w, int taps, int pairs) {
+    (void)sum_step, (void)col_step;
     memset(sums, 0, LANES * sizeof *sums);
     for (int tap = 0; tap < taps; tap++, x += row_step) {
         for (int k = 0; k < pairs; k++, w += 2 * LANES) {
@@ -110,7 +121,7 @@ INLINE void row_sums(const mtj_fixed_layer *g, const int16_t *x, const int16_t *
                 for (int col = 0, done; col < g->cols; col += done) {
                     int32_t tile[8 * LANES];
                     done = g->cols - col < width ? 1 : width;
-                    (done == 1 ? single : wide)(tile, from + (ptrdiff_t)col * g->col_step,
+                    (done == 1 ? single : wide)(tile, LANES, from + (ptrdiff_t)col * g->col_step,
                                                 g->row_step, g->col_step, weights, some, count);
                     for (int p = 0; p < done; p++) {
                         int64_t *to = sums + (ptrdiff_t)(col + p) * stride + panel * per_panel;
@@ -128,6 +139,19 @@ INLINE void row_sums(const mtj_fixed_layer *g, const int16_t *x, const int16_t *
     }
 }
 
+/* The double of an integer between -2^51 and 2^51, in a way that compilers make vectors of. */
+INLINE double exact_double(int64_t x) {
+    double value;
+    x += 0x4338000000000000; /* 2^52 + 2^51 as a double */
+    memcpy(&value, &x, sizeof value);
+    return value - 6755399441055744.0;
+}
+
+/* a 2^32 + b with 0 <= b < 2^32, rounded once: both products are exact. */
+INLINE double rounded_once(int64_t a, int64_t b) {
+    return exact_double(a) * 4294967296.0 + exact_double(b);
+}
+
 /* The sums of one row in doubles: 2^16 high + low + fixed, rounded once. */
 INLINE void row_totals(const mtj_fixed_layer *g, const int64_t *high, const int64_t *low,
                        const int64_t *fixed, double *totals) {
@@ -135,10 +159,9 @@ INLINE void row_totals(const mtj_fixed_layer *g, const int64_t *high, const int6
     for (int col = 0; col < g->cols; col++) {
         for (int o = 0; o < stride; o++) {
             int at = col * stride + o;
-            if (g->piece_step) { /* = a 2^32 + b with 0 <= b < 2^32, both exact in a double */
+            if (g->piece_step) {
                 int64_t rest = (high[at] & 0xFFFF) * 65536 + low[at] + fixed[o];
-                int64_t a = (high[at] >> 16) + (rest >> 32);
-                totals[at] = (double)a * 4294967296.0 + (double)(rest & 0xFFFFFFFF);
+                totals[at] = rounded_once((high[at] >> 16) + (rest >> 32), rest & 0xFFFFFFFF);
             } else {
                 totals[at] = (double)high[at]; /* below 2^53: exact */
             }
@@ -146,43 +169,52 @@ INLINE void row_totals(const mtj_fixed_layer *g, const int64_t *high, const int6
     }
 }
 
-/* norm: [5][out]: sign of gamma, mean, gamma, std, beta. The pool takes the largest y of four,
+/* Codes of `out` outputs from their sums, or from the four sums of each that are pooled.
+ *
+ * norm: [5][out]: sign of gamma, mean, gamma, std, beta. The pool takes the largest y of four,
  * which is that of the largest sum, or of the smallest where gamma is negative: every operation
  * of y is monotone, rounding included. */
+INLINE void codes_from(const double *a, const double *b, const double *c, const double *d, int pool,
+                       int out, const double *norm, double scale, int bits, double *y,
+                       char *codes) {
+    const double *sign = norm, *mean = norm + out, *gamma = mean + out, *std = gamma + out;
+    const double *beta = std + out, one = (double)(1ULL << (bits - 1));
+    for (int o = 0; o < out; o++) {
+        double sum = a[o];
+        if (pool == 2) {
+            double s = sign[o], one_row = s * a[o], other = s * c[o];
+            one_row = one_row > s * b[o] ? one_row : s * b[o];
+            other = other > s * d[o] ? other : s * d[o];
+            sum = s * (one_row > other ? one_row : other);
+        }
+        double code = rint(((sum * scale - mean[o]) * gamma[o] / std[o] + beta[o]) * one);
+        code = code < -one ? -one : code;
+        y[o] = code > one - 1 ? one - 1 : code;
+    }
+    if (bits == 8) {
+        for (int o = 0; o < out; o++) {
+            ((int8_t *)codes)[o] = (int8_t)y[o];
+        }
+    } else if (bits == 16) {
+        for (int o = 0; o < out; o++) {
+            ((int16_t *)codes)[o] = (int16_t)y[o];
+        }
+    } else {
+        for (int o = 0; o < out; o++) {
+            ((int32_t *)codes)[o] = (int32_t)y[o];
+        }
+    }
+}
+
+/* A row of codes; totals: the sums of `pool` rows. */
 INLINE void row_codes(const mtj_fixed_layer *g, const double *totals, const double *norm,
                       double scale, double *y, char *codes) {
-    int stride = g->panels * (LANES / g->digits), out = g->out;
-    const double *sign = norm, *mean = norm + out, *gamma = mean + out, *std = gamma + out;
-    const double *beta = std + out, one = (double)(1ULL << (g->bits - 1));
+    int stride = g->panels * (LANES / g->digits);
     for (int col = 0; col < g->cols / g->pool; col++) {
         const double *a = totals + (ptrdiff_t)col * g->pool * stride;
-        const double *b = a + (ptrdiff_t)g->cols * stride;
-        for (int o = 0; o < out; o++) {
-            double sum = a[o];
-            if (g->pool == 2) {
-                double s = sign[o], one_row = s * a[o], other = s * b[o];
-                one_row = one_row > s * a[stride + o] ? one_row : s * a[stride + o];
-                other = other > s * b[stride + o] ? other : s * b[stride + o];
-                sum = s * (one_row > other ? one_row : other);
-            }
-            double code = rint(((sum * scale - mean[o]) * gamma[o] / std[o] + beta[o]) * one);
-            code = code < -one ? -one : code;
-            y[o] = code > one - 1 ? one - 1 : code;
-        }
-        if (g->bits == 8) {
-            for (int o = 0; o < out; o++) {
-                ((int8_t *)codes)[o] = (int8_t)y[o];
-            }
-        } else if (g->bits == 16) {
-            for (int o = 0; o < out; o++) {
-                ((int16_t *)codes)[o] = (int16_t)y[o];
-            }
-        } else {
-            for (int o = 0; o < out; o++) {
-                ((int32_t *)codes)[o] = (int32_t)y[o];
-            }
-        }
-        codes += out * (g->bits / 8);
+        const double *c = a + (ptrdiff_t)g->cols * stride;
+        codes_from(a, a + stride, c, c + stride, g->pool, g->out, norm, scale, g->bits, y, codes);
+        codes += g->out * (g->bits / 8);
     }
 }
 
@@ -218,33 +250,86 @@ INLINE void layer(const mtj_fixed_layer *g, int images, const int16_t *x, const 
     }
 }
 
+#ifdef MTJ_AVX2
+#include "fixed_avx2.h"
+#endif
+
 #define ARGUMENTS g, images, x, w, fixed, norm, scale, to, work
 #define PARAMETERS                                                                                 \
     const mtj_fixed_layer *g, int images, const int16_t *x, const int16_t *w,                      \
-        const int64_t *fixed, const double *norm, double scale, char *to, int64_t *work
+        const int64_t *fixed, const double *norm, const float *line, double scale, char *to,       \
+        int64_t *work
 
+/* A layer by the tiles of one level. */
+#define LEVEL(NAME, TARGET, WIDE, WIDTH, SINGLE)                                                   \
+    TARGET static void NAME(PARAMETERS) {                                                          \
+        if (g->bits == 8 && norm) {                                                                \
+            layer8(g, images, x, w, norm, line, scale, (int8_t *)to, (int32_t *)work, WIDE, WIDTH, \
+                   SINGLE);                                                                        \
+        } else {                                                                                   \
+            layer(ARGUMENTS, WIDE, WIDTH, SINGLE);                                                 \
+        }                                                                                          \
+    }
 #ifdef MTJ_AVX512
-VNNI static void layer_vnni(PARAMETERS) { layer(ARGUMENTS, tile8_vnni, 8, tile1_vnni); }
+LEVEL(layer_vnni, VNNI, tile8_vnni, 8, tile1_vnni)
 #endif
 #ifdef MTJ_AVX2
-AVX2 static void layer_avx2(PARAMETERS) { layer(ARGUMENTS, tile2_avx2, 2, tile1_avx2); }
+LEVEL(layer_avx2, AVX2, tile2_avx2, 2, tile1_avx2)
 #endif
 
 void mtj_fixed_run(PARAMETERS, int level) {
 #ifdef MTJ_AVX512
     if (level == 2) {
-        layer_vnni(ARGUMENTS);
+        layer_vnni(g, images, x, w, fixed, norm, line, scale, to, work);
         return;
     }
 #endif
 #ifdef MTJ_AVX2
     if (level == 1) {
-        layer_avx2(ARGUMENTS);
+        layer_avx2(g, images, x, w, fixed, norm, line, scale, to, work);
         return;
     }
 #endif
-    (void)level;
+    (void)level, (void)line;
     layer(ARGUMENTS, tile1_plain, 1, tile1_plain);
+}
+
+#define WINOGRAD                                                                                   \
+    const mtj_winograd *g, int images, const char *x, const int16_t *w, const double *norm,        \
+        const float *line, double scale, char *to, char *work
+#define BY_BITS(TILE_FUNCTION, WIDTH)                                                              \
+    if (g->bits == 8) {                                                                            \
+        winograd(g, images, x, w, norm, line, scale, to, work, TILE_FUNCTION, WIDTH, 8);           \
+    } else if (g->bits == 16) {                                                                    \
+        winograd(g, images, x, w, norm, line, scale, to, work, TILE_FUNCTION, WIDTH, 16);          \
+    } else {                                                                                       \
+        winograd(g, images, x, w, norm, line, scale, to, work, TILE_FUNCTION, WIDTH, 32);          \
+    }
+#ifdef MTJ_AVX512
+VNNI static void winograd_vnni(WINOGRAD){BY_BITS(tile8_vnni, 8)}
+#endif
+#ifdef MTJ_AVX2
+AVX2 static void winograd_avx2(WINOGRAD) {
+    BY_BITS(tile2_avx2, 2)
+}
+#endif
+
+int mtj_winograd_run(WINOGRAD, int level) {
+#ifdef MTJ_AVX512
+    if (level == 2) {
+        winograd_vnni(g, images, x, w, norm, line, scale, to, work);
+        return 1;
+    }
+#endif
+#ifdef MTJ_AVX2
+    if (level == 1) {
+        winograd_avx2(g, images, x, w, norm, line, scale, to, work);
+        return 1;
+    }
+#endif
+    (void)g, (void)images, (void)x, (void)w, (void)norm, (void)line, (void)scale, (void)to;
+    (void)work, (void)level;
+    return 0;
 }
 
 const char *mtj_simd(void) {

@@ -145,12 +145,35 @@ typedef struct {
 /* A layer's codes (images, rows, cols, out) after pooling; without `norm` its sums in values.
  *
  * x, w: inputs and weights in int16 pieces. fixed: a sum's part that follows from the weights
- * alone. norm: [5][out] doubles, sign of gamma, mean, gamma, std, beta; or NULL. scale: value of a
- * sum of 1. work: 4 * cols * stride + out int64s, stride the outputs of all panels. level: see
+ * alone. norm: [5][out] doubles, sign of gamma, mean, gamma, std, beta; or NULL. line: [4][stride]
+ * floats for 8 bits: factor and offset of a code as a function of its sum, how near a whole number
+ * a code must be so that it is sure, all bits where gamma is negative. scale: value of a sum of 1.
+ * work: 4 * cols * stride + out int64s, stride the outputs of all panels. level: see
  * mtj_fixed_level. */
 void mtj_fixed_run(const mtj_fixed_layer *layer, int images, const int16_t *x, const int16_t *w,
-                   const int64_t *fixed, const double *norm, double scale, char *to, int64_t *work,
-                   int level);
+                   const int64_t *fixed, const double *norm, const float *line, double scale,
+                   char *to, int64_t *work, int level);
+
+/* A hidden 3x3 convolution with zeros around its input; see fixed_avx2.h. */
+typedef struct {
+    int32_t rows, cols;    /* of inputs, and of outputs before pooling */
+    int32_t channels, out; /* of inputs and outputs */
+    int32_t chunk;         /* channels that are computed together, a multiple of 16 */
+    int32_t panels;        /* of 32 outputs */
+    int32_t tiles;         /* computed together, a multiple of 8 */
+    int32_t pool, bits;    /* of the outputs; inputs have as many bits */
+} mtj_winograd;
+
+/* A convolution's codes (images, rows, cols, out) after pooling, by Winograd's way; 0 where `level`
+ * has none.
+ *
+ * x: codes (images, rows, cols, channels). w: transformed weights, of each chunk, degree and panel
+ * [36][pairs][32][2]; degree d holds weight pieces d - a for input pieces a. norm, line, scale: see
+ * mtj_fixed_run. work: bytes for `tiles` times [36][stride] int32s, [parts][16][stride] int64s (2
+ * parts for 32 bits) and [36][bits / 8][chunk] int16s, and for [17][stride] doubles. */
+int mtj_winograd_run(const mtj_winograd *layer, int images, const char *x, const int16_t *w,
+                     const double *norm, const float *line, double scale, char *to, char *work,
+                     int level);
 
 /* The highest level of mtj_fixed_run on this processor: 2 AVX-512 with VNNI, 1 AVX2, 0 plain C. */
 int mtj_fixed_level(void);

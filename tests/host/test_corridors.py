@@ -120,7 +120,8 @@ C_FILES = {
     "binary_lanes.h": HEADERS | {"binary_blocks.h"},
     "binary.c": HEADERS | {"binary_avx2.h", "binary_lanes.h"},
     "chip.c": HEADERS | {"draws.h"},
-    "fixed.c": HEADERS,
+    "fixed_avx2.h": {"mtjkit.h", "simd.h"},
+    "fixed.c": HEADERS | {"fixed_avx2.h"},
     "module.c": {"mtjkit.h"},
 }
 C_CALLS = {

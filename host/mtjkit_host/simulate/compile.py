@@ -47,6 +47,10 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mtj_fixed_level": (_INT, []),
     "mtj_fixed_run": (
         None,
+        [_POINTER, _INT, *[_POINTER] * 5, ctypes.c_double, _POINTER, _POINTER, _INT],
+    ),
+    "mtj_winograd_run": (
+        _INT,
         [_POINTER, _INT, *[_POINTER] * 4, ctypes.c_double, _POINTER, _POINTER, _INT],
     ),
     "mtj_fixed_write": (

@@ -6,6 +6,7 @@ The codes, sums and stored bits are those of `mtjkit_host.simulate.fixed_numpy`.
 from __future__ import annotations
 
 import ctypes
+import functools
 from typing import Any
 
 import numpy as np
@@ -18,13 +19,9 @@ from mtjkit_host.machine import cores
 from mtjkit_host.simulate import fixed_numpy
 from mtjkit_host.simulate.compile import key_words, library
 from mtjkit_host.simulate.draws import Words
+from mtjkit_host.simulate.fixed_layout import LANES, Int16, line_of, panels
 from mtjkit_host.simulate.fixed_numpy import Codes, FixedNumpy
-
-LANES = 32
-"""Sums that the kernels compute at once: LANES of fixed.c."""
-
-Int16 = npt.NDArray[np.int16]
-
+from mtjkit_host.simulate.fixed_winograd import Winograd
 
 # mtj_fixed_layer of mtjkit.h.
 _GEOMETRY = (
@@ -34,6 +31,10 @@ _GEOMETRY = (
 
 class _Geometry(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int32) for name in _GEOMETRY.split()]
+
+
+_CHANNELS = 16
+"""Fewer are computed faster by the loops of fixed.c."""
 
 
 class FixedNative(FixedNumpy):
@@ -123,24 +124,39 @@ class NativeLayer:
         self._pieces = layer.input_bits // 32 + 1
         self._digits = layer.bits // 8
         self._scale = 0.5 ** (layer.bits - 1 + layer.input_bits - 1)
-        rows = layer.codes  # (out, taps, products of a tap)
-        if layer.kind == "conv":
-            rows = rows.transpose(0, 2, 3, 1).reshape(len(rows), rows.shape[2], -1)
-        else:
-            rows = rows[:, None]
-        self._weights = _panels(rows, self._digits)
-        # What the low pieces leave out of every input, 2^15 times the weight.
-        total = layer.codes.reshape(len(layer.codes), -1).sum(1, dtype=np.int64) << 15
-        self._fixed = np.zeros(self._weights.shape[0] * LANES // self._digits, np.int64)
-        self._fixed[: len(total)] = total
-        self._norm = None
+        self._norm, self._line = None, np.empty(0, np.float32)
         if layer.norm is not None:
             norm = layer.norm
             sign = np.where(norm.gamma < 0, -1.0, 1.0)
             self._norm = np.stack([sign, norm.mean, norm.gamma, norm.std, norm.beta])
+            self._line = line_of(norm, self._scale)
+        self._winograd = None
+        hidden = layer.kind == "conv" and layer.norm and layer.input_bits == layer.bits
+        if self._level and hidden and layer.codes.shape[1] >= _CHANNELS:
+            self._winograd = Winograd(layer, self._norm, self._line, self._scale)
+
+    @functools.cached_property
+    def _weights(self) -> Int16:
+        """The weights of `_run`."""
+        rows = self._layer.codes  # (out, taps, products of a tap)
+        if self._layer.kind == "conv":
+            rows = rows.transpose(0, 2, 3, 1).reshape(len(rows), rows.shape[2], -1)
+        else:
+            rows = rows[:, None]
+        return panels(rows, self._digits)
+
+    @functools.cached_property
+    def _fixed(self) -> npt.NDArray[np.int64]:
+        """What the low pieces leave out of every input, 2^15 times the weight."""
+        codes = self._layer.codes
+        fixed = np.zeros(self._weights.shape[0] * LANES // self._digits, np.int64)
+        fixed[: len(codes)] = codes.reshape(len(codes), -1).sum(1, dtype=np.int64) << 15
+        return fixed
 
     def codes(self, inputs: Codes) -> Codes:
         """Output codes, (n, y, x, channel) or (n, channel); inputs as in `values`."""
+        if self._winograd is not None:
+            return self._winograd.codes(inputs, self._level)
         codes: Codes = self._run(inputs, np.dtype(f"<i{self._layer.bits // 8}"), self._norm)
         return codes
 
@@ -167,7 +183,7 @@ class NativeLayer:
         x = self._split(inputs, shape, inner)
         row = shape[2] * channels if conv else 0
         pool = layer.pool if norm is not None else 1
-        panels, taps, pairs = self._weights.shape[:3]
+        count, taps, pairs = self._weights.shape[:3]
         largest = 1 << (min(layer.input_bits, 16) - 1 + 7)  # product of two pieces
         geometry = _Geometry(
             rows=rows,
@@ -180,7 +196,7 @@ class NativeLayer:
             pairs=pairs,
             chunk=((1 << 31) - 1) // (2 * largest),
             out=len(layer.codes),
-            panels=panels,
+            panels=count,
             digits=self._digits,
             pool=pool,
             bits=layer.bits,
@@ -195,6 +211,7 @@ class NativeLayer:
             self._weights.ctypes.data,
             self._fixed.ctypes.data,
             None if norm is None else norm.ctypes.data,
+            self._line.ctypes.data,
             self._scale,
             result.ctypes.data,
             work.ctypes.data,
@@ -215,35 +232,3 @@ class NativeLayer:
             np.bitwise_xor(halves[..., 0], -(1 << 15), out=pieces[1][inner])  # less 2^15
             pieces[0][inner] = halves[..., 1]
         return flat
-
-
-def _panels(rows: npt.NDArray[np.int32], digits: int) -> Int16:
-    """Weights as the kernels read them.
-
-    Args:
-        rows: (out, taps, products).
-        digits: 8-bit pieces of a weight, 1 to 4: w = sum of 2^(8 d) piece[d].
-
-    Returns:
-        (panels, taps, pairs, digits, outputs of a panel, 2), zeros where it is filled up.
-    """
-    out, taps, products = rows.shape
-    share = LANES // digits
-    whole = np.zeros((-(-out // share) * share, taps, products + products % 2), np.int64)
-    whole[:out, :, :products] = rows
-    pieces = np.empty((digits, *whole.shape), np.int16)
-    for digit in range(digits - 1):
-        pieces[digit] = ((whole + 128) & 255) - 128
-        whole = (whole - pieces[digit]) >> 8
-    pieces[-1] = whole
-    panels = pieces.reshape(digits, -1, share, taps, pieces.shape[-1] // 2, 2)
-    return _aligned(panels.transpose(1, 3, 4, 0, 2, 5))
-
-
-def _aligned(values: Int16) -> Int16:
-    """A copy whose first element lies on a cache line."""
-    space = np.empty(values.size + 32, np.int16)
-    start = -space.ctypes.data % 64 // 2
-    copy = space[start : start + values.size].reshape(values.shape)
-    copy[...] = values
-    return copy

@@ -13,7 +13,7 @@ from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.streams import BUFFER, WEIGHTS, seed_streams
 from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export.formats.safetensors import encode_fixed, save_fixed
-from mtjkit_export.nets.fixed import FixedLayer
+from mtjkit_export.nets.fixed import FixedLayer, FoldedNorm
 from mtjkit_host.simulate import compile, fixed_native, fixed_numpy
 from mtjkit_host.simulate.fixed_native import FixedNative, NativeLayer
 from mtjkit_host.simulate.fixed_numpy import FixedNumpy, NumpyLayer, pack, unpack
@@ -97,6 +97,7 @@ def test_compiled_layers_are_those_of_numpy(bits, input_bits, level):
         ("conv", (5, 3, 3, 3), 2, (9, 7, 3)),
         ("conv", (33, 64, 3, 3), 1, (3, 9, 64)),
         ("conv", (4, 345, 3, 3), 2, (2, 3, 345)),
+        ("conv", (40, 20, 3, 3), 2, (7, 10, 20)),
         ("dense", (17, 1101), 1, (1101,)),
         ("dense", (9, 9 * 4), 1, (3, 3, 4)),
     ]
@@ -111,6 +112,44 @@ def test_compiled_layers_are_those_of_numpy(bits, input_bits, level):
         assert np.array_equal(found.codes(inputs), codes)
         assert found.codes(inputs).dtype == codes.dtype
         assert np.array_equal(found.values(inputs), expected.values(inputs))
+
+
+@compiled
+@pytest.mark.parametrize("bits", BITS)
+@pytest.mark.parametrize("channels", [113, 256])
+def test_the_largest_sums_of_a_convolution_are_exact(bits, channels):
+    """All inputs and weights at an end: pieces of 8 bits, and chunks of channels, at their most."""
+    low, high = -(1 << bits - 1), (1 << bits - 1) - 1
+    codes = np.full((4, channels, 3, 3), low, np.int32)
+    codes[1], codes[2, ::2], codes[3] = high, high, 0x7F7F7F7F >> 32 - bits
+    zero, one = np.zeros(4), np.ones(4)
+    norm = FoldedNorm(one / (18 * channels), zero, zero, one)  # the largest sum becomes 0.5
+    layer = FixedLayer("conv", bits, bits, codes, norm, 1, 1)
+    inputs = np.full((4, 4, 5, channels), low).astype(f"<i{bits // 8}")
+    inputs[1], inputs[2, ::2, :, ::2], inputs[3] = high, high, 0x7F7F7F7F >> 32 - bits
+    expected = NumpyLayer(layer).codes(inputs)
+    assert len(np.unique(expected)) > 9
+    for level in range(compile.library().mtj_fixed_level() + 1):
+        assert np.array_equal(NativeLayer(layer, level).codes(inputs), expected)
+
+
+@compiled
+def test_codes_near_a_tie_are_those_of_the_definition():
+    """Every sum from -300 to 299 where each second or third code is a tie, and close to ties."""
+    rng = np.random.default_rng(6)
+    weights = np.zeros((64, 32), np.int32)
+    weights[:, 0], weights[:, 1] = 1, 3
+    step = 2.0 ** rng.integers(-3, 2, 64) / 128
+    gamma = 128 * step * 128 * rng.choice([1, -1, 1 + 2**-30, 1 - 2**-40, 1e9], 64)
+    offset = rng.choice([0, 0.5, 1e-9, 1e5, -1e12], 64)
+    norm = FoldedNorm(gamma, offset, offset * rng.choice([0, 1], 64) / 7, np.full(64, 1.0))
+    layer = FixedLayer("dense", 8, 8, weights, norm, 0, 1)
+    inputs = np.zeros((600, 32), np.int8)
+    inputs[:, 1] = np.arange(-300, 300) // 3
+    inputs[:, 0] = np.arange(-300, 300) % 3
+    expected = NumpyLayer(layer).codes(inputs)
+    for level in range(compile.library().mtj_fixed_level() + 1):
+        assert np.array_equal(NativeLayer(layer, level).codes(inputs), expected)
 
 
 @pytest.mark.parametrize("kind", [NumpyLayer, pytest.param(NativeLayer, marks=compiled)])

@@ -1,0 +1,76 @@
+"""How the kernels of fixed.c take weights and batch norm."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from mtjkit_export.nets.fixed import FoldedNorm
+
+LANES = 32
+"""Sums that the kernels compute at once: LANES of fixed.c."""
+
+Int16 = npt.NDArray[np.int16]
+
+
+def line_of(norm: FoldedNorm, scale: float) -> npt.NDArray[np.float32]:
+    """What fixed_avx2.h takes for codes of 8 bits, (4, outputs of all panels).
+
+    A code is sum * factor + offset, rounded and clipped. Computed in float32, this differs from
+    the definition's float64 by at most 2^-21 (160 + size), with size that of the offset's parts;
+    so it is sure where it is not nearer to a tie than twice that.
+    """
+    line = np.zeros((4, -(-len(norm.mean) // LANES) * LANES), np.float32)
+    at = np.s_[: len(norm.mean)]
+    with np.errstate(over="ignore", invalid="ignore"):
+        slope = norm.gamma / norm.std * 128
+        line[0, at] = slope * scale
+        line[1, at] = norm.beta * 128 - norm.mean * slope
+        size = np.abs(norm.beta * 128) + np.abs(norm.mean * slope)
+        line[2] = 0.5
+        line[2, at] -= 2.0**-20 * (256 + size)
+    line.view(np.int32)[3, at] = np.where(norm.gamma < 0, -1, 0)
+    return line
+
+
+def pieces_of(codes: npt.NDArray[Any], count: int) -> npt.NDArray[np.int64]:
+    """Codes as pieces of 8 bits, (count, *shape).
+
+    codes = sum of 2^(8 k) pieces[k], each within -128 .. 128.
+    """
+    whole = codes.astype(np.int64)
+    pieces = np.empty((count, *whole.shape), np.int64)
+    for piece in pieces[:-1]:
+        piece[...] = ((whole + 128) & 255) - 128
+        whole = (whole - piece) >> 8
+    pieces[-1] = whole
+    return pieces
+
+
+def panels(rows: npt.NDArray[np.signedinteger[Any]], digits: int) -> Int16:
+    """Weights as the kernels read them.
+
+    Args:
+        rows: (out, taps, products).
+        digits: 8-bit pieces of a weight, 1 to 4: w = sum of 2^(8 d) piece[d].
+
+    Returns:
+        (panels, taps, pairs, digits, outputs of a panel, 2), zeros where it is filled up.
+    """
+    out, taps, products = rows.shape
+    share = LANES // digits
+    whole = np.zeros((-(-out // share) * share, taps, products + products % 2), np.int32)
+    whole[:out, :, :products] = rows
+    pieces = pieces_of(whole, digits).astype(np.int16)
+    panels = pieces.reshape(digits, -1, share, taps, pieces.shape[-1] // 2, 2)
+    return aligned(panels.transpose(1, 3, 4, 0, 2, 5))
+
+
+def aligned(values: Int16) -> Int16:
+    """A copy whose first element lies on a cache line."""
+    space = np.empty(values.size + 32, np.int16)
+    start = -space.ctypes.data % 64 // 2
+    copy = space[start : start + values.size].reshape(values.shape)
+    copy[...] = values
+    return copy
