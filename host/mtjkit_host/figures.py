@@ -20,7 +20,7 @@ def own_settings() -> Iterator[None]:
     """
     backend = os.environ.pop("MPLBACKEND", None)  # one that is not installed stops the import
     try:
-        with needs("train", "figures"):
+        with needs("report", "figures"):
             import matplotlib as mpl
     finally:
         if backend is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,6 +14,7 @@ from mtjkit_host.analysis.page import write_report
 from mtjkit_host.campaign.description import Campaign, load_campaign
 from mtjkit_host.campaign.nets import find_net, load_net
 from mtjkit_host.campaign.runner import CampaignResult, run_campaign
+from mtjkit_host.campaign.standing import Standing
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.datasets.load import load_dataset
 from mtjkit_host.mtj.cell import Cell
@@ -44,6 +45,7 @@ def reproduce(
     scheme: str = "fixed",
     plans: Sequence[str | Path] = (),
     cluster: str = "",
+    watch: Callable[[Standing], None] | None = None,
 ) -> Reproduction:
     """Regenerate Table 1, Figs. 7-10 and Table 2, with the nets that are there.
 
@@ -61,6 +63,7 @@ def reproduce(
         scheme: the write scheme that Table 2's energies are of.
         plans: files of pulse plans, each measured as a net of its own.
         cluster: see `run_campaign`.
+        watch: see `run_campaign`.
 
     Raises:
         ConfigError, FormatError: none of the nets is there, or data or nets cannot be used.
@@ -87,6 +90,7 @@ def reproduce(
         skip_missing=True,
         plans=plans,
         cluster=cluster,
+        watch=watch,
     )
     count = min(campaign.images, 1000)
     tflite = {

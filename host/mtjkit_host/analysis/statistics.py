@@ -134,21 +134,31 @@ def acceptable_rate(
     seed: int = 0,
     draws: int = 2000,
 ) -> AcceptableRate:
-    """Return the error rate at which the mean degradation reaches `limit`.
+    """Return `acceptable_rates` of one limit."""
+    return acceptable_rates(rates, degradations, [limit], seed, draws)[0]
+
+
+def acceptable_rates(
+    rates: Sequence[float],
+    degradations: Sequence[Sequence[float]],
+    limits: Sequence[float],
+    seed: int = 0,
+    draws: int = 2000,
+) -> list[AcceptableRate]:
+    """Return the error rates at which the mean degradation reaches each limit.
 
     By `crossing` of the means over the repeats. Its interval is a bootstrap: the repeats of each
     rate are drawn again with replacement, independently for every rate since every point has its
-    own seed; the interval holds the middle 95 % of the crossings.
+    own seed; the interval holds the middle 95 % of the crossings. All limits see the same draws.
 
     Args:
         rates: ascending, above 0.
         degradations: of each rate, one for each repeat (at least one).
-        limit: above 0.
+        limits: above 0.
         seed: of the bootstrap.
         draws: of the bootstrap.
     """
     means = [float(np.mean(values)) for values in degradations]
-    rate = crossing(rates, means, limit)
     rng = np.random.default_rng(seed)
     resampled = np.stack(
         [
@@ -157,17 +167,31 @@ def acceptable_rate(
         ],
         axis=1,
     )
-    crossings = np.sort([crossing(rates, row, limit) for row in resampled])
-    # Order statistics, not interpolated ones: an end may be infinite.
-    low, high = crossings[int(0.025 * draws)], crossings[min(int(0.975 * draws), draws - 1)]
+    drawn = np.stack([monotone(row) for row in resampled])
     single = any(len(values) < 2 for values in degradations)  # a rate that cannot vary
-    bound = ""
-    if not math.isfinite(rate):
-        bound = f"< {rates[0]:g}" if rate < 0 else f"> {rates[-1]:g}"
-    return AcceptableRate(
-        limit,
-        rate if math.isfinite(rate) else None,
-        float(low) if math.isfinite(low) and not single else None,
-        float(high) if math.isfinite(high) and not single else None,
-        bound,
-    )
+    found = []
+    for limit in limits:
+        rate = crossing(rates, means, limit)
+        crossings = np.sort(_log_crossings(rates, drawn, limit))
+        # Order statistics, not interpolated ones: an end may be infinite.
+        ends = crossings[int(0.025 * draws)], crossings[min(int(0.975 * draws), draws - 1)]
+        low, high = (None if single or math.isinf(end) else math.exp(end) for end in ends)
+        bound = ""
+        if not math.isfinite(rate):
+            bound = f"< {rates[0]:g}" if rate < 0 else f"> {rates[-1]:g}"
+        found.append(AcceptableRate(limit, rate if math.isfinite(rate) else None, low, high, bound))
+    return found
+
+
+def _log_crossings(rates: Sequence[float], curves: Floats, limit: float) -> Floats:
+    """Logarithms of `crossing` of many monotone curves (n, rates), which are infinite alike."""
+    logs = np.array([math.log(rate) for rate in rates])
+    above = curves >= limit
+    first = above.argmax(axis=1)
+    before = np.maximum(first - 1, 0)
+    row = np.arange(len(curves))
+    start, end = curves[row, before], curves[row, first]
+    share = (limit - start) / np.where(end > start, end - start, 1.0)
+    found = logs[before] + share * (logs[first] - logs[before])
+    found = np.where((first == 0) & (end > limit), -math.inf, found)
+    return np.asarray(np.where(above.any(axis=1), found, math.inf))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, field, replace
@@ -25,6 +25,7 @@ from mtjkit_host.campaign.nets import find_net, load_net, sha256_of, simulator_o
 from mtjkit_host.campaign.plans import plan_of, with_plans
 from mtjkit_host.campaign.points import Point, points_of
 from mtjkit_host.campaign.records import Record, ResultsFile
+from mtjkit_host.campaign.standing import Standing
 from mtjkit_host.datasets.images import outcomes
 from mtjkit_host.machine import cores, tell
 from mtjkit_host.mtj.chip import resolution_doubts
@@ -72,6 +73,7 @@ def run_campaign(
     cluster: str = "",
     on_boards: bool = False,
     ports: Sequence[str] = (),
+    watch: Callable[[Standing], None] | None = None,
 ) -> CampaignResult:
     """Run a campaign, or the rest of one, and return all its results.
 
@@ -94,6 +96,7 @@ def run_campaign(
         on_boards: whether boards measure the points that their firmware can. Without `cluster` the
             other points are left to `workers` processes, default one.
         ports: ports of this machine's boards; ``unix`` is MicroPython's Unix port.
+        watch: is called once, before the first missing point, with how the campaign stands.
 
     Raises:
         ConfigError, FormatError: the description, a net or the data cannot be used; or the
@@ -149,19 +152,26 @@ def run_campaign(
             "environment": environment,
         }
         write_json(folder / "campaign.json", state)
+
+        def so_far() -> CampaignResult:
+            found = tuple(file.records(points))
+            return CampaignResult(
+                campaign, folder, found, len(points), nets, missing, environment, pulses
+            )
+
         left = [point for point in points if point.id not in file.lines]
         if left:
+            standing = Standing(so_far, len(points), len(points) - len(left))
+            if watch is not None:
+                watch(standing)
             work = Work(paths, pulses, Path(data))
             pool: AbstractContextManager[Pool]
             if others is None:
                 pool = processes(work, min(workers or cores(), len(left)))
             else:
                 pool = cluster_pool(others, work, on_boards, limit_s)
-            _run(left, pool, file, limit_s, campaign.name)
-        records = file.records(points)
-    return CampaignResult(
-        campaign, folder, tuple(records), len(points), nets, missing, environment, pulses
-    )
+            _run(left, pool, file, limit_s, campaign.name, standing)
+        return so_far()
 
 
 def _find(
@@ -208,6 +218,7 @@ def _run(
     file: ResultsFile,
     limit_s: float,
     name: str,
+    standing: Standing,
 ) -> None:
     """Have a pool measure points, and keep each record when it comes."""
     began = time.monotonic()
@@ -240,6 +251,7 @@ def _run(
                 begin(found)
             else:
                 file.append(found)
+                standing.took(found, len(running))
                 progress.advance(task)
 
 

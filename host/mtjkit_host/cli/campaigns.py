@@ -17,6 +17,7 @@ CAMPAIGN_HELP = {
     "plan": "a pulse plan, measured as a net of its own; may be given several times",
     "cluster": "workers of a dask cluster: tcp://HOST:8786, a scheduler's NAME.json, or local:N; "
     "docs/cluster.md",
+    "watch": "serve the report on 127.0.0.1 while the campaign runs, for a browser",
     "limit-s": "begin no point after this many seconds; the same command goes on; default no limit",
 }
 
@@ -51,6 +52,17 @@ def _scheme(scheme: str | None) -> str:
     from mtjkit_host.mtj.schemes import parse_scheme
 
     return parse_scheme("fixed" if scheme is None else scheme).name
+
+
+def _live(watch: bool, cell: Any, scheme: str) -> Any:
+    """A context with the page of --watch; None in it without."""
+    from contextlib import nullcontext
+
+    if not watch:
+        return nullcontext()
+    from mtjkit_host.analysis.live import LiveReport
+
+    return LiveReport(cell, scheme)
 
 
 def _tables(result: Any, cell: Any, scheme: str) -> tuple[Any, ...]:
@@ -89,6 +101,7 @@ def campaign(
     scheme: str | None = None,
     cluster: str | None = None,
     on: str | None = None,
+    watch: bool = False,
 ) -> Any:
     """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
     from mtjkit_core.errors import MtjkitError
@@ -101,22 +114,26 @@ def campaign(
     limits = _limits(workers, limit_s, cluster)
     on_boards = on is not None and choice("--on", on, ("host", "boards")) == "boards"
     of, way = _cell(cell), _scheme(scheme)
-    result = run_campaign(
-        campaign,
-        data=data or CARRIED_IMAGES,
-        models=models,
-        folder=output,
-        skip_missing=skip_missing,
-        plans=plan,
-        on_boards=on_boards,
-        ports=port,
-        **limits,
-    )
-    try:
-        report = write_report(result, of, scheme=way)
-    except MtjkitError:
-        streams.show(*_tables(result, of, way))
-        raise
+    with _live(watch, of, way) as live:
+        result = run_campaign(
+            campaign,
+            data=data or CARRIED_IMAGES,
+            models=models,
+            folder=output,
+            skip_missing=skip_missing,
+            plans=plan,
+            on_boards=on_boards,
+            ports=port,
+            watch=None if live is None else live.watch,
+            **limits,
+        )
+        try:
+            report = write_report(result, of, scheme=way)
+        except MtjkitError:
+            streams.show(*_tables(result, of, way))
+            raise
+        if live is not None:
+            live.end(report)
     return (*_tables(result, of, way), f"report: {report}")
 
 
@@ -141,15 +158,27 @@ def reproduce(
     cell: str | None = None,
     scheme: str | None = None,
     cluster: str | None = None,
+    watch: bool = False,
 ) -> Any:
     """Regenerate the paper's Table 1, Figs. 7-10 and Table 2 beside the paper's values."""
     from mtjkit_host.analysis import reproduce as run_reproduce
 
     limits = _limits(workers, limit_s, cluster)
     of, way = _cell(cell), _scheme(scheme)
-    done = run_reproduce(
-        quick, data=data, models=models, folder=output, cell=of, scheme=way, plans=plan, **limits
-    )
+    with _live(watch, of, way) as live:
+        done = run_reproduce(
+            quick,
+            data=data,
+            models=models,
+            folder=output,
+            cell=of,
+            scheme=way,
+            plans=plan,
+            watch=None if live is None else live.watch,
+            **limits,
+        )
+        if live is not None:
+            live.end(done.report)
     return (*_tables(done.result, of, way), f"report: {done.report}")
 
 

@@ -12,71 +12,19 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("matplotlib", reason="needs the extra train")
+pytest.importorskip("matplotlib", reason="needs the extra report")
+pytest.importorskip("vl_convert", reason="needs the extra report")
 
 from mtjkit_host.analysis import page, plots, print_tables, summarize, write_report
 from mtjkit_host.analysis.findings import findings
-from mtjkit_host.campaign import Campaign, NetEntry
+from mtjkit_host.analysis.sections import TextTable
 from mtjkit_host.campaign.description import MEMORIES
-from mtjkit_host.campaign.points import Point
-from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.figures import own_settings
 from mtjkit_host.mtj.cell import Cell
 from rich.console import Console
+from support.known_results import EVIL, made_up
 from support.paths import python_env
-
-RATES = (1e-3, 1e-2, 1e-1, 0.5)
-EVIL = "<script>alert('&')</script>"
-
-
-def made_up(folder, repeats=2, tolerances=(0.2, 0.1)):
-    """A campaign of two nets whose degradation at rate r is known: r / tolerance, up to 0.9."""
-    nets = (
-        NetEntry("Binary", ("a",), "Binary", note=EVIL),
-        NetEntry("Fxp8 & co", ("b",), "Fxp8"),
-        NetEntry("Gone", ("c",), "Fxp32"),
-    )
-    campaign = Campaign("made-up", nets, RATES, repeats=repeats, images=100, title=EVIL)
-    records = []
-    for label, tolerance, bits in zip(("Binary", "Fxp8 & co"), tolerances, (1, 8), strict=True):
-
-        def record(kind, memory, rate, repeat, written=1000, net=label, **found):
-            point = Point(kind, net, "0" * 64, "1" * 64, 100, memory, "flip", rate, repeat, 0)
-            bits_of_memory = Bits(written, wrong=round(written * rate))
-            return Record(point, round(rate * 2**32), bits_of_memory, 0.1, **found)
-
-        records.append(record("accuracy", "none", 0.0, 0, correct=80, accuracy=0.8))
-        for memory, weaker in (("weights", 0.5), ("feature_maps", 1.0)):
-            for rate in RATES:
-                for repeat in range(repeats):
-                    lost = min(rate / (tolerance * weaker), 0.9) + 0.001 * (repeat - 0.5)
-                    records.append(
-                        record("accuracy", memory, rate, repeat, accuracy=0.8 * (1 - lost))
-                    )
-                    size = (bits * rate) ** (0.2 if bits == 1 else 0.5)
-                    layers = (0.0, size / 2, None if rate == 0.5 else size / 2)
-                    records.append(
-                        record("rrmse", memory, rate, repeat, rrmse=size, rrmse_by_layer=layers)
-                    )
-    net = {
-        "file": "a.mtjb",
-        "sha256": "0" * 64,
-        "bits": 1,
-        "weight_bits": 14_022_016,
-        "map_bits": 9,
-        "arithmetic": "exact",
-    }
-    loaded = {"Binary": net, "Fxp8 & co": {**net, "bits": 8}}
-    return CampaignResult(
-        campaign,
-        folder,
-        tuple(records),
-        len(records) + 1,
-        loaded,
-        {"Gone": f"no c in {EVIL}"},
-        {"python": EVIL},
-    )
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +39,7 @@ def report(result):
 
 def text_of(result):
     """The page without its figures, which take seconds."""
-    summary = summarize(result)
-    return page._page(result, summary, {}, findings(result, summary), Cell(), (), {})
+    return page.render(result, summarize(result), {}, Cell())
 
 
 def figure_7(result):
@@ -103,31 +50,34 @@ def figure_7(result):
 
 
 class Page(HTMLParser):
-    """Tags that stay open, images, and the text of a page."""
+    """Tags that stay open, what is fetched, programs, and the text of a page."""
 
     def __init__(self, text):
         super().__init__()
-        self.open, self.sources, self.words, self.tags = [], [], [], set()
+        self.open, self.sources, self.words, self.tags, self.programs = [], [], [], [], []
         self.feed(text)
 
     def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
+        self.tags.append(tag)
         self.sources += [value for name, value in attrs if name in ("src", "href")]
-        if tag not in ("meta", "img"):
+        if tag not in ("meta", "img", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
 
     def handle_data(self, data):
-        self.words.append(data)
+        (self.programs if self.open[-1:] == ["script"] else self.words).append(data)
 
 
 def test_the_page_needs_nothing_else_and_shows_everything(result, report):
     shown = Page(report.read_text(encoding="utf-8"))
     assert shown.open == []
-    assert "script" not in shown.tags
-    assert len(shown.sources) == 5  # Figs. 7, 8, 9, 10, accuracy over energy
+    assert shown.tags.count("script") == len(shown.programs) == 2  # Vega and the page's own
+    assert not any(EVIL in program for program in shown.programs)
+    assert "default-src 'none'; img-src data: blob:;" in unescape(report.read_text())[:500]
+    assert "connect-src 'none'" in unescape(report.read_text())[:500]
+    assert len(shown.sources) == 4  # Figs. 7, 8, 9, 10
     assert all(source.startswith("data:image/svg+xml;base64,") for source in shown.sources)
     text = " ".join(shown.words)
     assert "@import" not in text
@@ -151,6 +101,13 @@ def test_the_same_results_give_the_same_figures(report, tmp_path):
     for kind in (".svg", ".png"):
         one, two = (path.with_name(f"figure-10{kind}").read_bytes() for path in (report, again))
         assert one == two
+
+
+def test_the_same_results_give_the_same_page(result):
+    summary = summarize(result)
+    one, two = (page.render(result, summary, {}, Cell(), vega="/* vega */") for _ in range(2))
+    assert one == two
+    assert len(one) < 90_000
 
 
 def test_the_legend_names_a_net_that_is_in_one_panel_only(result):
@@ -271,6 +228,11 @@ def test_nothing_measured_is_said(tmp_path):
     text = write_report(empty).read_text(encoding="utf-8")
     assert "cannot be said" in text
     assert "<img" not in text
+
+
+def test_a_column_of_words_begins_at_the_left():
+    rows = [["net", "1.5", "why it differs", ""], ["other", "", "5", "< 3"]]
+    assert TextTable(["a", "b", "c", "d"], rows).texts == {0, 2}
 
 
 def test_tables_on_a_terminal(result, capsys):

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from support import commands
 
-pytest.importorskip("matplotlib", reason="needs the extra train")
+pytest.importorskip("matplotlib", reason="needs the extra report")
 
 ROOT = Path(__file__).resolve().parents[3]
 CARRIED = ROOT / "host" / "mtjkit_host" / "data"
@@ -64,8 +64,9 @@ def test_bad_options_end_in_one_line(invoke, tmp_path, words, part):
 
 
 def test_missing_nets_are_left_out_and_named(invoke, tmp_path):
-    done = invoke(*MINE, "--skip-missing", "--workers", 1, "--limit-s", 200)
+    done = invoke(*MINE, "--skip-missing", "--watch", "--workers", 1, "--limit-s", 200)
     assert done.returncode == 0, done.stderr
+    assert "the report while the campaign runs: http://127.0.0.1:" in done.stderr
     assert "missing: Gone: no no-such-net" in done.stdout
     results = tmp_path / "build" / "campaigns" / "mine" / "results.jsonl"
     records = [json.loads(line) for line in results.read_text().splitlines()]
