@@ -18,10 +18,8 @@ Grid = tuple[float, Array]
 plus the offset. So its sums are exact."""
 
 
-def unrounded(weights: Mapping[str, Weights]) -> dict[str, Weights] | None:
-    """The same weights before they were rounded to int8; None if none were."""
-    if all(w.original is None for w in weights.values()):
-        return None
+def unrounded(weights: Mapping[str, Weights]) -> dict[str, Weights]:
+    """The same weights before some were rounded to int8."""
     floats = {}
     for name, w in weights.items():
         numbers: Any = w.numbers if w.original is None else w.original

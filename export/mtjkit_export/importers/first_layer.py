@@ -68,7 +68,10 @@ def read_input(
     if (tables != tables[:, :1]).any():
         raise refuse(f"{node}: the input's values differ within a channel")
     raw = state.scale.kind == "int8"
-    coded = code(tables[:, 0], raw)
+    coded = code(tables[:, 0], raw, state.options.quantize)
+    if coded.rounded:
+        state.rounded.append("the input's values")
+        state.rounded_grids.add(node.output)
     rule = rule_for(coded, raw)
     vector = layer.dense and source.positions == 1 and 1 < len(index) <= 1024
     if isinstance(rule, PixelTables) and vector and (tables[:, 0] == tables[0, 0]).all():

@@ -89,14 +89,17 @@ class Coded:
     """(channels,)."""
     bits: bool
     """Every q is -1 or 1."""
+    rounded: bool = False
+    """The values were rounded to this."""
 
 
-def code(table: Array, raw: bool) -> Coded:
+def code(table: Array, raw: bool, rounds: bool = False) -> Coded:
     """Find whole numbers that stand for the values of each byte.
 
     Args:
         table: float32 (channels, 256), the value for each byte.
         raw: the data are int8 and no rule is applied to them.
+        rounds: round values that need more than 8 bits, rather than raise; 0 stays 0.
 
     Raises:
         ConfigError: no int8 can stand for them.
@@ -118,6 +121,14 @@ def code(table: Array, raw: bool) -> Coded:
                 middle = np.array((high + low) / 2, np.float64)
                 return Coded(q, float(half[0]), middle, True)
     step = _step(x)
+    if step is None:
+        if raw or not rounds:
+            raise refuse(
+                "the input's values are no multiples of one step, the same in all channels: they "
+                "need more than 8 bits; --check DATA allows to round them"
+            )
+        step = float(np.float32(np.abs(x).max() / 127))
+        return Coded(np.rint(x / step).astype(np.int64), step, np.zeros(len(x)), False, True)
     if raw:
         offset = x[:, 128].copy()  # of the number 0
         q = np.broadcast_to(np.arange(-128, 128), x.shape)
@@ -145,8 +156,11 @@ def _near(x: Array, q: Array, step: float, offset: Array) -> bool:
     return bool((np.abs(step * q + offset[:, None] - x) <= 1e-3 * step).all())
 
 
-def _step(x: NDArray[np.float64]) -> float:
-    """The greatest step of which all differences within channels are multiples, as float32."""
+def _step(x: NDArray[np.float64]) -> float | None:
+    """The greatest step of which all differences within channels are multiples, as float32.
+
+    None if they are multiples of none in 8 bits.
+    """
     values = np.unique(x - x.min(axis=1, keepdims=True))
     range_ = values[-1]
     gaps = np.diff(values)
@@ -156,10 +170,7 @@ def _step(x: NDArray[np.float64]) -> float:
         step = float(np.float32(range_ / count))
         if count <= 255 and (np.abs(values / step - np.rint(values / step)) < 1e-2).all():
             return step
-    raise refuse(
-        "the input's values are no multiples of one step, the same in all channels: they need "
-        "more than 8 bits"
-    )
+    return None
 
 
 def rule_for(coded: Coded, raw: bool) -> PixelRule | PixelTables | None:

@@ -36,6 +36,8 @@ def linear(state: State, node: Node, given: list[Any]) -> Map:
         node, np.asarray(w), state.options.binarize, state.options.quantize
     )
     state.weights[node.output] = weights
+    if weights.original is not None:
+        state.rounded.append("float weights")
     x = thresholds.bits(state, x, node)
     if x.source is not state.last:
         raise refuse(f"{node} reads a map that another layer reads too (a branch)")

@@ -31,7 +31,9 @@ class Lowered:
     """(channels, 256): what the graph takes for each byte."""
     evaluator: evaluate.Evaluator
     original: evaluate.Evaluator | None = None
-    """The graph with its float weights, where some were rounded to int8."""
+    """The graph with its float weights and input, where some were rounded to int8."""
+    rounded: str = ""
+    """What was, in words."""
     notes: list[str] = field(default_factory=list)
 
     def feed(self, image: NDArray[Any]) -> NDArray[np.float32]:

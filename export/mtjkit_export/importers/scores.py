@@ -81,7 +81,10 @@ def finish(state: State, x: Map, tensor: str) -> Lowered:
             f"(layer {number}, channel {channel})"
         )
     evaluator = evaluate.Evaluator(state.graph, state.grids, state.weights)
-    floats = evaluate.unrounded(state.weights)
+    original = None
+    if state.rounded:
+        grids = {key: grid for key, grid in state.grids.items() if key not in state.rounded_grids}
+        original = evaluate.Evaluator(state.graph, grids, evaluate.unrounded(state.weights))
     places = np.argsort(state.places.reshape(-1))[state.input.index]
     return Lowered(
         net,
@@ -92,7 +95,8 @@ def finish(state: State, x: Map, tensor: str) -> Lowered:
         places,
         state.input.table,
         evaluator,
-        None if floats is None else evaluate.Evaluator(state.graph, state.grids, floats),
+        original,
+        " and ".join(dict.fromkeys(state.rounded)),
         state.notes,
     )
 

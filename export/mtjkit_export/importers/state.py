@@ -27,7 +27,7 @@ class Options:
     binarize: bool = False
     """Take the signs of weights that are not binarized."""
     quantize: bool = False
-    """Round float weights of the first and the last layer to int8."""
+    """Round the input's values, and float weights of the first and the last layer, to int8."""
     shape: tuple[int, int, int] | None = None
     """(height, width, channels) of the images, for a network that takes a vector."""
     class_names: tuple[str, ...] = ()
@@ -106,5 +106,9 @@ class State:
         self.weights: dict[str, Weights] = {}
         self.notes: list[str] = list(graph.notes)
         self.dropped: list[str] = []
+        self.rounded: list[str] = []
+        """What was rounded to int8, in words."""
+        self.rounded_grids: set[str] = set()
+        """Tensors that are sums of rounded inputs."""
         self.margin: tuple[float, int, int] | None = None
         """The smallest one, its layer and channel."""

@@ -77,7 +77,7 @@ def check(lowered: Lowered, images: NDArray[Any], what: str) -> int:
 
 
 def check_predictions(lowered: Lowered, images: NDArray[Any], what: str) -> int:
-    """Compare predictions with those of the float weights that were rounded to int8.
+    """Compare predictions with those of the graph before anything was rounded to int8.
 
     Args:
         lowered: the network.
@@ -95,7 +95,7 @@ def check_predictions(lowered: Lowered, images: NDArray[Any], what: str) -> int:
     changed = int((_classes(lowered.values(scores)) != _classes(floats)).sum())
     if changed:
         raise ConfigError(
-            f"cannot be imported: float weights as int8 change {changed} of {len(images)} "
+            f"cannot be imported: {lowered.rounded} as int8 change {changed} of {len(images)} "
             f"predictions of {what}; nothing was written"
         )
     return len(images)

@@ -175,8 +175,8 @@ def import_graph(
         if lowered.original is not None:
             count = check_predictions(lowered, images, what)
             lowered.notes.append(
-                f"float weights are stored as int8: all {count} predictions of {what} are those of "
-                "the float weights"
+                f"{lowered.rounded} are stored as int8: all {count} predictions of {what} are "
+                "those of the original"
             )
         checked += f" and {compared} of {what}"
     write_atomically(path, data_bytes)

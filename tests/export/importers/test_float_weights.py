@@ -1,4 +1,4 @@
-"""Float weights of the first and the last layer: int8 where no prediction changes, else refused."""
+"""Float weights, and inputs of more than 8 bits: int8 where no prediction changes, else refused."""
 
 import numpy as np
 import pytest
@@ -80,3 +80,60 @@ def test_hidden_layers_have_bits(tmp_path):
     with pytest.raises(MtjkitError, match="the first and the last layer"):
         import_net(str(tmp_path / "net.onnx"), str(tmp_path / "net.mtjb"), input="int8",
                    data=str(tmp_path / "data.npz"))  # fmt: skip
+
+
+MEAN, STD = np.array([0.4914, 0.4822, 0.4465]), np.array([0.247, 0.2435, 0.2616])
+
+
+def normalised(tmp_path, std, padding=1):
+    """A net on pictures normalised by channel, padded with 0 as torch does, and float64's scores.
+
+    Returns:
+        Scores of 40 pictures, and `--input`.
+    """
+    rng = np.random.default_rng(8)
+    first, last = signs(rng, (8, 3, 3, 3)), signs(rng, (8 * 16, 3))
+    net = OnnxNet("plain", [1, 3, 4 + 2 * (1 - padding), 4 + 2 * (1 - padding)])
+    net.add("Conv", first, pads=[padding] * 4)
+    net.sign(8)
+    net.add("Flatten")
+    net.add("MatMul", last)
+    (tmp_path / "net.onnx").write_bytes(net.model().SerializeToString())
+    pictures = rng.integers(0, 256, (40, *net.shape[2:], 3), np.uint8)
+    np.savez(tmp_path / "data.npz", x=pictures)
+    x = (pictures / 255 - MEAN) / std
+    x = np.pad(x, [(0, 0), (padding, padding), (padding, padding), (0, 0)])
+    windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), (1, 2))
+    x = np.where(np.einsum("nijckl,ockl->noij", windows, first) >= 0, 1, -1)
+    numbers = ["/".join(map(str, values)) for values in (MEAN, std)]
+    return x.reshape(40, -1) @ last, "mean={},std={}".format(*numbers)
+
+
+def test_one_step_in_all_channels_is_exact(tmp_path):
+    scores, scale = normalised(tmp_path, np.full(3, 0.25), padding=0)
+    text = import_net(str(tmp_path / "net.onnx"), str(tmp_path / "net.mtjb"), input=scale)
+    assert "as int8" not in text
+    model = Model((tmp_path / "net.mtjb").read_bytes())
+    pictures = np.load(tmp_path / "data.npz")["x"]
+    assert (open_simulator(model).run(pictures)[0] == scores).all()
+
+
+def test_other_steps_are_rounded_where_all_predictions_stay(tmp_path):
+    scores, scale = normalised(tmp_path, STD)
+    files = (str(tmp_path / "net.onnx"), str(tmp_path / "net.mtjb"))
+    with pytest.raises(MtjkitError, match="more than 8 bits; --check DATA"):
+        import_net(*files, input=scale)
+    text = import_net(*files, input=scale, data=str(tmp_path / "data.npz"), images="10")
+    assert "the input's values are stored as int8: all 10 predictions" in text
+    model = Model((tmp_path / "net.mtjb").read_bytes())
+    pictures = np.load(tmp_path / "data.npz")["x"][:10]
+    predicted = [predict(model, row.tolist()) for row in open_simulator(model).run(pictures)[0]]
+    assert predicted == scores[:10].argmax(axis=1).tolist()
+
+
+def test_a_prediction_that_rounding_the_input_changes_is_counted(tmp_path):
+    _, scale = normalised(tmp_path, STD * np.array([1, 1, 0.001]))
+    with pytest.raises(MtjkitError, match=r"the input's values as int8 change \d+ of 40 pred"):
+        import_net(str(tmp_path / "net.onnx"), str(tmp_path / "net.mtjb"), input=scale,
+                   data=str(tmp_path / "data.npz"))  # fmt: skip
+    assert not (tmp_path / "net.mtjb").exists()
