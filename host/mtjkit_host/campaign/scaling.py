@@ -90,8 +90,5 @@ def _cost(pool: str, workers: int, points: int, images: int, model: str) -> tupl
 
 def _clock() -> tuple[float, float, float]:
     used = os.times()
-    return (
-        time.perf_counter(),
-        used.user + used.system,
-        used.children_user + used.children_system,
-    )
+    workers = used.children_user + used.children_system
+    return time.perf_counter(), time.process_time(), workers

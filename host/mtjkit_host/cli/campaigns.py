@@ -201,7 +201,7 @@ def table(c: Context, source: str, output: str | None = None) -> Any:
 
 @command(
     help={
-        "points": "points of the longer of two campaigns, at least 20; default 400",
+        "points": "points of the longer of two campaigns, at least 100; default 2000",
         "images": "inferences of a point, 1 to 500; default 1, which leaves the overhead",
         "model": "net; default binary-small",
         "most": "most workers: 1, 2, 4, ... up to this; default 2",
@@ -220,7 +220,7 @@ def measure_cluster(
     from mtjkit_host.campaign.scaling import measure_scaling
     from mtjkit_host.parse import whole
 
-    more = 400 if points is None else whole("--points", points, 20, 100_000)
+    more = 2000 if points is None else whole("--points", points, 100, 100_000)
     inferences = 1 if images is None else whole("--images", images, 1, 500)
     last = 2 if most is None else whole("--most", most, 1, 256)
     table = Table(

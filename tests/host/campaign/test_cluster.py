@@ -182,18 +182,18 @@ def wait_for(results, lines, alive=lambda: True):
 @pytest.mark.slow
 def test_a_killed_worker_costs_nothing(local):
     folder, _ = local
-    expected = measured(run(folder, "alone", repeats=40).records)
+    expected = measured(run(folder, "alone", repeats=15).records)
     results = folder / "killed" / "results.jsonl"
     at_kill = []
 
     def kill():
-        wait_for(results, 20)
+        wait_for(results, 10)
         workers_of(os.getpid())[0].send_signal(signal.SIGKILL)
         at_kill.append(results.read_bytes().count(b"\n"))
 
     killer = threading.Thread(target=kill)
     killer.start()
-    result = run(folder, "killed", "local:2", repeats=40)
+    result = run(folder, "killed", "local:2", repeats=15)
     killer.join()
     assert at_kill[0] < len(expected) - 20
     assert result.complete
@@ -208,7 +208,7 @@ def test_ctrl_c_ends_at_once_and_the_local_processes_go_on(local, tmp_path):
         "from pathlib import Path\n"
         "import test_cluster as t\n"
         "if __name__ == '__main__':\n"
-        f"    t.run(Path({str(folder)!r}), 'stopped', 'local:2', repeats=40)\n"
+        f"    t.run(Path({str(folder)!r}), 'stopped', 'local:2', repeats=15)\n"
     )
     (tmp_path / "script.py").write_text(script)
     process = subprocess.Popen(
@@ -235,9 +235,9 @@ def test_ctrl_c_ends_at_once_and_the_local_processes_go_on(local, tmp_path):
         time.sleep(0.05)
     done = results.read_bytes()
     assert done.startswith(before)
-    result = run(folder, "stopped", repeats=40)
+    result = run(folder, "stopped", repeats=15)
     assert results.read_bytes().startswith(done)
-    assert measured(result.records) == measured(run(folder, "alone", repeats=40).records)
+    assert measured(result.records) == measured(run(folder, "alone", repeats=15).records)
 
 
 @pytest.mark.slow
