@@ -19,12 +19,16 @@
 #endif
 
 #define NOINLINE __attribute__((noinline))
+/* What takes the time, whoever calls it. */
+#define HOT __attribute__((noinline, hot))
 /* On boards compiled for size: it runs seldom, or for kinds of layers that few networks have. */
 #if defined(MTJ_AVX2) || defined(MTJ_NEON)
 #define SMALL NOINLINE
 #else
 #define SMALL __attribute__((noinline, cold))
 #endif
+
+#include "binary_octets.h"
 
 /* ---- counting ---- */
 
@@ -48,15 +52,28 @@
 /* Popcount of (x ^ w) over n words; with `mask`, of (x ^ w) & mask. */
 static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, const uint32_t *w,
                                                             const uint32_t *mask, uint32_t n) {
-#define DIFFER(i) (mask ? (x[i] ^ w[i]) & mask[i] : x[i] ^ w[i])
-#define ADVANCE(k) (n -= (k), x += (k), w += (k), mask = mask ? mask + (k) : mask)
+#define DIFFER(d0, d1) /* the next two words */                                                    \
+    do {                                                                                           \
+        uint32_t x0_, x1_, w0_, w1_;                                                               \
+        next_pair(&x, &x0_, &x1_);                                                                 \
+        next_pair(&w, &w0_, &w1_);                                                                 \
+        d0 = x0_ ^ w0_;                                                                            \
+        d1 = x1_ ^ w1_;                                                                            \
+        if (mask) {                                                                                \
+            next_pair(&mask, &x0_, &x1_);                                                          \
+            d0 &= x0_;                                                                             \
+            d1 &= x1_;                                                                             \
+        }                                                                                          \
+        n -= 2;                                                                                    \
+    } while (0)
 #define ADD4(carry) /* four words; the carry counts fours */                                       \
     do {                                                                                           \
-        uint32_t t0_, t1_;                                                                         \
-        ADD2(t0_, ones, DIFFER(0), DIFFER(1));                                                     \
-        ADD2(t1_, ones, DIFFER(2), DIFFER(3));                                                     \
+        uint32_t t0_, t1_, d0_, d1_;                                                               \
+        DIFFER(d0_, d1_);                                                                          \
+        ADD2(t0_, ones, d0_, d1_);                                                                 \
+        DIFFER(d0_, d1_);                                                                          \
+        ADD2(t1_, ones, d0_, d1_);                                                                 \
         ADD2(carry, twos, t0_, t1_);                                                               \
-        ADVANCE(4);                                                                                \
     } while (0)
     uint32_t ones = 0, twos = 0, fours = 0, eights = 0, sixteens = 0, total = 0;
     uint32_t carry, f0, f1;
@@ -100,14 +117,15 @@ static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, c
             ADD1(last, fours, f0);
         }
         if (n & 2) {
-            ADD2(f0, ones, DIFFER(0), DIFFER(1));
+            uint32_t d0, d1;
+            DIFFER(d0, d1);
+            ADD2(f0, ones, d0, d1);
             ADD1(f1, twos, f0);
             ADD1(carry, fours, f1);
             last |= carry;
-            ADVANCE(2);
         }
         if (n & 1) {
-            ADD1(f0, ones, DIFFER(0));
+            ADD1(f0, ones, mask ? (*x ^ *w) & *mask : *x ^ *w);
             ADD1(f1, twos, f0);
             ADD1(carry, fours, f1);
             last |= carry;
@@ -116,7 +134,6 @@ static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, c
         sixteens |= carry;
     }
 #undef DIFFER
-#undef ADVANCE
 #undef ADD4
     /* Pairs of planes in nibbles (12 at most), then all in bytes (248 at most). */
     ones = nibble_counts(pair_counts(ones));
@@ -137,33 +154,6 @@ static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, c
 static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32_t n) {
     /* The shortest rows, 3x3 taps of 32 or 64 channels, without loops and tests. */
     return n == 9 ? count(x, w, NULL, 9) : n == 18 ? count(x, w, NULL, 18) : count(x, w, NULL, n);
-}
-
-/* The same of 8 words or fewer: with so few, adders save nothing. */
-static inline __attribute__((always_inline)) uint32_t few_mismatches(const uint32_t *x,
-                                                                     const uint32_t *w,
-                                                                     uint32_t n) {
-    uint32_t bytes = n & 1 ? byte_counts(x[n - 1] ^ w[n - 1]) : 0;
-#define ADD_PAIR(i)                                                                                \
-    do {                                                                                           \
-        uint32_t nibbles = nibble_counts(pair_counts(x[i] ^ w[i]));                                \
-        nibbles += nibble_counts(pair_counts(x[(i) + 1] ^ w[(i) + 1]));                            \
-        bytes += (nibbles & 0x0f0f0f0fu) + (nibbles >> 4 & 0x0f0f0f0fu);                           \
-    } while (0)
-    if (n > 1) {
-        ADD_PAIR(0);
-    }
-    if (n > 3) {
-        ADD_PAIR(2);
-    }
-    if (n > 5) {
-        ADD_PAIR(4);
-    }
-    if (n > 7) {
-        ADD_PAIR(6);
-    }
-#undef ADD_PAIR
-    return n < 8 ? (bytes * 0x01010101u) >> 24 : sum_bytes(bytes);
 }
 
 /* How a layer is computed: by tables of its pixels' sums, by the words of its input, or value by
@@ -191,7 +181,7 @@ static NOINLINE uint32_t masked_mismatches(const uint32_t *x, const uint32_t *w,
 /* Tables of partial sums: entry i of a group is the signed sum of its four taps with the signs
  * of i's four bits. Every entry carries two sums, of two neighbouring outputs, as low + 65536 *
  * high: |sum| <= 144 * 128 fits 16 bits. */
-static NOINLINE void fill_tables(const int32_t *taps, uint32_t groups, int32_t *table) {
+static HOT void fill_tables(const int32_t *taps, uint32_t groups, int32_t *table) {
     for (; groups--; taps += 4, table += 16) {
         int32_t twice[4], sum = 0;
         for (uint32_t k = 0; k < 4; k++) {
@@ -213,8 +203,8 @@ static NOINLINE void fill_tables(const int32_t *taps, uint32_t groups, int32_t *
 }
 
 /* Taps of the outputs (y, x) and (y, right), before pooling, as pairs. */
-static NOINLINE void gather_pixels(const mtj_layer *l, const int8_t *image, int32_t y, int32_t x,
-                                   int32_t right, int32_t *taps) {
+static HOT void gather_pixels(const mtj_layer *l, const int8_t *image, int32_t y, int32_t x,
+                              int32_t right, int32_t *taps) {
     int32_t depth = l->in_channels, columns = (right - x) * l->stride_x, step = columns * depth;
     int32_t left = x * l->stride_x - l->pad_left, end = left + l->kernel_width;
     int32_t iy = y * l->stride_y - l->pad_top;
@@ -240,8 +230,8 @@ static NOINLINE void gather_pixels(const mtj_layer *l, const int8_t *image, int3
 }
 
 /* Bits of 32 or fewer channels of two neighbouring outputs, before inversion. */
-static NOINLINE void first_bits(const int32_t *table, uint32_t row_words, const uint32_t *rows,
-                                const int32_t *thresholds, uint32_t channels, uint32_t bits[2]) {
+static HOT void first_bits(const int32_t *table, uint32_t row_words, const uint32_t *rows,
+                           const int32_t *thresholds, uint32_t channels, uint32_t bits[2]) {
     uint32_t left = 0, right = 0;
     for (uint32_t bit = 1; channels; channels--, bit <<= 1) {
         const int32_t *t = table;
@@ -265,8 +255,8 @@ static NOINLINE void first_bits(const int32_t *table, uint32_t row_words, const 
     bits[1] = right;
 }
 
-static SMALL void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *image,
-                            uint32_t *out, void *scratch) {
+static NOINLINE void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *image,
+                               uint32_t *out, void *scratch) {
     uint32_t groups = ((uint32_t)l->fan_in + 3) >> 2; /* of four taps */
     uint32_t out_words = l->out_words;
     const uint32_t *rows = (const uint32_t *)(model + l->weights_at);
@@ -500,41 +490,24 @@ static NOINLINE void pixel(const mtj_layer *l, const uint8_t *model, const windo
     }
 }
 
-/* The same of one window whose inputs all count, of all channels; `n` is a row's words. */
-static inline __attribute__((always_inline)) void
-single_rows(const mtj_layer *l, const uint8_t *model, const window *v, uint32_t n, uint32_t *out) {
+/* The same of one window whose inputs all count, of all channels. */
+static HOT void single_window(const mtj_layer *l, const uint8_t *model, const window *v,
+                              uint32_t *out) {
     const uint32_t *row = (const uint32_t *)(model + l->weights_at), *x = v->words;
     const int32_t *threshold = (const int32_t *)(model + l->thresholds_at);
     const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at);
     int32_t products = v->products;
+    uint32_t n = l->row_words;
     for (int32_t left = l->out_channels; left > 0; left -= 32) {
         uint32_t word = 0, bit = 1, end = left < 32 ? 1u << left : 0;
         do {
-            uint32_t differ = n <= 8 ? few_mismatches(x, row, n) : mismatches(x, row, n);
-            if (products - 2 * (int32_t)differ >= *threshold++) {
+            if (products - 2 * (int32_t)mismatches(x, row, n) >= *threshold++) {
                 word |= bit;
             }
             row += n;
             bit <<= 1;
         } while (bit != end);
         *out++ = word ^ (*inverted++ & (end - 1));
-    }
-}
-
-static NOINLINE void single_window(const mtj_layer *l, const uint8_t *model, const window *v,
-                                   uint32_t *out) {
-    switch (l->row_words) { /* one tap of 64, 128 or 256 channels without loops */
-    case 2:
-        single_rows(l, model, v, 2, out);
-        break;
-    case 4:
-        single_rows(l, model, v, 4, out);
-        break;
-    case 8:
-        single_rows(l, model, v, 8, out);
-        break;
-    default:
-        single_rows(l, model, v, l->row_words, out);
     }
 }
 
@@ -622,6 +595,13 @@ static SMALL void window_map(const mtj_layer *l, const uint8_t *model, const voi
     }
 }
 
+/* Whether a layer is for binary_octets.h: a convolution of short rows, where adders save little.
+ * With pooling, they spare the windows after the first 1. */
+static SMALL int by_octets(const mtj_layer *l) {
+    return how(l) == BY_WORDS && l->row_words <= 8 && l->output == MTJ_BITS &&
+           l->map_height * l->map_width > 3 && l->pool_height * l->pool_width == 1;
+}
+
 /* ---- the interface ---- */
 
 size_t mtj_packed_bytes(const mtj_layer *l) {
@@ -665,6 +645,9 @@ SMALL size_t mtj_scratch_bytes(const mtj_layer *l) {
         return avx2_scratch_bytes(l);
     }
 #endif
+    if (by_octets(l)) {
+        return octets_bytes(l);
+    }
     size_t row = 4 * (size_t)l->row_words, bits = 4 * waiting_words(l);
     switch (how(l)) {
     case BY_TABLES:
@@ -701,6 +684,8 @@ void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, co
     (void)packed;
     if (how(l) == BY_TABLES) {
         first_map(l, model, source, out, scratch);
+    } else if (by_octets(l)) {
+        octets_map(l, model, source, out, scratch);
     } else {
         window_map(l, model, source, out, scratch);
     }

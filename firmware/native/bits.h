@@ -27,6 +27,22 @@ static inline __attribute__((always_inline)) uint32_t byte_counts(uint32_t v) {
     return (v + (v >> 4)) & 0x0f0f0f0fu;
 }
 
+/* Words 0 and 1 of a run, and on to the next ones: one instruction on ARMv7-M. */
+static inline __attribute__((always_inline)) void next_pair(const uint32_t **run, uint32_t *first,
+                                                            uint32_t *second) {
+#ifdef __thumb2__
+    /* The compiler must see that memory is read. */
+    __asm__ volatile("ldrd %0, %1, [%2], #8"
+                     : "=&r"(*first), "=&r"(*second), "+&r"(*run)
+                     :
+                     : "memory");
+#else
+    *first = (*run)[0];
+    *second = (*run)[1];
+    *run += 2;
+#endif
+}
+
 /* Sum of the four bytes. */
 static inline uint32_t sum_bytes(uint32_t v) {
     v = (v & 0x00ff00ffu) + (v >> 8 & 0x00ff00ffu);

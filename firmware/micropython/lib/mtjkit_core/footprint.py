@@ -185,6 +185,8 @@ def native_bytes(model, avx2: bool) -> int:
 
     The scratch memory of a layer holds
       by tables (int8 of few taps): tables of 16 sums;
+      by tables (packed, rows of up to eight words, no pooling): tables of two words of eight
+        outputs, and sums of 64 channels;
       by words: the windows of up to four outputs and their masks; nothing where the layer has a
         single output, which is read in place;
       by values (all others): the values of a window, and their bits;
@@ -221,6 +223,9 @@ def _portable_bytes(layer) -> int:
         return 160 * row
     by_words = usual and layer.reads == PACKED
     windows = layer.pool_height * layer.pool_width
+    short = by_words and layer.row_words <= 8 and layer.output == BITS
+    if short and windows == 1 and layer.map_height * layer.map_width > 3:
+        return 1024 * min(layer.row_words, 2) + 128 * ((min(layer.out_channels, 64) + 7) // 8)
     kept = min(windows, 4) if by_words and layer.output != AVERAGES else 1
     size = 4 * layer.out_words if windows > kept or layer.output == AVERAGES else 0
     if not by_words:
