@@ -44,7 +44,7 @@ def calibrate(
         "output": "file for the plan (.toml); a calibrated model is written beside it",
         "loss": "accepted loss, a share of the error-free accuracy; default 0.03",
         "weight-loss": "part of the loss that errors in the weights may take: they get pulses too",
-        "levers": "rank what else would save energy: schemes, current, Delta, calibration",
+        "levers": "rank what else would save energy: schemes, signs, current, Delta, calibration",
         "calibrate": "set the thresholds for the plan's errors",
         "cell": RUN_HELP["cell"],
         "scheme": "write scheme, as cell-show takes it; default fixed",
