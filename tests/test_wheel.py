@@ -1,5 +1,6 @@
 """What `pip install` gives: the commands and `import mtjkit`, outside a checkout."""
 
+import importlib.util
 import os
 import re
 import subprocess
@@ -9,6 +10,7 @@ import zipfile
 
 import mtjkit
 import pytest
+from mtjkit_host.explore import wasm
 from support.commands import finished
 from support.paths import ROOT
 
@@ -74,7 +76,13 @@ def test_what_the_wheel_holds(built):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert not [name for name in names if name.endswith(".pyc") or name.startswith("tests")]
+    if wasm._compiler() is not None:
+        assert "mtjkit_host/built/mtjkit.wasm" in names
+    if importlib.util.find_spec("vl_convert"):
+        assert "mtjkit_host/built/vega-6.4.js" in names
     for name in (
+        "mtjkit_host/analysis/report.html",
+        "mtjkit_host/analysis/report.js",
         "mtjkit/py.typed",
         "mtjkit_host/firmware/micropython/main.py",
         "mtjkit_host/firmware/native/binary.c",
@@ -94,7 +102,7 @@ def test_the_sdist_gives_the_same_wheel(built, tmp_path):
         archive.extractall(tmp_path, filter="data")
     [again] = [path for path in build(tmp_path / "mtjkit-0.1.0", tmp_path) if path.suffix == ".whl"]
     names = [set(zipfile.ZipFile(path).namelist()) for path in (wheel, again)]
-    assert names[1] == {name for name in names[0] if "/built/" not in name}
+    assert names[1] == {name for name in names[0] if "/built/native/" not in name}
 
 
 def test_both_packages_have_the_licence():
@@ -142,5 +150,7 @@ def test_an_installed_mtjkit_runs_outside_the_checkout(installed, tmp_path):
     mtjkit("export")
     assert list((tmp_path / "build").rglob("*.mtjb"))
     assert "pico" in mtjkit("boards")
+    if wasm._compiler() is not None:  # the wheel brings what it compiled
+        assert "explore" in mtjkit("explore", "--images", "20")
     done = run([installed / "python", "-c", EXAMPLE], tmp_path, **more)
     assert finished(done)

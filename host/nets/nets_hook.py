@@ -8,7 +8,14 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 DATA = Path(__file__).resolve().parents[1] / "mtjkit_host" / "data"
-SMALL = ("binary-small.mtjb", "binary_x3-small.mtjb", "fxp8-small.safetensors")
+SMALL = (
+    "binary-small.mtjb",
+    "binary_x3-small.mtjb",
+    "digits.mtjb",
+    "fxp8-small.safetensors",
+    "gestures.mtjb",
+)
+"""What mtjkit's own wheel has."""
 
 
 class NetsHook(BuildHookInterface[Any]):

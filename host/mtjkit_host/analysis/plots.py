@@ -163,11 +163,16 @@ def _energy(summary: Summary, labels: Sequence[str], cell: Cell) -> Any:
     figure, axes = _figure(2, sharey=False)
     rates = np.logspace(-8, np.log10(0.5), 400)
     energies = [cell.write_energy_pj(cell.pulse_width_ns(float(rate))) for rate in rates]
-    entries = [entry for entry in summary.acceptable if _in_table_2(entry)]
+    entries = [e for e in summary.acceptable if e.memory == "feature_maps"]
+    entries = [e for e in entries if e.found.rate is None or e.energy_pj is not None]
+    printed = [e.paper for e in entries if e.paper is not None] if cell == Cell() else []
     for ax in axes:
         ax.plot(100 * rates, energies, color="#555555", linewidth=1.2, label="Eq. 2, E = V I t")
         for entry in entries:
             _mark(ax, entry, labels)
+        if printed:
+            energy = [row.energy_pj for row in printed]
+            ax.plot([100 * row.rate for row in printed], energy, "k+", label="the paper's Table 2")
         ax.set_ylabel("write energy of one MTJ (pJ)")
     axes[0].set_title("(a) from the reference rate on")
     axes[1].set_title("(b) around the acceptable rates")
@@ -181,6 +186,7 @@ def _energy(summary: Summary, labels: Sequence[str], cell: Cell) -> Any:
         fontsize=8,
     )
     shown = [rate for e in entries for rate in (e.found.rate, e.found.low, e.found.high) if rate]
+    shown += [row.rate for row in printed]
     shown = shown or [0.01, 0.1]  # errors in weights alone, or rates that find no limit
     axes[1].xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     left, right = 0.8 * min(shown), min(1.3 * max(shown), 1.0)
@@ -199,6 +205,9 @@ def _mark(ax: Any, entry: Acceptable, labels: Sequence[str]) -> None:
     fill = style["color"] if first else "none"
     rate = 100 * entry.found.rate
     label: str | None = plain(entry.net)
+    if entry.errors == "keep":
+        label = f"{label}, old value kept"
+        style |= {"markersize": 11, "alpha": 0.6}
     if label in ax.get_legend_handles_labels()[1]:
         label = None
     ax.plot(rate, entry.energy_pj, label=label, linestyle="none", markerfacecolor=fill, **style)
@@ -257,11 +266,6 @@ def _tradeoff(summary: Summary) -> Any:
         columns=2 if columns == 1 else columns + 1,
     )
     return figure
-
-
-def _in_table_2(entry: Acceptable) -> bool:
-    """Whether the paper's Table 2 is about it: bits flipped in the feature maps."""
-    return entry.memory == "feature_maps" and entry.errors == "flip"
 
 
 def _save(figure: Any, stem: Path) -> Path:

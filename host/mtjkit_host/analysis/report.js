@@ -170,7 +170,8 @@ async function draw(name, spec, data) {
 
 // The legend of the kinds of errors, where there are two.
 function dashes(encoding, rows) {
-  if (new Set(rows.map((row) => row.errors)).size < 2) encoding.legend = null;
+  const several = new Set(rows.map((row) => row.errors)).size > 1;
+  encoding.legend = several ? { symbolType: "stroke", symbolStrokeColor: "#888888" } : null;
 }
 
 function accuracyRows(of) {
@@ -356,8 +357,9 @@ function showStanding(standing) {
   $("bar").max = points;
   $("bar").value = done;
   const left = standing.left_s === null ? "" : `, about ${minutes(standing.left_s)} left`;
-  $("done").textContent = `${done} of ${points} points, ${running} handed out, ` +
-    `${minutes(standing.elapsed_s)} so far${left}.`;
+  $("done").textContent = done === points
+    ? `All ${points} points are measured; the report is being written.`
+    : `${done} of ${points} points, ${running} handed out, ${minutes(standing.elapsed_s)} so far${left}.`;
   fill($("workers"), ["measured by", "points", "s a point", "last"], workers.map((worker) => [
     worker.name, String(worker.points), short(worker.seconds / worker.points), worker.last,
   ]));

@@ -43,18 +43,28 @@ def device_files(board: BoardInfo) -> dict[str, bytes]:
             f"the board's MicroPython loads .mpy version {loads}, "
             f"mtjkit needs {needed}: put MicroPython 1.23 or newer on it"
         )
+    modules = compiled_modules(board.architecture)
+    files = {f"{library(board)}/{name}": content for name, content in modules.items()}
+    # The last one: nothing starts by itself before all is there.
+    files[main_path(board)] = (DEVICE / "main.py").read_bytes()
+    return files
+
+
+def compiled_modules(architecture: str) -> dict[str, bytes]:
+    """The modules of the device's side for a processor: path below /lib -> content.
+
+    See `device_files`.
+    """
     files = {}
     with tempfile.TemporaryDirectory() as work:
         for source in _modules():
             name = source.relative_to(DEVICE / "lib").as_posix()
-            compiled = _compile(source, name, board.architecture, Path(work) / "a.mpy")
+            compiled = _compile(source, name, architecture, Path(work) / "a.mpy")
             if compiled is not None:
-                files[f"{library(board)}/{name[:-3]}.mpy"] = compiled
-    native = find_native(board.architecture)
+                files[f"{name[:-3]}.mpy"] = compiled
+    native = find_native(architecture)
     if native is not None:
-        files[f"{library(board)}/{native.name}"] = native.read_bytes()
-    # The last one: nothing starts by itself before all is there.
-    files[main_path(board)] = (DEVICE / "main.py").read_bytes()
+        files[native.name] = native.read_bytes()
     return files
 
 

@@ -110,6 +110,26 @@ def firmware(
     return "\n".join(map(str, paths))
 
 
+@command(
+    help={
+        "arch": "architecture of the board's processor: armv6m, armv7m, armv7emsp, rv32imc, ...",
+        "output": "folder of the packages, for a web server; default build/mip",
+    }
+)
+def mip_package(c: Context, arch: str = "", output: str = "build/mip") -> Any:
+    """Write a package for MicroPython's `mip install`: all modules compiled for a processor."""
+    from importlib.metadata import version
+    from pathlib import Path
+
+    from mtjkit_host.boards.mip import write_mip_package
+    from mtjkit_host.machine import tell
+
+    path, has_kernels = write_mip_package(arch, Path(output), version("mtjkit"))
+    if not has_kernels:
+        tell(f"without the C kernels, which are not built: `invoke firmware --arch {arch}`")
+    return str(path)
+
+
 @command(help={"debian": "print the Debian packages that building and emulating them takes"})
 def boards(c: Context, debian: bool = False) -> Any:
     """List the boards that are known, one on a line: name, and what it is."""
@@ -124,4 +144,4 @@ def boards(c: Context, debian: bool = False) -> Any:
     )
 
 
-COMMANDS = (flash, unflash, firmware, boards)
+COMMANDS = (flash, unflash, firmware, mip_package, boards)

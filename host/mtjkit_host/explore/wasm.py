@@ -1,4 +1,4 @@
-"""The C library of firmware/native as WebAssembly, for pages: compiled on first use."""
+"""The C library of firmware/native as WebAssembly, for pages; a wheel brings it."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import sys
 
 from mtjkit_core.errors import ConfigError
 
-from mtjkit_host.paths import NATIVE
+from mtjkit_host.paths import BUILT, NATIVE
 from mtjkit_host.simulate.compile import build
 from mtjkit_host.simulate.compiled import kept
 
+WASM_FILE = "mtjkit.wasm"
+"""What a wheel calls the library, in `BUILT`."""
 _SOURCES = ("memory.c", "binary.c", "chip.c")
 _EXPORTS = ("mtj_run", "mtj_pack", "mtj_packed_bytes", "mtj_scratch_bytes", "__heap_base")
 _FLAGS = (
@@ -33,6 +35,9 @@ def wasm() -> bytes:
     Raises:
         ConfigError: there is no compiler for WebAssembly, or it fails.
     """
+    brought = BUILT / WASM_FILE
+    if brought.is_file():
+        return brought.read_bytes()
     command = _compiler()
     if command is None:
         raise ConfigError(

@@ -1,0 +1,44 @@
+"""Packages for MicroPython's `mip install`: all modules compiled, one package an architecture.
+
+mip does not know a board's processor, so a package.json names the files of one architecture. A web
+server gives the folder to boards.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from mtjkit_core.errors import ConfigError
+from mtjkit_export.files import write_atomically
+
+from mtjkit_host.boards.architectures import ARCHITECTURES
+from mtjkit_host.boards.device_files import compiled_modules
+
+
+def write_mip_package(architecture: str, folder: Path, version: str) -> tuple[Path, bool]:
+    """Write ``<folder>/<architecture>/package.json`` and the .mpy files that it names.
+
+    Args:
+        architecture: what mpy-cross calls the processor; the board says it as
+            ``sys.implementation._mpy``.
+        folder: of the packages.
+        version: mtjkit's.
+
+    Returns:
+        The package.json, and whether the C kernels are in it: they are if they have been built.
+
+    Raises:
+        ConfigError: the architecture is unknown, mpy-cross is missing, or a file cannot be written.
+    """
+    if architecture not in ARCHITECTURES[1:]:
+        known = ", ".join(ARCHITECTURES[1:])
+        raise ConfigError(f"architecture {architecture!r} is unknown: one of {known}")
+    files = compiled_modules(architecture)
+    place = folder / architecture
+    for name, content in files.items():
+        write_atomically(place / name, content)
+    package = {"urls": [[name, name] for name in files], "deps": [], "version": version}
+    path = place / "package.json"
+    write_atomically(path, (json.dumps(package, indent=1) + "\n").encode())
+    return path, "mtjkit_native.mpy" in files
