@@ -21,7 +21,12 @@ from support.micropython import micropython_or_skip
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
-MARKED = {"emulator": "emulated", "micropython": "emulated", "long_data": "data"}
+MARKED = {
+    "emulator": "emulated",
+    "micropython": "emulated",
+    "invoke": "program",
+    "long_data": "data",
+}
 """Fixture -> the marker of every test that uses it."""
 
 

@@ -119,6 +119,7 @@ def test_an_own_main_py_classifies_as_the_twin_does(tmp_path):
     assert run_micropython(script) == names[found] + "\n"
 
 
+@pytest.mark.program
 def test_the_site_has_every_page_and_no_dead_link(tmp_path):
     pytest.importorskip("material", reason="needs the extra docs")
     command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", tmp_path]

@@ -14,6 +14,8 @@ from mtjkit_host.cli import namespace
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from support.commands import INVOKE, OF_ITS_BACKEND, invoke, refused
 
+pytestmark = pytest.mark.program
+
 ROOT = Path(__file__).resolve().parents[2]
 TIMES = OF_ITS_BACKEND
 

@@ -23,7 +23,8 @@ def lint(c: Context) -> None:
 
 
 TIERS = {
-    "fast": "not emulated and not data and not slow",
+    "fast": "not emulated and not program and not data and not slow",
+    "program": "program and not emulated and not data and not slow",
     "emulated": "emulated and not data and not slow",
     "check": "not data and not slow",
     "data": "data and not slow",
@@ -36,7 +37,7 @@ TIERS = {
 @command(
     help={
         "select": "pytest's -k expression",
-        "tier": "fast (no device), emulated, check (these two), data, slow or all (default)",
+        "tier": "fast, program, emulated, check (these three), data, slow or all (default)",
     }
 )
 def test(c: Context, select: str | None = None, tier: str = "all") -> None:
@@ -44,7 +45,7 @@ def test(c: Context, select: str | None = None, tier: str = "all") -> None:
     _test(c, tier, select)
 
 
-@command(help={"tier": "the tests' tier; default check: fast and emulated"})
+@command(help={"tier": "the tests' tier; default check: fast, program and emulated"})
 def check(c: Context, tier: str = "check") -> None:
     """Lint, build the emulated boards' firmware, run the tests: all that CI does."""
     choice("--tier", tier, (*TIERS,))

@@ -85,11 +85,18 @@ def _quantile(number: int, classes: int) -> tuple[Floats, Floats]:
     normal = NormalDist()
     low = normal.inv_cdf(number / classes) if number else -_FAR
     high = normal.inv_cdf((number + 1) / classes) if number < classes - 1 else _FAR
-    x, weights = np.polynomial.legendre.leggauss(200)
+    x, weights = _legendre()
     at = low + (x + 1) / 2 * (high - low)
     density = np.exp(-at * at / 2) * weights
     some = density > 0
     return at[some], density[some] / density.sum()
+
+
+@cache
+def _legendre() -> tuple[Floats, Floats]:
+    """Nodes and weights of an integral from -1 to 1."""
+    x, weights = np.polynomial.legendre.leggauss(200)
+    return x, weights
 
 
 @cache

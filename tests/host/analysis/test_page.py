@@ -70,6 +70,7 @@ class Page(HTMLParser):
         (self.programs if self.open[-1:] == ["script"] else self.words).append(data)
 
 
+@pytest.mark.program
 def test_the_page_needs_nothing_else_and_shows_everything(result, report):
     shown = Page(report.read_text(encoding="utf-8"))
     assert shown.open == []
@@ -92,6 +93,7 @@ def test_the_page_needs_nothing_else_and_shows_everything(result, report):
     assert state["summary"]["error_free"] == {"Binary": 0.8, "Fxp8 & co": 0.8}
 
 
+@pytest.mark.program
 def test_the_same_results_give_the_same_figures(report, tmp_path):
     result = made_up(tmp_path)
     labels = [entry.label for entry in result.campaign.nets]
@@ -164,10 +166,10 @@ def test_nets_below_the_measured_rates_count_as_degrading(tmp_path, tolerances, 
     assert ("<0.10 %" in alike.evidence) is (holds is not True)
 
 
-def test_what_width_does_is_shown_by_nets_that_differ_in_it(report, tmp_path):
+def test_what_width_does_is_shown_by_nets_that_differ_in_it(tmp_path):
     result = made_up(tmp_path)
     alone = "How much, two nets here show"
-    assert alone not in report.read_text(encoding="utf-8")
+    assert alone not in text_of(result)
     nets = tuple(replace(entry, paper="Binary") for entry in result.campaign.nets)
     both = replace(result, campaign=replace(result.campaign, nets=nets))
     text = text_of(both)
@@ -268,6 +270,7 @@ def test_a_label_is_shown_as_it_is(tmp_path):
     assert label in console.file.getvalue()
 
 
+@pytest.mark.program
 def test_the_users_matplotlib_changes_nothing(report, tmp_path):
     """A notebook's backend that is not there, and a matplotlibrc that asks for LaTeX."""
     code = (

@@ -7,6 +7,8 @@ import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_host.boards import native_module
 
+pytestmark = pytest.mark.program
+
 
 @pytest.fixture(scope="module")
 def built(tmp_path_factory):

@@ -13,6 +13,8 @@ from support import commands
 
 pytest.importorskip("matplotlib", reason="needs the extra report")
 
+pytestmark = pytest.mark.program
+
 ROOT = Path(__file__).resolve().parents[3]
 CARRIED = ROOT / "host" / "mtjkit_host" / "data"
 TOML = """
@@ -109,12 +111,21 @@ def test_a_campaign_measures_a_net_of_other_data(tmp_path):
     assert "CIFAR" not in page
 
 
-ONE = "rates = [0.1]\nrepeats = 1\nimages = 20\n[[nets]]\nlabel = 'a'\nmodel = 'vgg-small'\n"
+ONE = """
+rates = [0.1]
+memories = ["feature_maps"]
+repeats = 1
+images = 20
+
+[[nets]]
+label = "a"
+model = "vgg-small"
+"""
 
 
 def test_a_full_disk_is_one_line_and_costs_no_point_that_is_there(tmp_path):
     """A limit of the size of files stands for the disk."""
-    (tmp_path / "one.toml").write_text(ONE.replace("repeats = 1", "repeats = 5"))
+    (tmp_path / "one.toml").write_text(ONE.replace("repeats = 1", "repeats = 10"))
     words = ("campaign", "one.toml", "--data", CARRIED / "cifar10_test_500.bin", "--workers", 1)
 
     def limit():
@@ -157,4 +168,4 @@ def test_without_shared_memory_one_process_computes_alone(tmp_path):
     assert "one computes alone" in done.stderr
     assert done.stderr.count("\n") == 1
     results = tmp_path / "build" / "campaigns" / "one" / "results.jsonl"
-    assert results.read_bytes().count(b"\n") == 3
+    assert results.read_bytes().count(b"\n") == 2

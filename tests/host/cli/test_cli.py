@@ -16,6 +16,8 @@ from mtjkit_host.paths import CARRIED_MODEL
 from support.commands import OF_ITS_BACKEND, finished, invoke, refused
 from support.paths import ROOT
 
+pytestmark = pytest.mark.program
+
 EMPTY = {"PYTHONPATH": "", "PYTHONSAFEPATH": ""}
 
 

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from support.paths import ROOT
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="inv is a script of sh")
+pytestmark = [
+    pytest.mark.program,
+    pytest.mark.skipif(os.name != "posix", reason="inv is a script of sh"),
+]
 
 PYTHON = f"""#!/bin/sh
 # python -m venv FOLDER: makes another sham; python -m pip ...: noted; all else: the real python

@@ -12,7 +12,10 @@ from mtjkit_host.cli.command import command
 from PIL import Image
 from support.commands import INVOKE
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="closes and redirects as sh does")
+pytestmark = [
+    pytest.mark.program,
+    pytest.mark.skipif(os.name != "posix", reason="closes and redirects as sh does"),
+]
 
 LETTERS = {"PYTHONIOENCODING": "latin-1"}
 NO_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

@@ -57,7 +57,7 @@ def test_frames_cross_both_ways_whatever_their_bytes(line):
 
 def test_an_interruption_while_the_port_closes(line):
     _, path = line
-    for _ in range(200):
+    for _ in range(100):
         failures = []
         link = Link.open(path)
         closed = threading.Event()

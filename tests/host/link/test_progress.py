@@ -267,6 +267,7 @@ SLOW_ENDS = {
 """Name -> (the device's maker, type of the message after which the host waits for long)."""
 
 
+@pytest.mark.program
 @pytest.mark.parametrize(
     "name",
     ["heartbeats", "LOST for ever"]

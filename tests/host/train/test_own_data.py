@@ -106,6 +106,7 @@ def vectors(count: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return x.astype(np.int8), labels
 
 
+@pytest.mark.program
 def test_vectors_are_trained_on_and_held_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -51,6 +51,7 @@ TINY = {"bits": 1, "conv": [4, 4], "dense": [8]}
 FIXED = {"bits": 8, "conv": [4, 4], "dense": [8]}
 
 
+@pytest.mark.program
 def test_each_net_is_trained_exported_and_described(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -79,6 +80,7 @@ def test_each_net_is_trained_exported_and_described(
     assert sorted(names) == sorted(path.name for path in (tmp_path / "out").iterdir())
 
 
+@pytest.mark.program
 def test_what_does_not_fit_gets_fewer_epochs_or_none(
     data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

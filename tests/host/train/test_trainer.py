@@ -73,6 +73,7 @@ class Killed(BaseException):
     """Stands for a signal: nothing in the trainer may catch it."""
 
 
+@pytest.mark.program
 @pytest.mark.usefixtures("no_plots")
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_a_killed_run_resumes_to_the_same_bits(
@@ -107,6 +108,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
             assert torch.equal(tensor, right[name]), name
 
 
+@pytest.mark.program
 def test_files_of_a_run(data: Path, tmp_path: Path) -> None:
     first = train(config(data, tmp_path, epochs_now=2))
     assert (first.epochs, first.finished) == (2, False)
@@ -152,6 +154,7 @@ def test_a_checkpoint_of_another_type_or_range_is_refused(data: Path, tmp_path: 
             train(config(data, tmp_path))
 
 
+@pytest.mark.program
 @pytest.mark.usefixtures("no_plots")
 @pytest.mark.parametrize("net", ["binary-tiny", "fxp8-tiny"])
 def test_it_learns(data: Path, tmp_path: Path, net: str) -> None:
@@ -183,6 +186,7 @@ def test_tests_and_checkpoints_are_as_far_apart_as_told(data: Path, tmp_path: Pa
     assert any(name.startswith("adam.") for name in tensors_of(tmp_path / "part"))
 
 
+@pytest.mark.program
 @pytest.mark.usefixtures("no_plots")
 @pytest.mark.parametrize("errors", ["flip", "keep"])
 def test_a_run_with_write_errors_resumes_to_the_same_bits(
@@ -235,6 +239,7 @@ def test_a_gpu_gives_the_same_weights_twice(
     assert evaluate(load_net(tmp_path / "a"), images, labels) == first.test_accuracy
 
 
+@pytest.mark.program
 def test_start_from_another_net(data: Path, tmp_path: Path) -> None:
     train(config(data, tmp_path / "fxp", "fxp8-tiny", epochs_now=1))
     source = tensors_of(tmp_path / "fxp")["net.blocks.0.linear.weight"]
