@@ -33,6 +33,7 @@ def test_a_child_reads_what_this_process_reads(good):
         assert np.array_equal(array, same[name])
 
 
+@pytest.mark.program
 def test_a_file_that_the_library_never_ends_reading(good):
     """The free part of the description's heap has no bytes: the library stays where it is."""
     data = bytearray(good.read_bytes())

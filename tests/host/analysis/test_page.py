@@ -245,6 +245,7 @@ def test_tables_on_a_terminal(result, capsys):
     assert "1 of" in out
 
 
+@pytest.mark.program
 def test_a_label_is_shown_as_it_is(tmp_path):
     label = r"_5$$ net $\frac$ [/b] [ours] :fire:"
     whole = made_up(tmp_path)

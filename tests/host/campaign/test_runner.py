@@ -106,6 +106,7 @@ def test_a_plan_for_another_net_is_refused(tmp_path):
         run_campaign(Campaign("test", nets, rates=(0.1,), images=40), **options)
 
 
+@pytest.mark.program
 def test_every_point_is_there_once(whole):
     folder, result = whole
     lines = (folder / "out" / "results.jsonl").read_text().splitlines()
@@ -148,6 +149,7 @@ def test_a_finished_campaign_computes_nothing(whole):
     assert (folder / "out" / "results.jsonl").read_bytes() == before
 
 
+@pytest.mark.program
 def test_more_repeats_keep_what_is_there(whole):
     folder, result = whole
     more = run(folder, repeats=4)
@@ -206,6 +208,7 @@ def _alive(pid):
         return False
 
 
+@pytest.mark.program
 def test_a_time_limit_stops_early_and_goes_on_later(whole, tmp_path):
     make_net(tmp_path)
     arguments = {"data": DATA, "models": [tmp_path], "folder": tmp_path / "out", "workers": 1}

@@ -40,9 +40,8 @@ def test_the_carried_model_on_every_carried_image(micropython, rate):
         twin = open_simulator(job.model, engine)
         scores, _ = twin.run(job.inputs, indices, options.write_errors)
         np.testing.assert_array_equal(scores, expected)
-    device = run_unix(parse_options(ber=rate, kernel="viper", images="100"))
-    np.testing.assert_array_equal(device.scores, expected[:100])
-    for index in (0, 499):  # a second an image
-        image = job.inputs[index].tobytes()
-        scores = run_image(job.model, image, index, options.write_errors, [0] * 5)
-        assert scores == expected[index].tolist()
+    device = run_unix(parse_options(ber=rate, kernel="viper", images="30"))
+    np.testing.assert_array_equal(device.scores, expected[:30])
+    image = job.inputs[499].tobytes()  # a second an image
+    scores = run_image(job.model, image, 499, options.write_errors, [0] * 5)
+    assert scores == expected[499].tolist()

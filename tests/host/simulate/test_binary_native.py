@@ -193,6 +193,7 @@ def test_without_a_compiler_it_says_what_to_install(monkeypatch):
     assert not compile.available()
 
 
+@pytest.mark.program
 @needs_compiler
 def test_a_compiler_that_fails_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("MTJKIT_CACHE", str(tmp_path))

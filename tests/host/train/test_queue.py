@@ -97,6 +97,7 @@ def test_what_does_not_fit_gets_fewer_epochs_or_none(
     assert json.loads((tmp_path / "out" / "slow.json").read_text())["epochs"] == 2
 
 
+@pytest.mark.program
 def test_speeds_are_measured_and_settings_replaced(data: Path, tmp_path: Path) -> None:
     runs: list[dict[str, Any]] = [{"name": "a", "net": TINY, "batch": 64}]
     assert work(data, tmp_path, runs, "--time", "2", "--set", "a.batch=16") == 0
