@@ -140,7 +140,7 @@ function config(isDark) {
     axis: { ...titles, gridColor: line, domainColor: line, tickColor: line },
     axisY: { labelLimit: narrow() ? 130 : 400 },
     legend: { ...titles, orient: "bottom", columns: narrow() ? 1 : 4, labelLimit: 260,
-      symbolOpacity: 1, symbolBaseStrokeColor: text },
+      symbolBaseStrokeColor: text },
     range: { category: COLOURS },
   };
 }
