@@ -32,6 +32,42 @@
 
 /* ---- counting ---- */
 
+#ifdef MTJ_POPCOUNT
+
+/* Popcount of (x ^ w) over n words; with `mask`, of (x ^ w) & mask. A processor that counts a
+ * word's ones by itself needs no adders. */
+static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, const uint32_t *w,
+                                                            const uint32_t *mask, uint32_t n) {
+    uint32_t total = 0;
+#define ADD_WORDS(k)                                                                               \
+    do {                                                                                           \
+        _Pragma("GCC unroll 18") for (uint32_t i = 0; i < (k); i++) {                              \
+            total += popcount(mask ? (x[i] ^ w[i]) & mask[i] : x[i] ^ w[i]);                       \
+        }                                                                                          \
+        n -= (k), x += (k), w += (k), mask = mask ? mask + (k) : mask;                             \
+    } while (n >= (k))
+    if (n >= 18) {
+        ADD_WORDS(18); /* rows of 3x3 taps */
+    }
+    if (n >= 4) {
+        ADD_WORDS(4);
+    }
+    if (n) {
+        ADD_WORDS(1);
+    }
+#undef ADD_WORDS
+    return total;
+}
+
+static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32_t n) {
+    return count(x, w, NULL, n);
+}
+
+/* In the loops that run most, the call would cost as much as three words. */
+#define MISMATCHES(x, w, n) count(x, w, NULL, n)
+
+#else
+
 /* Full adder on 32 lanes: `sum` += a + b, the carry out. */
 #define ADD2(carry, sum, a, b)                                                                     \
     do {                                                                                           \
@@ -156,6 +192,10 @@ static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32
     return n == 9 ? count(x, w, NULL, 9) : n == 18 ? count(x, w, NULL, 18) : count(x, w, NULL, n);
 }
 
+#define MISMATCHES mismatches
+
+#endif
+
 /* How a layer is computed: by tables of its pixels' sums, by the words of its input, or value by
  * value. */
 enum { BY_TABLES, BY_WORDS, BY_VALUES };
@@ -230,8 +270,9 @@ static HOT void gather_pixels(const mtj_layer *l, const int8_t *image, int32_t y
 }
 
 /* Bits of 32 or fewer channels of two neighbouring outputs, before inversion. */
-static HOT void first_bits(const int32_t *table, uint32_t row_words, const uint32_t *rows,
-                           const int32_t *thresholds, uint32_t channels, uint32_t bits[2]) {
+static inline __attribute__((always_inline)) void
+table_bits(const int32_t *table, uint32_t row_words, const uint32_t *rows,
+           const int32_t *thresholds, uint32_t channels, uint32_t bits[2]) {
     uint32_t left = 0, right = 0;
     for (uint32_t bit = 1; channels; channels--, bit <<= 1) {
         const int32_t *t = table;
@@ -239,9 +280,18 @@ static HOT void first_bits(const int32_t *table, uint32_t row_words, const uint3
         int32_t sum = 0;
         for (uint32_t n = row_words; n; n--, t += 128) {
             uint32_t row = *rows++;
+#ifdef __riscv /* no load scales its index, but it adds a constant */
+#define ENTRY(group, offset)                                                                       \
+    (*(const int32_t *)((const char *)(t + 16 * (group)) + ((offset) & 60)))
+            sum += ENTRY(0, row << 2) + ENTRY(1, row >> 2) + ENTRY(2, row >> 6);
+            sum += ENTRY(3, row >> 10) + ENTRY(4, row >> 14) + ENTRY(5, row >> 18);
+            sum += ENTRY(6, row >> 22) + ENTRY(7, row >> 26);
+#undef ENTRY
+#else
             sum += t[row & 15] + (t + 16)[row >> 4 & 15] + (t + 32)[row >> 8 & 15];
             sum += (t + 48)[row >> 12 & 15] + (t + 64)[row >> 16 & 15];
             sum += (t + 80)[row >> 20 & 15] + (t + 96)[row >> 24 & 15] + (t + 112)[row >> 28];
+#endif
         }
         int32_t low = (int16_t)sum;
         if (low >= threshold) {
@@ -253,6 +303,17 @@ static HOT void first_bits(const int32_t *table, uint32_t row_words, const uint3
     }
     bits[0] = left;
     bits[1] = right;
+}
+
+static HOT void first_bits(const int32_t *table, uint32_t row_words, const uint32_t *rows,
+                           const int32_t *thresholds, uint32_t channels, uint32_t bits[2]) {
+#ifdef __riscv
+    if (row_words == 1) { /* 3x3 pixels of three channels, without a loop */
+        table_bits(table, 1, rows, thresholds, channels, bits);
+        return;
+    }
+#endif
+    table_bits(table, row_words, rows, thresholds, channels, bits);
 }
 
 static NOINLINE void first_map(const mtj_layer *l, const uint8_t *model, const int8_t *image,
@@ -461,9 +522,11 @@ static inline __attribute__((always_inline)) int32_t sum_of(const mtj_layer *l, 
                    : v->products - 2 * (int32_t)masked_mismatches(v->words, row, v->mask, n);
 }
 
-/* Channels `first` to `behind` - 1 of one pixel: the OR over the windows up to `end`. */
-static NOINLINE void pixel(const mtj_layer *l, const uint8_t *model, const window *windows,
-                           const window *end, uint32_t first, uint32_t behind, uint32_t *out) {
+/* Channels `first` to `behind` - 1 of one pixel: the OR over the windows up to `end`. With
+ * `complete`, all inputs of all windows count. */
+static inline __attribute__((always_inline)) void
+channels_of(const mtj_layer *l, const uint8_t *model, const window *windows, const window *end,
+            uint32_t first, uint32_t behind, uint32_t *out, int complete) {
     uint32_t n = l->row_words, bit = 1u << (first & 31);
     const uint32_t *row = (const uint32_t *)(model + l->weights_at) + first * n;
     const int32_t *thresholds = (const int32_t *)(model + l->thresholds_at) + first;
@@ -477,7 +540,9 @@ static NOINLINE void pixel(const mtj_layer *l, const uint8_t *model, const windo
             /* An inverted bit is 1 where S < threshold. */
             uint32_t below = invert & bit ? 1 : 0;
             for (const window *v = windows; v < end; v++) {
-                if ((sum_of(l, v, row, n) < threshold) == below) {
+                int32_t sum = complete ? v->products - 2 * (int32_t)MISMATCHES(v->words, row, n)
+                                       : sum_of(l, v, row, n);
+                if ((sum < threshold) == below) {
                     word |= bit;
                     break;
                 }
@@ -488,6 +553,21 @@ static NOINLINE void pixel(const mtj_layer *l, const uint8_t *model, const windo
         *out++ = word;
         bit = 1;
     }
+}
+
+static NOINLINE void pixel(const mtj_layer *l, const uint8_t *model, const window *windows,
+                           const window *end, uint32_t first, uint32_t behind, uint32_t *out) {
+#ifdef MTJ_POPCOUNT
+    const window *v = windows;
+    while (v < end && !v->mask) {
+        v++;
+    }
+    if (v == end) {
+        channels_of(l, model, windows, end, first, behind, out, 1);
+        return;
+    }
+#endif
+    channels_of(l, model, windows, end, first, behind, out, 0);
 }
 
 /* The same of one window whose inputs all count, of all channels. */
@@ -501,7 +581,7 @@ static HOT void single_window(const mtj_layer *l, const uint8_t *model, const wi
     for (int32_t left = l->out_channels; left > 0; left -= 32) {
         uint32_t word = 0, bit = 1, end = left < 32 ? 1u << left : 0;
         do {
-            if (products - 2 * (int32_t)mismatches(x, row, n) >= *threshold++) {
+            if (products - 2 * (int32_t)MISMATCHES(x, row, n) >= *threshold++) {
                 word |= bit;
             }
             row += n;

@@ -49,6 +49,12 @@ static inline uint32_t sum_bytes(uint32_t v) {
     return (v + (v >> 16)) & 0xffffu;
 }
 
+/* RISC-V's extension Zbb has an instruction for it. */
+#ifdef __riscv_zbb
+#define MTJ_POPCOUNT
+static inline uint32_t popcount(uint32_t v) { return (uint32_t)__builtin_popcount(v); }
+#else
 static inline uint32_t popcount(uint32_t v) { return sum_bytes(byte_counts(v)); }
+#endif
 
 #endif

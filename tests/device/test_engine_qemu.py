@@ -54,8 +54,8 @@ def mpremote(*arguments):
     return done.stdout
 
 
-# They have the instructions of the Cortex-M3; test_targets.py compares their runs.
-SLOW = ("mps2-an500", "mps2-an505")
+# They differ little from the Cortex-M3 and from virt-rv32; test_targets.py compares their runs.
+SLOW = ("mps2-an500", "mps2-an505", "virt-rv32-zbb")
 
 
 @pytest.mark.parametrize(
@@ -69,15 +69,17 @@ def test_kernels_match_the_vectors(machine, tmp_path):
     except ConfigError as error:
         pytest.skip(str(error))
     lib = tmp_path / "tree" / "lib"
+    spec = MACHINES[machine]
+    left_out = ["__pycache__"] + ["*_zbb.py"] * (not spec.native.endswith("zbb"))
     for package in ("mtjkit_core", "mtjkit_device"):
-        shutil.copytree(LIB / package, lib / package, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(LIB / package, lib / package, ignore=shutil.ignore_patterns(*left_out))
     for path in (ROOT / "tests/vectors").glob("*"):
         if path.suffix in (".py", ".json"):
             shutil.copy(path, lib)
     for name in ("test_engine.py", "no_allocation.py", "memory_lock.py"):
         shutil.copy(ROOT / "tests/device" / name, lib)
     shutil.copy(ROOT / "tests/fuzz/nets.py", lib)
-    native = find_native(MACHINES[machine].architecture)
+    native = find_native(spec.architecture, spec.native)
     if native:
         shutil.copy(native, lib)
     script = tmp_path / "script.py"
@@ -87,7 +89,7 @@ def test_kernels_match_the_vectors(machine, tmp_path):
     with emulate(MACHINES[machine], firmware, (tmp_path / "rom.img").read_bytes()) as port:
         out = mpremote("connect", port, "run", str(script))
     thumb = MACHINES[machine].architecture in THUMB
-    kernels = ["native"] * bool(native) + ["asm_thumb"] * thumb + ["viper"]
+    kernels = ["native"] * bool(native) + ["asm_thumb" if thumb else "asm_rv32", "viper"]
     lines = out.splitlines()
     # Of all kernels the bits are right, an image takes no memory, nor does a message.
     assert lines[0] == str(kernels)

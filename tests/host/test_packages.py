@@ -17,7 +17,8 @@ MODULES = sorted(path.relative_to(LIB).as_posix() for path in LIB.glob("mtjkit_*
 def mip_package():
     """Text of package.json, by which mip installs every module."""
     version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)
-    urls = [json.dumps([name, f"firmware/micropython/lib/{name}"]) for name in MODULES]
+    names = [name for name in MODULES if "zbb" not in name]  # it would crash a RISC-V without Zbb
+    urls = [json.dumps([name, f"firmware/micropython/lib/{name}"]) for name in names]
     lines = ",\n".join(f"    {url}" for url in urls)
     return f'{{\n  "urls": [\n{lines}\n  ],\n  "deps": [],\n  "version": "{version[1]}"\n}}\n'
 
@@ -27,8 +28,24 @@ def test_mip_installs_every_module():
 
 
 @pytest.mark.parametrize(
+    "path", sorted(LIB.glob("mtjkit_device/kernels/rv32_*.py")), ids=lambda p: p.stem
+)
+def test_risc_v_functions_have_no_multiple_of_four_labels(path):
+    """MicroPython 1.25 compiles such a function or refuses it, as the memory happens to be."""
+    labels = re.findall(r"^    label\(", path.read_text(), re.M)
+    assert labels
+    assert len(labels) % 4
+
+
+@pytest.mark.parametrize(
     ("chosen", "without"),
-    [({}, "nothing"), ({"thumb": False}, "thumb"), ({"v7m": False}, "v7m")],
+    [
+        ({}, "rv32"),
+        ({"thumb": False}, "rv32|thumb"),
+        ({"v7m": False}, "rv32|v7m"),
+        ({"rv32": True}, "zbb"),
+        ({"rv32": True, "zbb": True}, "nothing"),
+    ],
 )
 def test_every_module_can_be_frozen(chosen, without, monkeypatch):
     monkeypatch.chdir(ROOT / "firmware")
@@ -46,7 +63,7 @@ def test_every_module_can_be_frozen(chosen, without, monkeypatch):
 
     names = {"options": Options(), "package": package}
     exec((ROOT / "firmware" / "manifest.py").read_text(), names)
-    assert sorted(frozen) == [name for name in MODULES if without not in name]
+    assert sorted(frozen) == [name for name in MODULES if not re.search(without, name)]
 
 
 if __name__ == "__main__":

@@ -18,8 +18,13 @@ COMPILERS = {
     "armv7emsp": "arm-none-eabi-gcc",
     "xtensawin": "xtensa-esp32-elf-gcc",
     "rv32imc": "riscv64-unknown-elf-gcc",
+    "rv32imc-zbb": "riscv64-unknown-elf-gcc",
 }
-"""Architectures that native modules are built for, and the compiler of each."""
+"""What native modules are built for, and the compiler of each: an architecture, or one and after a
+hyphen an extension, without whose instructions the module crashes its processor."""
+
+EXTENSION_OPTIONS = {"zbb": ["-march=rv32imac_zbb", "-mabi=ilp32"]}
+"""Options with which a compiler shows that it knows an extension."""
 
 COMPILER_SOURCES = {
     "gcc": "Debian: apt install gcc make",

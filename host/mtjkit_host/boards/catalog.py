@@ -14,7 +14,7 @@ from typing import Any
 from mtjkit_core.errors import ConfigError
 from mtjkit_export.heap import Processor, Share
 
-from mtjkit_host.boards.architectures import ARCHITECTURES, THUMB
+from mtjkit_host.boards.architectures import ARCHITECTURES, COMPILERS, THUMB
 from mtjkit_host.paths import BOARDS
 from mtjkit_host.settings import parse_table, read_text
 
@@ -59,6 +59,10 @@ class BoardSpec:
     """sys.platform there."""
     flow_control: bool
     """Its serial line loses nothing while the board does not read."""
+    native: str = ""
+    """The build of the native module that it runs, if a better one than its architecture's."""
+    processors: tuple[str, ...] = ()
+    """Names of its processors in sys.implementation._machine, behind "with"."""
     debian: tuple[str, ...] = ()
     """Debian packages that its firmware and its emulator need."""
     builder: str = ""
@@ -67,6 +71,8 @@ class BoardSpec:
     """The builder's own settings."""
     image: str = ""
     """File name of its firmware."""
+    firmware_of: str = ""
+    """The board whose firmware it has; "" for one of its own."""
     heap_bytes: int = 0
     """MicroPython's heap unless another is asked for; 0: what the RAM leaves."""
     heap_range: tuple[int, int] = (0, 0)
@@ -116,6 +122,19 @@ def board_named(name: str) -> BoardSpec:
     return known[name]
 
 
+def native_of(machine: str) -> str:
+    """The build of the native module that a board is known to run; "" for its architecture's.
+
+    Whether a processor has an extension cannot be tried, since an instruction that it lacks crashes
+    it, and MicroPython does not tell. So the processor's name decides.
+
+    Args:
+        machine: what the board says in sys.implementation._machine.
+    """
+    processor = machine.rpartition(" with ")[2]
+    return next((spec.native for spec in boards().values() if processor in spec.processors), "")
+
+
 def has_flow_control(platform: str) -> bool:
     """Whether the serial line of a board whose sys.platform this is has flow control."""
     return any(platform in spec.platforms and spec.flow_control for spec in boards().values())
@@ -163,9 +182,12 @@ def read_board(path: Path) -> BoardSpec:
         port=table.take("port", str),
         platforms=tuple(table.take("platforms", list, of=str)),
         flow_control=table.take("flow_control", bool),
+        native=table.take("native", str, ""),
+        processors=tuple(table.take("processors", list, [], of=str)),
         debian=tuple(table.take("debian", list, [], of=str)),
         builder=build.take("with", str) if build else "",
         image=build.take("image", str) if build else "",
+        firmware_of=table.take("firmware_of", str, ""),
         heap_bytes=build.take("heap_bytes", int, 0) if build else 0,
         heap_range=_pair(build) if build else (0, 0),
         emulator=emulate.take("with", str) if emulate else "",
@@ -182,6 +204,9 @@ def read_board(path: Path) -> BoardSpec:
     if spec.architecture not in ARCHITECTURES:
         known = ", ".join(name for name in ARCHITECTURES if name)
         raise ConfigError(f"{path}: architecture {spec.architecture!r} is unknown: one of {known}")
+    if spec.native and spec.native not in COMPILERS:
+        known = ", ".join(COMPILERS)
+        raise ConfigError(f"{path}: native {spec.native!r} is unknown: one of {known}")
     return spec
 
 

@@ -8,7 +8,9 @@ from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
 
+from mtjkit_host.boards.architectures import EXTENSION_OPTIONS
 from mtjkit_host.boards.build.steps import mpy_cross
+from mtjkit_host.boards.catalog import native_of
 from mtjkit_host.boards.native_module import find_native
 from mtjkit_host.boards.prompt import BoardInfo
 from mtjkit_host.paths import DEVICE
@@ -27,11 +29,16 @@ def main_path(board: BoardInfo) -> str:
     return f"{board.root}/main.py"
 
 
-def device_files(board: BoardInfo) -> dict[str, bytes]:
+def device_files(board: BoardInfo, native: str = "") -> dict[str, bytes]:
     """The files of the device's side, precompiled for a board: path there -> content.
 
-    A module that cannot be compiled for this processor (a kernel for another one) is left out;
-    the device then takes another kernel. The native module is there if it has been built.
+    A module that cannot be compiled for this processor (a kernel for another one) is left out,
+    and so is one for an extension that the processor is not known to have; the device then takes
+    another. The native module is there if it has been built.
+
+    Args:
+        board: the board.
+        native: the build of the native module that it runs; "" for what its name says.
 
     Raises:
         ConfigError: the board's MicroPython cannot load what mpy-cross makes.
@@ -43,28 +50,31 @@ def device_files(board: BoardInfo) -> dict[str, bytes]:
             f"the board's MicroPython loads .mpy version {loads}, "
             f"mtjkit needs {needed}: put MicroPython 1.23 or newer on it"
         )
-    modules = compiled_modules(board.architecture)
+    modules = compiled_modules(board.architecture, native or native_of(board.machine))
     files = {f"{library(board)}/{name}": content for name, content in modules.items()}
     # The last one: nothing starts by itself before all is there.
     files[main_path(board)] = (DEVICE / "main.py").read_bytes()
     return files
 
 
-def compiled_modules(architecture: str) -> dict[str, bytes]:
+def compiled_modules(architecture: str, native: str = "") -> dict[str, bytes]:
     """The modules of the device's side for a processor: path below /lib -> content.
 
-    See `device_files`.
+    See `device_files`; `native` is "" for the architecture's own build.
     """
     files = {}
     with tempfile.TemporaryDirectory() as work:
         for source in _modules():
+            extension = source.stem.rpartition("_")[2]  # of rv32_rows_zbb
+            if extension in EXTENSION_OPTIONS and not native.endswith(f"-{extension}"):
+                continue
             name = source.relative_to(DEVICE / "lib").as_posix()
             compiled = _compile(source, name, architecture, Path(work) / "a.mpy")
             if compiled is not None:
                 files[f"{name[:-3]}.mpy"] = compiled
-    native = find_native(architecture)
-    if native is not None:
-        files[native.name] = native.read_bytes()
+    module = find_native(architecture, native)
+    if module is not None:
+        files[module.name] = module.read_bytes()
     return files
 
 

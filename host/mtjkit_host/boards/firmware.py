@@ -42,7 +42,8 @@ def find_firmware(name: str, heap_bytes: int = 0) -> Path:
     Raises:
         ConfigError: it has not been built; the message says how to build it.
     """
-    spec = board_named(name)
+    spec = _built(board_named(name))
+    name = spec.name
     path = _image(spec, heap_bytes)
     if not path.is_file():
         heap = f" --heap {heap_bytes}" if heap_bytes not in (0, spec.heap_bytes) else ""
@@ -66,7 +67,7 @@ def build_firmware(name: str, heap_bytes: int = 0) -> Path:
         ConfigError: the board has no such heap, a tool or the sources are missing, or the build
             fails; the message says what to install, or where the log is.
     """
-    spec = board_named(name)
+    spec = _built(board_named(name))
     builder = _builder(spec)
     least, most = spec.heap_range
     if heap_bytes and not most:
@@ -81,6 +82,11 @@ def build_firmware(name: str, heap_bytes: int = 0) -> Path:
     image.parent.mkdir(parents=True, exist_ok=True)
     builder.build(spec, tree, image, heap_bytes or spec.heap_bytes)
     return image
+
+
+def _built(spec: BoardSpec) -> BoardSpec:
+    """The board whose firmware a board has."""
+    return board_named(spec.firmware_of) if spec.firmware_of else spec
 
 
 def _builder(spec: BoardSpec) -> Builder:

@@ -61,7 +61,11 @@ class Flashed:
 
 
 def flash(
-    port: str, model: bytes | None = None, kernel: str = "auto", main: str = "ask"
+    port: str,
+    model: bytes | None = None,
+    kernel: str = "auto",
+    main: str = "ask",
+    native: str = "",
 ) -> Flashed:
     """Make a board ready for `run --port`; on a terminal, a bar shows how far it is.
 
@@ -73,6 +77,7 @@ def flash(
         kernel: the kernel that will run the model.
         main: what becomes of a main.py that is not ours: "ask" refuses, "replace" keeps it under
             another name and puts ours in its place, "leave" installs the package alone.
+        native: the build of the native module that the board runs; "" for what its name says.
 
     Raises:
         ConfigError: the board cannot take it (with the numbers), a file of the user's is in the
@@ -85,7 +90,7 @@ def flash(
     with _bar(port) as progress:
         with Board(port) as board:
             try:
-                done = _flash(board, model, parsed, kernel, main, progress)
+                done = _flash(board, model, parsed, kernel, main, native, progress)
             except (ConfigError, FormatError):
                 board.restart()  # nothing was written: what it ran before runs again
                 raise
@@ -103,11 +108,12 @@ def _flash(
     parsed: Model | None,
     kernel: str,
     main: str,
+    native: str,
     progress: Progress,
 ) -> Flashed:
     """`flash` on a board at its prompt, up to its restart."""
     found = board.info
-    files = device_files(found)
+    files = device_files(found, native)
     there = model is not None and _is_mapped(board, model)
     mapped = plan(found, parsed, files, kernel, there)
     before = read_list(board)
@@ -234,6 +240,8 @@ def plan(
         return False
     processor = processor_of(board.architecture)
     taken = _best_kernel(board, files) if kernel == "auto" else kernel
+    if taken == "asm_rv32" and taken not in processor.shares:
+        taken = "viper"  # all of whose modules it has but the inner loops, which are shorter
     in_ram = heap_needed(model, processor, taken)
     size = len(model.data)
     if in_ram <= board.heap_bytes and not there:
@@ -253,8 +261,9 @@ def _best_kernel(board: BoardInfo, files: dict[str, bytes]) -> str:
     folder = library(board)
     if f"{folder}/{MODULE}" in files:
         return "native"
-    names = ("asm_thumb", "viper")
-    return next((n for n in names if f"{folder}/mtjkit_device/kernels/{n}.mpy" in files), "python")
+    parts = {"asm_thumb": "thumb_rows", "asm_rv32": "rv32_rows", "viper": "viper_rows32"}
+    there = (f"{folder}/mtjkit_device/kernels/{part}.mpy" in files for part in parts.values())
+    return next((name for name, found in zip(parts, there, strict=True) if found), "python")
 
 
 def _check_storage(board: BoardInfo, contents: list[bytes]) -> None:

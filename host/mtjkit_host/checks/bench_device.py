@@ -21,7 +21,7 @@ from mtjkit_host.checks.bench_nets import cnv, paper_binary, random_images
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session
 
-KERNELS = ("viper", "asm_thumb", "native")  # `python` would take minutes an image
+KERNELS = ("viper", "asm_thumb", "asm_rv32", "native")  # `python` would take minutes an image
 RATES = (1e-8, 1e-4, 0.024, 0.3, 0.5)
 UNEVEN = ((0.024, 0.05), (0.3, 0.1))
 """Rates down and up that differ."""

@@ -25,7 +25,7 @@ from mtjkit_host.link.session import Session
 from mtjkit_host.parse import choice
 from mtjkit_host.runs.emulated import flashed_board
 
-KERNELS = ("native", "asm_thumb", "viper", "python")
+KERNELS = ("native", "asm_thumb", "asm_rv32", "viper", "python")
 HELLO_S = 600.0  # an emulated Pico takes minutes to import the server on a busy machine
 STEP = 1024  # bytes at which the search for the smallest heap stops
 

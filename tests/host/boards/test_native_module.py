@@ -56,6 +56,7 @@ def build(architecture):
         ("armv7emsp", 7),
         ("xtensawin", 10),
         ("rv32imc", 11),
+        ("rv32imc-zbb", 11),
     ],
 )
 def test_it_is_built_for_the_architecture(architecture, code, built):
@@ -63,7 +64,7 @@ def test_it_is_built_for_the_architecture(architecture, code, built):
     header = path.read_bytes()[:3]
     assert header[:2] == b"M\x06"  # .mpy, version 6
     assert header[2] == code << 2 | 3  # native code of this architecture, sub-version 3
-    assert native_module.find_native(architecture) == path
+    assert native_module.find_native(architecture.partition("-")[0], architecture) == path
     assert build(architecture) == path
 
 
@@ -80,6 +81,19 @@ def test_a_thumb_board_takes_what_smaller_cores_run(built):
     assert native_module.find_native("armv6m") is None
     assert native_module.find_native("armv7emdp") == path
     assert native_module.find_native("xtensawin") is None
+
+
+def test_a_build_with_more_instructions_is_taken_only_where_it_is_asked_for():
+    both = ("rv32imc-zbb", "rv32imc")
+    zbb, plain = (native_module._folder(name) / native_module.MODULE for name in both)
+    zbb.parent.mkdir(parents=True)
+    zbb.touch()
+    assert native_module.find_native("rv32imc") is None
+    assert native_module.find_native("rv32imc", "rv32imc-zbb") == zbb
+    plain.parent.mkdir()
+    plain.touch()
+    assert native_module.find_native("rv32imc") == plain
+    assert native_module.find_native("rv32imc", "rv32imc-zbb") == zbb
 
 
 def test_sources_that_do_not_compile_leave_nothing_behind():

@@ -31,7 +31,12 @@ OPTIONS = {
 @pytest.mark.emulated
 @pytest.mark.parametrize(
     "target",
-    [name for name in boards() if name != "pico"],  # test_pico.py has it: it is slow, and shared
+    [
+        name
+        for name, spec in boards().items()
+        if name != "pico"  # test_pico.py has it: it is slow, and shared
+        and (spec.emulator or spec.port == "unix")
+    ],
 )
 def test_a_run_is_the_twins(target, invoke, tmp_path, request):
     if target == "unix":

@@ -244,7 +244,7 @@ def ram_bytes(model, kernel: str, avx2: bool = False) -> int:
 
     Args:
         model: mtjkit_core.model.Model.
-        kernel: python, viper, asm_thumb or native; auto counts as viper.
+        kernel: python, viper, asm_thumb, asm_rv32 or native; auto counts as viper.
         avx2: the kernel `native` finds AVX2.
     """
     even, odd = model.half_words

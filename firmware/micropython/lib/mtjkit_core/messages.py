@@ -17,7 +17,7 @@ _KEEPS_TUPLES = sys.implementation.name != "micropython"  # a board has no memor
 VERSION = 2  # never 3: no HELLO may hold a Ctrl-C
 MAGIC = b"MTJK"
 
-KERNELS = ("auto", "python", "viper", "asm_thumb", "native")  # number on the wire = position
+KERNELS = ("auto", "python", "viper", "asm_thumb", "native", "asm_rv32")  # on the wire: position
 
 CHUNK = 238  # most data bytes of one MODEL_DATA or IMAGE_DATA
 THE_MODEL = 0xFFFFFFFF  # what MISSING says in place of an image's index

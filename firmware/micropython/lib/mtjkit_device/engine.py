@@ -15,7 +15,7 @@ class Engine:
 
     Args:
         model: mtjkit_core.model.Model; `program` needs its data writable.
-        kernel: auto, python, viper, asm_thumb or native.
+        kernel: auto, python, viper, asm_thumb, asm_rv32 or native.
         beat: called without arguments at every layer, so that a caller can show that it is alive;
             what it allocates, `run` allocates.
 

@@ -1,8 +1,9 @@
 """The kernels: each computes the layers of a model and writes to the emulated memory.
 
 The module of each name in KERNELS has a class `Kernel`; all give the same bits as the reference
-in mtjkit_core. Importing such a module fails where the kernel cannot run. Modules `viper_*` and
-`thumb_*` are parts of the kernels `viper` and `asm_thumb`. The interface of a kernel:
+in mtjkit_core. Importing such a module fails where the kernel cannot run. Modules `viper_*`,
+`thumb_*` and `rv32_*` are parts of the kernels `viper`, `asm_thumb` and `asm_rv32`. The interface
+of a kernel:
 
     Kernel.refuses(layer)               what of a layer it does not compute; "" for nothing
     Kernel.load(layers)                 loads code that only some networks need
@@ -27,7 +28,7 @@ import sys
 from mtjkit_core import forget
 from mtjkit_core.errors import ConfigError
 
-KERNELS = ("native", "asm_thumb", "viper", "python")  # the best first
+KERNELS = ("native", "asm_thumb", "asm_rv32", "viper", "python")  # the best first
 _PACKAGE = "mtjkit_device.kernels"
 _PLAIN = ("reference", "mtj_memory", "streams", "bits")  # of mtjkit_core: the kernel `python`
 

@@ -1,4 +1,4 @@
-"""What the kernels viper and asm_thumb load and allocate for a model. A board forgets it then."""
+"""What kernels in viper and assembler load and allocate for a model. A board forgets it then."""
 
 from array import array
 

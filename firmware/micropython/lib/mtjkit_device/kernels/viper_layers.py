@@ -1,6 +1,7 @@
 """Hidden layers and the last one in viper: what surrounds the inner loop.
 
-The inner loop is `rows` (viper_rows32, viper_rows64, thumb_rows): all channels of one stored pixel.
+The inner loop is `rows` (of viper_rows32, viper_rows64, thumb_rows, rv32_rows, ...): all channels
+of one stored pixel.
 
 `geometry` is LayerShape.numbers of mtjkit_core.geometry. A hidden layer copies each
 window into one run of words, `windows`, so that a filter's row and its window are two runs of the

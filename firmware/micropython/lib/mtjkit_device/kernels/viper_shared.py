@@ -1,4 +1,4 @@
-"""What the kernels viper and asm_thumb share: all but the inner loops.
+"""What the kernels in viper and assembler share: all but the inner loops.
 
 A viper integer is a machine word, of 32 or 64 bits; `full` cuts results to 32. Constants of 2**30
 and more are built by shifts, because 32-bit ports reject them as literals.
