@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from struct import unpack_from
 
-import numpy as np
 from mtjkit_core.footprint import MAX_IMAGES, ram_bytes
 from mtjkit_core.geometry import AVERAGES, CONV, INT8, SUMS, LayerShape
 from mtjkit_core.model import Model
@@ -133,8 +133,8 @@ def _dead(model: Model, layer: LayerShape) -> int:
     elif model.layers[layer.index - 1].output == AVERAGES:
         before = model.layers[layer.index - 1]
         largest *= before.pool_height * before.pool_width
-    thresholds = np.frombuffer(model.data, "<i4", layer.out_channels, layer.thresholds_at)
-    return int(((thresholds > largest) | (thresholds <= -largest)).sum())
+    thresholds = unpack_from(f"<{layer.out_channels}i", model.data, layer.thresholds_at)
+    return sum(not -largest < threshold <= largest for threshold in thresholds)
 
 
 def _layer_cost(model: Model, layer: LayerShape) -> LayerCost:

@@ -69,9 +69,11 @@ def _lint(c: Context) -> None:
 
 def _test(c: Context, tier: str, select: str | None = None) -> None:
     markers = TIERS[choice("--tier", tier, (*TIERS,))]
-    # A file's tests share what they started, an emulated board say: they stay on one core. Those of
-    # the fast tier share little, so that a core without work takes over tests of another one.
-    words = ["pytest", "-n", "auto", "--dist", "worksteal" if tier == "fast" else "loadfile"]
+    # A file's tests share what they started, an emulated board say: they stay on one core, and
+    # files with few but long tests are not left to the end. Those of the fast tier share little, so
+    # that a core without work takes over tests of another one.
+    how = ["worksteal"] if tier == "fast" else ["loadfile", "--no-loadscope-reorder"]
+    words = ["pytest", "-n", "auto", "--dist", *how]
     words += ["-m", markers] * bool(markers) + ["-k", select or ""] * bool(select)
     _tools(c, shlex.join(words), last=True)
 

@@ -6,8 +6,12 @@ be, unless the number of a function's labels is a multiple of four; tests hold t
 
 try:
     from mtjkit_device.kernels.rv32_rows_zbb import rows
+
+    ZBB = True  # whether ones are counted in one instruction
 except (ImportError, SyntaxError):  # it is only where the processor is known to have Zbb
     from mtjkit_device.kernels.rv32_rows import rows
+
+    ZBB = False
 
 from mtjkit_device.kernels.viper_memory import write
 from mtjkit_device.kernels.viper_shared import ViperKernel
