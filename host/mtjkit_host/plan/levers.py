@@ -88,51 +88,53 @@ def _calibration(search: Search, limit: float) -> Iterable[Lever]:
     yield Lever(f"one pulse, thresholds {how}", saving, "the loss is kept, measured")
 
 
-def _schemes(search: Search, found: Found) -> Iterable[Lever]:
-    """The same rates with other schemes."""
-    for name in _SCHEMES:
-        scheme = parse_scheme(name)
-        if name == search.scheme.name or (scheme.reads_first and search.base.kind != KEEP):
-            continue
-        cell, assumed = with_reads(search.cell, scheme)
-        try:
-            energy = energy_of(search, found, cell, scheme)
-            if energy.saving_percent is None or found.saving_percent > energy.saving_percent > 0:
-                continue  # not a lever here
-        except ConfigError:
-            continue
-        notes = [assumed or f"overheads: {scheme.overheads(cell.circuit)}"]
-        if name == "differential" and energy.with_erasing_pj is not None:
-            reference = energy.reference_per_bit_pj or 1.0
-            paid, steady = (
-                f"{100 * (1 - (pj or 0.0) / reference):.1f} %"
-                for pj in (energy.with_erasing_pj, energy.steady_pj)
-            )
-            notes.append(f"erasing paid {paid}, steady reuse {steady}")
-        yield Lever(f"scheme {name}", energy.saving_percent, "; ".join(notes))
-
-
-def polarity(search: Search, found: Found) -> Iterable[Lever]:
-    """Channels that are mostly 1 stored with the other sign, under the scheme that gains most."""
-    other = search.with_fewer_ones()
-    gains = []
+def _energies(search: Search, found: Found) -> Iterable[tuple[Scheme, RunEnergy, str]]:
+    """The same rates with each scheme that reaches them, and a word on what is assumed."""
     for name in dict.fromkeys((search.scheme.name, *_SCHEMES)):
         scheme = parse_scheme(name)
         if scheme.reads_first and search.base.kind != KEEP:
             continue
         cell, assumed = with_reads(search.cell, scheme)
         try:
-            before, after = (energy_of(one, found, cell, scheme) for one in (search, other))
+            yield scheme, energy_of(search, found, cell, scheme), assumed
         except ConfigError:
             continue
-        saved = [one.saving_percent or 0.0 for one in (before, after)]
-        gains.append((saved[1] - saved[0], saved, name, assumed))
-    gain, (before_percent, after_percent), name, assumed = max(gains)
-    if gain > 0.05 and after_percent > found.saving_percent:
+
+
+def _schemes(search: Search, found: Found) -> Iterable[Lever]:
+    """The same rates with other schemes."""
+    for scheme, energy, assumed in _energies(search, found):
+        if scheme.name == search.scheme.name:
+            continue
+        if energy.saving_percent is None or found.saving_percent > energy.saving_percent > 0:
+            continue  # not a lever here
+        notes = [assumed or f"overheads: {scheme.overheads(search.cell.circuit)}"]
+        if scheme.name == "differential" and energy.with_erasing_pj is not None:
+            reference = energy.reference_per_bit_pj or 1.0
+            paid, steady = (
+                f"{100 * (1 - (pj or 0.0) / reference):.1f} %"
+                for pj in (energy.with_erasing_pj, energy.steady_pj)
+            )
+            notes.append(f"erasing paid {paid}, steady reuse {steady}")
+        yield Lever(f"scheme {scheme.name}", energy.saving_percent, "; ".join(notes))
+
+
+def polarity(search: Search, found: Found) -> Iterable[Lever]:
+    """Channels that are mostly 1 stored with the other sign, under the scheme that gains most."""
+    other = search.with_fewer_ones()
+    before = {s.name: energy.saving_percent or 0.0 for s, energy, _ in _energies(search, found)}
+    gains = [
+        (saved - before[scheme.name], saved, scheme.name, assumed)
+        for scheme, energy, assumed in _energies(other, found)
+        if scheme.name in before
+        for saved in [energy.saving_percent or 0.0]
+    ]
+    gain, saved, name, assumed = max(gains)
+    if gain > 0.05 and saved > found.saving_percent:
         shares = [100 * one.traffic.toggle_share for one in (search, other)]
         notes = [f"export --polarity: {shares[0]:.1f} -> {shares[1]:.1f} % of the bits toggle"]
-        notes += [f"{before_percent:.1f} % without it", *([assumed] if assumed else [])]
-        yield Lever(f"fewer ones, scheme {name}", after_percent, "; ".join(notes))
+        notes += [f"{before[name]:.1f} % without it", *([assumed] if assumed else [])]
+        yield Lever(f"fewer ones, scheme {name}", saved, "; ".join(notes))
 
 
 def with_reads(cell: Cell, scheme: Scheme) -> tuple[Cell, str]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import multiprocessing
 from collections.abc import Callable
 from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
+from mtjkit_export.files import file_sha256
 
 from mtjkit_host.machine import tell
 from mtjkit_host.paths import cache_dir, is_own, temporary_cache
@@ -32,7 +32,7 @@ def kept(name: str, make: Callable[[Path], None]) -> Path:
         if not _is_whole(file, digest):
             make(file)
             file.chmod(file.stat().st_mode & ~0o022)
-            digest.write_text(_sha256(file), encoding="ascii")
+            digest.write_text(file_sha256(file), encoding="ascii")
     except OSError as error:
         raise ConfigError(f"{file}: cannot be written ({error.strerror or error})") from None
     return file
@@ -67,10 +67,6 @@ def _made(cache: Path) -> Path:
 
 def _is_whole(file: Path, digest: Path) -> bool:
     try:
-        return is_own(file) and digest.read_text(encoding="ascii").strip() == _sha256(file)
-    except (OSError, ValueError):
+        return is_own(file) and digest.read_text(encoding="ascii").strip() == file_sha256(file)
+    except (OSError, ValueError, ConfigError):
         return False
-
-
-def _sha256(file: Path) -> str:
-    return hashlib.sha256(file.read_bytes()).hexdigest()
