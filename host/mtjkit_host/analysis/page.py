@@ -126,6 +126,7 @@ def render(
         accuracies=sections.table_1(result, summary, columns or {}),
         in_maps=sections.table_2(summary, "feature_maps", beside),
         in_weights=sections.table_2(summary, "weights"),
+        by_layer=sections.by_layer(summary),
         why=sections.why(result, summary) if beside else "",
         energy_note=sections.energy_note(cell, scheme),
         energies=sections.energies(summary) if summary.tradeoffs else None,

@@ -13,6 +13,7 @@ from typing import Any
 from mtjkit_host import paper
 from mtjkit_host.analysis.findings import Finding
 from mtjkit_host.analysis.summary import Acceptable, Summary
+from mtjkit_host.campaign.description import where
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.command import savings
@@ -171,6 +172,19 @@ def table_2(summary: Summary, memory: str, beside: bool = False) -> TextTable:
     return TextTable(head, rows)
 
 
+def by_layer(summary: Summary) -> TextTable:
+    """Acceptable rates where the errors are in one layer's part of a memory."""
+    found: dict[tuple[str, str, str], list[str]] = defaultdict(list)
+    for entry in summary.by_layer:
+        found[entry.net, entry.memory, entry.errors].append(entry.interval)
+    rows = [
+        [net, where(memory), KINDS[errors], *intervals]
+        for (net, memory, errors), intervals in found.items()
+    ]
+    head = ["net", "errors in", "an error", *(f"at {100 * d:g} % (%)" for d in paper.DEGRADATIONS)]
+    return TextTable(head, rows, "Acceptable error rates where only this layer has errors.")
+
+
 def energies(summary: Summary) -> TextTable:
     """Pulses, plans and schemes on one axis."""
     limit = paper.DEGRADATIONS[0]
@@ -261,7 +275,7 @@ def rates(result: CampaignResult) -> TextTable:
             total[2] += record.bits.wrong
     rows = []
     for (net, memory, errors, rate), (points, written, wrong) in sums.items():
-        row = [net, memory.replace("_", " "), errors, f"{rate:g}", f"{wrong / written:.6g}"]
+        row = [net, where(memory), errors, f"{rate:g}", f"{wrong / written:.6g}"]
         rows.append([*row, f"{written:,}", f"{wrong:,}", str(points)])
     head = ["net", "memory", "errors", "requested", "achieved", "bits written", "wrong", "points"]
     return TextTable(head, rows)

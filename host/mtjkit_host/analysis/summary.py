@@ -15,6 +15,7 @@ from mtjkit_host.analysis.statistics import (
     mean_95,
 )
 from mtjkit_host.analysis.tradeoff import Tradeoff, tradeoffs
+from mtjkit_host.campaign.description import place_of
 from mtjkit_host.campaign.points import ACCURACY, RRMSE
 from mtjkit_host.campaign.records import Record
 from mtjkit_host.campaign.runner import CampaignResult
@@ -61,7 +62,7 @@ class Acceptable:
     net: str
     """Label."""
     memory: str
-    """``weights`` or ``feature_maps``."""
+    """``weights`` or ``feature_maps``; of one layer alone ``weights.0`` and the like."""
     errors: str
     """``flip`` or ``keep``."""
     found: AcceptableRate
@@ -97,6 +98,8 @@ class Summary:
     """Fig. 9."""
     acceptable: tuple[Acceptable, ...]
     """Table 2, and the same for the weights."""
+    by_layer: tuple[Acceptable, ...] = ()
+    """The same for errors in one layer's part of a memory."""
     tradeoffs: tuple[Tradeoff, ...] = ()
     """Accuracy over write energy: one pulse, plans, schemes."""
 
@@ -144,19 +147,25 @@ def summarize(result: CampaignResult, cell: Cell | None = None, scheme: str = "f
         for kind, grouped in groups.items()
     }
     papers = {entry.label: entry.paper for entry in result.campaign.nets}
-    acceptable = tuple(
+    acceptable = [
         _acceptable(curve, error_free[curve.net], limit, papers.get(curve.net, ""), cell, way)
         for curve in curves[ACCURACY]
         if error_free.get(curve.net)
         for limit in paper.DEGRADATIONS
-    )
+    ]
     return Summary(
         error_free,
-        curves[ACCURACY],
+        tuple(curve for curve in curves[ACCURACY] if _is_whole(curve)),
         curves[RRMSE],
-        acceptable,
+        tuple(entry for entry in acceptable if _is_whole(entry)),
+        tuple(entry for entry in acceptable if not _is_whole(entry)),
         tradeoffs(result, cell, scheme) if cell.has_power else (),
     )
+
+
+def _is_whole(found: Curve | Acceptable) -> bool:
+    """Whether its errors are in all layers of a memory."""
+    return place_of(found.memory)[1] is None
 
 
 def _level(rate: float, rows: list[Record], kind: str) -> Level:

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mtjkit_host import paper
+from mtjkit_host.analysis.sections import by_layer
 from mtjkit_host.analysis.summary import summarize
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import Cell
@@ -66,20 +67,26 @@ def tables(
         )
     second.caption = f"cell {(cell or Cell()).describe()}; scheme {scheme}; against a fixed pulse"
     parts: list[Table | Text] = [first, second]
+    layers = by_layer(summary)
+    if layers.rows:
+        third = Table(*layers.head, title=layers.caption.rstrip("."))
+        for texts in layers.rows:
+            third.add_row(*map(Text, texts))
+        parts.append(third)
     plans = [line for line in summary.tradeoffs if line.is_plan]
     if plans:
-        third = Table("plan", "errors", "lost (%)", "pJ", "saving (%)", title="Pulse plans")
-        third.caption = "lost: of the error-free accuracy of the net as it was trained"
+        fourth = Table("plan", "errors", "lost (%)", "pJ", "saving (%)", title="Pulse plans")
+        fourth.caption = "lost: of the error-free accuracy of the net as it was trained"
         for line in plans:
             for spot in line.spots:
-                third.add_row(
+                fourth.add_row(
                     Text(line.way),
                     f"{line.errors}, scheme {line.scheme}",
                     f"{100 * spot.lost.value:.2f}",
                     f"{spot.energy_pj:.2f}",
                     f"{spot.saving_percent:.1f}",
                 )
-        parts.append(third)
+        parts.append(fourth)
     parts += [Text(f"missing: {label}: {why}") for label, why in result.missing.items()]
     if not result.complete:
         left = result.points - len(result.records)

@@ -17,6 +17,7 @@ from mtjkit_export.needs import needs
 
 from mtjkit_host.campaign.build import Build, this_build
 from mtjkit_host.campaign.data import face_of, load_data
+from mtjkit_host.campaign.description import place_of
 from mtjkit_host.campaign.execute import Work
 from mtjkit_host.campaign.nets import load_net, sha256_of
 from mtjkit_host.campaign.points import ACCURACY, Point
@@ -316,7 +317,8 @@ class ClusterPool:
 
 def _run_of(point: Point) -> str:
     """What a board takes or refuses as a whole: a net, and whether its weights fail."""
-    return point.net + (" with errors in its weights" if point.memory == "weights" else "")
+    in_weights = place_of(point.memory)[0] == "weights"
+    return point.net + (" with errors in its weights" if in_weights else "")
 
 
 def _measure(task: Task, net: Content, images: Content) -> Record | Refusal:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.write_errors import MAX_LAYERS
 
 from mtjkit_host import paper
 from mtjkit_host.parse import shown
@@ -16,7 +17,8 @@ from mtjkit_host.runs.options import KINDS
 from mtjkit_host.settings import parse_table, read_text
 
 MEMORIES = ("weights", "feature_maps")
-"""Which memory the errors are in: the weight storage or the feature-map buffer."""
+"""Which memory the errors are in: the weight storage or the feature-map buffer. ``weights.2`` and
+``feature_maps.2`` are the part of layer 2 alone."""
 
 MAX_POINTS = 1_000_000
 """Most points of a campaign: years of work, and still a list that fits the memory."""
@@ -67,7 +69,7 @@ class Campaign:
     rates: tuple[float, ...]
     """Error rates of each written bit, above 0 and up to 1, ascending."""
     memories: tuple[str, ...] = MEMORIES
-    """Of `MEMORIES`; errors are in one memory at a time."""
+    """Of `MEMORIES`, or one layer's part of one; errors are in one of them at a time."""
     errors: tuple[str, ...] = ("flip",)
     """Kinds of errors: names of `mtjkit_host.runs.options.KINDS`."""
     repeats: int = 10
@@ -102,8 +104,12 @@ class Campaign:
             f"a net's paper is one of {', '.join(paper.ACCURACY)}": (
                 all(net.paper in ("", *paper.ACCURACY) for net in self.nets)
             ),
-            f"memories are of {', '.join(MEMORIES)}": _subset(self.memories, MEMORIES),
-            f"errors are of {', '.join(KINDS)}": _subset(self.errors, tuple(KINDS)),
+            f"memories are of {', '.join(MEMORIES)}, or those of one layer, such as weights.0": (
+                _distinct(self.memories) and all(map(_is_memory, self.memories))
+            ),
+            f"errors are of {', '.join(KINDS)}": (
+                _distinct(self.errors) and set(self.errors) <= set(KINDS)
+            ),
             "rates must ascend, above 0 and up to 1": _ascending(self.rates) and bool(self.rates),
             "rrmse.rates must ascend, above 0 and up to 1": _ascending(rrmse_rates),
             "repeats and images must be at least 1": min(self.repeats, self.images) >= 1,
@@ -126,17 +132,42 @@ class Campaign:
     @property
     def _points(self) -> int:
         """Points with errors."""
-        runs = len(self.rates) * self.repeats
+        runs = len(self.rates) * self.repeats * len(self.memories)
         if self.rrmse is not None:
-            runs += len(self.rrmse_rates) * self.rrmse.repeats
+            runs += len(self.rrmse_rates) * self.rrmse.repeats * len(self.whole_memories)
         planned = sum(bool(net.plan) for net in self.nets)
         swept = len(self.nets) - planned
-        return swept * len(self.memories) * len(self.errors) * runs + planned * self.repeats
+        return swept * len(self.errors) * runs + planned * self.repeats
+
+    @property
+    def whole_memories(self) -> tuple[str, ...]:
+        """Memories without those of one layer: of them there are RRMSE points."""
+        return tuple(memory for memory in self.memories if place_of(memory)[1] is None)
 
     @property
     def rrmse_rates(self) -> tuple[float, ...]:
         """Rates of the RRMSE points."""
         return () if self.rrmse is None else self.rrmse.rates or self.rates
+
+
+def place_of(memory: str) -> tuple[str, int | None]:
+    """Take apart where a point's errors are.
+
+    Args:
+        memory: of `MEMORIES`, with or without a layer, or ``none``.
+
+    Returns:
+        The memory, and the only layer of it that has errors; None where all layers have them.
+    """
+    name, _, layer = memory.partition(".")
+    return name, int(layer) if layer else None
+
+
+def where(memory: str) -> str:
+    """Where a point's errors are, in words: ``feature maps``, ``weights of layer 2``."""
+    name, layer = place_of(memory)
+    words = name.replace("_", " ")
+    return words if layer is None else f"{words} of layer {layer}"
 
 
 def load_campaign(path_or_name: str | Path) -> Campaign:
@@ -211,8 +242,13 @@ def _key(name: str) -> str:
     return name if name.isidentifier() and len(name) <= 40 else shown(name)
 
 
-def _subset(values: tuple[str, ...], known: tuple[str, ...]) -> bool:
-    return bool(values) and len(set(values)) == len(values) and set(values) <= set(known)
+def _distinct(values: tuple[str, ...]) -> bool:
+    return bool(values) and len(set(values)) == len(values)
+
+
+def _is_memory(text: str) -> bool:
+    name, dot, layer = text.partition(".")
+    return name in MEMORIES and (not dot or layer in map(str, range(MAX_LAYERS)))
 
 
 def _ascending(rates: tuple[float, ...]) -> bool:

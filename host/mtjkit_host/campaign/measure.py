@@ -20,6 +20,7 @@ from mtjkit_export.predictions import predictions
 from numpy.typing import NDArray
 
 from mtjkit_host.campaign.data import face_of, load_data
+from mtjkit_host.campaign.description import place_of
 from mtjkit_host.campaign.nets import load_net, simulator_of
 from mtjkit_host.campaign.points import RRMSE, Point
 from mtjkit_host.campaign.records import Bits, Record
@@ -88,20 +89,37 @@ def measure_with(
     """
     began = time.perf_counter()
     task = _rrmse if point.kind == RRMSE else _accuracy
-    found = task(point, simulator, images, errors_of(point, plan))
+    errors = errors_of(point, len(simulator.net.layers), plan)
+    found = task(point, simulator, images, errors)
     seconds = round(time.perf_counter() - began, 3)
     return Record(point, fail_limit(point.rate), seconds=seconds, **found)
 
 
-def errors_of(point: Point, plan: PulsePlan | None = None) -> WriteErrors:
-    """The error process of a point; a plan's limits where the point has one."""
+def errors_of(point: Point, layers: int, plan: PulsePlan | None = None) -> WriteErrors:
+    """The error process of a point.
+
+    Args:
+        point: what is measured.
+        layers: how many layers its net has.
+        plan: the net's pulse plan; its limits are taken where the point has it.
+    """
     if plan is not None and point.plan_sha256:
         weights = plan.weight_limits or 0
         return WriteErrors(point.seed, KINDS[plan.errors], plan.limits, weights)
+    memory, layer = place_of(point.memory)
     limit = fail_limit(point.rate)
-    of_weights = point.memory == "weights"
+    limits: int | list[tuple[int, int]] = limit
+    if layer is not None:
+        limits = [(0, 0)] * (layers if memory == "weights" else layers - 1)
+        limits[layer] = limit, limit
     kind = KINDS[point.errors]
-    return WriteErrors(point.seed, kind, 0 if of_weights else limit, limit if of_weights else 0)
+    if memory == "weights":
+        return WriteErrors(point.seed, kind, 0, limits)
+    return WriteErrors(point.seed, kind, limits)
+
+
+def _in_weights(point: Point) -> bool:
+    return place_of(point.memory)[0] == "weights"
 
 
 def _stored(point: Point, simulator: Simulator, errors: WriteErrors) -> tuple[Simulator, Counts]:
@@ -110,7 +128,7 @@ def _stored(point: Point, simulator: Simulator, errors: WriteErrors) -> tuple[Si
     if not errors.weights_fail:
         return simulator, nothing
     stored, counts = simulator.program(errors)
-    return stored, counts if point.memory == "weights" else nothing
+    return stored, counts if _in_weights(point) else nothing
 
 
 def _accuracy(
@@ -123,7 +141,7 @@ def _accuracy(
         raise ConfigError(f"{data.source}: a campaign needs labels")
     for batch in run_in_batches(stored, data.images, errors):
         correct += int((predictions(stored.net, batch.scores) == labels[batch.at]).sum())
-        if point.memory != "weights":
+        if not _in_weights(point):
             total += batch.counts.sum(axis=0)
     return {"correct": correct, "accuracy": correct / len(data), "bits": _bits(total)}
 
@@ -137,7 +155,7 @@ def _rrmse(
     changed = run_in_batches(stored, data.images, errors, size=_TRACED, traced=True)
     for before, after in zip(clean, changed, strict=True):
         ratios.add(simulator.elements(before.trace), stored.elements(after.trace))
-        if point.memory != "weights":
+        if not _in_weights(point):
             total += after.counts.sum(axis=0)
     layers = [0.0, *ratios.ratios()]  # the first layer's input is the image
     rrmse = ratios.rrmse()

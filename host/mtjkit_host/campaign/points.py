@@ -35,7 +35,8 @@ class Point:
     images: int
     """How many images of the data."""
     memory: str
-    """``weights``, ``feature_maps``, or ``none`` for the error-free accuracy."""
+    """``weights``, ``feature_maps``, one layer's part of them (``weights.0``), or ``none`` for the
+    error-free accuracy."""
     errors: str
     """``flip`` or ``keep``; ``flip`` for the error-free accuracy."""
     rate: float
@@ -102,7 +103,7 @@ def points_of(
             if repeat < campaign.repeats:
                 for rate in campaign.rates:
                     grid.append((ACCURACY, campaign.images, memory, errors, rate, repeat))
-            if rrmse and repeat < rrmse.repeats:
+            if rrmse and repeat < rrmse.repeats and memory in campaign.whole_memories:
                 for rate in campaign.rrmse_rates:
                     grid.append((RRMSE, rrmse.images, memory, errors, rate, repeat))
     error_free: _Row = (ACCURACY, campaign.images, "none", "flip", 0.0, 0)

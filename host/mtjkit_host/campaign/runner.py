@@ -16,10 +16,11 @@ from typing import Any
 from mtjkit_core.errors import ConfigError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_export.files import write_json
+from mtjkit_export.nets.fixed import FixedNet
 
 from mtjkit_host.campaign.cluster import cluster_pool, parse_cluster
 from mtjkit_host.campaign.data import Face, data_hashes, face_of
-from mtjkit_host.campaign.description import Campaign, load_campaign
+from mtjkit_host.campaign.description import Campaign, NetEntry, load_campaign, place_of, where
 from mtjkit_host.campaign.execute import Pool, Work, processes
 from mtjkit_host.campaign.nets import find_net, load_net, sha256_of, simulator_of, training_note
 from mtjkit_host.campaign.plans import plan_of, with_plans
@@ -192,6 +193,7 @@ def _find(
                 raise
             missing[entry.label] = str(error)
             continue
+        _check_layers(campaign, entry, net)
         paths[entry.label] = path
         faces[entry.label] = face_of(net)
         nets[entry.label] = {
@@ -210,6 +212,17 @@ def _find(
     if not nets:
         raise ConfigError(f"campaign {campaign.name}: all of its nets are missing; train one first")
     return paths, faces, nets, missing
+
+
+def _check_layers(campaign: Campaign, entry: NetEntry, net: Model | FixedNet) -> None:
+    """Raise ConfigError where errors are asked for in a layer that a net does not have."""
+    for memory, layer in map(place_of, campaign.memories):
+        its = len(net.layers) - (memory == "feature_maps")
+        if layer is not None and layer >= its and not entry.plan:
+            raise ConfigError(
+                f"{entry.label} has no {where(f'{memory}.{layer}')} in the memory; its layers "
+                f"there are 0 to {its - 1}"
+            )
 
 
 def _run(

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from mtjkit_host.campaign.description import where
 from mtjkit_host.campaign.records import Record
 
 
@@ -47,7 +48,7 @@ class Standing:
         worker = self.workers.setdefault(record.where or "this machine", Worker())
         worker.points += 1
         worker.seconds += record.seconds
-        worker.last = f"{point.net}, {point.memory.replace('_', ' ')}, {100 * point.rate:.3g} %"
+        worker.last = f"{point.net}, {where(point.memory)}, {100 * point.rate:.3g} %"
         self.running = running
         self.measured += 1
 

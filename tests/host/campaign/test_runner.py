@@ -13,17 +13,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_core.write_errors import KEEP, WriteErrors
+from mtjkit_core.write_errors import KEEP, WriteErrors, fail_limit
 from mtjkit_export.files import file_sha256
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_host.analysis import summarize
+from mtjkit_host.analysis.sections import by_layer
 from mtjkit_host.campaign import Campaign, NetEntry, run_campaign
-from mtjkit_host.campaign.points import POINT_VERSION
+from mtjkit_host.campaign.points import POINT_VERSION, RRMSE
 from mtjkit_host.campaign.records import Record, ResultsFile
 from mtjkit_host.datasets.images import load_images
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.pulse_plan import PulsePlan, layer_pulses
 from mtjkit_host.mtj.schemes import Traffic, parse_scheme
+from mtjkit_host.runs.options import KINDS
 from mtjkit_host.simulate.simulator import open_simulator
 from support.campaigns import DATA, POINTS, campaign, make_net, measured
 from support.paths import python_env
@@ -92,6 +94,46 @@ def test_a_plan_is_a_net_more_with_the_plans_errors(tmp_path):
     state = json.loads((tmp_path / "out" / "campaign.json").read_text())
     assert state["campaign"]["nets"][0]["plan"] == ""
     assert result.nets[entry.label]["plan"]["scheme"] == "fixed"
+
+
+def test_errors_in_one_layer_alone(tmp_path):
+    make_net(tmp_path)
+    options = {"data": DATA, "models": [tmp_path], "folder": tmp_path / "out", "workers": 1}
+    memories = ("weights", "weights.2", "feature_maps.1")
+    result = run_campaign(campaign(repeats=1, rates=(0.2,), memories=memories), **options)
+    assert result.complete
+    net = load(tmp_path / "tiny.mtjb")
+    simulator = open_simulator(net)
+    limit = fail_limit(0.2)
+    seen = set()
+    for record in result.records:
+        point = record.point
+        if "." not in point.memory or point.kind == RRMSE:
+            continue
+        of_layers = [(0, 0)] * (len(net.layers) - (point.memory == "feature_maps.1"))
+        of_layers[int(point.memory[-1])] = limit, limit
+        weights = of_layers if point.memory == "weights.2" else 0
+        maps = 0 if weights else of_layers
+        errors = WriteErrors(point.seed, KINDS[point.errors], maps, weights)
+        stored, of_weights = simulator.program(errors)
+        scores, counts = stored.run(load_images(DATA, net, 40).images, errors=errors)
+        wrong = of_weights[2] if weights else counts[:, 2].sum()
+        assert record.bits.wrong == wrong > 0
+        labels = load_images(DATA, net, 40).labels
+        assert record.correct == int((scores.argmax(1) == labels).sum())
+        seen.add((point.memory, point.errors))
+    assert len(seen) == 4
+    assert {r.point.memory for r in result.records if r.point.kind == RRMSE} == {"weights"}
+    summary = summarize(result)
+    assert {entry.memory for entry in summary.by_layer} == {"weights.2", "feature_maps.1"}
+    assert {entry.memory for entry in summary.acceptable} == {"weights"}
+    assert {curve.memory for curve in summary.accuracy} == {"weights"}
+    assert [row[1] for row in by_layer(summary).rows[::2]] == [
+        "weights of layer 2",
+        "feature maps of layer 1",
+    ]
+    with pytest.raises(ConfigError, match=r"^Tiny has no feature maps of layer 3 in the memory"):
+        run_campaign(campaign(memories=("feature_maps.3",)), **options)
 
 
 def test_a_plan_for_another_net_is_refused(tmp_path):
