@@ -12,7 +12,7 @@ SMALL = (
     "binary-small.mtjb",
     "binary_x3-small.mtjb",
     "digits.mtjb",
-    "fxp8-small.safetensors",
+    "fxp8-small-spread.safetensors",
     "gestures.mtjb",
 )
 """What mtjkit's own wheel has."""

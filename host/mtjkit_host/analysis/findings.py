@@ -27,12 +27,12 @@ class Finding:
 
 
 def findings(result: CampaignResult, summary: Summary) -> list[Finding]:
-    """Check the paper's five findings, on bits flipped."""
-    papers = {entry.label: entry.paper for entry in result.campaign.nets}
+    """Check the paper's five findings, on bits flipped and on nets that stand for the paper's."""
+    papers = {entry.label: entry.paper for entry in result.campaign.nets if entry.paper}
     rates = {
         (entry.net, entry.memory, entry.found.limit): entry
         for entry in summary.acceptable
-        if entry.errors == "flip"
+        if entry.errors == "flip" and entry.net in papers
     }
     return [
         _maps_tolerate_more(rates),
@@ -104,12 +104,15 @@ def _binary_rrmse_grows_slowest(summary: Summary, papers: dict[str, str]) -> Fin
     text, verdicts = [], []
     for memory in ("weights", "feature_maps"):
         growth = {
-            papers[curve.net] or curve.net: _growth(curve)
+            curve.net: _growth(curve)
             for curve in summary.rrmse
-            if curve.memory == memory and curve.errors == "flip" and len(curve.levels) > 1
+            if curve.net in papers
+            and curve.memory == memory
+            and curve.errors == "flip"
+            and len(curve.levels) > 1
         }
-        binary = [value for net, value in growth.items() if net in _BINARY]
-        fixed = [value for net, value in growth.items() if net.startswith("Fxp")]
+        binary = [value for net, value in growth.items() if papers[net] in _BINARY]
+        fixed = [value for net, value in growth.items() if papers[net].startswith("Fxp")]
         if binary and fixed:
             verdicts.append(max(binary) < min(fixed))
             values = ", ".join(f"{net} {value:.3g}" for net, value in growth.items())

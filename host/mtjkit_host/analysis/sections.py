@@ -104,11 +104,10 @@ def _of_paper(net: Mapping[str, Any], paper_net: str) -> str:
 
 def why(result: CampaignResult, summary: Summary) -> str:
     """What makes our values differ from the paper's, with what the results say about it."""
-    entries = [e for e in result.campaign.nets if e.paper and e.label in result.nets]
-    weights = {
-        e.label: result.nets[e.label]["weight_bits"] / result.nets[e.label]["bits"] for e in entries
-    }
-    smaller = [e.label for e in entries if weights[e.label] < paper.weights(e.paper)]
+    entries = [e for e in result.campaign.nets if e.label in result.nets]
+    bits = {e.label: result.nets[e.label]["bits"] for e in entries}
+    weights = {e.label: result.nets[e.label]["weight_bits"] / bits[e.label] for e in entries}
+    smaller = [e.label for e in entries if e.paper and weights[e.label] < paper.weights(e.paper)]
     text = (
         "Where ours differ: the paper does not list its error rates nor how it found the "
         "acceptable ones, and its nets are not published, so ours are trained anew."
@@ -120,9 +119,10 @@ def why(result: CampaignResult, summary: Summary) -> str:
         )
     accepted = _accepted(summary)
     for a, b in permutations(entries, 2):
-        if a.paper == b.paper and weights[a.label] > weights[b.label]:
+        alike = weights[a.label] == weights[b.label] and bits[a.label] == bits[b.label]
+        if a.paper and a.paper == b.paper and weights[a.label] > weights[b.label]:
             lead, memory, other = "How much, two nets here show", "feature_maps", b.label
-        elif a.paper == b.paper and weights[a.label] == weights[b.label] and b.note and not a.note:
+        elif alike and a.paper and not b.paper and b.note:
             lead, memory = "Nets of one size differ too", "weights"
             other = f"{b.label} ({b.note})"
         else:

@@ -181,7 +181,7 @@ def test_what_width_does_is_shown_by_nets_that_differ_in_it(tmp_path):
 def test_what_a_net_s_note_says_is_held_against_its_twin_without(tmp_path):
     result = made_up(tmp_path)
     first, second, _ = result.campaign.nets
-    nets = (replace(first, note=""), replace(second, paper="Binary", note="scaled"))
+    nets = (replace(first, note=""), replace(second, paper="", note="scaled"))
     text = text_of(
         replace(
             result,

@@ -33,7 +33,7 @@ def test_carried_campaigns_are_good():
     assert whole.rates[-1] == 0.5
     assert whole.rrmse.images == 1000
     own = load_campaign("reproduce").nets
-    assert [net.model for net in own[-2:]] == [("binary-paper",), ("fxp8-small-p99",)]
+    assert [net.model for net in own[-2:]] == [("binary-paper",), ("fxp8-small",)]
     assert load_campaign("quick").images == 500
 
 
