@@ -13,9 +13,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 class WheelHook(BuildHookInterface[Any]):
     """Puts firmware and built files where an installed mtjkit_host finds them.
 
-    The boards' C kernels are there if `invoke firmware` has built them; the explorer's WebAssembly
-    and the report's script if the building Python has mtjkit's packages, a compiler and vl-convert.
-    Without them an installed mtjkit makes them on first use.
+    The boards' C kernels are there if `invoke firmware` has built them; the host's library for
+    this kind of system, the explorer's WebAssembly and the report's script if the building Python
+    has mtjkit's packages, a compiler and vl-convert. Without them an installed mtjkit makes them on
+    first use. One wheel serves all systems: on others the library is left alone.
     """
 
     PLUGIN_NAME = "custom"
@@ -45,10 +46,15 @@ class WheelHook(BuildHookInterface[Any]):
             from mtjkit_core.errors import MtjkitError
             from mtjkit_host.analysis.vega import VEGA_FILE, vega_script
             from mtjkit_host.explore.wasm import WASM_FILE, wasm
+            from mtjkit_host.simulate.compile import compiled_library, library_name
         except ImportError as error:
             self.app.display_info(f"left out: {error.name} is not here")
             return {}
-        makers = {VEGA_FILE: lambda: vega_script().encode(), WASM_FILE: wasm}
+        makers = {
+            VEGA_FILE: lambda: vega_script().encode(),
+            WASM_FILE: wasm,
+            library_name(): lambda: compiled_library("-s").read_bytes(),  # without its symbols
+        }
         made = {}
         for name, make in makers.items():
             try:

@@ -7,8 +7,6 @@ FLASHING.md says whose it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from mtjkit_core.errors import ConfigError, FormatError, LinkError
@@ -30,7 +28,7 @@ from mtjkit_host.boards.romfs import romfs_image
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.requests import Info
 from mtjkit_host.link.session import Session
-from mtjkit_host.progress import bar as shown
+from mtjkit_host.progress import Steps, bar
 
 MODEL_NAME = "model.mtjb"  # in the mapped file system
 _MAPPED = f"/rom/{MODEL_NAME}"
@@ -66,6 +64,7 @@ def flash(
     kernel: str = "auto",
     main: str = "ask",
     native: str = "",
+    name: str = "",
 ) -> Flashed:
     """Make a board ready for `run --port`; on a terminal, a bar shows how far it is.
 
@@ -78,6 +77,7 @@ def flash(
         main: what becomes of a main.py that is not ours: "ask" refuses, "replace" keeps it under
             another name and puts ours in its place, "leave" installs the package alone.
         native: the build of the native module that the board runs; "" for what its name says.
+        name: what messages and the bar call the board; "" for its port.
 
     Raises:
         ConfigError: the board cannot take it (with the numbers), a file of the user's is in the
@@ -87,8 +87,10 @@ def flash(
     """
     port = resolve_port(port)
     parsed = None if model is None else Model(model)
-    with _bar(port) as progress:
-        with Board(port) as board:
+    with bar() as shown:
+        progress = Steps(name or port, shown)
+        progress("looking at the board")
+        with Board(port, name=name) as board:
             try:
                 done = _flash(board, model, parsed, kernel, main, native, progress)
             except (ConfigError, FormatError):
@@ -98,7 +100,8 @@ def flash(
                 board.leave()
                 return done
             board.restart()
-        with Link.open(port) as link:
+        progress("mtjkit starts")
+        with Link.open(port, name=name) as link:
             return replace(done, info=Session(link, hello_s=_HELLO_S).info)
 
 
@@ -109,11 +112,12 @@ def _flash(
     kernel: str,
     main: str,
     native: str,
-    progress: Progress,
+    progress: Steps,
 ) -> Flashed:
     """`flash` on a board at its prompt, up to its restart."""
     found = board.info
     files = device_files(found, native)
+    progress("comparing files")
     there = model is not None and _is_mapped(board, model)
     mapped = plan(found, parsed, files, kernel, there)
     before = read_list(board)
@@ -125,7 +129,7 @@ def _flash(
         own_main = {path: digest for path, digest in before.files.items() if path == main_file}
     elif main_is_foreign and main != "replace":
         raise ConfigError(
-            f"{board.port}: the board has a main.py of your own: --replace-main keeps it under "
+            f"{board.name}: the board has a main.py of your own: --replace-main keeps it under "
             "another name and unflash puts it back, --no-main leaves it and installs the package"
         )
     stale = _stale(board, files)
@@ -142,17 +146,18 @@ def _flash(
     if write_rom or clear_rom:
         _check_mapped_files(board)
     if write_rom and model is not None:
-        _write_model(board, model, progress)
+        _write_model(board, model, lambda done, size: progress("model", done, size))
     elif clear_rom:
-        _write_rom(board, bytes(16), progress)  # the server would run that one
+        _write_rom(board, bytes(16))  # the server would run that one
     board.execute(f"remove(*{stale!r})")
-    _write_files(board, {path: files[path] for path in fresh if path != main_file}, progress)
+    modules = {path: files[path] for path in fresh if path != main_file}
+    _write_files(board, modules, lambda done, size: progress("files", done, size))
     if after != before:
-        _write_files(board, listed, progress)
+        _write_files(board, listed)
     if main_is_foreign:
         board.execute(f"os.rename({main_file!r}, {after.kept_main!r})")
     if main_file in fresh:  # the last one: nothing starts by itself before all is there
-        _write_files(board, {main_file: files[main_file]}, progress)
+        _write_files(board, {main_file: files[main_file]})
     kept = tuple(path for path in files if path not in fresh)
     moved = after.kept_main if main_is_foreign else ""
     return Flashed(found, tuple(fresh), kept, tuple(stale), mapped, None, kept_main=moved)
@@ -202,18 +207,8 @@ def _check_mapped_files(board: Board) -> None:
     others = [name for name in board.info.mapped_files if name != MODEL_NAME]
     if others:
         raise ConfigError(
-            f"{board.port}: the board's mapped memory holds files of your own "
+            f"{board.name}: the board's mapped memory holds files of your own "
             f"({', '.join(others[:3])}): take them out first, with `mpremote romfs`"
-        )
-
-
-@contextmanager
-def _bar(port: str) -> Iterator[Progress]:
-    """A bar on stderr, on a terminal only."""
-    with shown("plain") as bar:
-        task = bar.add_task(f"{port}: looking at the board", total=None)
-        yield lambda what, done, size: bar.update(
-            task, description=f"{port}: {what}", completed=done, total=size
         )
 
 
@@ -305,19 +300,19 @@ def _different(board: Board, files: dict[str, bytes]) -> list[str]:
     ]
 
 
-def _write_files(board: Board, files: dict[str, bytes], progress: Progress) -> None:
+def _write_files(board: Board, files: dict[str, bytes], progress: Progress | None = None) -> None:
     if not files:
         return
     folders = [library(board.info), *device_folders(board.info)]
     sizes = [(path, len(data)) for path, data in files.items()]
     board.execute(f"make_folders(*{folders!r})")
-    board.send(f"receive_files({{chunk}}, {sizes!r})", files, progress)
+    board.send(f"receive_files({{chunk}}, {sizes!r})", [*files.values()], progress)
     _verify(board, files)
 
 
 def _verify(board: Board, files: dict[str, bytes]) -> None:
     for path in _different(board, files):
-        raise LinkError(f"{board.port}: {path} did not arrive as it was sent; flash again")
+        raise LinkError(f"{board.name}: {path} did not arrive as it was sent; flash again")
 
 
 def _is_mapped(board: Board, model: bytes) -> bool:
@@ -331,13 +326,13 @@ def _write_model(board: Board, model: bytes, progress: Progress) -> None:
     _verify(board, {_MAPPED: model})
 
 
-def _write_rom(board: Board, image: bytes, progress: Progress) -> None:
+def _write_rom(board: Board, image: bytes, progress: Progress | None = None) -> None:
     board.load("romfs")
-    board.send(f"receive_rom({{chunk}}, {len(image)})", {MODEL_NAME: image}, progress)
+    board.send(f"receive_rom({{chunk}}, {len(image)})", [image], progress)
 
 
 def clear_mapped_model(board: Board, digest: str) -> None:
     """Erase the mapped memory if the model there is the one whose SHA-256 this is."""
     if digest and board.info.mapped_model_bytes >= 0 and board.digests([_MAPPED])[0] == digest:
         _check_mapped_files(board)
-        _write_rom(board, bytes(16), lambda *_: None)
+        _write_rom(board, bytes(16))

@@ -12,7 +12,7 @@ from pathlib import Path
 from mtjkit_core.errors import ConfigError
 from mtjkit_export.files import write_atomically
 
-from mtjkit_host.boards.architectures import ARCHITECTURES
+from mtjkit_host.boards.architectures import ARCHITECTURES, COMPILERS
 from mtjkit_host.boards.device_files import compiled_modules
 
 
@@ -20,8 +20,8 @@ def write_mip_package(architecture: str, folder: Path, version: str) -> tuple[Pa
     """Write ``<folder>/<architecture>/package.json`` and the .mpy files that it names.
 
     Args:
-        architecture: what mpy-cross calls the processor; the board says it as
-            ``sys.implementation._mpy``.
+        architecture: what mpy-cross calls the processor, which the board says as
+            ``sys.implementation._mpy``; after a hyphen an extension that the processor has.
         folder: of the packages.
         version: mtjkit's.
 
@@ -31,10 +31,10 @@ def write_mip_package(architecture: str, folder: Path, version: str) -> tuple[Pa
     Raises:
         ConfigError: the architecture is unknown, mpy-cross is missing, or a file cannot be written.
     """
-    if architecture not in ARCHITECTURES[1:]:
-        known = ", ".join(ARCHITECTURES[1:])
-        raise ConfigError(f"architecture {architecture!r} is unknown: one of {known}")
-    files = compiled_modules(architecture)
+    known = list(dict.fromkeys([*ARCHITECTURES[1:], *COMPILERS]))
+    if architecture not in known:
+        raise ConfigError(f"architecture {architecture!r} is unknown: one of {', '.join(known)}")
+    files = compiled_modules(architecture.partition("-")[0], architecture)
     place = folder / architecture
     for name, content in files.items():
         write_atomically(place / name, content)

@@ -30,8 +30,8 @@ _TRIES = 5  # of an answer that something else came into
 _MOST_NUMBER = 1 << 48
 
 T = TypeVar("T")
-Progress = Callable[[str, int, int], None]
-"""Called with (what, bytes sent, bytes in all)."""
+Progress = Callable[[int, int], None]
+"""Called with (bytes sent, bytes in all)."""
 
 
 @dataclass(frozen=True)
@@ -105,14 +105,17 @@ class Board:
         port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port.
         wait_s: how long the board may take to show its prompt.
         boot_s: how long its boot.py may run after that; it is interrupted then.
+        name: what messages call the board; "" for its port.
 
     Raises:
         LinkError: the port is not there or busy, or no MicroPython answers.
     """
 
-    def __init__(self, port: str, wait_s: float = 25.0, boot_s: float = 45.0) -> None:
-        self.port = port
-        self._repl = RawRepl(port)
+    def __init__(
+        self, port: str, wait_s: float = 25.0, boot_s: float = 45.0, name: str = ""
+    ) -> None:
+        self.name = name or port
+        self._repl = RawRepl(port, name)
         try:
             self._to_prompt(wait_s)
             self.boot_ended = self._repl.reset(boot_s)
@@ -169,13 +172,13 @@ class Board:
             if length.partition("\x03")[0] == str(len(text)):
                 break
         else:
-            raise LinkError(f"{self.port}: the board's answer is not clear: {last_line(said)}")
+            raise LinkError(f"{self.name}: the board's answer is not clear: {last_line(said)}")
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError, TypeError, ArithmeticError, MemoryError, RecursionError):
             value = None
         if type(value) is not kind:
-            raise LinkError(f"{self.port}: the board's answer makes no sense: {text[:80]}")
+            raise LinkError(f"{self.name}: the board's answer makes no sense: {text[:80]}")
         return value
 
     def digests(self, paths: list[str]) -> list[str]:
@@ -186,7 +189,7 @@ class Board:
         """
         found = self.evaluate(f"digests(*{paths!r})", list)
         if len(found) != len(paths) or not all(isinstance(digest, str) for digest in found):
-            raise LinkError(f"{self.port}: the board's answer makes no sense: {str(found)[:80]}")
+            raise LinkError(f"{self.name}: the board's answer makes no sense: {str(found)[:80]}")
         return found
 
     def listing(self, folder: str) -> list[str]:
@@ -197,25 +200,28 @@ class Board:
         """
         return [str(name) for name in self.evaluate(f"listing({folder!r})", list)]
 
-    def send(self, call: str, contents: dict[str, bytes], progress: Progress | None = None) -> None:
+    def send(self, call: str, contents: list[bytes], progress: Progress | None = None) -> None:
         """Have the agent receive data.
 
         Args:
             call: the call; {chunk} in it stands for the bytes that are sent at once.
-            contents: what it receives, one after the other, with names for `progress`.
-            progress: called with (name, bytes sent, bytes in all).
+            contents: what it receives, one after the other.
+            progress: called with (bytes sent, bytes in all).
 
         Raises:
             LinkError: the board refuses or falls silent.
         """
         chunk = _LONG_CHUNK if has_flow_control(self.info.platform) else _CHUNK
         self._repl.start(call.replace("{chunk}", str(chunk)))
-        for name, data in contents.items():
+        sent, size = 0, sum(map(len, contents))
+        for data in contents:
             for at in range(0, len(data), chunk):
-                self._repl.write(base64.b64encode(data[at : at + chunk]))
+                part = data[at : at + chunk]
+                self._repl.write(base64.b64encode(part))
                 self._repl.acknowledged(_CHUNK_S)
+                sent += len(part)
                 if progress:
-                    progress(name, min(at + chunk, len(data)), len(data))
+                    progress(sent, size)
         self._repl.finish(_ANSWER_S)
 
     def restart(self) -> None:
@@ -254,7 +260,7 @@ class Board:
             if time.monotonic() > until:
                 said = self._repl.said
                 raise LinkError(
-                    f"{self.port}: no MicroPython prompt; is a board with MicroPython there, "
+                    f"{self.name}: no MicroPython prompt; is a board with MicroPython there, "
                     "and no other program at its port?"
                     + (f" What comes from there: {said}" if said else "")
                 )
@@ -288,5 +294,5 @@ class Board:
             )
         except (KeyError, TypeError):
             raise LinkError(
-                f"{self.port}: the board's answer makes no sense: {str(told)[:80]}"
+                f"{self.name}: the board's answer makes no sense: {str(told)[:80]}"
             ) from None

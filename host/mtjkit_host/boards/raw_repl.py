@@ -32,13 +32,14 @@ class RawRepl:
 
     Args:
         port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port.
+        name: what messages call the board; "" for its port.
 
     Raises:
         LinkError: the port is not there or busy.
     """
 
-    def __init__(self, port: str) -> None:
-        self.port = port
+    def __init__(self, port: str, name: str = "") -> None:
+        self.name = name or port
         self._line = open_port(port, _READ_S)
         self._heard = bytearray()
         self._aside = bytearray()  # what was not an answer, the last of it
@@ -58,9 +59,9 @@ class RawRepl:
         try:
             self._line.write(data)
         except serial.SerialTimeoutException:
-            raise LinkError(f"{self.port}: the board has stopped reading") from None
+            raise LinkError(f"{self.name}: the board has stopped reading") from None
         except (OSError, TypeError, ValueError) as error:
-            raise LinkError(f"{self.port}: {reason(error)}") from None
+            raise LinkError(f"{self.name}: {reason(error)}") from None
 
     def enter(self, wait_s: float) -> bool:
         """Interrupt whatever runs and ask for the raw REPL; False if it does not come in time."""
@@ -93,7 +94,7 @@ class RawRepl:
             self.write(_CTRL_C)
             if self._find(_BANNER + b">", _SHORT_S, skim=True) is None:
                 raise LinkError(
-                    f"{self.port}: the board's boot.py has run for {wait_s:.0f} s, and Ctrl-C does "
+                    f"{self.name}: the board's boot.py has run for {wait_s:.0f} s, and Ctrl-C does "
                     f"not end it{self._quoted()}"
                 )
         return ended
@@ -125,7 +126,7 @@ class RawRepl:
         error = self._expect(_CTRL_D, _SHORT_S, "code")
         self._expect(b">", _SHORT_S, "code")
         if b"Traceback" in error:  # other lines are the board's system's
-            raise LinkError(f"{self.port}: {error_of(error)}")
+            raise LinkError(f"{self.name}: {error_of(error)}")
         return printed
 
     def run(self, code: str, wait_s: float) -> bytes:
@@ -152,7 +153,7 @@ class RawRepl:
                 return
             if end >= 0:
                 self.finish(_SHORT_S)
-                raise LinkError(f"{self.port}: the board stopped taking data{self._quoted()}")
+                raise LinkError(f"{self.name}: the board stopped taking data{self._quoted()}")
             self._more(until, "data", skim=True)
 
     def leave(self) -> None:
@@ -183,7 +184,7 @@ class RawRepl:
         """
         before = self._find(end, wait_s)
         if before is None:
-            raise LinkError(f"{self.port}: the board does not answer to {what}{self._quoted()}")
+            raise LinkError(f"{self.name}: the board does not answer to {what}{self._quoted()}")
         return before
 
     def _find(self, end: bytes, wait_s: float, skim: bool = False) -> bytes | None:
@@ -214,16 +215,16 @@ class RawRepl:
             LinkError: the line is gone, the time is over and `what` is given, or it is too much.
         """
         if what and time.monotonic() > until:
-            raise LinkError(f"{self.port}: the board does not answer to {what}{self._quoted()}")
+            raise LinkError(f"{self.name}: the board does not answer to {what}{self._quoted()}")
         try:
             waiting = min(self._line.in_waiting, _MOST_BYTES // 8)
             self._heard += self._line.read(waiting or 1)
         except (OSError, TypeError, ValueError) as error:
-            raise LinkError(f"{self.port}: {reason(error)}{self._quoted()}") from None
+            raise LinkError(f"{self.name}: {reason(error)}{self._quoted()}") from None
         if len(self._heard) > _MOST_BYTES:
             if not skim:
                 raise LinkError(
-                    f"{self.port}: the board says more than {_MOST_BYTES} bytes where an answer "
+                    f"{self.name}: the board says more than {_MOST_BYTES} bytes where an answer "
                     f"was expected{self._quoted()}"
                 )
             self._set_aside(_MOST_BYTES - 4096)

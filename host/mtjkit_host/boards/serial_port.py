@@ -20,13 +20,14 @@ class SerialPlace:
     Args:
         port: /dev/ttyACM0, COM3, a pseudo-terminal's path, socket://host:port.
         backend: name of the kind of device, for results.
+        name: what messages call the board; "" for its port.
 
     Attributes:
         port: where the board was found last.
     """
 
-    def __init__(self, port: str, backend: str = "serial") -> None:
-        self.name = port
+    def __init__(self, port: str, backend: str = "serial", name: str = "") -> None:
+        self.name = name or port
         self.backend = backend
         self.port = port
         self._serial_number = self._number()

@@ -43,7 +43,7 @@ def unflash(port: str) -> Unflashed:
         if known.is_empty:
             board.leave()
             raise ConfigError(
-                f"{board.port}: the board has no list of flashed files ({LIST_NAME}): flash it "
+                f"{board.name}: the board has no list of flashed files ({LIST_NAME}): flash it "
                 "once more, which writes one"
             )
         main = main_path(board.info)

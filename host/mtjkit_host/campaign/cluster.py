@@ -250,7 +250,7 @@ class ClusterPool:
         self._points[future] = point
         return future
 
-    def record(self, future: Future[Any]) -> Record | Future[Any]:
+    def record(self, future: Future[Any]) -> tuple[str, Record] | Future[Any]:
         """See Pool."""
         point = self._points.pop(future)
         try:
@@ -268,7 +268,7 @@ class ClusterPool:
             self._refused(found, point)
             return self.submit(point)
         record: Record = found
-        return record
+        return record.where, record
 
     def _net(self, point: Point) -> Any:
         """The point's net, on its way to the workers that need it."""

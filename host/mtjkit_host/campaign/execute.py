@@ -50,8 +50,11 @@ class Pool(Protocol):
         """Take a point; a future that is cancelled costs nothing but its point."""
         ...
 
-    def record(self, future: Future[Any]) -> Record | Future[Any]:
+    def record(self, future: Future[Any]) -> tuple[str, Record] | Future[Any]:
         """What a future that is done has found; another future if the point went on elsewhere.
+
+        Returns:
+            What the worker that measured it is called, and the record.
 
         Raises:
             MtjkitError: the campaign cannot go on.
@@ -66,24 +69,33 @@ class Processes:
         self.ahead = ahead
         self._executor = executor
         self._work = work
+        self._numbers: dict[int, int] = {}
+        """A process's id -> its number, in the order in which their first records came."""
 
     def submit(self, point: Point) -> Future[Any]:
         """See Pool."""
         w = self._work
         return self._executor.submit(
-            measure, point, w.nets[point.net], w.data, w.plans.get(point.net)
+            _measure, point, w.nets[point.net], w.data, w.plans.get(point.net)
         )
 
-    def record(self, future: Future[Any]) -> Record:
+    def record(self, future: Future[Any]) -> tuple[str, Record]:
         """See Pool."""
+        found: Record
         try:
-            found: Record = future.result()
+            process, found = future.result()
         except BrokenProcessPool:
             raise LinkError(
                 "a worker process of the campaign ended (out of memory? A script needs "
                 "if __name__ == '__main__':); the same command goes on where it stopped"
             ) from None
-        return found
+        number = self._numbers.setdefault(process, len(self._numbers) + 1)
+        return f"process {number}", found
+
+
+def _measure(point: Point, *others: Any) -> tuple[int, Record]:
+    """The process that measures a point, and what it finds: see `measure`."""
+    return os.getpid(), measure(point, *others)
 
 
 class InThisProcess(Executor):

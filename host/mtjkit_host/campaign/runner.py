@@ -263,8 +263,9 @@ def _run(
             if isinstance(found, Future):
                 begin(found)
             else:
-                file.append(found)
-                standing.took(found, len(running))
+                worker, record = found
+                file.append(record)
+                standing.took(worker, record, len(running))
                 progress.advance(task)
 
 

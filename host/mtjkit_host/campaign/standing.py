@@ -38,17 +38,17 @@ class Standing:
     running: int = 0
     """Points handed out and not yet back."""
     workers: dict[str, Worker] = field(default_factory=dict)
-    """By name: this machine, a worker of a cluster, a board."""
+    """By name: a process of this machine, a worker of a cluster, a board."""
     began: float = field(default_factory=time.monotonic)
     """When this run began, of `time.monotonic`."""
 
-    def took(self, record: Record, running: int) -> None:
-        """A record came; `running` points are still out."""
+    def took(self, worker: str, record: Record, running: int) -> None:
+        """A worker's record came; `running` points are still out."""
         point = record.point
-        worker = self.workers.setdefault(record.where or "this machine", Worker())
-        worker.points += 1
-        worker.seconds += record.seconds
-        worker.last = f"{point.net}, {where(point.memory)}, {100 * point.rate:.3g} %"
+        its = self.workers.setdefault(worker, Worker())
+        its.points += 1
+        its.seconds += record.seconds
+        its.last = f"{point.net}, {where(point.memory)}, {100 * point.rate:.3g} %"
         self.running = running
         self.measured += 1
 
@@ -64,6 +64,11 @@ class Standing:
             "left_s": elapsed / self.measured * left if self.measured else None,
             "workers": [
                 {"name": name, "points": w.points, "seconds": w.seconds, "last": w.last}
-                for name, w in sorted(self.workers.copy().items())
+                for name, w in sorted(self.workers.copy().items(), key=_in_order)
             ],
         }
+
+
+def _in_order(item: tuple[str, Worker]) -> tuple[int, str]:
+    """Process 2 before process 10."""
+    return len(item[0]), item[0]

@@ -112,7 +112,8 @@ def firmware(
 
 @command(
     help={
-        "arch": "architecture of the board's processor: armv6m, armv7m, armv7emsp, rv32imc, ...",
+        "arch": "architecture of the board's processor: armv6m, armv7m, armv7emsp, rv32imc, "
+        "rv32imc-zbb, ...",
         "output": "folder of the packages, for a web server; default build/mip",
     }
 )
@@ -126,7 +127,7 @@ def mip_package(c: Context, arch: str = "", output: str = "build/mip") -> Any:
 
     path, has_kernels = write_mip_package(arch, Path(output), version("mtjkit"))
     if not has_kernels:
-        tell(f"without the C kernels, which are not built: `invoke firmware --arch {arch}`")
+        tell("without the C kernels, which are not built: `invoke firmware` builds them")
     return str(path)
 
 

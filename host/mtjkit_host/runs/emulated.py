@@ -49,7 +49,7 @@ def run_board(
     # Mapped weights are written here, with their errors; those in RAM by the device itself.
     model = bytes(program(load(o.model), o.write_errors)[0].data)
     with flashed_board(name, model, o.kernel, heap_bytes=heap_bytes) as port:
-        return run_fleet(options, [SerialPlace(port, name)], path)
+        return run_fleet(options, [SerialPlace(port, name, name)], path)
 
 
 @contextmanager
@@ -59,7 +59,7 @@ def prepared_board(
     """`flashed_board`, with a link to its server."""
     with (
         flashed_board(name, model, count=count, heap_bytes=heap_bytes) as port,
-        Link.open(port, name) as link,
+        Link.open(port, name, name) as link,
     ):
         yield link
 
@@ -92,5 +92,5 @@ def flashed_board(
     most = min(spec.serial_bytes, heap_bytes // 2) if heap_bytes else spec.serial_bytes
     image = romfs_image(MODEL_NAME, model) if len(model) > most else b""
     with emulate(spec, firmware, image, count) as port:
-        flash(port, model, kernel, native=spec.native)
+        flash(port, model, kernel, native=spec.native, name=name)
         yield port

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.datasets.images import images_for, load_images, to_input
 from mtjkit_host.machine import tell
-from mtjkit_host.progress import bar
+from mtjkit_host.progress import Steps, bar
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.result import Result
 from mtjkit_host.simulate.simulator import open_simulator, program, run_in_batches
@@ -154,19 +154,23 @@ def collect(job: Job, backend: Backend) -> Result:
     scores = np.zeros((n, job.model.classes), np.int32)
     bits = np.zeros((n, len(COUNTS)), np.int64)
     us = np.zeros(n)
-    with bar() as progress:
-        task = progress.add_task("model", total=len(job.model.data), unit="B")
-        programmed = backend.program(
-            job, lambda sent, size: progress.update(task, completed=sent, total=size)
-        )
-        progress.remove_task(task)
-        task = progress.add_task(backend.name, total=n, unit="images")
+    with bar() as shown:
+        step = Steps(backend.name, shown)
+
+        def sent(done: int, size: int) -> None:
+            if done < size:
+                step("model", done, size)
+            else:
+                step("model arrives, first image")
+
+        step("connecting")
+        programmed = backend.program(job, sent)
         began = time.perf_counter()
-        for outcome in backend.outcomes(job):
+        for done, outcome in enumerate(backend.outcomes(job), 1):
             scores[outcome.index] = outcome.scores
             bits[outcome.index] = outcome.bits
             us[outcome.index] = outcome.device_us
-            progress.advance(task)
+            step("", done, n, "images")
         seconds = time.perf_counter() - began
     return Result(
         backend=backend.name,

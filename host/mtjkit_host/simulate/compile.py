@@ -1,4 +1,4 @@
-"""The C library of firmware/native on the host: compiled on first use, kept in the cache, declared.
+"""The C library of firmware/native on the host: brought by a wheel, or compiled on first use.
 
 One library for binary and fixed-point networks; the same C as in the boards' native module.
 """
@@ -21,6 +21,7 @@ import numpy as np
 from mtjkit_core.errors import ConfigError
 from numpy.typing import NDArray
 
+from mtjkit_host.paths import BUILT
 from mtjkit_host.paths import NATIVE as SOURCE
 from mtjkit_host.simulate.compiled import kept
 
@@ -74,7 +75,7 @@ def compiler() -> list[str] | None:
 
 @functools.cache
 def library(*flags: str) -> ctypes.CDLL:
-    """The compiled library, built into the cache unless it is there.
+    """The compiled library: what a wheel has brought for this system, or what the cache keeps.
 
     It holds the code of all levels that its kind of processor may have, and takes the best one that
     this processor has. $MTJKIT_SIMD lowers that: see LEVELS.
@@ -90,22 +91,53 @@ def library(*flags: str) -> ctypes.CDLL:
     if level not in LEVELS:
         raise ConfigError(f"MTJKIT_SIMD={level} is unknown: {', '.join(LEVELS)}")
     flags = (*LEVELS[level], *flags)
-    command = compiler()
-    if command is None:
-        raise ConfigError("no C compiler: install gcc or clang, or pip install ziglang")
-    command = [*command, *FLAGS, *flags]
-    key = hashlib.sha256(repr((command, sys.platform, platform.machine())).encode())
-    for path in library_sources():
-        key.update(path.read_bytes())
-    sources = [SOURCE / name for name in SOURCES]
-    built = kept(
-        f"mtjkit-{key.hexdigest()[:16]}.so",
-        lambda target: build(command, sources, target, ("-lm",)),
-    )
+    brought = BUILT / library_name()
+    if not flags and not os.environ.get("CC") and brought.is_file():
+        try:
+            return _declare(ctypes.CDLL(str(brought)))
+        except OSError:  # a C library of another kind: compiled here, it will load
+            pass
+    built = compiled_library(*flags)
     try:
         return _declare(ctypes.CDLL(str(built)))
     except OSError as error:
         raise ConfigError(f"the native library {built} does not load here: {error}") from None
+
+
+def compiled_library(*flags: str) -> Path:
+    """The library's file in the cache, compiled unless it is there.
+
+    Args:
+        flags: further compiler flags.
+
+    Raises:
+        ConfigError: there is no C compiler or no source, or it does not compile.
+    """
+    command = compiler()
+    if command is None:
+        raise ConfigError("no C compiler: install gcc or clang, or pip install ziglang")
+    command = [*command, *FLAGS, *flags]
+    sources = [SOURCE / name for name in SOURCES]
+    return kept(
+        library_name(repr(command)),
+        lambda target: build(command, sources, target, ("-lm",)),
+    )
+
+
+def library_name(command: str = "") -> str:
+    """Name of the library's file, which says what it is for and what it was made of.
+
+    Args:
+        command: what compiles it; "" in a wheel.
+
+    Raises:
+        ConfigError: the sources are not there.
+    """
+    system = f"{sys.platform}-{platform.machine()}"
+    key = hashlib.sha256(repr((command, system)).encode())
+    for path in library_sources():
+        key.update(path.read_bytes())
+    return f"mtjkit-{system}-{key.hexdigest()[:16]}.so"
 
 
 def library_sources() -> list[Path]:

@@ -30,7 +30,7 @@ def running(folder, records):
 
     def more():
         so_far.append(replace(whole.records[len(so_far)], where="board 1"))
-        standing.took(so_far[-1], 1)
+        standing.took("board 1", so_far[-1], 1)
 
     return standing, more
 

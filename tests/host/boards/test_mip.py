@@ -20,9 +20,18 @@ class Quiet(SimpleHTTPRequestHandler):
 
 
 def test_an_unknown_architecture_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="'z80' is unknown: one of x86, x64, armv6"):
-        write_mip_package("z80", tmp_path, "1.0")
+    for name in ("z80", "x64-zbb"):
+        with pytest.raises(ConfigError, match=f"'{name}' is unknown: one of x86, x64, armv6"):
+            write_mip_package(name, tmp_path, "1.0")
     assert not [*tmp_path.iterdir()]
+
+
+def test_a_processor_with_an_extension_gets_what_uses_it(tmp_path):
+    path, has_kernels = write_mip_package("rv32imc-zbb", tmp_path, "1.0")
+    names = {name for name, _ in json.loads(path.read_text())["urls"]}
+    assert "mtjkit_device/kernels/rv32_rows_zbb.mpy" in names
+    assert path == tmp_path / "rv32imc-zbb" / "package.json"
+    assert has_kernels == (find_native("rv32imc", "rv32imc-zbb") is not None)
 
 
 def test_micropython_installs_what_it_then_imports(micropython, tmp_path):

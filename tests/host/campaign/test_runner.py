@@ -31,17 +31,23 @@ from support.campaigns import DATA, POINTS, campaign, make_net, measured
 from support.paths import python_env
 
 
-def run(folder, out="out", **changes):
+def run(folder, out="out", watch=None, **changes):
     return run_campaign(
-        campaign(**changes), data=DATA, models=[folder], folder=folder / out, workers=2
-    )
+        campaign(**changes), data=DATA, models=[folder], folder=folder / out, workers=2,
+        watch=watch,
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     folder = tmp_path_factory.mktemp("campaign")
     make_net(folder)
-    return folder, run(folder)
+    standings = []
+    result = run(folder, watch=standings.append)
+    stands = standings[0].to_json()
+    assert (stands["done"], sum(one["points"] for one in stands["workers"])) == (POINTS, POINTS)
+    assert {one["name"] for one in stands["workers"]} <= {"process 1", "process 2"}
+    return folder, result
 
 
 def a_plan(folder, rates=(0.05, 0.2, 0.1)):

@@ -101,3 +101,36 @@ def test_a_cache_that_cannot_be_written_is_one_line(cache):
     cache.write_bytes(b"a file")
     with pytest.raises(ConfigError, match=r"cache/native: cannot be made"):
         kept("a.so", Maker())
+
+
+@pytest.fixture
+def wheel(cache, monkeypatch):
+    """The file in which a wheel brings the library; there is no compiler."""
+    built = cache.parent / "built"
+    built.mkdir()
+    monkeypatch.setattr(compile, "BUILT", built)
+    monkeypatch.setattr(compile, "compiler", lambda: None)
+    monkeypatch.delenv("CC", raising=False)
+    monkeypatch.delenv("MTJKIT_SIMD", raising=False)
+    return built / compile.library_name()
+
+
+@pytest.mark.program
+def test_the_library_of_a_wheel_needs_no_compiler(wheel, monkeypatch):
+    if shutil.which("cc") is None:
+        pytest.skip("there is no C compiler")
+    fresh = compile.library.__wrapped__
+    with pytest.raises(ConfigError, match="no C compiler"):
+        fresh()
+    with monkeypatch.context() as there:
+        there.setattr(compile, "compiler", lambda: ["cc"])
+        shutil.copy(compile.compiled_library("-O0", "-s"), wheel)
+    assert fresh().mtj_simd()
+    with pytest.raises(ConfigError, match="no C compiler"):
+        fresh("-DMTJ_PORTABLE")  # the wheel has the best one alone
+
+
+def test_a_library_of_another_system_is_passed_over(wheel):
+    wheel.write_bytes(b"\x7fELF of another system")
+    with pytest.raises(ConfigError, match="no C compiler"):
+        compile.library.__wrapped__()
