@@ -12,14 +12,14 @@ import mtjkit
 import pytest
 from mtjkit_host.explore import wasm
 from support.commands import finished
-from support.paths import ROOT
+from support.paths import ROOT, VERSION
 
 MOST_BYTES = 4_000_000
-EXAMPLE = """
+EXAMPLE = f"""
 import mtjkit
 
 result = mtjkit.run_twin(mtjkit.parse_options(images=20, write_error_rate=0.05, seed=3))
-assert mtjkit.__version__ == "0.1.0"
+assert mtjkit.__version__ == "{VERSION}"
 assert "asano2024" in mtjkit.cells()
 assert mtjkit.load(result.options.model).classes == 10
 print(result.to_json()["accuracy"])
@@ -89,7 +89,7 @@ def test_what_the_wheel_holds(built):
         "mtjkit_host/firmware/boards/pico/board.toml",
         "mtjkit_host/data/binary-small.mtjb",
         "mtjkit_host/data/README.md",
-        "mtjkit-0.1.0.dist-info/licenses/LICENSE",
+        f"mtjkit-{VERSION}.dist-info/licenses/LICENSE",
     ):
         assert name in names, name
 
@@ -100,9 +100,18 @@ def test_the_sdist_gives_the_same_wheel(built, tmp_path):
     [sdist] = [path for path in built if path.name.endswith(".tar.gz")]
     with tarfile.open(sdist) as archive:
         archive.extractall(tmp_path, filter="data")
-    [again] = [path for path in build(tmp_path / "mtjkit-0.1.0", tmp_path) if path.suffix == ".whl"]
+    [again] = [
+        path for path in build(tmp_path / f"mtjkit-{VERSION}", tmp_path) if path.suffix == ".whl"
+    ]
     names = [set(zipfile.ZipFile(path).namelist()) for path in (wheel, again)]
     assert names[1] == {name for name in names[0] if "/built/native/" not in name}
+
+
+def test_other_files_repeat_the_version():
+    nets = (ROOT / "host" / "nets" / "pyproject.toml").read_text()
+    assert f'\nversion = "{VERSION}"\n' in nets
+    assert f'\ndependencies = ["mtjkit=={VERSION}"]\n' in nets
+    assert f"\nversion: {VERSION}\n" in (ROOT / "CITATION.cff").read_text()
 
 
 def test_both_packages_have_the_licence():
@@ -114,7 +123,7 @@ def test_both_packages_have_the_licence():
 def test_on_an_index_page_the_readme_has_no_dead_links(built):
     [wheel] = [path for path in built if path.suffix == ".whl"]
     with zipfile.ZipFile(wheel) as archive:
-        page = archive.read("mtjkit-0.1.0.dist-info/METADATA").decode()
+        page = archive.read(f"mtjkit-{VERSION}.dist-info/METADATA").decode()
     assert "\nProject-URL: " in page
     assert "(https://doi.org/10.1587/transinf.2023LOP0007)" in page
     assert not re.findall(r"\]\((?!https?:)[^)]*\)", page)
@@ -143,7 +152,7 @@ def test_an_installed_mtjkit_runs_outside_the_checkout(installed, tmp_path):
     def mtjkit(*words):
         return finished(run([program, *words], tmp_path, **more))
 
-    assert mtjkit("--version") == "mtjkit 0.1.0\n"
+    assert mtjkit("--version") == f"mtjkit {VERSION}\n"
     assert "run-unix" in mtjkit("--help")
     assert "20, " in mtjkit("run-unix", "--images", "20")
     assert "20, " in mtjkit("twin", "--images", "20")

@@ -4,8 +4,9 @@ The names are loaded when they are first used: importing the package needs no nu
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
+
+from mtjkit_host.machine import version
 
 if TYPE_CHECKING:
     from mtjkit_export.formats.mtjb_reader import load
@@ -38,10 +39,7 @@ else:
         return getattr(import_module(module), attribute)
 
 
-try:
-    __version__ = version("mtjkit")
-except PackageNotFoundError:
-    __version__ = "not installed"
+__version__ = version()
 
 __all__ = [
     "Result",

@@ -1,4 +1,4 @@
-"""What this machine and this process offer: processors, a stderr that may be gone."""
+"""What this machine offers: processors, a stderr that may be gone, the version installed."""
 
 from __future__ import annotations
 
@@ -14,6 +14,16 @@ def cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def version() -> str:
+    """The installed version of mtjkit; "not installed" in a checkout that is not installed."""
+    from importlib import metadata  # here, because it takes a while to load
+
+    try:
+        return metadata.version("mtjkit")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def tell(message: str) -> None:

@@ -29,14 +29,14 @@ from mtjkit_host.mtj.fit import read_measurements
 from mtjkit_host.mtj.pulse_plan import read_plan
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.run_file import RunFile
-from mtjkit_host.runs.run_file_lines import VERSION, read_head
+from mtjkit_host.runs.run_file_lines import RUN_FILE_VERSION, read_head
 
 _MEMORY = Path("/dev/shm")  # quicker than a disk, where it is there
 _TEMPORARY = tempfile.TemporaryDirectory(
     prefix="mtjkit-fuzz-", dir=_MEMORY if _MEMORY.is_dir() else None
 )
 FOLDER = Path(_TEMPORARY.name)
-RUN_HEAD = {"mtjkit_run": VERSION, "count": 3, "classes": 2}
+RUN_HEAD = {"mtjkit_run": RUN_FILE_VERSION, "count": 3, "classes": 2}
 LONGEST_MESSAGE = 1000
 """Characters: an error is one line that a terminal can show."""
 

@@ -1,6 +1,6 @@
 """What MicroPython users install by: mip's package.json, and the manifest for frozen code.
 
-`python tests/host/test_packages.py` writes package.json again.
+`PYTHONPATH=tests python tests/host/test_packages.py` writes package.json again.
 """
 
 import json
@@ -8,19 +8,17 @@ import re
 from pathlib import Path
 
 import pytest
+from support.paths import LIB, ROOT, VERSION
 
-ROOT = Path(__file__).parents[2]
-LIB = ROOT / "firmware" / "micropython" / "lib"
 MODULES = sorted(path.relative_to(LIB).as_posix() for path in LIB.glob("mtjkit_*/**/*.py"))
 
 
 def mip_package():
     """Text of package.json, by which mip installs every module."""
-    version = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)
     names = [name for name in MODULES if "zbb" not in name]  # it would crash a RISC-V without Zbb
     urls = [json.dumps([name, f"firmware/micropython/lib/{name}"]) for name in names]
     lines = ",\n".join(f"    {url}" for url in urls)
-    return f'{{\n  "urls": [\n{lines}\n  ],\n  "deps": [],\n  "version": "{version[1]}"\n}}\n'
+    return f'{{\n  "urls": [\n{lines}\n  ],\n  "deps": [],\n  "version": "{VERSION}"\n}}\n'
 
 
 def test_mip_installs_every_module():

@@ -1,6 +1,7 @@
 """Where things stand in the checkout, and the environment for a test's own Python processes."""
 
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -8,6 +9,8 @@ ROOT = Path(__file__).resolve().parents[2]
 LIB = ROOT / "firmware" / "micropython" / "lib"
 TESTS = ROOT / "tests"
 VECTORS = TESTS / "vectors"
+VERSION = re.search(r'^version = "(.*)"$', (ROOT / "pyproject.toml").read_text(), re.M)[1]
+"""mtjkit's version, where it is declared."""
 
 
 def python_env(*folders):

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from mtjkit_export.files import refuse_pipe, write_atomically
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet, FoldedNorm
 
-VERSION = 1
+_VERSION = 1
 
 _TYPES = ("I8", "I16", "I32", "F64")
 _NORM = ("gamma", "beta", "mean", "std")
@@ -37,7 +37,7 @@ def encode_fixed(net: FixedNet) -> bytes:
                 tensors[f"{key}.{index}"] = _plain(getattr(layer.norm, key), "<f8")
         row = {"kind": layer.kind, "input_bits": layer.input_bits}
         table.append(row | {"padding": layer.padding, "pool": layer.pool})
-    head: dict[str, Any] = {"version": VERSION, "name": net.name, "bits": net.bits}
+    head: dict[str, Any] = {"version": _VERSION, "name": net.name, "bits": net.bits}
     head["side"] = net.side
     if net.class_names is not None:
         head["class_names"] = list(net.class_names)
@@ -102,7 +102,7 @@ def _is_name(text: Any) -> bool:
 
 
 def _build(meta: dict[str, Any], tensors: dict[str, Any]) -> FixedNet:
-    if meta["version"] != VERSION or meta["bits"] not in (8, 16, 32):
+    if meta["version"] != _VERSION or meta["bits"] not in (8, 16, 32):
         raise FormatError("a fixed-point net of another version; export the net again")
     for key, tensor in tensors.items():
         expected = f"i{meta['bits'] // 8}" if key.startswith("codes.") else "f8"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import mtjkit_core
 import mtjkit_export
 
+from mtjkit_host.machine import version
 from mtjkit_host.simulate.compile import library_sources
 
 _DIGITS = 12  # of a hash in a message
@@ -41,14 +41,10 @@ def this_build() -> Build:
     Raises:
         ConfigError: it has no C sources.
     """
-    try:
-        number = version("mtjkit")
-    except PackageNotFoundError:
-        number = "not installed"
     others = [Path(str(package.__file__)).parent for package in (mtjkit_core, mtjkit_export)]
     host = Path(__file__).parents[1]
     code = [path for folder in (*others, host) for path in sorted(folder.rglob("*.py"))]
-    return Build(number, sha256_of_files(code), sha256_of_files(library_sources()))
+    return Build(version(), sha256_of_files(code), sha256_of_files(library_sources()))
 
 
 def sha256_of_files(paths: list[Path]) -> str:

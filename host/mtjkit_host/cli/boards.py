@@ -119,13 +119,12 @@ def firmware(
 )
 def mip_package(c: Context, arch: str = "", output: str = "build/mip") -> Any:
     """Write a package for MicroPython's `mip install`: all modules compiled for a processor."""
-    from importlib.metadata import version
     from pathlib import Path
 
     from mtjkit_host.boards.mip import write_mip_package
-    from mtjkit_host.machine import tell
+    from mtjkit_host.machine import tell, version
 
-    path, has_kernels = write_mip_package(arch, Path(output), version("mtjkit"))
+    path, has_kernels = write_mip_package(arch, Path(output), version())
     if not has_kernels:
         tell("without the C kernels, which are not built: `invoke firmware` builds them")
     return str(path)

@@ -6,14 +6,13 @@ import os
 import re
 import sys
 from difflib import get_close_matches
-from importlib.metadata import PackageNotFoundError, version
 
 from invoke.collection import Collection
 from invoke.exceptions import Exit, ParseError
 from invoke.program import Program
 
 from mtjkit_host.cli import boards, campaigns, cells, checks, development, nets, plan, runs, streams
-from mtjkit_host.machine import tell
+from mtjkit_host.machine import tell, version
 from mtjkit_host.paths import IS_CHECKOUT
 
 
@@ -65,9 +64,5 @@ class MtjkitProgram(Program):
 def main() -> None:
     """Run the command line, as the console script `mtjkit` and as `./inv` in a checkout."""
     streams.prepare()
-    try:
-        number = version("mtjkit")
-    except PackageNotFoundError:
-        number = "not installed"
     name = os.environ.get("MTJKIT_PROGRAM", "mtjkit")
-    MtjkitProgram(name=name, binary=name, version=number, namespace=namespace()).run()
+    MtjkitProgram(name=name, binary=name, version=version(), namespace=namespace()).run()

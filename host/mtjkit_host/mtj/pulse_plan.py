@@ -22,7 +22,7 @@ from mtjkit_host.mtj.cell_file import cell_from_table
 from mtjkit_host.mtj.schemes import Pulses, Scheme, Traffic, parse_scheme
 from mtjkit_host.settings import parse_table, read_text
 
-VERSION = 2
+_VERSION = 2
 """Of the file. Version 1 had no weights."""
 
 
@@ -81,7 +81,7 @@ class PulsePlan:
         """The plan's file."""
         cell = {key: value for key, value in self.cell.to_json().items() if value is not None}
         table = {
-            "version": VERSION,
+            "version": _VERSION,
             "model": self.model,
             "sha256": self.sha256,
             "errors": self.errors,
@@ -137,9 +137,9 @@ def parse_plan(text: str, path: str) -> PulsePlan:
         ConfigError: it is not a plan.
     """
     table = parse_table(text, path)
-    if table.get("version") not in (1, VERSION):
+    if table.get("version") not in (1, _VERSION):
         raise ConfigError(
-            f"{path} is no pulse plan of version 1 or {VERSION}: `invoke plan` makes one"
+            f"{path} is no pulse plan of version 1 or {_VERSION}: `invoke plan` makes one"
         )
     try:
         layers, weights = _layers(table["map"]), _layers(table.get("weights", []))

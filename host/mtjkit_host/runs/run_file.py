@@ -23,7 +23,12 @@ from numpy.typing import NDArray
 from mtjkit_host.link.fleet import Fleet
 from mtjkit_host.link.stream import ImageResult
 from mtjkit_host.runs.options import as_lists
-from mtjkit_host.runs.run_file_lines import VERSION, check_head, read_kernel, read_result
+from mtjkit_host.runs.run_file_lines import (
+    RUN_FILE_VERSION,
+    check_head,
+    read_kernel,
+    read_result,
+)
 
 
 def identity(
@@ -35,7 +40,7 @@ def identity(
     """
     chip = errors.parts() if isinstance(errors, ChipErrors) else []
     return {
-        "mtjkit_run": VERSION,
+        "mtjkit_run": RUN_FILE_VERSION,
         "model_sha256": hashlib.sha256(model).hexdigest(),
         "images_sha256": hashlib.sha256(images.tobytes()).hexdigest(),
         "count": count,

@@ -24,7 +24,7 @@ from mtjkit_export.files import complete_lines, file_errors, refuse_pipe
 
 from mtjkit_host.link.stream import ImageResult
 
-VERSION = 2
+RUN_FILE_VERSION = 2
 
 
 def read_head(path: str | Path) -> dict[str, Any]:
@@ -44,11 +44,12 @@ def read_head(path: str | Path) -> dict[str, Any]:
 
 def _check_version(path: str | Path, head: dict[str, Any]) -> None:
     version = head.get("mtjkit_run")
-    if version == VERSION:
+    if version == RUN_FILE_VERSION:
         return
     if type(version) is int:
         raise FormatError(
-            f"{path}: a run file of version {version}, this mtjkit writes version {VERSION}: "
+            f"{path}: a run file of version {version}, this mtjkit writes version "
+            f"{RUN_FILE_VERSION}: "
             "finish the run with the mtjkit that began it, or begin it anew"
         )
     raise FormatError(f"{path}: not a run file")

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from mtjkit_host.parse import shown
 
-VERSION = 1
+_VERSION = 1
 _MAX_RECORD = 1 << 22  # bytes; an epoch takes 200
 
 
@@ -34,7 +34,7 @@ def save_checkpoint(
     name = f"{tag}-{epoch:04d}.safetensors"
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
     write_atomically(folder / name, save(plain))
-    record = {"version": VERSION, "tensors": name, "epoch": epoch, **state}
+    record = {"version": _VERSION, "tensors": name, "epoch": epoch, **state}
     write_atomically(folder / f"{tag}.json", json.dumps(record, indent=1).encode() + b"\n")
     for old in folder.glob(f"{tag}-[0-9]*.safetensors"):
         if old.name != name:
@@ -59,8 +59,8 @@ def load_checkpoint(folder: Path, tag: str = "last") -> tuple[dict[str, Tensor],
         raise ConfigError(f"{folder}: no checkpoint {tag}.json here; train a net first") from None
     except (OSError, ValueError, RecursionError) as error:
         raise FormatError(f"{path}: not a readable checkpoint ({error})") from error
-    if not isinstance(state, dict) or state.get("version") != VERSION:
-        raise FormatError(f"{path}: not a checkpoint of version {VERSION}; train the net again")
+    if not isinstance(state, dict) or state.get("version") != _VERSION:
+        raise FormatError(f"{path}: not a checkpoint of version {_VERSION}; train the net again")
     name = state.get("tensors")
     if not isinstance(name, str) or Path(name).name != name:
         raise FormatError(f"{path}: names no tensor file in its own folder; train the net again")
