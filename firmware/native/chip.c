@@ -79,7 +79,8 @@ void mtj_program_chip(const mtj_layer *l, uint8_t *model, uint32_t state[32],
 void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, const uint8_t *packed,
              uint32_t n, const int8_t *images, const uint32_t *indices, const uint32_t key[2],
              const mtj_write_errors *errors, const mtj_chip *chip, const uint32_t half_words[2],
-             uint32_t *work, int32_t *scores, uint32_t *counts, uint32_t *trace) {
+             uint32_t *work, int32_t *scores, uint32_t *counts, uint32_t *trace,
+             const mtj_first *first) {
     const mtj_layer *last = &layers[count - 1];
     uint32_t *halves[2] = {work, work + half_words[0]};
     uint32_t *intended = halves[1] + half_words[1];
@@ -95,13 +96,23 @@ void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, cons
             *cell = 0; /* all cells in the P state */
         }
         for (const mtj_layer *l = layers; l < last; l++) {
-            uint32_t *cells = halves[l->index & 1];
-            mtj_map(l, model, packed, source, intended, scratch);
+            uint32_t *cells = halves[l->index & 1], *map = intended;
+            int known = 0;
+            if (l == layers && first && *indices < first->count) {
+                map = first->maps + (size_t)*indices * l->map_words;
+                known = first->there[*indices];
+            }
+            if (!known) {
+                mtj_map(l, model, packed, source, map, scratch);
+            }
+            if (map != intended) {
+                first->there[*indices] = 1;
+            }
             if (l->output == MTJ_AVERAGES) { /* never in the memory */
-                cells = intended;
+                cells = map;
             } else {
                 mtj_seed(state, key, *indices, (uint32_t)l->index << 3);
-                write_map(l, cells, intended, state, &errors[l - layers], chip,
+                write_map(l, cells, map, state, &errors[l - layers], chip,
                           (uint32_t)(l - layers), counts);
             }
             for (int32_t w = 0; trace && w < l->map_words; w++) {

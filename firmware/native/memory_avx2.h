@@ -3,9 +3,8 @@
 #ifndef MTJKIT_MEMORY_AVX2_H
 #define MTJKIT_MEMORY_AVX2_H
 
+#include "draws_avx2.h"
 #include "mtjkit.h"
-
-#include "simd.h"
 
 int mtj_found_level; /* 1 more than mtj_level() once it was asked; not static, as .mpy files want it
                       */
@@ -32,10 +31,6 @@ int mtj_level(void) {
 
 static const uint8_t nibble_ones[16] = {0, 1, 1, 2, 1, 2, 2, 3, 1, 2, 2, 3, 2, 3, 3, 4};
 
-AVX2_INLINE __m256i rotate(__m256i v, int k) {
-    return _mm256_or_si256(_mm256_slli_epi32(v, k), _mm256_srli_epi32(v, 32 - k));
-}
-
 AVX2_INLINE __m256i ones_of(__m256i v) {
     const __m256i low = _mm256_set1_epi8(15);
     const __m256i ones = _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)nibble_ones));
@@ -49,18 +44,6 @@ AVX2_INLINE uint32_t sum_of(__m256i v) {
     uint64_t parts[4];
     _mm256_storeu_si256((__m256i *)parts, v);
     return (uint32_t)(parts[0] + parts[1] + parts[2] + parts[3]);
-}
-
-/* One draw of all eight streams. */
-AVX2_INLINE __m256i avx2_draw(__m256i r[4]) {
-    const __m256i word = _mm256_add_epi32(rotate(_mm256_add_epi32(r[0], r[3]), 7), r[0]);
-    const __m256i x2 = _mm256_xor_si256(r[2], r[0]);
-    const __m256i x3 = _mm256_xor_si256(r[3], r[1]);
-    r[2] = _mm256_xor_si256(x2, _mm256_slli_epi32(r[1], 9));
-    r[1] = _mm256_xor_si256(r[1], x2);
-    r[0] = _mm256_xor_si256(r[0], x3);
-    r[3] = rotate(x3, 11);
-    return word;
 }
 
 /* Which lanes of eight words fail, with two limits: see draw_uneven in memory.c. */

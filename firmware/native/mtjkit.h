@@ -1,6 +1,7 @@
 /* mtjkit's C library, for boards and hosts: the emulated MTJ memory (memory.c), whole layers of
  * packed binarized networks (binary.c), and, on hosts, whole images (chip.c) and layers of
- * fixed-point networks (fixed.c). They call the memory; the memory calls none of them.
+ * fixed-point networks (fixed.c). They call the memory; the memory calls none of them. Campaigns
+ * ask which images no error reaches (spared.c).
  *
  * The definition is Python's, and everything here gives the same bits: mtjkit_core (reference.py,
  * mtj_memory.py, streams.py), and mtjkit_host.simulate for fixed point. Words are 32-bit
@@ -110,18 +111,39 @@ void mtj_program_chip(const mtj_layer *layer, uint8_t *model, uint32_t state[32]
                       const mtj_write_errors *errors, const mtj_chip *chip,
                       uint32_t counts[MTJ_COUNTS]);
 
+/* Maps of the first layer as intended, kept from one call to the next. */
+typedef struct {
+    uint32_t count; /* of images with indices 0 .. count - 1 */
+    uint8_t *there; /* whether an image's map is there */
+    uint32_t *maps; /* of all */
+} mtj_first;
+
 /* Images through the whole network.
  *
  * layers: `count` of them. images: n images of int8. errors: one for each hidden layer.
  * chip: NULL where all cells are alike and nothing is disturbed.
  * work: both halves of the buffer (half_words), then a map as long as the longer half, then the
  * scratch memory. scores: n times the classes; counts: n times MTJ_COUNTS, set. trace: NULL, or
- * room for every stored map of every image.
+ * room for every stored map of every image. first: NULL, or maps that are taken if they are there,
+ * and else are put there.
  */
 void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, const uint8_t *packed,
              uint32_t n, const int8_t *images, const uint32_t *indices, const uint32_t key[2],
              const mtj_write_errors *errors, const mtj_chip *chip, const uint32_t half_words[2],
-             uint32_t *work, int32_t *scores, uint32_t *counts, uint32_t *trace);
+             uint32_t *work, int32_t *scores, uint32_t *counts, uint32_t *trace,
+             const mtj_first *first);
+
+/* ---- spared.c: on hosts only: images that no error reaches ---- */
+
+/* Where a map is written: words and runs as mtj_write_run takes them, and mtj_seed's place. */
+typedef struct {
+    uint32_t words, run_words, run_bits, place;
+} mtj_place;
+
+/* Which of n images have no failing bit in any of `count` maps, 1 or 0: then what is stored is what
+ * is intended. errors: of each map, with equal limits in both directions. */
+void mtj_spared(const mtj_place *places, uint32_t count, uint32_t n, const uint32_t *indices,
+                const uint32_t key[2], const mtj_write_errors *errors, uint8_t *spared);
 
 /* ---- fixed.c: on hosts only: fixed-point networks, and what runs ---- */
 

@@ -1,4 +1,4 @@
-"""What this machine offers: processors, a stderr that may be gone, the version installed."""
+"""What this machine offers: processors, memory, a stderr that may be gone, mtjkit's version."""
 
 from __future__ import annotations
 
@@ -24,6 +24,14 @@ def version() -> str:
         return metadata.version("mtjkit")
     except metadata.PackageNotFoundError:
         return "not installed"
+
+
+def memory_bytes() -> int:
+    """The machine's memory; 4 GiB where the system does not say."""
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return 4 << 30
 
 
 def tell(message: str) -> None:

@@ -20,7 +20,7 @@ from mtjkit_core.errors import LinkError
 from mtjkit_host.campaign.measure import measure, start
 from mtjkit_host.campaign.points import Point
 from mtjkit_host.campaign.records import Record
-from mtjkit_host.machine import tell
+from mtjkit_host.machine import cores, tell
 from mtjkit_host.mtj.pulse_plan import PulsePlan
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -36,6 +36,19 @@ class Work:
     """Label -> pulse plan, of the nets that have one."""
     data: Path
     """The test images."""
+    threads: int = 1
+    """The most that compute one point, in processes of this machine."""
+
+
+def share_cores(workers: int, points: int) -> tuple[int, int]:
+    """Processes and the threads of each: at most one thread for each core that there is.
+
+    Args:
+        workers: processes that were asked for; 0 for one a core.
+        points: how many points are left, 1 or more.
+    """
+    processes = min(workers or cores(), points, cores())
+    return processes, cores() // processes
 
 
 class Pool(Protocol):
@@ -76,7 +89,7 @@ class Processes:
         """See Pool."""
         w = self._work
         return self._executor.submit(
-            _measure, point, w.nets[point.net], w.data, w.plans.get(point.net)
+            _measure, point, w.nets[point.net], w.data, w.plans.get(point.net), w.threads
         )
 
     def record(self, future: Future[Any]) -> tuple[str, Record]:
@@ -113,7 +126,7 @@ class InThisProcess(Executor):
 
 @contextmanager
 def processes(work: Work, workers: int) -> Iterator[Processes]:
-    """So many single-threaded processes, which are gone when this ends, however it ends.
+    """So many processes of `work.threads` threads, which are gone when this ends, however it ends.
 
     They hold one end of a pipe and leave when the other end is closed: by an error here, or by the
     end of this process. Where a system has no semaphores (a container without /dev/shm), this

@@ -28,6 +28,7 @@ from mtjkit_host.campaign.rrmse import VarianceRatios
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.mtj.pulse_plan import PulsePlan
 from mtjkit_host.runs.options import KINDS
+from mtjkit_host.simulate.repeated import Native, Repeated, is_native
 from mtjkit_host.simulate.simulator import Simulator, run_in_batches
 
 _TRACED = 50  # images of a batch for RRMSE, whose maps are kept
@@ -52,11 +53,19 @@ def _leave_with(campaign: Connection) -> None:
 
 
 @lru_cache(maxsize=4)
-def _simulator(path: Path) -> Simulator:
-    return simulator_of(load_net(path))
+def _simulator(path: Path, threads: int) -> Simulator:
+    return simulator_of(load_net(path), threads)
 
 
-def measure(point: Point, net: Path, data: Path, plan: PulsePlan | None = None) -> Record:
+@lru_cache(maxsize=1)
+def _repeated(simulator: Native, _data_sha256: str, images: int) -> Repeated:
+    """What all points of a net and its images have in common: of the last net, to save memory."""
+    return Repeated(simulator, images)
+
+
+def measure(
+    point: Point, net: Path, data: Path, plan: PulsePlan | None = None, threads: int = 1
+) -> Record:
     """Measure one point.
 
     Args:
@@ -64,11 +73,12 @@ def measure(point: Point, net: Path, data: Path, plan: PulsePlan | None = None) 
         net: file or run folder of the point's net.
         data: the test images: see `mtjkit_host.datasets.load.load_dataset`.
         plan: the net's pulse plan, if it has one.
+        threads: the most that compute it.
 
     Returns:
         The point's record.
     """
-    simulator = _simulator(net)
+    simulator = _simulator(net, threads)
     images = load_data(data, face_of(simulator.net)).take(point.images, point.campaign_seed)
     return measure_with(simulator, point, images, plan)
 
@@ -128,6 +138,8 @@ def _stored(point: Point, simulator: Simulator, errors: WriteErrors) -> tuple[Si
     if not errors.weights_fail:
         return simulator, nothing
     stored, counts = simulator.program(errors)
+    if not counts[COUNTS.index("wrong")]:
+        stored = simulator  # the cells hold the net as it is
     return stored, counts if _in_weights(point) else nothing
 
 
@@ -135,6 +147,8 @@ def _accuracy(
     point: Point, simulator: Simulator, data: Dataset, errors: WriteErrors
 ) -> dict[str, Any]:
     stored, total = _stored(point, simulator, errors)
+    if stored is simulator and is_native(simulator):
+        stored = _repeated(simulator, data.sha256, len(data))
     correct = 0
     labels = data.labels
     if labels is None:

@@ -76,13 +76,13 @@ def load_net(path: Path) -> Model | FixedNet:
     return Model(encode(fold(net))) if net.spec.binary else fold_fixed(net)
 
 
-def simulator_of(net: Model | FixedNet) -> Simulator:
-    """A net's simulator on one thread: a campaign keeps every core busy with a point of its own.
+def simulator_of(net: Model | FixedNet, threads: int = 1) -> Simulator:
+    """A net's simulator; on one thread where a campaign keeps every core busy with a point.
 
     Raises:
         ConfigError: see open_simulator.
     """
-    return open_simulator(net, threads=1)
+    return open_simulator(net, threads=threads)
 
 
 def sha256_of(net: Model | FixedNet) -> str:

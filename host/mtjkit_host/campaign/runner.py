@@ -21,7 +21,7 @@ from mtjkit_export.nets.fixed import FixedNet
 from mtjkit_host.campaign.cluster import cluster_pool, parse_cluster
 from mtjkit_host.campaign.data import Face, data_hashes, face_of
 from mtjkit_host.campaign.description import Campaign, NetEntry, load_campaign, place_of, where
-from mtjkit_host.campaign.execute import Pool, Work, processes
+from mtjkit_host.campaign.execute import Pool, Work, processes, share_cores
 from mtjkit_host.campaign.nets import find_net, load_net, sha256_of, simulator_of, training_note
 from mtjkit_host.campaign.plans import plan_of, with_plans
 from mtjkit_host.campaign.points import Point, points_of
@@ -88,7 +88,8 @@ def run_campaign(
         data: the test images: what `mtjkit_host.datasets.load.load_dataset` takes.
         models: folders of nets, searched before the trainer's and the carried ones.
         folder: folder of the results; default ``build/campaigns/<name>``.
-        workers: processes; 0 takes one for each core.
+        workers: processes; 0 takes one for each core, and there are never more than cores. With
+            fewer of them than cores, each computes in several threads.
         limit_s: begin no point after this many seconds; 0 for no limit.
         skip_missing: leave out nets that are not there, rather than raise.
         plans: files of pulse plans; each adds a net that is written with the plan's pulses.
@@ -138,7 +139,7 @@ def run_campaign(
     hashed = {label: str(values["sha256"]) for label, values in nets.items()}
     its = {label: planned for label, (_, planned) in of_nets.items()}
     points = points_of(campaign, hashed, hashes, its)
-    environment = _environment(workers)
+    environment = _environment(min(workers or cores(), cores()))
     if others is not None:
         environment |= {"cluster": cluster, "boards": on_boards}
     with ResultsFile(folder / "results.jsonl") as file:
@@ -165,11 +166,14 @@ def run_campaign(
             standing = Standing(so_far, len(points), len(points) - len(left))
             if watch is not None:
                 watch(standing)
-            work = Work(paths, pulses, Path(data))
             pool: AbstractContextManager[Pool]
             if others is None:
-                pool = processes(work, min(workers or cores(), len(left)))
+                count, threads = share_cores(workers, len(left))
+                if workers > cores():
+                    tell(f"--workers {workers}: {count} work, as there are {cores()} cores")
+                pool = processes(Work(paths, pulses, Path(data), threads), count)
             else:
+                work = Work(paths, pulses, Path(data))
                 pool = cluster_pool(others, work, on_boards, limit_s)
             _run(left, pool, file, limit_s, campaign.name, standing)
         return so_far()
@@ -273,7 +277,7 @@ def _over(began: float, limit_s: float) -> bool:
     return limit_s > 0 and time.monotonic() - began >= limit_s
 
 
-def _environment(workers: int) -> dict[str, Any]:
+def _environment(processes: int) -> dict[str, Any]:
     versions = {}
     for package in ("mtjkit", "numpy", "torch", "matplotlib"):
         try:
@@ -283,7 +287,7 @@ def _environment(workers: int) -> dict[str, Any]:
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processes": workers or cores(),
+        "processes": processes,
         "versions": versions,
         "started": time.strftime("%Y-%m-%d %H:%M:%S %z"),
     }

@@ -13,7 +13,7 @@ import numpy as np
 from mtjkit_core.chip_errors import ChipErrors
 from mtjkit_core.geometry import FIELDS
 from mtjkit_core.model import Model
-from mtjkit_core.streams import WEIGHTS, place_word
+from mtjkit_core.streams import BUFFER, WEIGHTS, place_word
 from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors
 from numpy.typing import NDArray
 
@@ -21,6 +21,7 @@ from mtjkit_host.machine import cores
 from mtjkit_host.simulate.binary_numpy import unpack_maps, with_crc
 from mtjkit_host.simulate.compile import key_words, library
 from mtjkit_host.simulate.draws import Words
+from mtjkit_host.simulate.first_maps import CFirst, FirstMaps
 from mtjkit_host.simulate.inputs import checked
 from mtjkit_host.simulate.threads import share_out
 
@@ -116,8 +117,9 @@ class BinaryNative:
         indices: NDArray[Any] | None = None,
         errors: WriteErrors = NO_ERRORS,
         trace: list[Words] | None = None,
+        first: FirstMaps | None = None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-        """See Simulator.run."""
+        """See Simulator.run, and mtjkit_host.simulate.repeated.Native.run."""
         inputs, indices = checked(self.net, images, indices, errors)
         n = len(inputs)
         scores = np.empty((n, self.net.classes), np.int32)
@@ -127,6 +129,7 @@ class BinaryNative:
         limits = np.array([errors.map_words(layer) for layer in hidden], np.uint32)
         key = key_words(errors.seed)
         chip = _Chip.of(errors, len(hidden))
+        kept = CFirst.of(first) if first is not None else None
 
         def part(at: int, end: int) -> None:
             work = np.empty(self._work_words, np.uint32)
@@ -144,6 +147,7 @@ class BinaryNative:
                 ctypes.byref(chip) if chip else None,
                 *(array.ctypes.data for array in arrays),
                 maps[at:end].ctypes.data if trace is not None else None,
+                ctypes.byref(kept) if kept is not None else None,
             )
 
         share_out(n, self.threads, part)
@@ -151,6 +155,22 @@ class BinaryNative:
             ends = np.cumsum([layer.map_words for layer in self.net.layers[:-1]])
             trace.extend(np.split(maps, ends, axis=1)[:-1])
         return scores, counts.astype(np.int64)
+
+    def places(self) -> Words:
+        """See mtjkit_host.simulate.repeated.Native.places."""
+        hidden = self.net.layers[:-1]
+        rows = [
+            (one.map_words, one.out_words, one.out_channels, place_word(BUFFER, one.index, 0))
+            if one.map_bits
+            else (0, 1, 1, 0)  # averages are never in the memory
+            for one in hidden
+        ]
+        return np.array(rows, np.uint32).reshape(len(hidden), 4)
+
+    @property
+    def first_bytes(self) -> int:
+        """See mtjkit_host.simulate.repeated.Native."""
+        return 4 * self.net.layers[0].map_words if len(self.net.layers) > 1 else 0
 
     def elements(self, trace: list[Words]) -> list[NDArray[Any]]:
         """See Simulator.elements."""

@@ -25,7 +25,7 @@ from mtjkit_host.paths import BUILT
 from mtjkit_host.paths import NATIVE as SOURCE
 from mtjkit_host.simulate.compiled import kept
 
-SOURCES = ("memory.c", "binary.c", "chip.c", "fixed.c")
+SOURCES = ("memory.c", "binary.c", "chip.c", "spared.c", "fixed.c")
 FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 LEVELS: dict[str, tuple[str, ...]] = {
     "best": (),
@@ -42,7 +42,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mtj_scratch_bytes": (_SIZE, [_POINTER]),
     "mtj_pack": (None, [_POINTER] * 3),
     "mtj_program": (None, [_POINTER] * 5),
-    "mtj_run": (None, [_POINTER, _WORD, _POINTER, _POINTER, _WORD, *[_POINTER] * 10]),
+    "mtj_run": (None, [_POINTER, _WORD, _POINTER, _POINTER, _WORD, *[_POINTER] * 11]),
+    "mtj_spared": (None, [_POINTER, _WORD, _WORD, *[_POINTER] * 4]),
     "mtj_program_chip": (None, [_POINTER] * 6),
     "mtj_simd": (ctypes.c_char_p, []),
     "mtj_fixed_level": (_INT, []),

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from mtjkit_core.geometry import words_for
 from mtjkit_core.streams import BUFFER, place_word
 from mtjkit_core.write_errors import COUNTS, WriteErrors
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet
@@ -59,6 +60,20 @@ class FixedNative(FixedNumpy):
         """See Simulator.program."""
         net, counts = program(self.net, errors)
         return FixedNative(net, self.threads), counts
+
+    def places(self) -> Words:
+        """See mtjkit_host.simulate.repeated.Native.places."""
+        bits = [elements * self.net.bits for elements in self.net.map_elements()]
+        rows = [
+            (words_for(n), words_for(n), n, place_word(BUFFER, layer, 0))
+            for layer, n in enumerate(bits)
+        ]
+        return np.array(rows, np.uint32).reshape(len(bits), 4)
+
+    @property
+    def first_bytes(self) -> int:
+        """See mtjkit_host.simulate.repeated.Native."""
+        return sum(self.net.map_elements()[:1]) * self.net.bits // 8
 
     def _write(
         self,

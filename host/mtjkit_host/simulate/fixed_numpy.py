@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 from mtjkit_host.simulate import draws
 from mtjkit_host.simulate.draws import Words
+from mtjkit_host.simulate.first_maps import FirstMaps
 from mtjkit_host.simulate.inputs import checked
 from mtjkit_host.simulate.threads import share_out
 
@@ -87,8 +88,9 @@ class FixedNumpy:
         indices: NDArray[Any] | None = None,
         errors: WriteErrors = NO_ERRORS,
         trace: list[Words] | None = None,
+        first: FirstMaps | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-        """See Simulator.run."""
+        """See Simulator.run, and mtjkit_host.simulate.repeated.Native.run."""
         _refuse_chips(errors)
         inputs, numbers = checked(self.net, images, indices, errors)
         n = len(inputs)
@@ -100,7 +102,7 @@ class FixedNumpy:
         def part(at: int, end: int) -> None:
             stored = None if trace is None else [words[at:end] for words in maps]
             scores[at:end], counts[at:end] = self._some(
-                inputs[at:end], numbers[at:end], errors, sizes, stored
+                inputs[at:end], numbers[at:end], errors, sizes, stored, first
             )
 
         share_out(n, self.threads, part, _IMAGES)
@@ -122,6 +124,7 @@ class FixedNumpy:
         errors: WriteErrors,
         sizes: list[int],
         maps: list[Words] | None,
+        first: FirstMaps | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         n, bits = len(inputs), self.net.bits
         halves = [  # all cells in the P state before every image
@@ -130,7 +133,7 @@ class FixedNumpy:
         counts = np.zeros((n, len(COUNTS)), np.int64)
         codes: Codes = inputs
         for index, layer in enumerate(self._layers[:-1]):
-            intended = layer.codes(codes)
+            intended = self._first_codes(codes, images, first) if index == 0 else layer.codes(codes)
             size = intended[0].size
             cells = halves[index & 1][:, : sizes[index]]
             words = pack(intended.reshape(n, -1))
@@ -139,6 +142,17 @@ class FixedNumpy:
                 maps[index][:] = cells
             codes = unpack(cells, size, bits).reshape(intended.shape)
         return self._layers[-1].values(codes), counts
+
+    def _first_codes(self, codes: Codes, images: Words, first: FirstMaps | None) -> Codes:
+        """The first layer's codes (n, ...), kept in `first`."""
+        if first is None:
+            return self._layers[0].codes(codes)
+        kept = first.of(images)
+        if kept is None:
+            made = self._layers[0].codes(codes)
+            first.keep(images, made)
+            return made
+        return kept
 
     def _write(
         self,

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from dataclasses import asdict
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +19,9 @@ from mtjkit_export.files import file_sha256
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_host.analysis import summarize
 from mtjkit_host.analysis.sections import by_layer
-from mtjkit_host.campaign import Campaign, NetEntry, run_campaign
-from mtjkit_host.campaign.points import POINT_VERSION, RRMSE
+from mtjkit_host.campaign import Campaign, NetEntry, execute, run_campaign
+from mtjkit_host.campaign.measure import errors_of, measure_with
+from mtjkit_host.campaign.points import POINT_VERSION, RRMSE, Point
 from mtjkit_host.campaign.records import Record, ResultsFile
 from mtjkit_host.datasets.images import load_images
 from mtjkit_host.mtj.cell import Cell
@@ -339,3 +341,33 @@ def _group_lives(group):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_processes_and_their_threads_never_outnumber_the_cores(monkeypatch):
+    for there in range(1, 9):
+        monkeypatch.setattr(execute, "cores", lambda n=there: n)
+        for workers in range(12):
+            for points in (1, 2, 5, 99):
+                processes, threads = execute.share_cores(workers, points)
+                assert 1 <= processes <= min(workers or there, points)
+                assert threads == there // processes
+
+
+def test_points_of_a_net_share_what_no_error_reaches(tmp_path):
+    make_net(tmp_path)
+    net = load(tmp_path / "tiny.mtjb")
+    simulator, layers = open_simulator(net), len(net.layers)
+    images = load_images(DATA, net, 40)
+    rates = (0.0, 1e-9, 1e-6, 1e-4, 0.01)
+    for number, (memory, rate) in enumerate(product(("weights", "feature_maps"), rates)):
+        point = Point(
+            "accuracy", "Tiny", "", "", 40, memory, "flip", rate, repeat=number, campaign_seed=1
+        )
+        record = measure_with(simulator, point, images)
+        stored, counts = simulator.program(errors_of(point, layers))
+        scores, of_maps = stored.run(images.images, errors=errors_of(point, layers))
+        assert record.correct == int((scores.argmax(1) == images.labels).sum())
+        found = of_maps.sum(axis=0)
+        if memory == "weights":
+            found = counts if rate else np.zeros(5, int)  # nothing is written at all
+        assert list(vars(record.bits).values()) == found.tolist()
