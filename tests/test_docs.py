@@ -81,6 +81,25 @@ def test_the_architecture_page_has_the_order_of_the_rooms():
     assert tuple(shown[::-1]) == floors
 
 
+def test_the_names_in_texts_exist():
+    """A text that says `mtjkit_host.mtj.cell.Cell`: the module is there and has the word."""
+    modules = runpy.run_path(str(TESTS / "host" / "test_corridors.py"))["MODULES"]
+
+    def exists(name):
+        parts = name.split(".")
+        known = [k for k in range(1, len(parts) + 1) if ".".join(parts[:k]) in modules]
+        text = modules[".".join(parts[: known[-1]])].read_text()
+        return all(re.search(rf"\b{part}\b", text) for part in parts[known[-1] :])
+
+    wrong = []
+    for path in [*PAGES, *modules.values(), *(ROOT / "firmware").rglob("*.[ch]")]:
+        found = re.findall(
+            r"\bmtjkit_(?:core|device|export|host)(?:\.[A-Za-z]\w*)+", path.read_text()
+        )
+        wrong += [f"{name_of(path)}: {name}" for name in {*found} if not exists(name)]
+    assert not wrong
+
+
 def test_the_tests_that_promises_name_exist():
     page = (ROOT / "docs" / "promises.md").read_text()
     named = re.findall(r"\| `(tests/\S+\.py)` `(test_\w+)` \|", page)

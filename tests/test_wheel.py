@@ -76,7 +76,7 @@ def test_what_the_wheel_holds(built):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
     assert not [name for name in names if name.endswith(".pyc") or name.startswith("tests")]
-    if wasm._compiler() is not None:
+    if wasm.compiler() is not None:
         assert "mtjkit_host/built/mtjkit.wasm" in names
     if importlib.util.find_spec("vl_convert"):
         assert "mtjkit_host/built/vega-6.4.js" in names
@@ -159,7 +159,7 @@ def test_an_installed_mtjkit_runs_outside_the_checkout(installed, tmp_path):
     mtjkit("export")
     assert list((tmp_path / "build").rglob("*.mtjb"))
     assert "pico" in mtjkit("boards")
-    if wasm._compiler() is not None:  # the wheel brings what it compiled
+    if wasm.compiler() is not None:  # the wheel brings what it compiled
         assert "explore" in mtjkit("explore", "--images", "20")
     done = run([installed / "python", "-c", EXAMPLE], tmp_path, **more)
     assert finished(done)

@@ -6,7 +6,7 @@
 #include "mtjkit.h"
 
 /* Whether it is a 3x3 convolution of stride 1 with padding 0 or 1 and 2x2 pooling, or a hidden
- * dense layer: mtjkit_core.geometry.beyond_3x3. All others are left to the portable kernel. */
+ * dense layer: mtjkit_core.avx2_kinds.beyond_3x3. All others are left to the portable kernel. */
 static int usual(const mtj_layer *l) {
     if ((l->reads != MTJ_INT8 && l->reads != MTJ_PACKED) || l->cells > 1 || l->groups > 1 ||
         l->output > MTJ_SUMS) {

@@ -35,16 +35,15 @@ def test_a_rate_outside_0_to_1_is_refused():
         raise AssertionError(rate)
 
 
-def test_uniform_limits_are_one_pair_however_they_are_given():
+def test_equal_limits_are_one_pair_however_they_are_given():
     for limits in (7, (7, 7), [(7, 7)], [(7, 7)] * 5):
         errors = WriteErrors(3, KEEP, limits, limits)
         assert errors.limits == errors.weight_limits == ((7, 7),)
-        assert errors.is_uniform
         assert errors == WriteErrors(3, KEEP, 7, 7)
         assert hash(errors) == hash(WriteErrors(3, KEEP, 7, 7))
         assert errors.of_map(63) == errors.of_weights(63) == (7, 7)
-    assert not WriteErrors(limits=(7, 8)).is_uniform
-    assert not WriteErrors(weight_limits=[(7, 7), (8, 8)]).is_uniform
+    assert WriteErrors(limits=[(7, 8)] * 5).limits == ((7, 8),)
+    assert WriteErrors(weight_limits=[(7, 7), (8, 8)]).weight_limits == ((7, 7), (8, 8))
 
 
 def test_every_field_counts():

@@ -17,6 +17,7 @@ import tempfile
 from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
+from mtjkit_export.needs import missing
 
 from mtjkit_host.boards.architectures import (
     COMPILER_SOURCES,
@@ -85,12 +86,12 @@ def build_native(name: str) -> Path:
         raise ConfigError(
             "native modules are built in a clone of the project: `git clone` it first"
         )
-    missing = _compiler_missing(name)
-    if missing is not None:
-        raise ConfigError(f"{missing}, needed to build {MODULE} for {name}")
+    lacks = _compiler_missing(name)
+    if lacks is not None:
+        raise ConfigError(f"{lacks}, needed to build {MODULE} for {name}")
     for package, wanted in (("elftools", "pyelftools"), ("ar", "ar")):
         if importlib.util.find_spec(package) is None:
-            raise ConfigError(f"{wanted} is missing, needed to link {MODULE}: pip install {wanted}")
+            raise ConfigError(missing(wanted, "board", f"linking {MODULE}"))
     tree = micropython_tree()
     folder.parent.mkdir(parents=True, exist_ok=True)
     # Built aside and renamed, so that a half is never found.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
+from mtjkit_core import messages as m
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors, fail_limit
@@ -21,7 +22,7 @@ from mtjkit_host.checks.bench_nets import cnv, paper_binary, random_images
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session
 
-KERNELS = ("viper", "asm_thumb", "asm_rv32", "native")  # `python` would take minutes an image
+KERNELS = tuple(name for name in m.KERNELS[1:] if name != "python")  # it takes minutes an image
 RATES = (1e-8, 1e-4, 0.024, 0.3, 0.5)
 UNEVEN = ((0.024, 0.05), (0.3, 0.1))
 """Rates down and up that differ."""

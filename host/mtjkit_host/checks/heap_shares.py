@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
+from mtjkit_core import messages as m
 from mtjkit_core.errors import MtjkitError
 from mtjkit_core.footprint import slot_bytes
-from mtjkit_core.messages import CHUNK
 from mtjkit_core.model import Model
 from mtjkit_export import BinaryLayer, BinaryNet, encode
 from mtjkit_export.heap import counted_bytes
@@ -25,7 +25,7 @@ from mtjkit_host.link.session import Session
 from mtjkit_host.parse import choice
 from mtjkit_host.runs.emulated import flashed_board
 
-KERNELS = ("native", "asm_thumb", "asm_rv32", "viper", "python")
+KERNELS = m.KERNELS[1:]  # without auto
 HELLO_S = 600.0  # an emulated Pico takes minutes to import the server on a busy machine
 STEP = 1024  # bytes at which the search for the smallest heap stops
 
@@ -98,7 +98,7 @@ def loading(place: Device, model: Model, kernel: str) -> int:
     """Bytes that the smallest heap which the model runs with has beyond what one image needs."""
     with place.server() as link:
         used, slots, _, free = measure(link, model, kernel)
-    needed = used - (slots - 1) * slot_bytes(model, CHUNK)
+    needed = used - (slots - 1) * slot_bytes(model, m.CHUNK)
     most = used + free - needed
     low, high = most - 65536, most
     while high - low > STEP:

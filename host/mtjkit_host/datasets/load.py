@@ -20,8 +20,6 @@ KINDS = (
 )
 """What can be read, in words."""
 
-SPLITS = ("test", "train")
-
 _PARTS = {"test": ("test", "val", "valid", "validation"), "train": ("train", "training")}
 
 

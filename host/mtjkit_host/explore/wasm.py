@@ -8,6 +8,7 @@ import shutil
 import sys
 
 from mtjkit_core.errors import ConfigError
+from mtjkit_export.needs import install
 
 from mtjkit_host.paths import BUILT, NATIVE
 from mtjkit_host.simulate.compile import build
@@ -38,11 +39,11 @@ def wasm() -> bytes:
     brought = BUILT / WASM_FILE
     if brought.is_file():
         return brought.read_bytes()
-    command = _compiler()
+    command = compiler()
     if command is None:
         raise ConfigError(
-            "no compiler for WebAssembly: pip install 'mtjkit[explore]', which has zig; or install "
-            "clang and lld"
+            f"no compiler for WebAssembly: {install('explore')}, which has zig, or install clang "
+            "and lld"
         )
     key = hashlib.sha256(repr((command, _FLAGS)).encode())
     for path in sorted(NATIVE.glob("*.[ch]")):
@@ -55,7 +56,8 @@ def wasm() -> bytes:
     return built.read_bytes()
 
 
-def _compiler() -> list[str] | None:
+def compiler() -> list[str] | None:
+    """The command of a compiler: zig's from PyPI, or clang with lld; None without one."""
     if importlib.util.find_spec("ziglang"):
         return [sys.executable, "-m", "ziglang", "cc", "-target", "wasm32-freestanding"]
     if shutil.which("clang") and shutil.which("wasm-ld"):

@@ -32,7 +32,6 @@ ENOUGH = 2000
 _DEFAULT_LOSS = 0.03
 
 Given = str | float | Path | None
-Right = NDArray[np.bool_]
 
 
 def run_calibrate(

@@ -16,12 +16,12 @@ from mtjkit_export.needs import needs
 from mtjkit_host import parse
 from mtjkit_host.boards.catalog import processors
 from mtjkit_host.machine import tell
+from mtjkit_host.runs.options import KINDS
 from mtjkit_host.simulate.polarity import with_fewer_ones
 from mtjkit_host.train.architectures import NetSpec, parse_net
 from mtjkit_host.train.augment import AUGMENTS
 from mtjkit_host.train.config import (
     DEVICES,
-    ERRORS,
     PRECISIONS,
     PRESETS,
     TrainConfig,
@@ -155,7 +155,7 @@ def parse_options(
         ("device", device, DEVICES),
         ("preset", preset, PRESETS),
         ("augment", augment, tuple(AUGMENTS)),
-        ("errors", errors, ERRORS),
+        ("errors", errors, tuple(KINDS)),
     ):
         if text is not None:
             values[option] = parse.choice(f"--{option}", text, choices)

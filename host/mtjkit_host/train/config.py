@@ -10,13 +10,13 @@ from typing import Any
 
 from mtjkit_core.errors import ConfigError
 
+from mtjkit_host.runs.options import KINDS
 from mtjkit_host.train.architectures import NetSpec
 from mtjkit_host.train.augment import AUGMENTS
 
 PRECISIONS = ("auto", "float32", "bfloat16")
 DEVICES = ("auto", "cpu", "cuda")
 PRESETS = ("plain", "spread")
-ERRORS = ("flip", "keep")
 
 _FREE = (
     *("data", "run_dir", "device", "threads", "epochs_now", "limit_s", "save_every", "test_every"),
@@ -44,7 +44,7 @@ class TrainConfig:
     preset: str = "plain"
     """``plain``: Kaiming-uniform latent weights, one learning rate. ``spread``: latent weights
     uniform over [-1, 1], and a learning rate that each layer multiplies by its Glorot factor
-    (`mtjkit_host.train.nets.Linear.glorot_factor`), as in Hubara et al. 2016: a fixed-point
+    (`mtjkit_host.train.modules.Linear.glorot_factor`), as in Hubara et al. 2016: a fixed-point
     net's weights then fill their range, and a wrong bit is small beside them."""
     train_ber: tuple[float, ...] = ()
     """Error rate of feature-map writes while training, 0 to 1: one for all hidden layers, or one
@@ -112,7 +112,7 @@ class TrainConfig:
             f"precision must be one of {', '.join(PRECISIONS)}": self.precision in PRECISIONS,
             f"preset must be one of {', '.join(PRESETS)}": self.preset in PRESETS,
             f"augment must be one of {', '.join(AUGMENTS)}": self.augment in AUGMENTS,
-            f"errors must be one of {', '.join(ERRORS)}": self.errors in ERRORS,
+            f"errors must be one of {', '.join(KINDS)}": self.errors in KINDS,
             "ramp_epochs must be a number of 0 or more": 0 <= self.ramp_epochs < math.inf,
             "train_ber needs rates from 0 to 1": all(0 <= rate <= 1 for rate in self.train_ber),
             f"train_ber needs one rate, or one for each of the {hidden} hidden layers": (

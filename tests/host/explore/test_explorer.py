@@ -21,7 +21,7 @@ IMAGES = 60
 HAS_BROWSER = shutil.which("chromium") and shutil.which("chromedriver")
 
 needs_wasm = pytest.mark.skipif(
-    wasm._compiler() is None, reason="no compiler for WebAssembly (pip install ziglang)"
+    wasm.compiler() is None, reason="no compiler for WebAssembly (pip install ziglang)"
 )
 
 

@@ -85,11 +85,6 @@ class ChipErrors(WriteErrors):
         )
 
     @property
-    def is_uniform(self) -> bool:
-        """See WriteErrors.is_uniform."""
-        return False
-
-    @property
     def maps_fail(self) -> bool:
         """True if bits of feature maps can become wrong."""
         return _any(self.limits, self.disturb, self.classes)

@@ -80,14 +80,6 @@ class WriteErrors:
         return "WriteErrors(%r, %r, %r, %r)" % self.key()
 
     @property
-    def is_uniform(self) -> bool:
-        """True if one limit holds for all layers and both directions, of maps and of weights."""
-        return all(
-            len(pairs) == 1 and pairs[0][0] == pairs[0][1]
-            for pairs in (self.limits, self.weight_limits)
-        )
-
-    @property
     def maps_fail(self) -> bool:
         """True if writes of feature maps can fail."""
         return self.limits != NO_LIMITS
