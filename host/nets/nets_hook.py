@@ -10,7 +10,6 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 DATA = Path(__file__).resolve().parents[1] / "mtjkit_host" / "data"
 SMALL = (
     "binary-small.mtjb",
-    "binary_x3-small.mtjb",
     "digits.mtjb",
     "fxp8-small-spread.safetensors",
     "gestures.mtjb",

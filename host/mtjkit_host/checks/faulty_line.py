@@ -12,18 +12,16 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import pty
 import queue
 import random
 import select
 import threading
 import time
-import tty
 from types import TracebackType
 
 from mtjkit_core.errors import LinkError
 
-from mtjkit_host.boards.unix_port import start_micropython, stop_process
+from mtjkit_host.boards.unix_port import raw_pty, start_micropython, stop_process
 from mtjkit_host.link.link import Link
 
 _CHUNK = 4096
@@ -125,8 +123,7 @@ class FaultyPort:
 
     def __enter__(self) -> Link:
         self._stop.clear()
-        master, slave = pty.openpty()
-        tty.setraw(slave)
+        master, slave = raw_pty()
         try:
             self._link = Link.open(os.ttyname(slave), self.backend, self.name)
         except LinkError:
@@ -154,8 +151,7 @@ class FaultyPort:
         """The proxy's thread: start the device, pass bytes on, start it anew after a reset."""
         try:
             while not self._stop.is_set():
-                device, slave = pty.openpty()
-                tty.setraw(slave)
+                device, slave = raw_pty()
                 process = start_micropython(slave)
                 os.close(slave)
                 try:

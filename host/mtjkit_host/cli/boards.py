@@ -79,7 +79,7 @@ def unflash(c: Context, port: str = "") -> Any:
 
 @command(
     help={
-        "board": "build the MicroPython of this board, for an emulator: `invoke boards` lists them",
+        "board": "build the MicroPython of this board, for an emulator: `boards` lists them",
         "arch": "x64, armv6m, rv32imc-zbb, ...: build the native kernels for it; default all",
         "heap": "bytes of the board's heap, where they can be chosen; default as in its board.toml",
     }
@@ -126,7 +126,7 @@ def mip_package(c: Context, arch: str = "", output: str = "build/mip") -> Any:
 
     path, has_kernels = write_mip_package(arch, Path(output), version())
     if not has_kernels:
-        tell("without the C kernels, which are not built: `invoke firmware` builds them")
+        tell("without the C kernels, which are not built: `firmware` builds them")
     return str(path)
 
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import sys
+import textwrap
 from difflib import get_close_matches
 
 from invoke.collection import Collection
 from invoke.exceptions import Exit, ParseError
+from invoke.parser.argument import Argument
 from invoke.program import Program
 
 from mtjkit_host.cli import boards, campaigns, cells, checks, development, nets, plan, runs, streams
@@ -25,7 +28,10 @@ def namespace() -> Collection:
 
 
 class MtjkitProgram(Program):
-    """invoke's program, whose refusals end with status 2 and name what was perhaps meant."""
+    """invoke's program, whose refusals end with status 2 and name what was perhaps meant.
+
+    Its help leaves out what invoke offers beside the commands.
+    """
 
     def run(self, argv: list[str] | None = None, exit: bool = True) -> None:
         """See `invoke.Program.run`. `COMMAND --help` works for every command."""
@@ -42,6 +48,29 @@ class MtjkitProgram(Program):
             tell(f"{self.name}: {self._explained(error)}")
             raise Exit(code=2) from None
 
+    def print_help(self) -> None:
+        """See `invoke.Program.print_help`."""
+        print(f"Usage: {self.binary} COMMAND [OPTIONS]\n")
+        self.list_tasks()
+        print(f"`{self.binary} COMMAND --help` explains a command, `--version` says which this is.")
+
+    def print_task_help(self, name: str) -> None:
+        """See `invoke.Program.print_task_help`."""
+        arguments = self.parser.contexts[name].args.values()
+        positional = [one for one in arguments if one.positional and one.kind is not list]
+        options = sorted((one for one in arguments if one not in positional), key=_name)
+        words = [_name(one).upper() for one in positional] + (["[OPTIONS]"] if options else [])
+        print(" ".join(["Usage:", self.binary, name, *words]), end="\n\n")
+        text = inspect.getdoc(self.collection[name]) or ""
+        print(*(textwrap.fill(part, 79) for part in text.split("\n\n")), sep="\n\n", end="\n\n")
+        shown = [(_name(one).upper(), one.help) for one in positional] + [*map(_option, options)]
+        if shown:
+            self.print_columns(shown)
+
+    def task_list_opener(self, extra: str = "") -> str:
+        """See `invoke.Program.task_list_opener`."""
+        return "Commands"
+
     def _commands(self) -> list[str]:
         return [*namespace().tasks]
 
@@ -54,11 +83,25 @@ class MtjkitProgram(Program):
         word = unknown[1]
         if error.context and asked and word.startswith("-"):
             known, what = list(error.context.flags), f"{asked} has no option {word}"
+        elif error.context and asked:
+            return f"{asked} takes no further word, {word}; {self.name} --help {asked} explains it"
         else:
             known, what = self._commands(), f"there is no command {word}"
         near = get_close_matches(word, known, 1)
         meant = f"; perhaps {near[0]}" if near else ""
         return f"{what}{meant}; {self.name} --help {asked or ''}".rstrip() + " lists them all"
+
+
+def _name(argument: Argument) -> str:
+    return argument.names[0].replace("_", "-")
+
+
+def _option(argument: Argument) -> tuple[str, str]:
+    """An option and its line of help: --pulse-ns=NS."""
+    name = _name(argument)
+    value = "" if argument.kind is bool else f"={name.rpartition('-')[2].upper()}"
+    also = "".join(f" (or --{other})" for other in argument.names[1:])
+    return f"--{name}{value}", f"{argument.help or ''}{also}"
 
 
 def main() -> None:

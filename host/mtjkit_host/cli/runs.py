@@ -85,7 +85,7 @@ def _vote(options: Any, ensemble: str) -> Any:
     help={
         "port": "serial port: /dev/ttyACM0, a pty, socket://HOST:PORT; auto finds the only board; "
         "given several times, the boards share the images",
-        "board": "name of an emulated board, which is started, flashed and ended: `invoke boards`",
+        "board": "name of an emulated board, which is started, flashed and ended: `boards`",
         **RESUME_HELP,
     },
     iterable=["port"],

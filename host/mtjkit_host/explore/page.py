@@ -70,11 +70,11 @@ def page(net: Model, data: Dataset, ways: list[tuple[str, Cell, Scheme]]) -> str
             "sha256": hashlib.sha256(checked.astype("<i4").tobytes()).hexdigest(),
         },
     }
-    text = (_HERE / "explorer.html").read_text()
+    text = (_HERE / "explorer.html").read_text(encoding="utf-8")
     for mark, value in (
-        ("WORKER", json.dumps((_HERE / "worker.js").read_text())),
+        ("WORKER", json.dumps((_HERE / "worker.js").read_text(encoding="utf-8"))),
         ("CONTENT", json.dumps(content)),
-        ("PROGRAM", (_HERE / "explorer.js").read_text()),
+        ("PROGRAM", (_HERE / "explorer.js").read_text(encoding="utf-8")),
     ):
         # "</script" within a script would end it.
         text = text.replace(f"/*{mark}*/", value.replace("</", "<\\/"))

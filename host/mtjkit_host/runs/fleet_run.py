@@ -16,6 +16,7 @@ from mtjkit_core.errors import ConfigError, MtjkitError
 
 from mtjkit_host.boards.prompt import resolve_port
 from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.fleet import Fleet, Port
 from mtjkit_host.machine import tell
 from mtjkit_host.paths import cache_dir
@@ -137,8 +138,6 @@ def run_unix(
     Raises:
         MtjkitError: see run_fleet; or MicroPython is not there.
     """
-    from mtjkit_host.boards.unix_port import UnixPort  # pseudo-terminals: not on every platform
-
     names = ["MicroPython"] if boards == 1 else [f"MicroPython {n + 1}" for n in range(boards)]
     return run_fleet(options, [UnixPort(name=name) for name in names], path, images)
 

@@ -333,7 +333,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--set", action="append", default=[], metavar="NAME.KEY=JSON")
     options = parser.parse_args(arguments)
     deadline = time.monotonic() + options.limit_s
-    plan = json.loads(options.plan.read_text())["runs"]
+    plan = json.loads(options.plan.read_text(encoding="utf-8"))["runs"]
     _override(plan, options.set)
     runs = [Run.parse(fields) for fields in plan]
     base = TrainConfig(
@@ -351,14 +351,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     data = load_data(base)
     for folder in (options.out, options.work, options.speeds.parent):
         folder.mkdir(parents=True, exist_ok=True)
-    speeds = json.loads(options.speeds.read_text()) if options.speeds.is_file() else {}
+    speeds = (
+        json.loads(options.speeds.read_text(encoding="utf-8")) if options.speeds.is_file() else {}
+    )
     say(f"{device_name(options.device)}, torch {torch.__version__}, {len(runs)} runs")
     if not options.time:
         queue = Queue(runs, data, base, options.out, speeds, deadline, options.packed)
         queue.work()
         return 0 if len(queue.done) == len(runs) else 1
     speeds |= time_runs(runs, base, data, options.time, options.after)
-    options.speeds.write_text(json.dumps(speeds))
+    options.speeds.write_text(json.dumps(speeds), encoding="utf-8")
     return 0
 
 

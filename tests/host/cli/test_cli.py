@@ -106,7 +106,13 @@ def test_the_program_has_invokes_commands(tmp_path):
     refused(mtjkit("twin", "--imgs", "3"), "twin has no option --imgs; perhaps --images; ")
     refused(mtjkit("rununix"), "there is no command rununix; perhaps run-unix; mtjkit --help lists")
     refused(mtjkit("info"), "'model'; mtjkit --help info explains it")
-    assert "carried" in finished(mtjkit("info", "--help"))
+    refused(mtjkit("info", "digits", "net"), "info takes no further word, net; mtjkit --help info")
+    text = finished(mtjkit("info", "--help"))
+    assert text.startswith("Usage: mtjkit info MODEL\n")
+    assert re.search(r"\n  MODEL +model file", text)
+    text = finished(mtjkit("twin", "--help"))
+    assert re.search(r"\n  --write-error-rate=RATE +write-error rate .*\(or\s+--ber\)", text, re.S)
+    assert max(map(len, text.splitlines())) <= 80
 
 
 def test_options_have_no_letters():
