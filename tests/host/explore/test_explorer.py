@@ -64,8 +64,8 @@ def test_a_model_without_labelled_pictures_is_refused(tmp_path):
 
 
 def test_without_a_compiler_it_says_what_to_install(monkeypatch, tmp_path):
-    monkeypatch.setattr(wasm, "_compiler", lambda: None)
-    with pytest.raises(ConfigError, match=r"pip install 'mtjkit\[explore\]'"):
+    monkeypatch.setattr(wasm, "compiler", lambda: None)
+    with pytest.raises(ConfigError, match=r"pip install .*\[explore\]"):
         run_explore(images=1, output=tmp_path / "page.html")
 
 
