@@ -50,7 +50,7 @@ def test_a_run_is_the_twins(target, invoke, tmp_path, request):
     ours = json.loads((tmp_path / "device.json").read_text())
     theirs = json.loads((tmp_path / "twin.json").read_text())
     assert ours["backend"] == target
-    assert ours["kernel"] in ("native", "asm_thumb", "viper", "python")
+    assert ours["kernel"] in ("native", "asm_thumb", "asm_rv32", "viper", "python")
     assert ours["weights"]["bits_wrong"] > 0
     assert {**ours, **dict.fromkeys(OWN)} == {**theirs, **dict.fromkeys(OWN)}
 

@@ -1,7 +1,8 @@
 """Kernel for stock RISC-V boards: inner functions in inline assembler, no toolchain needed.
 
 MicroPython 1.25's assembler reads one entry behind its table of labels. The entry is 0, as it must
-be, unless the number of a function's labels is a multiple of four; tests hold to that.
+be, unless the number of labels is a multiple of four; tests hold to that. The number is that of the
+module's function with the most labels, and branches of a viper function are labels too.
 """
 
 try:
@@ -13,7 +14,7 @@ except (ImportError, SyntaxError):  # it is only where the processor is known to
 
     ZBB = False
 
-from mtjkit_device.kernels.viper_memory import write
+from mtjkit_device.kernels.rv32_memory import write
 from mtjkit_device.kernels.viper_shared import ViperKernel
 
 
