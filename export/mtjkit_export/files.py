@@ -116,6 +116,17 @@ def check_writable(path: str | os.PathLike[str]) -> None:
                     folder.rmdir()
 
 
+def same_file(one: str | os.PathLike[str], other: str | os.PathLike[str]) -> bool:
+    """Whether two paths lead to one regular file that is there, by whatever names and links."""
+    there = []
+    for path in (one, other):
+        try:
+            there.append(os.stat(path))
+        except (OSError, ValueError):
+            return False
+    return stat.S_ISREG(there[0].st_mode) and os.path.samestat(*there)
+
+
 def _status(path: Path) -> os.stat_result | None:
     """What lies at a path, links followed; None for nothing."""
     try:

@@ -21,3 +21,12 @@ def brief(text: object, longest: int = 200) -> str:
     line = " ".join(str(text).split())
     line = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line[: longest + 1])
     return line if len(line) <= longest else line[:longest] + "..."
+
+
+def file_name(text: str) -> str:
+    """A name of a file's content as part of a file's name: letters, digits, -, _ and dots within.
+
+    So what a file from elsewhere calls its net names no folder and no hidden file.
+    """
+    name = "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
+    return name.lstrip(".") or "_"

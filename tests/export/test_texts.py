@@ -4,7 +4,7 @@ import subprocess
 import sys
 
 import pytest
-from mtjkit_export.texts import brief, printable
+from mtjkit_export.texts import brief, file_name, printable
 from support.paths import python_env
 
 ESCAPES = "a\x1b[2J\x07\x9b31m\u202eb"
@@ -36,3 +36,19 @@ def test_neither_messages_nor_results_move_the_cursor(how):
     done = subprocess.run(command, env=python_env(), capture_output=True, text=True, check=True)
     shown = SHOWN.replace(r"\x07", "") if "Text(" in how else SHOWN  # rich leaves the bell out
     assert done.stdout + done.stderr == shown + "\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("vgg-small", "vgg-small"),
+        ("../../evil", "_.._evil"),
+        ("/etc/passwd", "_etc_passwd"),
+        (".hidden", "hidden"),
+        ("..", "_"),
+        ("a\\b:c$\n", "a_b_c__"),
+        ("数-1.2", "数-1.2"),
+    ],
+)
+def test_a_name_from_elsewhere_names_no_folder(name, expected):
+    assert file_name(name) == expected

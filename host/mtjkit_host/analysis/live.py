@@ -13,7 +13,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qs, urlsplit
 
 from mtjkit_core.errors import ConfigError, MtjkitError
 
@@ -29,6 +28,12 @@ PORT = 8765
 """Where the page is; another port where this one is taken."""
 _SHARE = 10
 """Numbers are made anew after so many times as long as it took to make them."""
+_POLL_S = 0.1
+"""How soon the server notices that it is to stop."""
+_MOST_PAGES = 32
+"""Connections at a time; more are closed at once."""
+_QUIET_S = 10.0
+"""A connection that says nothing, or takes nothing, for so long is closed."""
 _PATIENCE_S = 5.0
 """How long an open page has to fetch the report at the end; a page asks every 2 s."""
 
@@ -64,9 +69,10 @@ class LiveReport:
             ConfigError: there is no free port.
         """
         self._standing = standing
-        self._server = _server(self._port, _handler(self))
-        self.address = f"http://127.0.0.1:{self._server.server_address[1]}/"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        server = _server(self._port, _handler(self))
+        self.address = f"http://127.0.0.1:{server.server_address[1]}/"
+        threading.Thread(target=server.serve_forever, args=(_POLL_S,), daemon=True).start()
+        self._server = server  # what __exit__ stops has begun, or it would wait for ever
         tell(f"the report while the campaign runs: {self.address}")
 
     def end(self, report: Path) -> None:
@@ -146,6 +152,27 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     allow_reuse_address = True
 
+    def __init__(self, *args: Any) -> None:
+        self._free = threading.Semaphore(_MOST_PAGES)
+        super().__init__(*args)
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """See `socketserver.ThreadingMixIn`; too many connections take no threads."""
+        if self._free.acquire(blocking=False):
+            super().process_request(request, client_address)
+        else:
+            self.shutdown_request(request)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """See `socketserver.ThreadingMixIn`."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._free.release()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A page that has left, or a request that is none, is no news of the campaign."""
+
 
 def _server(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
     for wanted in (port, 0):
@@ -158,24 +185,26 @@ def _server(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPSe
 
 def _handler(live: LiveReport) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
+        timeout = _QUIET_S
+
         def do_GET(self) -> None:
             # Another site's page that calls itself 127.0.0.1 by its own name server gets nothing.
             host = (self.headers.get("Host") or "").partition(":")[0]
-            asked = urlsplit(self.path)
+            path, _, query = self.path.partition("?")
             if host not in ("127.0.0.1", "localhost"):
                 self._give(403, "text/plain", b"this address is for 127.0.0.1 alone\n")
-            elif asked.path == "/":
-                self._give(200, "text/html; charset=utf-8", live.page())
-            elif asked.path == "/results.json":
-                have = parse_qs(asked.query).get("have", [""])[-1]
-                try:
+                return
+            try:
+                if path == "/":
+                    self._give(200, "text/html; charset=utf-8", live.page())
+                elif path == "/results.json":
+                    have = query.removeprefix("have=")
                     news = live.news(int(have) if have.isdecimal() and len(have) < 20 else -1)
-                except MtjkitError as error:
-                    self._give(500, "text/plain", f"{error}\n".encode())
-                    return
-                self._give(200, "application/json", json.dumps(news).encode())
-            else:
-                self._give(404, "text/plain", b"there is / and /results.json\n")
+                    self._give(200, "application/json", json.dumps(news).encode())
+                else:
+                    self._give(404, "text/plain", b"there is / and /results.json\n")
+            except MtjkitError as error:
+                self._give(500, "text/plain", f"{error}\n".encode())
 
         def _give(self, status: int, kind: str, body: bytes) -> None:
             self.send_response(status)

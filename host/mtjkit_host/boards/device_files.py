@@ -95,7 +95,9 @@ def _compile(source: Path, name: str, architecture: str, target: Path) -> bytes 
     command = [mpy_cross(), "-O3", "-o", str(target), "-s", name]
     if architecture:
         command.append(f"-march={architecture}")
-    done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [*command, str(source)], capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode == 0:
         return target.read_bytes()
     lines = done.stderr.strip().splitlines() or [f"mpy-cross ended with {done.returncode}"]

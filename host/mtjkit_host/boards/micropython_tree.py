@@ -119,7 +119,9 @@ def _fetch(package: str, work: Path, kind: str) -> Path:
 
 
 def _run(command: list[str], folder: Path, package: str) -> None:
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, errors="replace", check=False
+    )
     if done.returncode:
         problem = re.search(r"^E: .*", done.stderr, re.M)
         why = problem[0] if problem else f"{command[0]} failed"

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mtjkit_core.errors import ConfigError, LinkError, MtjkitError
 from mtjkit_core.model import Model
 from mtjkit_export.needs import needs
+from mtjkit_export.texts import brief
 
 from mtjkit_host.campaign.build import Build, this_build
 from mtjkit_host.campaign.data import face_of, load_data
@@ -33,11 +35,14 @@ from mtjkit_host.campaign.remote import (
 )
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.machine import tell
+from mtjkit_host.parse import shown
+from mtjkit_host.settings import parse_table, read_text
 
 _CONNECT_S = 20.0
 _COUNT_S = 2.0  # between two looks at how many workers there are
 _MOST_WORKERS = 256
 _LOCAL = re.compile(r"local:(\d{1,3})(?:@([^@:]+|\[[^\]]+\])(?::(\d{1,5}))?)?")
+_ADDRESS = re.compile(r"[a-z]+://[^\s/]+:\d+")
 _GO_ON = "the same command goes on where it stopped"
 
 
@@ -47,8 +52,6 @@ class Cluster:
 
     address: str = ""
     """Of a scheduler: tcp://HOST:PORT, or another protocol of dask's; empty for one of our own."""
-    file: str = ""
-    """The scheduler's file, which says its address; empty for none."""
     workers: int = 0
     """Processes of this machine, where the scheduler is our own."""
     host: str = "127.0.0.1"
@@ -79,14 +82,23 @@ def parse_cluster(text: str, ports: Sequence[str] = ()) -> Cluster:
         raise ConfigError(
             f"--port names boards of this machine. A worker elsewhere has its own: set {PORT} there"
         )
-    if re.fullmatch(r"[a-z]+://[^\s/]+:\d+", text):
+    if _ADDRESS.fullmatch(text):
         return Cluster(address=text)
     if text.endswith(".json"):
-        return Cluster(file=text)
+        return Cluster(address=_address_in(Path(text)))
     raise ConfigError(
         f"--cluster takes tcp://HOST:PORT, local:N (workers here) or a scheduler's NAME.json, not "
         f"{text!r}"
     )
+
+
+def _address_in(file: Path) -> str:
+    """The address in a file that a scheduler has written; dask itself would wait for the file."""
+    what = f"--cluster {file}"
+    address = parse_table(read_text(file, what), what, "JSON").get("address")
+    if not isinstance(address, str) or not _ADDRESS.fullmatch(address):
+        raise ConfigError(f"{what}: not a scheduler's file: its address is {shown(str(address))}")
+    return address
 
 
 @contextmanager
@@ -115,20 +127,45 @@ def cluster_pool(
         logger.setLevel(logging.CRITICAL)
         stack.enter_context(dask.config.set(settings))
         address: Any = where.address or None
-        if not where.address and not where.file:
+        if not where.address:
             address = stack.enter_context(_own(where))
         try:
-            client = Client(
-                address, scheduler_file=where.file or None, timeout=_CONNECT_S, set_as_default=False
-            )
-        except (OSError, ValueError, KeyError, TimeoutError) as error:
-            name = where.address or where.file or "our own scheduler"
-            raise LinkError(f"--cluster {name}: no scheduler answers there ({error})") from None
+            if where.address:
+                _greet(where.address)
+            client = Client(address, timeout=_CONNECT_S, set_as_default=False)
+        except Exception as error:  # what is no scheduler may say anything to dask's reader
+            name = where.address or "our own scheduler"
+            why = brief(error) or type(error).__name__
+            if isinstance(error, MemoryError):
+                why = "what it sends is no message of dask's"
+            raise LinkError(f"--cluster {name}: no scheduler answers there ({why})") from None
         try:
             _check(client, limit_s)
             yield ClusterPool(client, work, on_boards)
         finally:
             client.close(timeout=1)
+
+
+def _greet(address: str) -> None:
+    """Connect and take leave, in time; raise whatever goes wrong.
+
+    dask's client waits for ever for a server that is silent.
+    """
+    from distributed.comm.core import connect
+    from distributed.security import Security
+    from distributed.utils import LoopRunner, sync
+
+    async def greet() -> None:
+        options = Security().get_connection_args("client")
+        comm = await connect(address, timeout=_CONNECT_S, **options)
+        await comm.close()
+
+    runner = LoopRunner()
+    runner.start()
+    try:
+        sync(runner.loop, greet, callback_timeout=_CONNECT_S)
+    finally:
+        runner.stop(timeout=1)
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from mtjkit_export.formats.safetensors import encode_fixed, load_fixed
 from mtjkit_export.needs import needs
 from mtjkit_export.nets.fixed import FixedNet
 
+from mtjkit_host.datasets.dataset import Dataset, parted
 from mtjkit_host.paths import CARRIED, OTHER_NAMES
 from mtjkit_host.simulate.simulator import Simulator, open_simulator
 
@@ -57,6 +58,30 @@ def training_note(path: Path) -> str:
         return f"{done} epochs of training" + ("" if done >= planned else f", {planned:d} planned")
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return ""
+
+
+def trained_on(path: Path, data: Dataset) -> str:
+    """A remark where a trainer's run folder was trained on the images; nothing where not known.
+
+    Args:
+        path: the folder, or a file, which does not say what its net was trained on.
+        data: the images, as the net takes them.
+    """
+    try:
+        sha256 = json.loads((path / "last.json").read_bytes())["config"]["data_sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return ""
+    if not sha256 or data.labels is None:
+        return ""
+    parts = {"all": data, "four fifths": parted(data, data.labels)[0]}
+    for share, part in parts.items():
+        if part.sha256 == sha256:
+            return (
+                f"{path}: trained on {share} of the {len(data)} images of {data.source}, so its "
+                "accuracy says little of new images; the images that were held out are in its "
+                "folder (held-out.npz)"
+            )
+    return ""
 
 
 def load_net(path: Path) -> Model | FixedNet:

@@ -19,10 +19,17 @@ from mtjkit_export.files import write_json
 from mtjkit_export.nets.fixed import FixedNet
 
 from mtjkit_host.campaign.cluster import cluster_pool, parse_cluster
-from mtjkit_host.campaign.data import Face, data_hashes, face_of
+from mtjkit_host.campaign.data import Face, data_hashes, face_of, load_data
 from mtjkit_host.campaign.description import Campaign, NetEntry, load_campaign, place_of, where
 from mtjkit_host.campaign.execute import Pool, Work, processes, share_cores
-from mtjkit_host.campaign.nets import find_net, load_net, sha256_of, simulator_of, training_note
+from mtjkit_host.campaign.nets import (
+    find_net,
+    load_net,
+    sha256_of,
+    simulator_of,
+    trained_on,
+    training_note,
+)
 from mtjkit_host.campaign.plans import plan_of, with_plans
 from mtjkit_host.campaign.points import Point, points_of
 from mtjkit_host.campaign.records import Record, ResultsFile
@@ -134,7 +141,8 @@ def run_campaign(
         }
     hashes, remarks = data_hashes(campaign, Path(data), faces)
     small = resolution_doubts("a write-error rate", (*campaign.rates, *campaign.rrmse_rates))
-    for remark in (*remarks, *small):
+    seen = (trained_on(paths[label], load_data(Path(data), face)) for label, face in faces.items())
+    for remark in (*remarks, *filter(None, seen), *small):
         tell(remark)
     hashed = {label: str(values["sha256"]) for label, values in nets.items()}
     its = {label: planned for label, (_, planned) in of_nets.items()}

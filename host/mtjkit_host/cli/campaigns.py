@@ -193,9 +193,14 @@ def table(c: Context, source: str, output: str | None = None) -> Any:
     """Write results as a table for other programs: CSV or Parquet."""
     from pathlib import Path
 
+    from mtjkit_core.errors import ConfigError
+
     from mtjkit_host.analysis.export_table import write_table
 
-    target = Path(source).with_suffix(".csv") if output is None else Path(output)
+    path = Path(source)
+    if output is None and path.name in ("", ".."):
+        raise ConfigError(f"--output names the file to write: {source!r} has no name of its own")
+    target = path.with_suffix(".csv") if output is None else Path(output)
     return f"{write_table(source, target)} rows: {target}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from invoke.exceptions import Exit
@@ -16,6 +16,9 @@ from mtjkit_host.machine import tell
 
 ALIASES = {"write-error-rate": "ber", "weight-error-rate": "weight-ber", "cell": "device"}
 """Option -> its older name, which is taken as well."""
+
+OUTPUTS = ("output", "json", "scores", "plot")
+"""Options of all commands that name a file to write, which may be none that the command reads."""
 
 RUN_HELP = {
     "model": "model file (.mtjb), or a carried one: binary-small (default), binary-paper, ...",
@@ -79,12 +82,17 @@ def command(help: dict[str, str] | None = None, **options: Any) -> Callable[...,
 
     def decorate(body: Callable[..., Any]) -> Any:
         name = options.get("name") or body.__name__.replace("_", "-")
+        signature = inspect.signature(body)
 
         @functools.wraps(body)
         def run(*args: Any, **kwargs: Any) -> None:
             streams.prepare()
             try:
-                shown = body(*map(_expanded, args), **{k: _expanded(v) for k, v in kwargs.items()})
+                given = signature.bind(*args, **kwargs)
+                for option, value in given.arguments.items():
+                    given.arguments[option] = _expanded(value)
+                _refuse_overwriting(given.arguments)
+                shown = body(**given.arguments)
             except KeyboardInterrupt as stop:
                 tell(f"{name}: {str(stop) or 'interrupted'}")
                 raise Exit(code=130) from None
@@ -110,6 +118,27 @@ def _expanded(value: Any) -> Any:
     if isinstance(value, list):
         return [_expanded(item) for item in value]
     return os.path.expanduser(value) if isinstance(value, str) else value
+
+
+def _refuse_overwriting(given: Mapping[str, Any]) -> None:
+    """Raise ConfigError where a file to be written is one that another option names."""
+    from mtjkit_core.errors import ConfigError
+    from mtjkit_export.files import same_file
+
+    for output in OUTPUTS:
+        target = given.get(output)
+        if not isinstance(target, str):
+            continue
+        for other, value in given.items():
+            for file in value if isinstance(value, list) else [value]:
+                if not isinstance(file, str) or other == output:
+                    continue
+                new = other in OUTPUTS and target == file and not os.path.exists(file)
+                if new or same_file(target, file):
+                    raise ConfigError(
+                        f"--{output} {target} is the file of --{other.replace('_', '-')} too; "
+                        "name another one, or it would be lost"
+                    )
 
 
 def _message(error: BaseException) -> str | None:

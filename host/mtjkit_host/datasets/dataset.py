@@ -10,9 +10,13 @@ import numpy as np
 from mtjkit_core.errors import ConfigError
 from numpy.typing import NDArray
 
+from mtjkit_host.machine import tell
 from mtjkit_host.parse import shown
 
 MOST_CLASSES = 1 << 16
+
+HELD_OUT = 5
+"""One image in so many is kept for tests where data that are trained on have no part for them."""
 
 Images = NDArray[Any]
 """uint8 or int8, (n, height, width, channels)."""
@@ -46,6 +50,12 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def told(self) -> Dataset:
+        """The same data, with the remarks said on stderr."""
+        for remark in self.remarks:
+            tell(remark)
+        return self
 
     @property
     def sha256(self) -> str:
@@ -101,6 +111,17 @@ def chosen(labels: Labels, count: int, seed: int) -> NDArray[np.int64]:
     rank = np.empty(len(labels), np.int64)
     rank[by_class] = np.arange(len(labels)) - np.repeat(starts, sizes)
     return np.sort(order[np.argsort(rank, kind="stable")[:count]])
+
+
+def parted(data: Dataset, labels: Labels) -> tuple[Dataset, Dataset]:
+    """The images that a net is trained on, and those that are held out: always the same ones.
+
+    Args:
+        data: images without a part for tests.
+        labels: their classes, (n,); the held-out images are drawn evenly over them.
+    """
+    held = chosen(labels, len(data) // HELD_OUT, 0)
+    return data.at(np.delete(np.arange(len(data)), held)), data.at(held)
 
 
 def shared(one: Images, other: Images) -> int:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from mtjkit_export.files import write_atomically
 from mtjkit_export.formats.mtjb_reader import load
+from mtjkit_export.texts import file_name
 
 from mtjkit_host import parse
 from mtjkit_host.datasets.images import load_images
@@ -37,9 +38,10 @@ def run_explore(
     """
     path = model_path(model or CARRIED_MODEL)
     net = load(path)
-    target = output_path("--output", output or f"build/{net.name}-explorer.html")
+    target = output_path("--output", output or f"build/{file_name(net.name)}-explorer.html")
     asked_for = None if images is None else parse.whole("--images", images, 1, _MOST_IMAGES)
     pictures = load_images(carried_inputs(path) if data is None else str(data), net, asked_for)
+    pictures.told()
     if asked_for is None:
         pictures = pictures.take(min(_IMAGES, len(pictures)))
     asked = [(str(cell or "asano2024"), str(scheme or "fixed"))] if cell or scheme else []

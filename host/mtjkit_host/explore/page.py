@@ -70,15 +70,18 @@ def page(net: Model, data: Dataset, ways: list[tuple[str, Cell, Scheme]]) -> str
             "sha256": hashlib.sha256(checked.astype("<i4").tobytes()).hexdigest(),
         },
     }
+    parts = {
+        "WORKER": _in_script((_HERE / "worker.js").read_text(encoding="utf-8")),
+        "CONTENT": _in_script(content),
+        "PROGRAM": (_HERE / "explorer.js").read_text(encoding="utf-8"),
+    }
     text = (_HERE / "explorer.html").read_text(encoding="utf-8")
-    for mark, value in (
-        ("WORKER", json.dumps((_HERE / "worker.js").read_text(encoding="utf-8"))),
-        ("CONTENT", json.dumps(content)),
-        ("PROGRAM", (_HERE / "explorer.js").read_text(encoding="utf-8")),
-    ):
-        # "</script" within a script would end it.
-        text = text.replace(f"/*{mark}*/", value.replace("</", "<\\/"))
-    return text
+    return re.sub(r"/\*([A-Z]+)\*/", lambda mark: parts[mark[1]], text)
+
+
+def _in_script(value: Any) -> str:
+    """A value as JSON inside a script, which no text of the value can end."""
+    return json.dumps(value).replace("<", "\\u003c")
 
 
 def _packed(values: NDArray[Any]) -> str:

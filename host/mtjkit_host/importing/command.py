@@ -9,11 +9,12 @@ from typing import Any
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_export.cost import summary
-from mtjkit_export.files import refuse_pipe, write_atomically
+from mtjkit_export.files import check_writable, refuse_pipe, write_atomically
 from mtjkit_export.formats.mtjb_writer import encode
 from mtjkit_export.importers.graph import Graph
 from mtjkit_export.importers.inputs import parse_scale
 from mtjkit_export.importers.lower import Lowered, Options, lower
+from mtjkit_export.texts import file_name
 
 from mtjkit_host.boards.catalog import processors
 from mtjkit_host.datasets.dataset import Dataset
@@ -80,8 +81,9 @@ def import_net(
         shape=None if shape is None else image_shape("--shape", shape),
         class_names=() if classes is None else _classes(classes),
     )
-    path = Path(output) if output else Path("build") / f"{options.name}.mtjb"
-    given = None if data is None else lambda model: load_images(data, model, count)
+    path = Path(output) if output else Path("build") / f"{file_name(options.name)}.mtjb"
+    check_writable(path)
+    given = None if data is None else lambda model: load_images(data, model, count).told()
     return import_graph(read(file), options, path, given, str(data))
 
 

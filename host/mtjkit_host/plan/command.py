@@ -8,12 +8,13 @@ import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors, fail_limit
-from mtjkit_export.files import check_writable, file_sha256, write_atomically
+from mtjkit_export.files import check_writable, file_sha256, same_file, write_atomically
 from mtjkit_export.formats.mtjb_reader import load
 from numpy.typing import NDArray
 from rich.table import Table
 
 from mtjkit_host import parse
+from mtjkit_host.datasets.dataset import shared
 from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.machine import tell
 from mtjkit_host.mtj.cell import Cell
@@ -73,6 +74,11 @@ def run_calibrate(
     count = min(PICTURES, len(inputs) // 2)
     if not count:
         raise ConfigError("--data: calibration takes at least two pictures")
+    _both(inputs[:count], inputs[count:], "score are among those that set the thresholds")
+    rest = slice(count, None)
+    right = None
+    if labels is not None:
+        right = right_without_errors(net, inputs[rest], labels[rest])
     with bar("time") as progress:
         task = progress.add_task("thresholds", total=len(net.layers) - 1)
         made = calibrate(
@@ -80,9 +86,7 @@ def run_calibrate(
         )
     write_atomically(target, bytes(made.data))
     table = Table("", "as trained", "calibrated", title=f"{net.name}, {what}")
-    if labels is not None:
-        rest = slice(count, None)
-        right = right_without_errors(net, inputs[rest], labels[rest])
+    if right is not None and labels is not None:
         rows = [
             ("with errors", process),
             ("without errors", WriteErrors(first)),
@@ -128,8 +132,11 @@ def run_plan(
     beside = target.with_suffix(".mtjb")
     if calibrated:
         check_writable(beside)
-        if beside.resolve() == path.resolve():
-            raise ConfigError(f"--output {target}: the calibrated model would overwrite {path}")
+        if target == beside:
+            raise ConfigError(f"--output {target}: the plan's name ends in .toml, not in .mtjb")
+        for used in (path, *([] if reference is None else [model_path(reference)])):
+            if same_file(beside, used):
+                raise ConfigError(f"--output {target}: the calibrated model would overwrite {used}")
     limit = _share("--loss", loss, _DEFAULT_LOSS)
     of_weights = None if weight_loss is None else _share("--weight-loss", weight_loss, limit)
     if of_weights is not None and of_weights >= limit:
@@ -149,6 +156,7 @@ def run_plan(
     trained = path if reference is None else model_path(reference)
     counted = load(trained)
     searched, held = slice(0, None, 2), slice(1, None, 2)
+    twice = _both(inputs[searched], inputs[held], "confirm are among those that are searched on")
     right = right_without_errors(counted, inputs[held], labels[held])
 
     def tells(text: str) -> None:
@@ -177,6 +185,7 @@ def run_plan(
         "loss": confirmed.loss,
         "loss_95": list(confirmed.interval),
         "pictures": confirmed.pictures,
+        "pictures_seen": twice,
         "accuracy": confirmed.accuracy,
         "error_free_accuracy": confirmed.error_free,
         "saving_percent": found.saving_percent,
@@ -245,9 +254,10 @@ def _table(
             f"best single pulse {weights.single_saving_percent:.1f} %",
         )  # fmt: skip
     table.add_row("loss", f"{100 * loss.loss:.2f} % (95 %: {low:.2f} to {high:.2f})")
+    seen = f", but for {plan.found['pictures_seen']}" if plan.found["pictures_seen"] else ""
     table.add_row(
         "accuracy", f"{loss.accuracy:.2%}; without errors {loss.error_free:.2%}; "
-        f"{loss.pictures} pictures that the search has not seen",
+        f"{loss.pictures} pictures that the search has not seen{seen}",
     )  # fmt: skip
     table.add_row("", str(plan.found["verdict"]))
     table.add_row("cell, scheme, errors", f"{plan.cell.describe()}; {plan.scheme}; {plan.errors}")
@@ -275,8 +285,19 @@ def _read(
     path = model_path(model)
     net = load(path)
     count = None if images is None else parse.whole("--images", images, 1, 2**30 - 1)
-    found = load_images(carried_inputs(path) if data is None else str(data), net, count)
+    found = load_images(carried_inputs(path) if data is None else str(data), net, count).told()
     return path, net, to_input(net, found.images), found.labels
+
+
+def _both(first: NDArray[np.int8], others: NDArray[np.int8], are: str) -> int:
+    """How many of the others are among the first pictures too, byte for byte; says so."""
+    twice = shared(first, others)
+    if twice:
+        tell(
+            f"--data: {twice} of {len(others)} pictures that {are} too (the same picture comes "
+            "twice), so the accuracy says less of new pictures"
+        )
+    return twice
 
 
 def _target(value: Given, what: str) -> Path:

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.datasets.images import images_for, load_images, to_input
-from mtjkit_host.machine import tell
 from mtjkit_host.progress import Steps, bar
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.result import Result
@@ -99,8 +98,7 @@ def prepare(options: RunOptions, images: Any = None) -> Job:
         data = load_images(o.data, model, o.images, o.seed)
     else:
         data = images_for(images, model, o.images, o.seed)
-    for remark in data.remarks:
-        tell(remark)
+    data.told()
     return Job(o, model, data, to_input(model, data.images))
 
 

@@ -186,6 +186,7 @@ def build(
             [*command, "-o", str(part), *map(str, sources), *libraries],
             capture_output=True,
             text=True,
+            errors="replace",
             check=False,
         )
         if done.returncode:

@@ -18,7 +18,7 @@ import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.geometry import BITS, LayerShape
 from mtjkit_core.model import Model
-from mtjkit_export.files import check_writable, write_atomically
+from mtjkit_export.files import check_writable, same_file, write_atomically
 from mtjkit_export.formats.mtjb_reader import load
 from numpy.typing import NDArray
 
@@ -97,7 +97,7 @@ def with_fewer_ones(model: Model, data: str | Path) -> tuple[Model, str]:
     Raises:
         ConfigError, FormatError: the pictures cannot be used.
     """
-    made = fewer_ones(model, to_input(model, load_images(data, model, PICTURES).images))
+    made = fewer_ones(model, to_input(model, load_images(data, model, PICTURES).told().images))
     shares = [f"{100 * n / max(1, made.written):.1f} %" for n in (*made.ones, *made.toggled)]
     return made.model, (
         f"stored {sum(made.inverted):,} of {sum(made.free):,} channels with the other sign: "
@@ -113,6 +113,8 @@ def export_with_fewer_ones(model: Path, output: str | Path, data: str | Path) ->
         ConfigError, FormatError: a file or the pictures cannot be used.
     """
     target = Path(output)
+    if same_file(target, model):
+        raise ConfigError(f"--output {target}: this would overwrite the model; name another file")
     check_writable(target)
     made, words = with_fewer_ones(load(model), data)
     write_atomically(target, bytes(made.data))

@@ -8,10 +8,11 @@ from typing import Any
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_export.cost import summary
-from mtjkit_export.files import write_atomically
+from mtjkit_export.files import check_writable, write_atomically
 from mtjkit_export.formats.mtjb_writer import encode
 from mtjkit_export.formats.safetensors import save_fixed
 from mtjkit_export.needs import needs
+from mtjkit_export.texts import file_name
 
 from mtjkit_host import parse
 from mtjkit_host.boards.catalog import processors
@@ -207,7 +208,8 @@ def export_run(
     if weight_percentile is not None:
         scale_weights(net, parse.number("--weight-percentile", weight_percentile))
     format = format or ("mtjb" if net.spec.binary else "safetensors")
-    path = Path(output or f"build/{net.spec.name}.{format}")
+    path = Path(output or f"build/{file_name(net.spec.name)}.{format}")
+    check_writable(path)
     if format == "mtjb":
         if not net.spec.binary:
             raise ConfigError(

@@ -11,13 +11,10 @@ import numpy as np
 from mtjkit_core.errors import ConfigError
 
 from mtjkit_host.datasets import fetch
-from mtjkit_host.datasets.dataset import Dataset, chosen, shared
+from mtjkit_host.datasets.dataset import HELD_OUT, Dataset, parted, shared
 from mtjkit_host.datasets.images import fit
 from mtjkit_host.datasets.load import has_train_part, load_dataset
 from mtjkit_host.train.architectures import NetSpec
-
-HELD_OUT = 5
-"""One image in so many is kept for tests where the data have no part for them."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +90,7 @@ def load_parts(path: str | Path, shape: tuple[int, int, int] | None = None) -> P
     labels = whole.labels
     if labels is None or len(whole) < 2 * HELD_OUT:
         raise ConfigError(f"{whole.source}: {len(whole)} images are too few to train with")
-    for_tests = chosen(labels, len(whole) // HELD_OUT, 0)
-    rest = np.delete(np.arange(len(whole)), for_tests)
-    return _compared(Parts(whole.at(rest), whole.at(for_tests), held_out=True))
+    return _compared(Parts(*parted(whole, labels), held_out=True))
 
 
 def _compared(parts: Parts) -> Parts:

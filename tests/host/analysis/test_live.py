@@ -1,6 +1,9 @@
 """The report while a campaign runs: what its page asks for, and the report at the end."""
 
 import json
+import socket
+import struct
+import time
 import urllib.error
 import urllib.request
 from dataclasses import replace
@@ -9,6 +12,7 @@ import pytest
 
 pytest.importorskip("jinja2", reason="needs the extra report")
 
+from mtjkit_core.errors import ConfigError
 from mtjkit_host.analysis import live as live_module
 from mtjkit_host.analysis.live import LiveReport
 from mtjkit_host.campaign.standing import Standing
@@ -91,3 +95,72 @@ def test_a_taken_port_is_left_to_who_has_it(live, tmp_path):
         other.watch(running(tmp_path, 2)[0])
         assert other.address != live.address
         assert json.loads(get(other, "/results.json"))["records"] == 2
+
+
+REQUESTS = [
+    b"GET //[ HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
+    b"GET /results.json?have=%00&have=\xc2\xb2 HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    b"GET /?" + b"x" * 70_000 + b" HTTP/1.1\r\n\r\n",
+    b"GET / HTTP/1.1\r\nHost: [::1]:8765\r\n\r\n",
+    b"GET / HTTP/1.0\r\n\r\n",
+    b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * 200 + b"\r\n",
+    b"POST / HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 99999999999\r\n\r\n",
+    b"\x16\x03\x01\x02\x00\x01\x00",
+    b"\r\n" * 100,
+    b"",
+]
+
+
+def test_requests_of_any_kind_are_answered_in_silence(live, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(live_module, "_MOST_PAGES", 4)
+    live.watch(running(tmp_path, 1)[0])
+    capsys.readouterr()
+    place = ("127.0.0.1", int(live.address.rstrip("/").rpartition(":")[2]))
+    for request in REQUESTS:
+        with socket.create_connection(place, timeout=20) as line:
+            line.sendall(request)
+            line.shutdown(socket.SHUT_WR)
+            answer = b""
+            while part := _received(line):
+                answer += part
+        assert b"const LIVE" not in answer
+    with socket.create_connection(place, timeout=20) as line:  # one that leaves at once
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        line.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+    quiet = [socket.create_connection(place, timeout=20) for _ in range(8)]
+    assert any(_received(line) == b"" for line in quiet[4:])  # too many: closed at once
+    for line in quiet:
+        line.close()
+    assert _in_time(lambda: json.loads(get(live, "/results.json"))["records"] == 1)
+    assert capsys.readouterr().err == ""
+
+
+def test_a_page_that_cannot_be_made_says_why(live, tmp_path, monkeypatch):
+    live.watch(running(tmp_path, 1)[0])
+
+    def failing(*args, **named):
+        raise ConfigError("a reason")
+
+    monkeypatch.setattr(live_module, "render", failing)
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        get(live, "/")
+    assert (refused.value.code, refused.value.read()) == (500, b"a reason\n")
+
+
+def _received(line):
+    try:
+        return line.recv(1 << 16)
+    except ConnectionResetError:
+        return b""
+
+
+def _in_time(holds):
+    """Whether something holds soon: a closed connection frees its place a moment later."""
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            if holds():
+                return True
+        except OSError:
+            time.sleep(0.02)
+    return False

@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -14,7 +15,7 @@ import mtjkit_core
 import pytest
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_host.boards.flash import flash
-from mtjkit_host.campaign import run_campaign
+from mtjkit_host.campaign import cluster, run_campaign
 from mtjkit_host.campaign.build import Build, sha256_of_files, this_build
 from mtjkit_host.campaign.cluster import Cluster, parse_cluster
 from mtjkit_host.campaign.measure import measure
@@ -72,7 +73,6 @@ def run(folder, out="out", cluster="", on_boards=False, ports=(), workers=0, lim
         ("local:0@0.0.0.0:8786", Cluster(host="0.0.0.0", port=8786)),
         ("local:1@[::1]", Cluster(workers=1, host="::1")),
         ("tcp://node7:8786", Cluster(address="tcp://node7:8786")),
-        ("scheduler.json", Cluster(file="scheduler.json")),
     ],
 )
 def test_where_a_cluster_is(text, expected):
@@ -84,6 +84,54 @@ def test_where_a_cluster_is(text, expected):
 def test_other_words_are_refused(text):
     with pytest.raises(ConfigError, match="--cluster"):
         parse_cluster(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, "No such file"),
+        ("{", "not valid JSON"),
+        ("[1]", "not a table"),
+        ("{}", "its address is 'None'"),
+        ('{"address": 5}', "its address is '5'"),
+        ('{"address": "file:///etc/passwd"}', "not a scheduler's file"),
+        ("x" * 20_000, "longer than"),
+    ],
+)
+def test_a_file_that_is_no_schedulers_is_refused(tmp_path, text, said):
+    file = tmp_path / "scheduler.json"
+    if text is not None:
+        file.write_text(text)
+    with pytest.raises(ConfigError, match=said):
+        parse_cluster(str(file))
+
+
+@pytest.mark.parametrize(
+    ("sent", "said"), [(b"", "timed out"), (b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", "no message of")]
+)
+def test_a_server_that_is_no_scheduler_is_left_in_time(monkeypatch, sent, said):
+    monkeypatch.setattr(cluster, "_CONNECT_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def serve():
+            line, _ = server.accept()
+            with line:
+                line.sendall(sent)
+                line.settimeout(30)
+                while line.recv(4096):
+                    pass
+
+        threading.Thread(target=serve, daemon=True).start()
+        where = Cluster(address=f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        pool = cluster.cluster_pool(where, None)
+        with pytest.raises(LinkError, match=f"no scheduler answers there.*{said}"), pool:
+            pass
+
+
+def test_a_schedulers_file_says_where_it_is(tmp_path):
+    file = tmp_path / "scheduler.json"
+    file.write_text('{"type": "Scheduler", "address": "tcp://10.0.0.7:8786"}')
+    assert parse_cluster(str(file)) == Cluster(address="tcp://10.0.0.7:8786")
 
 
 def test_ports_are_this_machines(tmp_path):

@@ -11,7 +11,10 @@ from pathlib import Path
 
 import invoke as invoke_package
 import pytest
+from invoke.context import Context
+from invoke.exceptions import Exit
 from mtjkit_host.cli import namespace
+from mtjkit_host.cli.command import command
 from mtjkit_host.paths import CARRIED_MODEL
 from support.commands import OF_ITS_BACKEND, finished, invoke, refused
 from support.paths import ROOT
@@ -159,3 +162,31 @@ def test_a_model_by_a_name_that_no_run_takes(tmp_path):
     refused(invoke("info", "fxp8-small", cwd=tmp_path), "fixed-point net", "`campaign`")
     refused(invoke("info", "x.safetensors", cwd=tmp_path), "fixed-point net")
     refused(invoke("info", "nope", cwd=tmp_path), "carried models are binary-paper, ", "-small")
+
+
+def test_an_output_that_another_option_names_is_refused(tmp_path, capsys):
+    ran = []
+
+    @command()
+    def use(c, model, plan=None, output=None, json=None):
+        ran.append(output)
+
+    mine, other = tmp_path / "mine", tmp_path / "other"
+    mine.write_text("mine")
+    other.hardlink_to(mine)
+    (tmp_path / "link").symlink_to(mine)
+    new = str(tmp_path / "new")
+    for given in (
+        {"output": str(mine)},
+        {"json": str(tmp_path / "link")},
+        {"json": str(other)},
+        {"model": "x", "plan": ["y", str(mine)], "output": str(mine)},
+        {"output": new, "json": new},
+    ):
+        with pytest.raises(Exit):
+            use(Context(), **{"model": str(mine), **given})
+        assert "name another one" in capsys.readouterr().err
+    assert not ran
+    use(Context(), str(mine), output="/dev/null", json="/dev/null")
+    use(Context(), str(mine), output=new, json=str(tmp_path / "newer"))
+    assert ran == ["/dev/null", new]

@@ -4,18 +4,22 @@ import importlib.util
 import json
 import shutil
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.model import Model
 from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors
 from mtjkit_export.formats.mtjb_reader import load
+from mtjkit_export.formats.mtjb_writer import encode
 from mtjkit_export.predictions import predictions
 from mtjkit_host.datasets.images import load_images
 from mtjkit_host.explore import wasm
 from mtjkit_host.explore.command import run_explore
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.simulate.simulator import open_simulator
+from support.nets import tiny_network
 
 IMAGES = 60
 HAS_BROWSER = shutil.which("chromium") and shutil.which("chromedriver")
@@ -67,6 +71,23 @@ def test_without_a_compiler_it_says_what_to_install(monkeypatch, tmp_path):
     monkeypatch.setattr(wasm, "compiler", lambda: None)
     with pytest.raises(ConfigError, match=r"pip install .*\[explore\]"):
         run_explore(images=1, output=tmp_path / "page.html")
+
+
+def test_a_nets_name_and_classes_end_no_script(monkeypatch, tmp_path):
+    monkeypatch.setattr("mtjkit_host.explore.page.wasm", lambda: b"")
+    names = ["</script><b>", "<!--<script>", "/*PROGRAM*/", "\u2028"]
+    net = replace(tiny_network(), name="../../<x>", class_names=[*names, *"abcdef"])
+    (tmp_path / "net.mtjb").write_bytes(encode(net))
+    shape = Model(encode(net)).input_shape
+    np.savez(tmp_path / "mine.npz", x=np.zeros((4, *shape), np.uint8), y=[0, 1, 2, 3])
+    monkeypatch.chdir(tmp_path)
+    said = run_explore(tmp_path / "net.mtjb", tmp_path / "mine.npz")
+    page = tmp_path / "build" / "_..__x_-explorer.html"
+    assert said.startswith(str(page.relative_to(tmp_path)))
+    text = page.read_text("utf-8")
+    assert text.count("</script") == 1
+    assert "<!--<" not in text
+    assert content(page)["classes"][:4] == names
 
 
 @pytest.mark.slow

@@ -29,6 +29,7 @@ from mtjkit_host.plan.search import (
 from mtjkit_host.runs.fleet_run import run_unix
 from mtjkit_host.runs.options import RunOptions, parse_options
 from mtjkit_host.runs.run import run_twin
+from mtjkit_host.simulate.polarity import export_with_fewer_ones
 from mtjkit_host.simulate.simulator import program
 from support.nets import tiny_network
 
@@ -254,6 +255,37 @@ def test_a_calibrated_model_is_an_ordinary_model_file(tmp_path):
     run_twin(parse_options(model=str(out), images=5, ber=0.1))
     with pytest.raises(ConfigError, match="--plan sets rates"):
         run_calibrate("binary-small", str(out), plan="p.toml", errors="keep")
+
+
+def test_pictures_that_are_searched_on_and_confirm_are_said(tmp_path, capsys):
+    (tmp_path / "tiny.mtjb").write_bytes(encode(tiny_network()))
+    net = load(tmp_path / "tiny.mtjb")
+    x = np.random.default_rng(1).integers(0, 256, (8, *net.input_shape), np.uint8)
+    y = run_pictures(net, to_input(net, x), NO_ERRORS)[0].argmax(axis=1)
+    twice = [0, 1, 2, 3, 4, 0, 6, 2]
+    np.savez(tmp_path / "mine.npz", x=x[twice], y=y[twice])
+    given = {"model": tmp_path / "tiny.mtjb", "data": tmp_path / "mine.npz"}
+    run_calibrate(output=tmp_path / "calibrated.mtjb", **given)
+    assert "2 of 4 pictures that score are among those that set the" in capsys.readouterr().err
+    run_plan(output=tmp_path / "plan.toml", loss=0.9, **given)
+    assert "2 of 4 pictures that confirm are among those that are" in capsys.readouterr().err
+    assert read_plan(tmp_path / "plan.toml").found["pictures_seen"] == 2
+    np.savez(tmp_path / "mine.npz", x=x, y=y)
+    run_calibrate(output=tmp_path / "calibrated.mtjb", **given)
+    assert "among those" not in capsys.readouterr().err
+
+
+def test_a_calibrated_model_never_overwrites_what_is_read(tmp_path):
+    data = encode(tiny_network())
+    for name in ("tiny.mtjb", "other.mtjb"):
+        (tmp_path / name).write_bytes(data)
+    tiny, other = (str(tmp_path / name) for name in ("tiny.mtjb", "other.mtjb"))
+    for output, reference in (("tiny.toml", None), ("other.toml", other), ("new.mtjb", None)):
+        with pytest.raises(ConfigError, match=r"would overwrite|ends in \.toml"):
+            run_plan(tiny, tmp_path / output, calibrated=True, reference=reference)
+    with pytest.raises(ConfigError, match="would overwrite"):
+        export_with_fewer_ones(tmp_path / "tiny.mtjb", tiny, CARRIED_IMAGES)
+    assert all(path.read_bytes() == data for path in tmp_path.iterdir())
 
 
 @pytest.mark.usefixtures("micropython")

@@ -15,6 +15,8 @@ from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.model import Model
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_export.formats.mtjb_writer import encode
+from mtjkit_host.campaign.nets import trained_on
+from mtjkit_host.datasets.dataset import parted
 from mtjkit_host.datasets.images import load_images
 from mtjkit_host.simulate.simulator import open_simulator
 from mtjkit_host.train import Net, NetSpec, build_net, load_net, predict, state, widen
@@ -125,7 +127,12 @@ def test_vectors_are_trained_on_and_held_out(
     export_run("build/train/dense-16", name="mine")
     model = load("build/dense-16.mtjb")
     assert (model.name, model.class_names) == ("mine", ["red", "green", "blue"])
-    held = load_images("build/train/dense-16/held-out.npz", model)
+    run = Path("build/train/dense-16")
+    held = load_images(run / "held-out.npz", model)
+    whole = load_images("mine.npz", model)
+    assert "trained on four fifths of the 200 images" in trained_on(run, whole)
+    assert "trained on all of the 160 images" in trained_on(run, parted(whole, whole.labels)[0])
+    assert trained_on(run, held) == trained_on(Path("build/dense-16.mtjb"), whole) == ""
     scores, _ = open_simulator(model).run(held.images)
     right = np.mean(scores.argmax(axis=1) == held.labels)
     assert f"test accuracy {100 * right:.2f} %" in said
