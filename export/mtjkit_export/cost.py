@@ -106,9 +106,9 @@ def _heaps(model: Model, processors: Iterable[Processor]) -> list[str]:
     return [
         "",
         *_aligned(rows, 2),
-        "needed: the smallest heap that does; peak: in use, in a heap with room for "
-        f"{MAX_IMAGES} images on",
-        "their way; both with MicroPython and all code. mapped: the weights are read in flash.",
+        "needed: the smallest heap that does; peak: in use, in a heap with room for",
+        f"{MAX_IMAGES} images on their way; both with MicroPython and all code.",
+        "mapped: the weights are read in flash.",
     ]
 
 

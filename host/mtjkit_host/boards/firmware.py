@@ -48,7 +48,7 @@ def find_firmware(name: str, heap_bytes: int = 0) -> Path:
     if not path.is_file():
         heap = f" --heap {heap_bytes}" if heap_bytes not in (0, spec.heap_bytes) else ""
         raise ConfigError(
-            f"no firmware for {name} yet: `./inv firmware --board {name}{heap}` builds it (2 min)"
+            f"no firmware for {name} yet: `firmware --board {name}{heap}` builds it (2 min)"
         )
     return path
 

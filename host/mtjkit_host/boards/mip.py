@@ -33,7 +33,8 @@ def write_mip_package(architecture: str, folder: Path, version: str) -> tuple[Pa
     """
     known = list(dict.fromkeys([*ARCHITECTURES[1:], *COMPILERS]))
     if architecture not in known:
-        raise ConfigError(f"architecture {architecture!r} is unknown: one of {', '.join(known)}")
+        given = f"not {architecture!r}" if architecture else "not left out"
+        raise ConfigError(f"--arch names the processor, {given}: one of {', '.join(known)}")
     files = compiled_modules(architecture.partition("-")[0], architecture)
     place = folder / architecture
     for name, content in files.items():

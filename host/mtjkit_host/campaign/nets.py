@@ -17,7 +17,7 @@ from mtjkit_export.needs import needs
 from mtjkit_export.nets.fixed import FixedNet
 
 from mtjkit_host.datasets.dataset import Dataset, parted
-from mtjkit_host.paths import CARRIED, OTHER_NAMES
+from mtjkit_host.paths import CARRIED, IS_CHECKOUT, OTHER_NAMES
 from mtjkit_host.simulate.simulator import Simulator, open_simulator
 
 TRAINED = Path("build/train")
@@ -47,7 +47,8 @@ def find_net(models: Sequence[str], folders: Sequence[Path], beside: Path | None
         if model in OTHER_NAMES:
             return CARRIED / f"{OTHER_NAMES[model]}.mtjb"
     places = ", ".join(dict.fromkeys(os.path.relpath(folder) for folder in folders))
-    raise ConfigError(f"no {' or '.join(models)} in {places}; train it, or name its file")
+    more = "" if IS_CHECKOUT else " (pip install mtjkit-nets brings the larger carried nets)"
+    raise ConfigError(f"no {' or '.join(models)} in {places}; train it, or name its file{more}")
 
 
 def training_note(path: Path) -> str:

@@ -19,9 +19,18 @@ _TRAFFIC = {
 @command(help={"savings": "show how much 2.4 % saves under each model, population and baseline"})
 def cell_list(c: Context, savings: bool = False) -> Any:
     """List the cells that mtjkit carries."""
+    from shutil import get_terminal_size
+
     from mtjkit_host.mtj import command
 
-    return streams.Wide(command.savings() if savings else command.list_cells())
+    if savings:
+        return streams.Wide(command.savings())
+    if get_terminal_size((streams.COLUMNS, 24)).columns >= streams.COLUMNS:
+        return streams.Wide(command.list_cells())
+    return (
+        streams.Wide(command.list_cells(sources=False)),
+        "`cell-show NAME` says where a cell is from; a wider terminal shows it here",
+    )
 
 
 @command(
@@ -103,7 +112,7 @@ def cell_fit(
     from mtjkit_host.mtj.command import fit_cell
 
     table, text = fit_cell(data, voltage_v, current_ua, output, plot, model)
-    return streams.Wide(table), (f"cell file: {output}" if output else text)
+    return table, (f"cell file: {output}" if output else text)
 
 
 COMMANDS = (cell_list, cell_show, cell_plot, cell_fit)

@@ -1,4 +1,4 @@
-"""Commands for work on the project itself, in a checkout: style, types, tests."""
+"""Commands for work on the project itself, in a checkout: style, types, tests, wheels."""
 
 from __future__ import annotations
 
@@ -60,6 +60,26 @@ def docs(c: Context) -> None:
     _tools(c, "mkdocs build --quiet")
 
 
+@command()
+def wheel(c: Context) -> None:
+    """Build the wheels of mtjkit and mtjkit-nets and the sdist into build/dist.
+
+    The boards' C kernels go into the wheel; those whose compiler is missing are left out.
+    """
+    from mtjkit_core.errors import ConfigError
+
+    from mtjkit_host.boards.native_module import build_natives
+
+    try:
+        for line in build_natives()[1]:
+            tell(line)
+    except ConfigError as error:
+        tell(f"the wheel is without the boards' C kernels: {error}")
+    build = "python -m hatchling build -t wheel"
+    folder = shlex.quote(str(REPOSITORY / "build" / "dist"))
+    _tools(c, f"{build} -t sdist -d {folder}", f"cd host/nets && {build} -d {folder}")
+
+
 def _lint(c: Context) -> None:
     sources = sorted((REPOSITORY / "firmware").rglob("*.[ch]"))
     names = shlex.join(str(path.relative_to(REPOSITORY)) for path in sources)
@@ -90,4 +110,4 @@ def _tools(c: Context, *commands: str, last: bool = False) -> None:
                 raise Exit(code=1)
 
 
-COMMANDS = (lint, test, check, docs)
+COMMANDS = (lint, test, check, docs, wheel)

@@ -78,6 +78,10 @@ class MtjkitProgram(Program):
         """What is wrong with the words typed, and what to type instead."""
         unknown = re.fullmatch(r"No idea what '(\S+)' is!", str(error))
         asked = error.context.name if error.context else None
+        missing = re.fullmatch(r"'(\S+)' did not receive required positional.*: (.*)", str(error))
+        if missing:
+            asked, what = missing[1], missing[2].replace("'", "").upper()
+            return f"{asked} takes {what}; {self.name} --help {asked} explains it"
         if unknown is None:
             return f"{error}; {self.name} --help {asked or 'COMMAND'} explains it"
         word = unknown[1]

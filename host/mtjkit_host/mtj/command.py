@@ -61,14 +61,20 @@ def parse_traffic(toggle_share: Given, word_bits: Given) -> Traffic:
     return Traffic.even(share, bits)
 
 
-def list_cells() -> Table:
-    """The presets: name, model, rate and energy where they are stated."""
-    table = Table("name", "model", "pulse for 1e-8", "energy", "2.4 % saves", "source")
+def list_cells(sources: bool = True) -> Table:
+    """The presets: name, model, rate and energy where they are stated.
+
+    Args:
+        sources: whether a column says where each cell is from; without it, 80 columns do.
+    """
+    table = Table("name", "model", "1e-8 takes", "energy", "2.4 % saves")
+    if sources:
+        table.add_column("source")
     for name in preset_names():
         values, what, _ = read_cell_table(name)
-        source = Text(str(values.get("source", "")))
+        source = [Text(str(values.get("source", "")))] if sources else []
         if "stated" in values:
-            table.add_row(name, "none: no error rate stated", "", "", "", source)
+            table.add_row(name, "none", "not stated", "", "", *source)
             continue
         cell = cell_from_table(values, what, name)
         pulse = cell.pulse_width_ns(REFERENCE_RATE)
@@ -78,7 +84,7 @@ def list_cells() -> Table:
             f"{pulse:.4g} ns",
             f"{cell.reference_energy_pj:.4g} pJ" if cell.has_power else "not stated",
             f"{cell.saving_percent(cell.pulse_width_ns(USUAL_RATE)):.2f} %",
-            source,
+            *source,
         )
     return table
 
@@ -146,7 +152,7 @@ def _stated(name: str, values: dict[str, Any]) -> Table:
 def savings() -> Table:
     """How much the 2.4 % write saves, by model, population, scheme, baseline and bookkeeping."""
     table = Table(
-        "cell", "sigma", "scheme", "baseline (1e-8)", "bits that toggle", "saving",
+        "cell", "sigma", "scheme", "against 1e-8", "toggling", "saving",
         title="write energy saved at an error rate of 2.4 %, no overheads",
     )  # fmt: skip
     for row in _savings():

@@ -161,7 +161,7 @@ def collect(job: Job, backend: Backend) -> Result:
             else:
                 step("model arrives, first image")
 
-        step("connecting")
+        step("starting")
         programmed = backend.program(job, sent)
         began = time.perf_counter()
         for done, outcome in enumerate(backend.outcomes(job), 1):

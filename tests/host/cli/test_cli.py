@@ -108,7 +108,7 @@ def test_the_program_has_invokes_commands(tmp_path):
     refused(mtjkit("twin", "--ber", "2"), "twin: --write-error-rate (--ber) is an error rate")
     refused(mtjkit("twin", "--imgs", "3"), "twin has no option --imgs; perhaps --images; ")
     refused(mtjkit("rununix"), "there is no command rununix; perhaps run-unix; mtjkit --help lists")
-    refused(mtjkit("info"), "'model'; mtjkit --help info explains it")
+    refused(mtjkit("info"), "info takes MODEL; mtjkit --help info explains it")
     refused(mtjkit("info", "digits", "net"), "info takes no further word, net; mtjkit --help info")
     text = finished(mtjkit("info", "--help"))
     assert text.startswith("Usage: mtjkit info MODEL\n")
