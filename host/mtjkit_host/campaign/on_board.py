@@ -87,12 +87,10 @@ class BoardSimulator:
         inputs, indices = checked(self.net, images, indices, errors)
         n = len(inputs)
         places = {int(index): place for place, index in enumerate(indices)}
-        turned = np.empty_like(inputs)  # a fleet takes image i mod n for index i
-        turned[indices % max(1, n)] = inputs
         scores = np.empty((n, self.net.classes), np.int32)
         counts = np.empty((n, len(COUNTS)), np.int64)
         fleet = Fleet([self._port], bytes(self.net.data), errors, written_model=self._written)
-        for result in fleet.classify(turned, places):
+        for result in fleet.classify(dict(zip(places, inputs, strict=True))):
             scores[places[result.index]] = result.scores
             counts[places[result.index]] = result.counts
         if fleet.programmed:

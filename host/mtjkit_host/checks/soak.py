@@ -118,10 +118,11 @@ def soak_these(
             kill_at.discard(index)
             port.kill(keep_line=generator.random() < 0.5)
 
+    again = {index: inputs[index % len(inputs)] for index in range(images)}
     began = time.perf_counter()
     with bar() as progress:
         task = progress.add_task("soak", total=images, unit="images")
-        for result in fleet.classify(inputs, range(images), taken):
+        for result in fleet.classify(again, taken):
             duplicated += result.index in results
             results[result.index] = result
             progress.update(task, completed=len(results))

@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
@@ -214,23 +214,22 @@ class Fleet:
 
     def classify(
         self,
-        images: Int8,
-        indices: Iterable[int],
+        images: Mapping[int, Int8],
         taken: Callable[[int], None] = lambda index: None,
     ) -> Iterator[ImageResult]:
-        """Yield exactly one result for each index, as they come.
+        """Yield exactly one result for each image, as they come.
 
         Args:
-            images: int8 (N, height, width, channels); index i is image i mod N.
-            indices: indices to compute, all different, from 0 below 2**30.
+            images: index, from 0 below 2**30 -> int8 (height, width, channels).
             taken: called, in a device's thread, with each index that it takes.
 
         Raises:
             LinkError, ProtocolError: no device is left, or one cannot even be reached first.
             ConfigError, FormatError: a device cannot run this.
         """
-        check_images(images, self._model)
-        return self._results(Pool(images, indices, taken))
+        for image in images.values():
+            check_images(image[np.newaxis], self._model)
+        return self._results(Pool(images, taken))
 
     def _results(self, pool: Pool) -> Iterator[ImageResult]:
         results: queue.SimpleQueue[ImageResult | _Worker] = queue.SimpleQueue()

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 
 class Pool:
-    """The images that are still to be computed. Every index is delivered exactly once."""
+    """The images that are still to be computed. Every index is delivered exactly once.
+
+    Args:
+        images: index -> int8 (height, width, channels).
+        taken: called with each index that is taken.
+    """
 
     def __init__(
-        self, images: NDArray[np.int8], indices: Iterable[int], taken: Callable[[int], None]
+        self, images: Mapping[int, NDArray[np.int8]], taken: Callable[[int], None]
     ) -> None:
         self._images = images
         self._taken = taken
-        self._todo = deque(indices)
+        self._todo = deque(images)
         self._left = set(self._todo)
         self._changed = threading.Condition()
         self._stopped = False
@@ -32,7 +37,7 @@ class Pool:
                 index = self._todo.popleft()
                 mine.add(index)
             self._taken(index)
-            yield index, self._images[index % len(self._images)].tobytes()
+            yield index, self._images[index].tobytes()
 
     def give_back(self, mine: set[int]) -> None:
         """Let others compute these."""

@@ -6,18 +6,21 @@ Every result goes to a run file as it arrives; the same run on that file goes on
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from mtjkit_core.errors import ConfigError, MtjkitError
+from numpy.typing import NDArray
 
 from mtjkit_host.boards.prompt import resolve_port
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.fleet import Fleet, Port
+from mtjkit_host.link.stream import ImageResult
 from mtjkit_host.machine import tell
 from mtjkit_host.paths import cache_dir
 from mtjkit_host.runs.options import Given, RunOptions, parse_options, shown_option
@@ -84,7 +87,7 @@ class FleetBackend:
     def _compute(self, run: RunFile, fleet: Fleet, job: Job) -> Generator[Outcome]:
         try:
             with run:
-                for r in run.complete(fleet, job.inputs, len(job.inputs)):
+                for r in complete(run, fleet, dict(enumerate(job.inputs))):
                     yield Outcome(r.index, r.scores, r.counts, r.device_us)
         except MtjkitError as error:
             if run.results:
@@ -94,6 +97,31 @@ class FleetBackend:
     def hint(self) -> str:
         """How to go on with a run that broke off."""
         return f"go on with --resume {self._path}"
+
+
+def complete(
+    run: RunFile, fleet: Fleet, images: Mapping[int, NDArray[np.int8]]
+) -> Iterator[ImageResult]:
+    """Yield all results of a run: those of its file, then the others as they come.
+
+    Args:
+        run: gets every new result before it is yielded.
+        fleet: computes what is missing.
+        images: all images of the run: see `Fleet.classify`.
+
+    Raises:
+        MtjkitError: see `Fleet.classify`; or the file cannot be written.
+    """
+    yield from list(run.results.values())
+    missing = {index: image for index, image in images.items() if index not in run.results}
+    if not missing:
+        return
+    for result in fleet.classify(missing):
+        done = fleet.programmed
+        if not run.kernel and done:
+            run.begin(done.kernel, (done.bits_written, done.bits_wrong))
+        run.append(result)
+        yield result
 
 
 def run_fleet(

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -20,7 +19,6 @@ from mtjkit_core.write_errors import WriteErrors
 from mtjkit_export.files import LineFile, to_line
 from numpy.typing import NDArray
 
-from mtjkit_host.link.fleet import Fleet
 from mtjkit_host.link.stream import ImageResult
 from mtjkit_host.runs.options import as_lists
 from mtjkit_host.runs.run_file_lines import (
@@ -106,6 +104,15 @@ class RunFile:
         if not good:
             self._file.append(head, safe=False)
 
+    def begin(self, kernel: str, weight_bits: tuple[int, int]) -> None:
+        """Say which kernel begins the run, and its weight bits written and wrong.
+
+        Raises:
+            ConfigError: it cannot be written.
+        """
+        self.kernel, self.weight_bits = kernel, weight_bits
+        self._file.append({"kernel": kernel, "w": weight_bits}, safe=False)
+
     def append(self, result: ImageResult) -> None:
         """Add a result.
 
@@ -120,26 +127,6 @@ class RunFile:
         }
         self._file.append(what, safe=False)
         self.results[result.index] = result
-
-    def complete(self, fleet: Fleet, images: NDArray[np.int8], count: int) -> Iterator[ImageResult]:
-        """Yield all results of the run: those that are there, then the others as they come.
-
-        Args:
-            fleet: computes what is missing.
-            images: int8 (N, height, width, channels); index i is image i mod N.
-            count: indices 0 .. count - 1 make the run.
-        """
-        missing = [i for i in range(count) if i not in self.results]
-        yield from list(self.results.values())
-        if missing:
-            for result in fleet.classify(images, missing):
-                if not self.kernel and fleet.programmed:
-                    done = fleet.programmed
-                    self.kernel = done.kernel
-                    self.weight_bits = (done.bits_written, done.bits_wrong)
-                    self._file.append({"kernel": self.kernel, "w": self.weight_bits}, safe=False)
-                self.append(result)
-                yield result
 
     def close(self) -> None:
         """Make sure that the results survive a power cut, and close the file."""

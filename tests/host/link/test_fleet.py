@@ -16,6 +16,7 @@ from mtjkit_core.write_errors import FLIP, WriteErrors
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.fleet import Fleet, Patience
+from mtjkit_host.runs.fleet_run import complete
 from mtjkit_host.runs.run_file import RunFile, identity
 from mtjkit_host.runs.run_file_lines import read_head
 from mtjkit_host.simulate.binary_numpy import BinaryNumpy
@@ -25,6 +26,7 @@ COUNT = 300
 ERRORS = WriteErrors(9, FLIP, (100_000_000, 50_000_000))
 MODEL = bytes(networks.build("pooled"))
 IMAGES = np.random.default_rng(2).integers(-128, 128, (40, *Model(MODEL).input_shape), np.int8)
+AGAIN = {index: IMAGES[index % 40] for index in range(COUNT)}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +56,7 @@ def ports(micropython, count):
 @pytest.mark.parametrize("boards", [1, 3])
 def test_any_number_of_boards_gives_the_same(micropython, expected, boards):
     fleet = Fleet(ports(micropython, boards), MODEL, ERRORS)
-    assert same(collect(fleet.classify(IMAGES, range(COUNT))), expected)
+    assert same(collect(fleet.classify(AGAIN)), expected)
     assert fleet.connections == boards
     assert fleet.programmed is not None
     assert fleet.left_out == {}
@@ -64,7 +66,7 @@ def test_a_killed_device_is_started_again_and_nothing_is_lost(micropython, expec
     [port] = ports(micropython, 1)
     fleet = Fleet([port], MODEL, ERRORS)
     scores = {}
-    for result in fleet.classify(IMAGES, range(COUNT)):
+    for result in fleet.classify(AGAIN):
         scores[result.index] = result.scores
         if len(scores) in (50, 120):
             os.killpg(port.pid, signal.SIGKILL)
@@ -93,7 +95,7 @@ def test_a_board_that_stays_away_is_left_out_and_its_images_are_redone(micropyth
     scores = {}
     killed = False
     few = 30
-    for result in fleet.classify(IMAGES, range(few)):
+    for result in fleet.classify({i: AGAIN[i] for i in range(few)}):
         scores[result.index] = result.scores
         if not killed and all(worker.programmed for worker in fleet._workers):
             killed = True
@@ -105,7 +107,7 @@ def test_a_board_that_stays_away_is_left_out_and_its_images_are_redone(micropyth
 def test_when_the_last_board_stays_away_its_error_is_told(micropython):
     mortal = Mortal(micropython, name="mortal")
     fleet = Fleet([mortal], MODEL, ERRORS, patience=Patience(away_s=0.2))
-    results = fleet.classify(IMAGES, range(COUNT))
+    results = fleet.classify(AGAIN)
     next(results)
     os.killpg(mortal.pid, signal.SIGKILL)
     with pytest.raises(LinkError, match="unplugged"):
@@ -116,18 +118,18 @@ def test_when_the_last_board_stays_away_its_error_is_told(micropython):
 def test_a_port_that_was_never_there_is_an_error_at_once(micropython):
     fleet = Fleet([SerialPlace("/dev/ttyNONE"), *ports(micropython, 1)], MODEL)
     with pytest.raises(LinkError, match="/dev/ttyNONE: there is no such port"):
-        list(fleet.classify(IMAGES, range(COUNT)))
+        list(fleet.classify(AGAIN))
 
 
 def test_what_a_device_cannot_run_is_an_error(micropython):
     fleet = Fleet(ports(micropython, 2), MODEL, kernel="asm_thumb")
     with pytest.raises(ConfigError, match="asm_thumb"):
-        list(fleet.classify(IMAGES, range(COUNT)))
+        list(fleet.classify(AGAIN))
 
 
 def test_leaving_early_ends_the_processes(micropython):
     places = ports(micropython, 2)
-    results = Fleet(places, MODEL, ERRORS).classify(IMAGES, range(COUNT))
+    results = Fleet(places, MODEL, ERRORS).classify(AGAIN)
     next(results)
     results.close()
     for place in places:
@@ -142,7 +144,7 @@ def head():
 def test_a_run_goes_on_where_it_stopped(micropython, expected, tmp_path):
     path = tmp_path / "build" / "run.jsonl"
     with RunFile(path, head()) as run:
-        results = run.complete(Fleet(ports(micropython, 1), MODEL, ERRORS), IMAGES, COUNT)
+        results = complete(run, Fleet(ports(micropython, 1), MODEL, ERRORS), AGAIN)
         for _ in range(100):
             next(results)
         results.close()
@@ -154,13 +156,11 @@ def test_a_run_goes_on_where_it_stopped(micropython, expected, tmp_path):
         fleet = Fleet(ports(micropython, 2), MODEL, ERRORS)
         computed = []
         original = fleet.classify
-        fleet.classify = lambda images, indices: original(images, indices, computed.append)
-        assert same(collect(run.complete(fleet, IMAGES, COUNT)), expected)
+        fleet.classify = lambda images: original(images, computed.append)
+        assert same(collect(complete(run, fleet, AGAIN)), expected)
         assert not before & set(computed)
     with RunFile(path, head()) as run:  # complete: no device is needed any more
-        assert same(
-            collect(run.complete(Fleet([Mortal("/no/such")], MODEL), IMAGES, COUNT)), expected
-        )
+        assert same(collect(complete(run, Fleet([Mortal("/no/such")], MODEL), AGAIN)), expected)
     assert read_head(path)["model_sha256"] == head()["model_sha256"]
 
 
@@ -235,7 +235,7 @@ def test_ctrl_c_ends_all_boards_and_keeps_the_results(micropython, tmp_path):
         "from test_fleet import *\n"
         "places = ports(sys.argv[1], 2)\n"
         "with RunFile('run.jsonl', head()) as run:\n"
-        "    for n, _ in enumerate(run.complete(Fleet(places, MODEL, ERRORS), IMAGES, COUNT)):\n"
+        "    for n, _ in enumerate(complete(run, Fleet(places, MODEL, ERRORS), AGAIN)):\n"
         "        if n == 20:\n"
         "            print(*[place.pid for place in places], flush=True)\n"
         "            import time; time.sleep(60)\n"

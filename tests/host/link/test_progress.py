@@ -207,7 +207,7 @@ def test_a_fleet_does_not_try_a_stuck_device_again():
     with pseudo_terminal(Hostile(DEAF, [BEAT])) as port:
         fleet = Fleet([SerialPlace(port)], RAW, patience=fleet_patience)
         with pytest.raises(StuckError, match="no result"):
-            list(fleet.classify(IMAGES, range(8)))
+            list(fleet.classify(dict(enumerate(IMAGES))))
     assert fleet.connections == 1
 
 
