@@ -2,8 +2,9 @@
 
 import gc
 
-# Collecting early keeps what stays together, so that a small heap has room for whole maps.
-gc.threshold(8192)
+# Collecting early keeps what stays together, so that a small heap has room for whole maps. In a
+# computer's heap it would take longer than the images.
+gc.threshold(8192 if gc.mem_free() < 1 << 24 else 1 << 20)
 
 from mtjkit_device.serial_line import Line  # noqa: E402
 

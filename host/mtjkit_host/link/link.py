@@ -21,12 +21,13 @@ from mtjkit_core.frames import MAX_FRAME, OVERHEAD, Deframer
 from mtjkit_core.whole_frames import frames, pack
 
 from mtjkit_host.link.credit import Credit
+from mtjkit_host.link.packed import packed
 from mtjkit_host.link.said import error_of, last_line
 
 BAUD = 115200
 _READ_S = 0.2  # how long the reader waits before it looks whether the link was closed
 _WRITE_S = 5.0  # how long a write waits before it looks whether the device still lives
-_PIECE = 1024  # bytes of a write: even a slow line takes them in that time
+_PIECE = 4096  # bytes of a write: even a slow line takes them in that time
 _MOST_FRAMES = 1 << 16  # more than this many unrequested frames: give up
 _ASK_S = 1.0
 _LAST_S = 0.5  # that a line gets to take the end of a frame, before it is closed
@@ -289,13 +290,13 @@ class Link:
     def _frame(self, kind: int, body: bytes) -> tuple[int, bytes]:
         """Number a message; returns that number and the frame."""
         seq = self._seq
-        data = pack(kind, seq, body)
+        data = packed(kind, seq, body)
         if kind == m.HELLO.kind:  # it sets the numbers, so it may skip some
             for _ in range(255):  # a body may have a Ctrl-C under every number
                 if _CTRL_C not in data:  # which would stop a board that is just starting
                     break
                 seq = (seq + 1) & 255
-                data = pack(kind, seq, body)
+                data = packed(kind, seq, body)
         if kind == m.STOP.kind:
             self._serves = False
         self._seq = (seq + 1) & 255

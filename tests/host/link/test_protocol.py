@@ -7,11 +7,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ProtocolError
 from mtjkit_core.frames import BODY_AT, Deframer
 from mtjkit_core.whole_frames import frames, pack
 from mtjkit_core.write_errors import FLIP, WriteErrors
+from mtjkit_host.link.packed import packed
 from mtjkit_host.link.requests import Info, device_error
 
 ROOT = Path(__file__).parents[3]
@@ -145,3 +148,12 @@ def test_the_device_imports_by_name_only_its_own_kernels():
             if isinstance(node, ast.Call) and ast.unparse(node.func) == "__import__":
                 found.append(ast.unparse(node.args[0]))
     assert found == ["'mtjkit_device.kernels.' + one", "'mtjkit_device.kernels.' + name"]
+
+
+@given(
+    st.integers(0, 255),
+    st.integers(0, 255),
+    st.lists(st.sampled_from(b"\0\0\0\1\xff"), max_size=248),
+)
+def test_frames_are_those_of_the_reference_whatever_their_zeros(kind, seq, body):
+    assert packed(kind, seq, bytes(body)) == pack(kind, seq, bytes(body))

@@ -9,7 +9,7 @@ from array import array
 import micropython
 
 # What one byte adds to a CRC-32, from the CRC-32 of that byte.
-_TABLE = array("I", [binascii.crc32(bytes((i ^ 255,))) ^ 0xFF000000 for i in range(256)])
+TABLE = array("I", [binascii.crc32(bytes((i ^ 255,))) ^ 0xFF000000 for i in range(256)])
 
 
 @micropython.viper
@@ -48,8 +48,8 @@ def _crc(frame: ptr8, end: int, table: ptr32, store: int) -> int:  # noqa: F821
 
 
 def seal(frame, end: int) -> None:
-    _crc(frame, end, _TABLE, 1)
+    _crc(frame, end, TABLE, 1)
 
 
 def crc_is_right(frame, end: int) -> bool:
-    return _crc(frame, end - 4, _TABLE, 0) == 1
+    return _crc(frame, end - 4, TABLE, 0) == 1

@@ -57,8 +57,14 @@ class Server:
         self._running = True
         self._beat_at = time.ticks_ms()
         self._session = Session(line, copy, self._beat)
+        self._burst = None
         if not _FORGETS:  # now, so that it does not lie between others' buffers
             from mtjkit_device import setup  # noqa: F401
+
+            if not line.credit:
+                from mtjkit_device.burst import Burst
+
+                self._burst = Burst(line)
 
     def serve(self) -> None:
         """Answer until STOP comes or the line ends."""
@@ -67,18 +73,35 @@ class Server:
         readinto = self._line.readinto
         wanted = deframer.wanted
         feed = deframer.feed
+        burst = self._burst
         try:
             while self._running:
-                size = readinto(chunk, wanted())
+                source = chunk
+                if burst and burst.slot:
+                    source = burst.chunk
+                    size = self._rest(burst)
+                    if size < 0:
+                        continue
+                else:
+                    size = readinto(chunk, wanted())
                 if not size:
                     return
                 at = 0
                 while at < size:
-                    at = feed(chunk, at, size)
+                    at = feed(source, at, size)
                     if deframer.body_size >= 0:
                         self._take(deframer.frame, deframer.body_size)
         except OSError:  # a pseudo-terminal whose other end was closed
             pass
+
+    def _rest(self, burst) -> int:
+        """Take the rest of an image; returns what burst.read returns."""
+        slot = burst.slot
+        size = burst.read(self._expected)
+        self._expected = burst.expected()
+        if not slot.left:
+            self._compute(slot)
+        return size
 
     def _shortest(self, frame, size: int) -> int:
         """Bytes that the frame under way has at least: of data, by where their chunk lies."""
@@ -218,6 +241,9 @@ class Server:
             raise ProtocolError("IMAGE_DATA at %d is not a chunk of the image" % offset)
         if not slot.left:
             self._compute(slot)
+        elif self._burst:
+            end = offset + size - m.IMAGE_DATA.size
+            self._burst.begin(slot, frame[_SLOT_AT], end, self._session.chunk)
 
     def _compute(self, slot) -> None:
         engine = self._session.engine

@@ -12,18 +12,22 @@ class Transfer:
         data: the buffer, a bytearray.
         chunk: bytes of every chunk but the last.
         copy: mtjkit_core.frames.copy or its fast twin.
+
+    Attributes:
+        left: chunks still to come.
+        have: 1 for each chunk that is there.
     """
 
     def __init__(self, data, chunk: int, copy):
         self.data = data
         self.left = -(-len(data) // chunk)  # chunks still to come
-        self._have = bytearray(self.left)
+        self.have = bytearray(self.left)
         self._chunk = chunk
         self._copy = copy
 
     def clear(self) -> None:
         """Expect all chunks again."""
-        have = self._have
+        have = self.have
         self.left = len(have)
         for i in range(self.left):
             have[i] = 0
@@ -31,24 +35,24 @@ class Transfer:
     def put(self, offset: int, source, start: int, size: int) -> bool:
         """Store a chunk. False if its offset or size is not a chunk boundary."""
         n = offset // self._chunk
-        if n >= len(self._have) or offset != n * self._chunk:
+        if n >= len(self.have) or offset != n * self._chunk:
             return False
         if size != min(self._chunk, len(self.data) - offset):
             return False
-        if not self._have[n]:
+        if not self.have[n]:
             self._copy(self.data, offset, source, start, size)
-            self._have[n] = 1
+            self.have[n] = 1
             self.left -= 1
         return True
 
     def gap(self) -> tuple:
         """The first run of missing bytes: (offset, size); size 0 if all are there."""
-        first = self._have.find(b"\0")
+        first = self.have.find(b"\0")
         if first < 0:
             return 0, 0
-        end = self._have.find(b"\1", first)
+        end = self.have.find(b"\1", first)
         if end < 0:
-            end = len(self._have)
+            end = len(self.have)
         offset = first * self._chunk
         return offset, min(end * self._chunk, len(self.data)) - offset
 
