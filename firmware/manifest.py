@@ -2,7 +2,7 @@
 
 Frozen code takes flash and no RAM. Nothing starts by itself: copy main.py to the board, or import
 mtjkit_device from your own program. Kernels in assembler are for Arm: `thumb=False` leaves them
-out, `v7m=False` what a Cortex-M0 has not, and the device takes the next best. For RISC-V give
+out, `v7m=False` what a Cortex-M0 lacks, and the device takes the next best. For RISC-V give
 `thumb=False, rv32=True`, and `zbb=True` too if the processor has Zbb: it crashes another one.
 """
 # ruff: noqa: F821 (MicroPython gives a manifest its functions)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 def printable(text: str) -> str:
-    r"""A text without what moves a cursor or hides letters: such characters as escapes, \x1b.
+    r"""A text without what moves a cursor or hides letters: characters such as escapes, \x1b.
 
-    Line ends and tabs stay, and so do bytes of a file's name that are no text (surrogates).
+    Line ends and tabs stay, and so do bytes of a file's name that are not text (surrogates).
     """
     if text.isprintable():
         return text

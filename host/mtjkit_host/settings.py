@@ -58,7 +58,7 @@ def decode_text(data: bytes, what: str) -> str:
         what: what messages call the text.
 
     Raises:
-        ConfigError: it is no such text.
+        ConfigError: it is not a text of this kind.
     """
     marked = next((code for mark, code in _MARKS if data.startswith(mark)), "utf-8")
     try:

@@ -113,7 +113,7 @@ def some(names):
 
 
 def check_networks(names, least):
-    """`check_network` of all these; at least so many sums equal their threshold."""
+    """`check_network` of all these; at least `least` sums equal their threshold."""
     ties = 0
     for name in some(names):
         ties += check_network(name)

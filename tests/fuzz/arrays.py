@@ -28,7 +28,7 @@ DTYPES = (
 SIDES = (1, 2, 3, 3, 4, 0, 9, 31, 32, 33, 1 << 12, 1 << 20, 1 << 40)
 VALUES = (1, -1, 0, 2, 0.5, np.nan, np.inf, 2**31, -(2**31) - 1, 2**63, 2**80, "x", None)
 SMALL = 1 << 14  # elements; more would only take time ...
-HUGE = 1 << 31  # ... and so many must be refused unseen
+HUGE = 1 << 31  # elements that must be refused unseen
 
 
 class Take:

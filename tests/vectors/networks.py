@@ -203,7 +203,7 @@ def build(name, seed=1):
 
 
 def with_rows(words):
-    """The model file of a network whose hidden dense layer has rows of so many words."""
+    """The model file of a network whose hidden dense layer has rows of `words` words."""
     specs = [(CONV, 1, 0, 32 * words - 5), (DENSE, 0, 0, 9), (DENSE, 0, 0, 2)]
     return fill("rows", (1, 1, 1), specs, HashedWords(words))
 

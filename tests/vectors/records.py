@@ -344,7 +344,7 @@ def chip_network_record(name):
 
 
 def rows_record(words):
-    """Two images through rows of so many words: checksum of the hidden bits, and scores."""
+    """Two images through rows of `words` words: checksum of the hidden bits, and scores."""
     model = Model(networks.with_rows(words))
     errors = we.WriteErrors(SEED, we.FLIP, 1 << 29)
     bits, scores = [], []

@@ -192,7 +192,7 @@ def _trailing(mask: NDArray[np.bool_]) -> int:
 def _words(file: Path) -> Array:
     data = file.read_bytes()
     if len(data) % 8:
-        raise damaged(f"{file} has {len(data)} bytes, which is no whole number of 64-bit words")
+        raise damaged(f"{file} has {len(data)} bytes, which is not a whole number of 64-bit words")
     return np.frombuffer(data, "<u8")
 
 

@@ -124,7 +124,7 @@ def code(table: Array, raw: bool, rounds: bool = False) -> Coded:
     if step is None:
         if raw or not rounds:
             raise refuse(
-                "the input's values are no multiples of one step, the same in all channels: they "
+                "the input's values are not multiples of one step, the same in all channels: they "
                 "need more than 8 bits; --check DATA allows to round them"
             )
         step = float(np.float32(np.abs(x).max() / 127))
@@ -145,7 +145,7 @@ def code(table: Array, raw: bool, rounds: bool = False) -> Coded:
         q = np.rint((x - offset[:, None]) / step).astype(np.int64)
         if q.min() >= -128 and q.max() <= 127 and _near(x, q, step, offset):
             return Coded(q, step, offset.astype(np.float32).astype(np.float64), False)
-    raise refuse("the input's values are no int8 times one factor: they need more than 8 bits")
+    raise refuse("the input's values are not int8 times one factor: they need more than 8 bits")
 
 
 def _positive() -> NDArray[np.int64]:

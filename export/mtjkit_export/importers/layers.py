@@ -29,7 +29,7 @@ def linear(state: State, node: Node, given: list[Any]) -> Map:
         or isinstance(w, Map)
         or len([g for g in given if isinstance(g, Map)]) > 1
     ):
-        raise refuse(f"{node} has weights that are no constants")
+        raise refuse(f"{node} has weights that are not constants")
     if node.op == "Gemm" and node.attributes.get("transA", 0):
         raise refuse(f"{node} transposes its input")
     weights = evaluate.weight_matrix(
@@ -130,7 +130,7 @@ def _read(state: State, layer: Linear, x: Map, index: Array, value: float, node:
     if any(layer.padding):
         taps = (value - offset) / (step * sign)
         if not (taps == taps[0]).all() or taps[0] != np.rint(taps[0]):
-            raise refuse(f"{node} pads with {value:g}, which is no value that the map can hold")
+            raise refuse(f"{node} pads with {value:g}, which the map cannot hold")
         limit = 128 if source.kind == "input" else 1
         if not -limit <= taps[0] <= limit - (source.kind == "input"):
             raise refuse(f"{node} pads with {value:g}, beyond the values of the map")

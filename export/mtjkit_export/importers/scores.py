@@ -24,7 +24,7 @@ def finish(state: State, x: Map, tensor: str) -> Lowered:
         tensor: its name.
 
     Raises:
-        ConfigError: the output is no scores, bits or one score of a dense layer.
+        ConfigError: the output is neither scores, nor bits, nor one score of a dense layer.
     """
     options = state.options
     if state.input is None or any(x.padding[:4]) or x.source.kind == "input":
@@ -33,7 +33,7 @@ def finish(state: State, x: Map, tensor: str) -> Lowered:
         raise refuse("the last layer is pooled")
     order = x.index.reshape(-1)
     if x.source.kind == "average" or not np.array_equal(order, np.arange(len(order))):
-        raise refuse("the output is no vector of scores in the order of the last layer")
+        raise refuse("the output is not a vector of scores in the order of the last layer")
     layer: Linear = x.source.layer
     class_bits = x.source.kind == "bits"
     more: dict[str, Any] = {}
@@ -118,7 +118,7 @@ def _tail(state: State, x: Map) -> dict[str, Any]:
         if x.channels == 1 and (np.diff(values[0]) * slope[0] >= 0).all():
             return _one_score(state, values[0], points)
         if (error > 2e-6 * size).any():
-            raise refuse("scores that are no scale x sum + offset of the last layer")
+            raise refuse("scores that are not scale x sum + offset of the last layer")
         scale[block], offset[block] = slope, start
     same = (np.abs(scale - scale[0]) <= 1e-6 * abs(scale[0])).all()
     spread = np.abs(offset - offset[0]).max()

@@ -25,7 +25,7 @@ def bits(state: State, x: Map, node: Node | str) -> Map:
         node: what reads it, for messages.
 
     Raises:
-        ConfigError: the values are no bits, or the layer is read in two ways.
+        ConfigError: the values are not bits, or the layer is read in two ways.
     """
     if x.source.kind != "sums":
         if state.last is None and x.source.kind == "input":

@@ -27,7 +27,7 @@ from mtjkit_host.mtj.cell import Cell
 PORT = 8765
 """Where the page is; another port where this one is taken."""
 _SHARE = 10
-"""Numbers are made anew after so many times as long as it took to make them."""
+"""Numbers are made anew after ten times the time that making them took."""
 _POLL_S = 0.1
 """How soon the server notices that it is to stop."""
 _MOST_PAGES = 32
@@ -171,7 +171,7 @@ class _Server(ThreadingHTTPServer):
             self._free.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A page that has left, or a request that is none, is no news of the campaign."""
+        """A page that has left, or a bad request, does not concern the campaign."""
 
 
 def _server(port: int, handler: type[BaseHTTPRequestHandler]) -> ThreadingHTTPServer:
@@ -215,6 +215,6 @@ def _handler(live: LiveReport) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(body)
 
         def log_message(self, format: str, *args: object) -> None:
-            """Requests are no news."""
+            """Requests do not concern the campaign."""
 
     return Handler

@@ -88,7 +88,7 @@ class BoardSpec:
     bench: Bench | None = None
     """How its time is counted, or None."""
     processor: Processor | None = None
-    """The heap that mtjkit's code takes on such a processor; None: not measured on this board."""
+    """The heap that mtjkit's code takes on this processor; None: not measured on this board."""
 
     @property
     def advice(self) -> str:

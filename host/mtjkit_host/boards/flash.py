@@ -71,7 +71,7 @@ def flash(
     Args:
         port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port, or auto.
         model: the bytes of an .mtjb file that must fit; it goes to mapped read-only memory where
-            the board has such memory and too little RAM, and then must have its weights' errors
+            the board has mapped memory and too little RAM, and then must have its weights' errors
             already, as mtjkit_host.runs.flash_for gives it. None checks for no model.
         kernel: the kernel that will run the model.
         main: what becomes of a main.py that is not ours: "ask" refuses, "replace" keeps it under

@@ -133,11 +133,11 @@ def cluster_pool(
             if where.address:
                 _greet(where.address)
             client = Client(address, timeout=_CONNECT_S, set_as_default=False)
-        except Exception as error:  # what is no scheduler may say anything to dask's reader
+        except Exception as error:  # what is not a scheduler may say anything to dask's reader
             name = where.address or "our own scheduler"
             why = brief(error) or type(error).__name__
             if isinstance(error, MemoryError):
-                why = "what it sends is no message of dask's"
+                why = "what it sends is not a message of dask's"
             raise LinkError(f"--cluster {name}: no scheduler answers there ({why})") from None
         try:
             _check(client, limit_s)

@@ -48,7 +48,7 @@ class Scaling:
 
 
 def measure_scaling(pool: str, workers: int, points: int, images: int, model: str) -> Scaling:
-    """Run a short campaign and one that has so many points more.
+    """Run a short campaign and a longer one, and compare their times.
 
     Args:
         pool: ``processes`` or ``dask``.

@@ -32,7 +32,7 @@ from mtjkit_host.cli.command import command
         "train-ber": "error rate of feature-map writes while training (binary nets): one for all "
         "hidden layers, or one for each, with commas",
         "errors": "flip (default) or keep, while training",
-        "limit-s": "stop after so many seconds, at an epoch's end; the same command goes on",
+        "limit-s": "seconds after which it stops, at an epoch's end; the same command goes on",
         "save-every": "epochs from one checkpoint to the next; default 1",
         "start-from": "run folder of a net whose weights to start from; a narrower one is widened",
     }

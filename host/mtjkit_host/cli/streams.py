@@ -61,7 +61,7 @@ def show(*values: Any) -> str:
 
     Returns:
         Empty, or why not all was printed: the disk behind stdout is full, say. A reader that has
-        left (`| head`) is no error.
+        left (`| head`) is not an error.
     """
     try:
         for value in values:

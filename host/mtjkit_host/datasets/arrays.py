@@ -30,7 +30,7 @@ _DAMAGED = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
     *(NotImplementedError, RuntimeError, ValueError, IndexError),
 )
-"""What zipfile raises for archives that are none."""
+"""What zipfile raises for files that are not archives."""
 
 _MOST_RATIO = 1100  # deflate packs at most 1032 bytes into one
 
@@ -132,7 +132,7 @@ def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, what: str, size: in
 
 
 def _check_header(stream: Any, what: str, most: int) -> None:
-    """Refuse an array that is no plain one, or states more bytes than `most`."""
+    """Refuse an array that is not plain, or states more bytes than `most`."""
     try:
         version = npy.read_magic(stream)
         if version == (1, 0):

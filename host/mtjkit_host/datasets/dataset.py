@@ -16,7 +16,7 @@ from mtjkit_host.parse import shown
 MOST_CLASSES = 1 << 16
 
 HELD_OUT = 5
-"""One image in so many is kept for tests where data that are trained on have no part for them."""
+"""One image in five is kept for tests if the data have no test images."""
 
 Images = NDArray[Any]
 """uint8 or int8, (n, height, width, channels)."""

@@ -1,4 +1,4 @@
-"""Files that are no data set, told by their first bytes, with what to do about them."""
+"""Files that are not a data set, told by their first bytes, with what to do about them."""
 
 from __future__ import annotations
 

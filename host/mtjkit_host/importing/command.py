@@ -30,7 +30,7 @@ LATER = {
     ".pt": "torch files hold code: read the module in Python, see docs/import.md",
     ".pth": "torch files hold code: read the module in Python, see docs/import.md",
     ".pkl": "a pickle can run any code: save the network as .onnx",
-    ".tflite": "a TFLite file is no source of binarized networks: save the network as .onnx",
+    ".tflite": "a TFLite file is not a source of binarized networks: save the network as .onnx",
 }
 """What people have besides, and what to do."""
 

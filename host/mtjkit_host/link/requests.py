@@ -21,7 +21,7 @@ _WAKE_AFTER = 0.25  # of the time that a first answer may take: it may just be s
 _HELLO_STUCK = 2  # times the silence that is allowed, a device may take over its first answer
 _MAC_S = 1e-6  # on the slowest device there is, an emulated Pico with the kernel viper
 _PYTHON_MAC_S = 1e-4  # the same with the kernel python
-_MOST_FRAMES = 1 << 12  # that are no answer while one is waited for, or that got lost
+_MOST_FRAMES = 1 << 12  # that are not the answer waited for, or that got lost
 _MODEL_STUCK_S = 30.0  # in which at least one byte of a model must arrive that was missing
 _BATCH = 16  # chunks of a model sent between two looks at what came back
 

@@ -170,7 +170,7 @@ class _Section:
         """A number in a range.
 
         Raises:
-            ConfigError: it is missing and has no default, is no number, or lies outside.
+            ConfigError: it is missing and has no default, is not a number, or lies outside.
         """
         found = self.maybe(key, low, high)
         if found is None and default is None:
@@ -368,7 +368,7 @@ def _points(s: _Section, current: float | None) -> Switching:
     found: list[tuple[float, float]] = []
     for point in points:
         if not isinstance(point, list) or len(point) != 2:
-            raise ConfigError(f"write.points: {shown(point)} is no pair [pulse_ns, error_rate]")
+            raise ConfigError(f"write.points: {shown(point)} is not a pair [pulse_ns, error_rate]")
         pair = _Section("write.points", {"pulse_ns": point[0], "error_rate": point[1]})
         found.append((pair.number("pulse_ns"), pair.number("error_rate", 1e-30, 1)))
     if any(b <= a for (a, _), (b, _) in itertools.pairwise(found)):

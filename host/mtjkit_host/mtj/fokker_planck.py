@@ -87,7 +87,7 @@ class FokkerPlanck(SwitchingModel):
     def warnings(self, pulse_ns: float | None = None) -> list[str]:
         """See `Switching.warnings`."""
         if self.delta > 120:
-            return [f"fokker-planck: delta = {self.delta:.4g} is no memory cell of today"]
+            return [f"fokker-planck: delta = {self.delta:.4g} is not a memory cell of today"]
         return []
 
 

@@ -138,7 +138,9 @@ def parse_plan(text: str, path: str) -> PulsePlan:
     """
     table = parse_table(text, path)
     if table.get("version") not in (1, _VERSION):
-        raise ConfigError(f"{path} is no pulse plan of version 1 or {_VERSION}: `plan` makes one")
+        raise ConfigError(
+            f"{path} is not a pulse plan of version 1 or {_VERSION}: `plan` makes one"
+        )
     try:
         layers, weights = _layers(table["map"]), _layers(table.get("weights", []))
         texts = [table[name] for name in ("model", "sha256", "errors", "scheme")]

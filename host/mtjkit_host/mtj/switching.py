@@ -1,4 +1,4 @@
-"""How a cell switches: one function S(t), the probability that it has not, after a pulse of t.
+"""How a cell switches: one function S(t), the probability that a pulse of t does not switch it.
 
 S(0) = 1. From S follow the write-error rate S(t), the pulse width for a rate, and the mean time
 until switching, which a driver that stops then pays for. A new model is one class with

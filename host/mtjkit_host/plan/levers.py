@@ -81,7 +81,7 @@ def levers(search: Search, found: Found, limit: float) -> Table:
 
 
 def _calibration(search: Search, limit: float) -> Iterable[Lever]:
-    """The best single pulse with or without calibration, whichever the plan has not."""
+    """The best single pulse with or without calibration, the other way than the plan."""
     other = search.calibrated_or_not(not search.calibrated)
     saving = search.saving_percent(other.single(limit))
     how = "set for the errors" if other.calibrated else "as they were trained"

@@ -137,7 +137,7 @@ def run_twin(options: RunOptions, images: Any = None) -> Result:
         options: what to run.
         images: a program's own images instead of `options.data`: a
             `mtjkit_host.datasets.dataset.Dataset`, an array uint8 or int8 (n, height, width,
-            channels), (n, height, width) or (n, features), or a pair of such an array and labels
+            channels), (n, height, width) or (n, features), or a pair of an array and labels
             (n,). int8 is taken as it is, uint8 through the model's pixel rule.
 
     Raises:

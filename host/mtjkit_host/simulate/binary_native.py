@@ -39,7 +39,7 @@ class _Chip(ctypes.Structure):
 
     @classmethod
     def of(cls, errors: WriteErrors, layers: int, *, weights: bool = False) -> _Chip | None:
-        """What `errors` say of the maps of so many hidden layers, or of the weights of all."""
+        """What `errors` say of the maps of `layers` hidden layers, or of the weights of all."""
         if not isinstance(errors, ChipErrors):
             return None
         disturb = errors.weight_disturb_words if weights else errors.map_disturb_words

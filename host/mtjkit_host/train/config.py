@@ -84,7 +84,7 @@ class TrainConfig:
     epochs_now: int = 0
     """Epochs after which this call stops, to be resumed later; 0 runs to the end."""
     limit_s: float = 0.0
-    """Stop after the epoch that is under way so many seconds after the call, to be resumed
+    """Seconds after which the call stops, at the end of the epoch under way, to be resumed
     later; 0 for no limit."""
     save_every: int = 1
     """Epochs from one checkpoint to the next. The call's last epoch is saved always."""

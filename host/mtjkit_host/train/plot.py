@@ -30,7 +30,7 @@ def _plot(history: Sequence[EpochRecord], stem: Path, title: str) -> None:
     epochs = [record.epoch for record in history]
     figure = Figure(figsize=(8, 3.2), layout="constrained")
     left, right = figure.subplots(1, 2)
-    # Markers: a single epoch is no line.
+    # Markers: a single epoch is not a line.
     left.plot(epochs, [record.loss for record in history], ".-", color=_BLUE)
     left.set(xlabel="epoch", ylabel="training loss (nats)")
     right.plot(

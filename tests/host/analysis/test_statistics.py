@@ -119,7 +119,7 @@ def test_rrmse_of_layers_with_known_variance():
             spread = 10.0**k
             x = rng.normal(5 * spread, spread, n)
             clean.append(x)
-            # a constant shift is no variance: it must not count
+            # a constant shift is not a variance: it must not count
             faulty.append(x + 3 * spread + rng.normal(0, spread * math.sqrt(share), n))
         ratios.add(clean, faulty)
     # A sample variance of N normal values has relative sigma sqrt(2 / N); the ratio of two of them

@@ -235,7 +235,7 @@ def test_questions_never_exceed_the_credit(line):
         assert before < waiting(master) <= before + 80  # one of them is on its way
         _, (_, seq, _) = read_frames(master, 2)
         os.write(master, pack(m.ACK.kind, 0, bytes([seq + 1])))
-        assert link.receive(0.2) is None  # it is no frame for anybody
+        assert link.receive(0.2) is None  # it is not a frame for anybody
         link.ask(m.QUERY.kind, bytes(m.QUERY.size))
         assert 0 < waiting(master) <= 80
 

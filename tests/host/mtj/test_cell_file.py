@@ -110,7 +110,7 @@ def test_other_models():
         ("[write]\nmodel = 'precessional'\ndelta = 60\ni = 0.5\nt_d_ns = 1", "write.i must lie"),
         ("[write]\nmodel = 'table'\npoints = []", "write.points must be a list"),
         ("[write]\nmodel = 'table'\npoints = [[1, 0.1], [1, 0.2]]", "must rise"),
-        ("[write]\nmodel = 'table'\npoints = [[1]]", "no pair"),
+        ("[write]\nmodel = 'table'\npoints = [[1]]", "not a pair"),
         ("[write]\ntau_ns = 1\nr_p_kohm = 2", "belong together"),
         ("[write]\ntau_ns = 1\nr_p_kohm = 2\nr_ap_kohm = 3", "constant voltage"),
         ("tau_ns = 1\n[variation]\nsigma_ln_tau = -1", "variation.sigma_ln_tau must lie"),

@@ -130,7 +130,7 @@ def test_a_saving_follows_the_cell(small):
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (("version = 2", "version = 3"), "no pulse plan of version 1 or 2"),
+        (("version = 2", "version = 3"), "not a pulse plan of version 1 or 2"),
         (('errors = "keep"', 'errors = "both"'), "errors are flip or keep"),
         (("layer = 1", "layer = 2"), "the layers are not 0, 1, 2"),
         ((r"down = \d+\.\d+", "down = -1.0"), "a pulse width is out of range"),

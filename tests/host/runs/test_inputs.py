@@ -1,4 +1,4 @@
-"""Inputs that are no files, and folders that cannot be written to."""
+"""Inputs that are not files, and folders that cannot be written to."""
 
 import os
 import subprocess

@@ -30,7 +30,7 @@ SMALL = ("one row", "thin")
 
 
 def all_limits(name, layers):
-    """The limits that a network's writes are tested with, for so many layers."""
+    """The limits that a network's writes are tested with, for `count` layers."""
     return [*(LIMITS if name in SMALL else FEW), by_layer(layers)]
 
 
@@ -65,7 +65,7 @@ def test_the_level_can_be_lowered_and_is_told(monkeypatch):
 
 
 def by_layer(count):
-    """Limits of so many layers, all different."""
+    """Limits of `count` layers, all different."""
     return [records.LIMITS[5 * n % len(records.LIMITS)] for n in range(count)]
 
 

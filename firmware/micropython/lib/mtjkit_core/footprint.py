@@ -95,7 +95,7 @@ def positions(layer) -> list:
     Returns:
         For the vertical axis, then the horizontal one: the first inner sum, the one behind them,
         and the number of positions; then for each vertical position, and each horizontal one, its
-        first tap in the map and the one behind its last. Without such windows the head alone.
+        first tap in the map and the one behind its last. Without these windows the head alone.
     """
     head, taps = [], []
     for size, kernel, stride, pad, kept, pool, pool_stride in (

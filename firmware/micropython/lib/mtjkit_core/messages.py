@@ -85,7 +85,7 @@ class Message:
         return codes
 
     def pack(self, *values, data: bytes = b"", **named) -> bytes:
-        """The body of such a message: values in their order, or all by name; 0 where not named."""
+        """The message's body: values in their order, or all by name; 0 where not named."""
         if named:
             empty = [bytes(1) if code[-1] == "s" else 0 for code in self._codes()]
             values = tuple([named.pop(n, e) for n, e in zip(self.names, empty)])

@@ -1,4 +1,4 @@
-"""Frames as bytes, where memory is no concern: see mtjkit_core.frames, which boards use."""
+"""Frames as bytes, where memory is not scarce: see mtjkit_core.frames, which boards use."""
 
 import binascii
 import struct

@@ -53,8 +53,8 @@ class Line:
         if buffer[0] != _CTRL_C:
             self._held = 0
             return size
-        # A host that died in the middle of a frame leaves one that waits for bytes. In no frame
-        # are there so many of these as come from a key that is held.
+        # A host that died in the middle of a frame leaves one that waits for bytes. No frame
+        # has as many of these as come from a key that is held.
         for i in range(size):
             if buffer[i] != _CTRL_C:
                 self._held = 0
@@ -67,7 +67,7 @@ class Line:
 
         Args:
             buffer: holds the first byte, and the zero afterwards.
-            silent: there was a second of silence before: this is no damaged frame.
+            silent: there was a second of silence before: this is not a damaged frame.
         """
         first = True  # nothing but Enter has come
         while buffer[0]:

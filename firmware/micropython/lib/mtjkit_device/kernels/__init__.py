@@ -1,7 +1,7 @@
 """The kernels: each computes the layers of a model and writes to the emulated memory.
 
 The module of each name in KERNELS has a class `Kernel`; all give the same bits as the reference
-in mtjkit_core. Importing such a module fails where the kernel cannot run. Modules `viper_*`,
+in mtjkit_core. A kernel's module cannot be imported where the kernel cannot run. Modules `viper_*`,
 `thumb_*` and `rv32_*` are parts of the kernels `viper`, `asm_thumb` and `asm_rv32`. The interface
 of a kernel:
 

@@ -14,7 +14,7 @@ same length. `job` tells the inner loop what to do:
 
 A limit combines threshold and padding: bit = (mismatches < limit) XOR inverted. Taps beyond the
 map that add nothing are zeros in the window, which mismatch wherever the filter has ones there;
-so a limit of such a position includes those ones.
+so the limit of a window beyond the edge includes those ones.
 """
 
 # ruff: noqa: F821  (viper's types)
