@@ -147,6 +147,8 @@ def test_the_site_has_every_page_and_no_dead_link(tmp_path):
     commands = (tmp_path / "reference" / "commands.html").read_text()
     for name in TASKS:
         assert f'id="{name}"' in commands, name
+    assert "--pulse-ns=NS" in commands
+    assert "None" not in commands
     assert "run_twin" in (tmp_path / "reference" / "python.html").read_text()
 
 

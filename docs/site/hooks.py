@@ -44,7 +44,7 @@ def on_files(files: Files, config: Any) -> Files:
 
 def commands() -> str:
     """A page of all commands with their options, as the program itself declares them."""
-    from mtjkit_host.cli import namespace
+    from mtjkit_host.cli.program import described, namespace
 
     lines = [
         "# Commands",
@@ -55,14 +55,11 @@ def commands() -> str:
     ]
     for name, task in sorted(namespace().tasks.items()):
         lines += [f"## {name}", "", *(line.strip() for line in (task.__doc__ or "").splitlines())]
-        arguments = [a for a in task.get_arguments() if not a.positional]
-        given = [f"`{a.name.upper()}`: {a.help}" for a in task.get_arguments() if a.positional]
-        lines += ["", *given, ""]
-        if arguments:
+        words, options = described(task.get_arguments())
+        lines += ["", *(f"`{word}`: {help}" for word, help in words), ""]
+        if options:
             lines += ["| option | meaning |", "|---|---|"]
-        for argument in sorted(arguments, key=lambda a: a.name):
-            names = ", ".join(f"`--{word.replace('_', '-')}`" for word in argument.names)
-            lines.append(f"| {names} | {(argument.help or '').replace('|', '/')} |")
+        lines += [f"| `{option}` | {(help or '').replace('|', '/')} |" for option, help in options]
         lines.append("")
     return "\n".join(lines)
 

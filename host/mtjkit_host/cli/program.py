@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import textwrap
+from collections.abc import Iterable
 from difflib import get_close_matches
 
 from invoke.collection import Collection
@@ -17,6 +18,9 @@ from invoke.program import Program
 from mtjkit_host.cli import boards, campaigns, cells, checks, development, nets, plan, runs, streams
 from mtjkit_host.machine import tell, version
 from mtjkit_host.paths import IS_CHECKOUT
+
+Described = tuple[str, str | None]
+"""What is typed, such as --pulse-ns=NS, and a line of help."""
 
 
 def namespace() -> Collection:
@@ -56,16 +60,13 @@ class MtjkitProgram(Program):
 
     def print_task_help(self, name: str) -> None:
         """See `invoke.Program.print_task_help`."""
-        arguments = self.parser.contexts[name].args.values()
-        positional = [one for one in arguments if one.positional and one.kind is not list]
-        options = sorted((one for one in arguments if one not in positional), key=_name)
-        words = [_name(one).upper() for one in positional] + (["[OPTIONS]"] if options else [])
-        print(" ".join(["Usage:", self.binary, name, *words]), end="\n\n")
+        words, options = described(self.parser.contexts[name].args.values())
+        usage = [self.binary, name, *(word for word, _ in words), "[OPTIONS]" if options else ""]
+        print(" ".join(["Usage:", *usage]).rstrip(), end="\n\n")
         text = inspect.getdoc(self.collection[name]) or ""
         print(*(textwrap.fill(part, 79) for part in text.split("\n\n")), sep="\n\n", end="\n\n")
-        shown = [(_name(one).upper(), one.help) for one in positional] + [*map(_option, options)]
-        if shown:
-            self.print_columns(shown)
+        if words + options:
+            self.print_columns(words + options)
 
     def task_list_opener(self, extra: str = "") -> str:
         """See `invoke.Program.task_list_opener`."""
@@ -96,16 +97,19 @@ class MtjkitProgram(Program):
         return f"{what}{meant}; {self.name} --help {asked or ''}".rstrip() + " lists them all"
 
 
-def _name(argument: Argument) -> str:
-    return argument.names[0].replace("_", "-")
-
-
-def _option(argument: Argument) -> tuple[str, str]:
-    """An option and its line of help: --pulse-ns=NS."""
-    name = _name(argument)
-    value = "" if argument.kind is bool else f"={name.rpartition('-')[2].upper()}"
-    also = "".join(f" (or --{other})" for other in argument.names[1:])
-    return f"--{name}{value}", f"{argument.help or ''}{also}"
+def described(arguments: Iterable[Argument]) -> tuple[list[Described], list[Described]]:
+    """The words and the options that a command takes, each with its line of help."""
+    words: list[Described] = []
+    options: list[Described] = []
+    for one in arguments:
+        name, help = one.names[0].replace("_", "-"), one.help or ""
+        if one.positional and one.kind is not list:
+            words.append((name.upper(), help))
+            continue
+        value = "" if one.kind is bool else f"={name.rpartition('-')[2].upper()}"
+        also = "".join(f" (or --{other})" for other in one.names[1:])
+        options.append((f"--{name}{value}", f"{help}{also}"))
+    return words, sorted(options)
 
 
 def main() -> None:

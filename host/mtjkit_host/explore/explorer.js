@@ -30,6 +30,7 @@ function setting(at = places()) {
   };
 }
 
+const grouped = (n) => n.toLocaleString("en");
 const keyOf = (s) => JSON.stringify([s.way, s.kind, s.seed, s.at]);
 
 // Energy of a bit: counts (written, toggled, wrong, ones written, toggled up) times coefficients.
@@ -94,7 +95,7 @@ function take({ tag, found, counts, end, speed, scores }) {
     $("right").textContent = percent(right);
     $("saved").textContent = percent(saved, 1);
     $("energy").textContent = `${energy.toPrecision(4)} pJ`;
-    $("bits").textContent = `${counts[2]} of ${counts[0]}`;
+    $("bits").textContent = `${grouped(counts[2])} of ${grouped(counts[0])}`;
     $("speed").textContent = `${found.length} of ${labels.length}, ${Math.round(speed)}/s`;
     document.body.dataset.done = end ? keyOf(tag) : "";
     document.body.dataset.speed = speed;
