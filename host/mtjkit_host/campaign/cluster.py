@@ -136,6 +136,8 @@ def cluster_pool(
         except Exception as error:  # what is not a scheduler may say anything to dask's reader
             name = where.address or "our own scheduler"
             why = brief(error) or type(error).__name__
+            if why.endswith("TimeoutError"):  # asyncio's has no text
+                why = "timed out"
             if isinstance(error, MemoryError):
                 why = "what it sends is not a message of dask's"
             raise LinkError(f"--cluster {name}: no scheduler answers there ({why})") from None

@@ -107,7 +107,8 @@ def test_a_file_that_is_no_schedulers_is_refused(tmp_path, text, said):
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"), [(b"", "timed out"), (b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", "not a message of")]
+    ("sent", "said"),
+    [(b"", "timed out"), (b"SSH-2.0-OpenSSH_9.2p1 Debian\r\n", "not a message of")],
 )
 def test_a_server_that_is_no_scheduler_is_left_in_time(monkeypatch, sent, said):
     monkeypatch.setattr(cluster, "_CONNECT_S", 1.0)
