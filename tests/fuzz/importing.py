@@ -267,7 +267,8 @@ def _onnx(rng: Random) -> bytes:
 
 OPERATORS = (
     "Add", "Mul", "Div", "MatMul", "Gemm", "Conv", "MaxPool", "AveragePool", "GlobalAveragePool",
-    "ReduceMean", "Reshape", "Transpose", "Flatten", "Squeeze", "Unsqueeze", "Slice", "Gather",
+    "ReduceMean", "ReduceMax", "ReduceProd", "Pow", "Reshape", "Transpose", "Flatten", "Squeeze",
+    "Unsqueeze", "Slice", "Gather",
     "Concat", "Expand", "ConstantOfShape", "Shape", "Pad", "Clip", "Sign", "Where", "Softmax",
     "ArgMax", "TopK", "Quant", "BipolarQuant", "MultiThreshold", "BatchNormalization", "Cast",
     "Loop", "If", "Sqrt", "PRelu", "Sigmoid", "Identity", "Nothing",
@@ -290,7 +291,7 @@ def _keras(rng: Random) -> list[Any]:
         if choice == 0:
             layers[at] = (rng.choice(KERAS_KINDS), config, weights)
         elif choice == 1:
-            key = rng.choice([*config, "padding", "strides", "groups", "dilation_rate", "use_bias"])
+            key = rng.choice([*config, *KERAS_KEYS])
             config[key] = rng.choice([None, [], [2], [0, 0], {}, "same", "relu", *NUMBERS, *FLOATS])
         elif choice == 2 and weights:
             key = rng.choice(list(weights))
@@ -302,10 +303,15 @@ def _keras(rng: Random) -> list[Any]:
     return layers
 
 
+KERAS_KEYS = (
+    "padding", "strides", "groups", "dilation_rate", "use_bias", "target_shape", "dims", "scale",
+    "offset", "class_name",
+)  # fmt: skip
 KERAS_KINDS = (
     "Dense", "QuantDense", "Conv1D", "QuantConv2D", "DepthwiseConv2D", "MaxPooling1D", "Flatten",
     "MaxPooling2D", "GlobalAveragePooling2D", "BatchNormalization", "Activation", "Dropout",
     "Custom>SteSign", "Lambda", "Add", "AveragePooling2D", "GlobalMaxPooling1D",
+    "Reshape", "Permute", "Rescaling", "ZeroPadding1D", "ZeroPadding2D",
 )  # fmt: skip
 
 

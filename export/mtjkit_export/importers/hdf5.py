@@ -1,4 +1,4 @@
-"""What a Keras .h5 file holds, read by a process of its own.
+"""What a Keras .h5 or .keras file holds, read by a process of its own.
 
 HDF5's library runs for ever on some damaged files, takes all memory on some and ends its process on
 others. So a child reads the file, within limits of time and memory, and hands out plain arrays.
@@ -10,6 +10,7 @@ import io
 import os
 import subprocess
 import sys
+import zipfile
 from contextlib import suppress
 
 import numpy as np
@@ -28,14 +29,15 @@ _REFUSED = 3
 def read_model(
     path: str | os.PathLike[str], limit_s: float = READ_S
 ) -> tuple[str, dict[str, Array]]:
-    """A network that was saved whole, `model.save("net.h5")`.
+    """A network that was saved whole, `model.save("net.h5")` or `model.save("net.keras")`.
 
     Args:
         path: the file.
         limit_s: how long the reading may take, seconds.
 
     Returns:
-        Its description, JSON, and its weights: float32 arrays by their path in the file.
+        Its description, JSON, and its weights: float32 arrays by their path in the file, which a
+        .keras file numbers within each layer.
 
     Raises:
         ConfigError: the file cannot be read or holds no whole network, or h5py is missing.
@@ -86,12 +88,27 @@ def contents(path: str) -> tuple[str, dict[str, Array]]:
             raise refuse(f"{name} lies in another file")
         found[name] = np.asarray(item[()], np.float32)
 
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            described = _member(archive, "config.json").decode()
+            weights = io.BytesIO(_member(archive, "model.weights.h5"))
+        with h5py.File(weights, "r") as file:
+            file.visititems(visit)
+        return described, found
     with h5py.File(path, "r") as file:
         config = file.attrs.get("model_config")
         if config is None:
             raise refuse(f"{path} holds weights alone: save the whole model")
         file["model_weights"].visititems(visit)
     return config.decode() if isinstance(config, bytes) else str(config), found
+
+
+def _member(archive: zipfile.ZipFile, name: str) -> bytes:
+    if name not in archive.namelist():
+        raise refuse(f"{archive.filename} holds no {name}: it is no network that Keras saved")
+    if archive.getinfo(name).file_size > MAX_FILE:
+        raise refuse(f"{name} has more than {MAX_FILE >> 20} MB")
+    return archive.read(name)
 
 
 def _main() -> None:

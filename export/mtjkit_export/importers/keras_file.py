@@ -1,4 +1,4 @@
-"""Keras's .h5 files, larq's too: layers in one row.
+"""Keras's .h5 and .keras files, larq's too: layers in one row.
 
 Feature maps are kept channel first; a Flatten puts channels last, as Keras does. larq's quantizers
 ste_sign, approx_sign and swish_sign have sign(0) = +1.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import os
+import re
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -31,11 +33,13 @@ GLOBAL_POOLS = {
     "GlobalAveragePooling1D": "GlobalAveragePool",
     "GlobalAveragePooling2D": "GlobalAveragePool",
 }
+KERAS_FOLDERS = ("layers", "_layer_checkpoint_dependencies")
+"""Where a .keras file holds its layers: Keras 3, and 2.12 to 2.15."""
 IGNORED = ("InputLayer", "Dropout", "GaussianNoise", "ActivityRegularization")
 
 
 def read_keras(path: str | os.PathLike[str]) -> Graph:
-    """Read a network that was saved whole, `model.save("net.h5")`.
+    """Read a network that was saved whole, `model.save("net.h5")` or `model.save("net.keras")`.
 
     Raises:
         ConfigError: the file cannot be read, h5py is missing, or a layer is not supported.
@@ -50,7 +54,8 @@ def keras_graph(config: str, arrays: dict[str, Array], name: str) -> Graph:
 
     Args:
         config: the description, JSON.
-        arrays: float32 arrays by layer and path, as "dense/dense/kernel:0".
+        arrays: float32 arrays by layer and path, as "dense/dense/kernel:0", or by class and number
+            as in .keras files, "layers/dense/vars/0".
         name: what error messages call the network.
 
     Raises:
@@ -72,12 +77,12 @@ class _Reader:
     def graph(self, described: Any) -> Graph:
         config = described["config"]
         layers = config if isinstance(config, list) else config["layers"]
+        self.arrays = {**self.arrays, **_named(layers, self.arrays)}
         shape = self._input_shape(layers, config)
         checked_size(shape, "the input")
         self.builder = Builder((1, *shape))
         self.sides = len(shape) - 1
-        if self.sides:
-            self.builder.add("Transpose", perm=[0, len(shape), *range(1, len(shape))])
+        self._channels_first()
         before: Any = None
         for layer in layers:
             self._one_row(layer, before)
@@ -121,7 +126,7 @@ class _Reader:
         kind = kind.split(">")[-1]
         if config.get("data_format") == "channels_first":
             raise refuse(f"the layer {kind} {name!r} has channels first")
-        if config.get("padding", "valid") not in ("valid", "same"):
+        if config.get("padding", "valid") not in ("valid", "same") and "Zero" not in kind:
             raise refuse(f"the layer {kind} {name!r} pads by {config['padding']!r}")
         plain = kind.removeprefix("Quant")
         if plain in WEIGHTED:
@@ -139,11 +144,14 @@ class _Reader:
             builder.add(GLOBAL_POOLS[kind], name=name)
             builder.add("Flatten")
             self.sides = 0
-        elif kind == "Flatten":
-            if self.sides:
-                builder.add("Transpose", perm=[0, *range(2, 2 + self.sides), 1])
-            builder.add("Flatten", name=name)
-            self.sides = 0
+        elif kind in ("Flatten", "Reshape", "Permute"):
+            self._moved(kind, config, name)
+        elif kind == "Rescaling":
+            builder.add("Mul", self._by_channel(config["scale"]), name=name)
+            builder.add("Add", self._by_channel(config.get("offset", 0.0)))
+        elif kind in ("ZeroPadding1D", "ZeroPadding2D"):
+            low, high = np.array(config["padding"]).reshape(self.sides, 2).T.tolist()
+            builder.add("Pad", np.array([0, 0, *low, 0, 0, *high]), np.float32(0), name=name)
         elif kind == "Activation":
             self._activation(config.get("activation"), name)
         elif kind.lower() in SIGNS:
@@ -151,10 +159,33 @@ class _Reader:
         elif kind not in IGNORED:
             raise refuse(f"the layer {kind} {name!r} is not supported")
 
+    def _moved(self, kind: str, config: Any, name: str) -> None:
+        """A layer that moves elements, in Keras's order: channels last."""
+        if self.sides:
+            self.builder.add("Transpose", perm=[0, *range(2, 2 + self.sides), 1])
+        if kind == "Flatten":
+            self.builder.add("Flatten", name=name)
+            self.sides = 0
+        elif kind == "Reshape":
+            self.builder.add("Reshape", np.array([1, *config["target_shape"]]), name=name)
+            self.sides = len(config["target_shape"]) - 1
+        else:
+            self.builder.add("Transpose", perm=[0, *config["dims"]], name=name)
+        self._channels_first()
+
+    def _channels_first(self) -> None:
+        if self.sides:
+            self.builder.add("Transpose", perm=[0, 1 + self.sides, *range(1, 1 + self.sides)])
+
+    def _by_channel(self, value: Any) -> Array:
+        """A number, or one for each channel, as it is broadcast to the map."""
+        return np.asarray(value, np.float32).reshape(-1, *[1] * self.sides)
+
     def _linear(self, kind: str, config: Any, name: str) -> None:
         depthwise = kind == "DepthwiseConv2D"
         word = "depthwise" if depthwise else "kernel"
-        kernel = self._array(name, "depthwise_kernel" if depthwise else "kernel")
+        kernel = self._array(name, "depthwise_kernel") if depthwise else None
+        kernel = self._array(name, "kernel") if kernel is None else kernel  # Keras 3's of both
         if kernel is None:
             raise refuse(f"{name!r} has no weights in the file")
         quantizer = _quantizer(config.get(f"{word}_quantizer"))
@@ -224,10 +255,43 @@ class _Reader:
             return
         if kind in SIGNS:
             self._sign(kind, name)
+        elif kind == "sign":  # 0 where the value is 0
+            self.builder.add("Sign", name=name)
         elif kind in ("softmax", "sigmoid", "relu", "tanh"):
             self.builder.add(str(kind).capitalize(), name=name)
         else:
             raise refuse(f"{name!r} has the activation {kind}")
+
+
+def _named(layers: Any, arrays: dict[str, Array]) -> dict[str, Array]:
+    """The arrays of a .keras file by layer and name.
+
+    The file holds them by a layer's class, which it numbers, and the order of its variables.
+    """
+    found: dict[str, Array] = {}
+    seen: Counter[str] = Counter()
+    for layer in layers:
+        kind, config = layer["class_name"].split(">")[-1], layer["config"]
+        folder = _snake_case(kind)
+        place = f"{folder}_{seen[folder]}" if seen[folder] else folder
+        seen[folder] += 1
+        if kind == "BatchNormalization":
+            parts = [("gamma", config.get("scale", True)), ("beta", config.get("center", True))]
+            names = [name for name, there in parts if there] + ["moving_mean", "moving_variance"]
+        else:
+            names = ["kernel", "bias"]
+        for number, name in enumerate(names):
+            for top in KERAS_FOLDERS:
+                array = arrays.get(f"{top}/{place}/vars/{number}")
+                if array is not None:
+                    found[f"{config.get('name', '')}/{name}"] = array
+    return found
+
+
+def _snake_case(name: str) -> str:
+    """A class's name as Keras writes it in a file: depthwise_conv2d."""
+    name = re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", re.sub(r"\W+", "", name))
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
 def _sides(given: Any) -> list[int]:
@@ -238,7 +302,8 @@ def _sides(given: Any) -> list[int]:
 def _quantizer(described: Any) -> str | None:
     """The name of a quantizer or activation, as a word of Keras's or as a larq class."""
     if isinstance(described, dict):
-        described = described.get("class_name")
+        kind = described.get("class_name")
+        described = described.get("config") if kind == "function" else kind
     if described is None:
         return None
     return str(described).split(">")[-1].lower()

@@ -38,6 +38,10 @@ def linear(state: State, node: Node, given: list[Any]) -> Map:
     state.weights[node.output] = weights
     if weights.original is not None:
         state.rounded.append("float weights")
+    if weights.residue:
+        state.notes.append(
+            f"{node}: its weights are -x and +x up to float32's rounding, and are taken as these"
+        )
     x = thresholds.bits(state, x, node)
     if x.source is not state.last:
         raise refuse(f"{node} reads a map that another layer reads too (a branch)")
@@ -111,12 +115,17 @@ def _read(state: State, layer: Linear, x: Map, index: Array, value: float, node:
     if source.kind == "input":
         step, offset, sign = first_layer.read_input(state, x, index, layer, node)
     else:
-        if not np.array_equal(index.reshape(-1), np.arange(index.size)) or index.size != (
-            source.shape[0] * source.positions
-        ):
+        size = source.shape[0] * source.positions
+        moved = not np.array_equal(index.reshape(-1), np.arange(index.size)) or index.size != size
+        if moved or (index.shape != source.shape and not layer.dense):
             raise refuse(f"{node} reads a map whose elements were moved")
         step, offset, sign = _affine(thresholds.settle(state, x), x.source.points, node)
         layer.in_shape = source.shape
+        if layer.dense:  # also where a kernel spans a map that was flattened before
+            numbers = layer.weights.numbers
+            layer.weights = replace(
+                layer.weights, numbers=numbers.reshape(len(numbers), *source.shape)
+            )
     channels = layer.in_shape[0]
     w = layer.weights.numbers
     groups, out = layer.groups, len(w)

@@ -98,7 +98,7 @@ def _node(state: State, node: Node, given: list[Any]) -> Any:
         return operators.run(node, given)
     if node.op in operators.LINEAR:
         return layers.linear(state, node, given)
-    if node.op in operators.POOLS or node.op == "ReduceMean":
+    if node.op in operators.POOLS or node.op in operators.REDUCES:
         return pooling.pool(state, node, given[0], given[1:])
     x: Map = maps[0]
     if node.op in operators.MOVES and isinstance(given[0], Map) and len(maps) == 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -98,9 +99,19 @@ class _Reader:
             node = self._node(proto, constants)
             if node is not None:
                 nodes += node
-        shape = _shape(inputs[0])
+        shape, batch = _shape(inputs[0])
+        nodes = _for_one_image(nodes, constants, batch)
         output = graph.output[0].name
-        return Graph(tuple(nodes), constants, inputs[0].name, shape, output)
+        kind = inputs[0].type.tensor_type.elem_type
+        scale = {self.onnx.TensorProto.UINT8: "bytes", self.onnx.TensorProto.INT8: "int8"}
+        notes = []
+        if len(graph.output) > 1:
+            others = ", ".join(repr(value.name) for value in graph.output[1:])
+            notes.append(brief(f"the first output is taken, {output!r}, and not {others}", 200))
+        return Graph(
+            tuple(_needed(nodes, output)), constants, inputs[0].name, shape, output,
+            notes=tuple(notes), input_scale=scale.get(kind, "unit"),
+        )  # fmt: skip
 
     def _node(self, proto: Any, constants: dict[str, Array]) -> list[Node] | None:
         name = f"{proto.op_type} {proto.name or (proto.output[0] if proto.output else '')!r}"
@@ -145,7 +156,10 @@ class _Reader:
     def _array(self, tensor: Any, name: str) -> Array:
         proto = self.onnx.TensorProto
         if tensor.data_location == proto.EXTERNAL or tensor.external_data:
-            raise refuse(f"{name!r} lies in another file: save the network as one file")
+            raise refuse(
+                f"{name!r} lies in another file: save the network as one, by "
+                "torch.onnx.export(..., external_data=False) or onnx.save(onnx.load(FILE), FILE)"
+            )
         size = checked_size(tuple(tensor.dims), f"tensor {name!r}")
         given = len(tensor.raw_data) or sum(
             len(getattr(tensor, field))
@@ -163,12 +177,41 @@ class _Reader:
         return array.astype(np.float32) if array.dtype.kind == "f" else array
 
 
-def _shape(value: Any) -> tuple[int, ...]:
+def _needed(nodes: list[Node], output: str) -> list[Node]:
+    """The operators that an output depends on."""
+    wanted, kept = {output}, []
+    for node in reversed(nodes):
+        if node.output in wanted:
+            wanted.update(node.inputs)
+            kept.append(node)
+    return kept[::-1]
+
+
+def _for_one_image(nodes: list[Node], constants: dict[str, Array], batch: int) -> list[Node]:
+    """Operators for a batch of one image, of a graph that was saved for a batch of several.
+
+    A Reshape to (batch, ...) is to (1, ...); new constants are added.
+    """
+    if batch == 1:
+        return nodes
+    changed = []
+    for node in nodes:
+        sides = constants.get(node.inputs[1]) if len(node.inputs) == 2 else None
+        if node.op == "Reshape" and sides is not None and sides.size > 1 and sides[0] == batch:
+            name = f"{node.inputs[1]} of one image"
+            constants[name] = np.array([1, *sides[1:]])
+            node = replace(node, inputs=(node.inputs[0], name))
+        changed.append(node)
+    return changed
+
+
+def _shape(value: Any) -> tuple[tuple[int, ...], int]:
+    """The input's shape with a batch of 1, and the batch of the file, 1 if it is any."""
     dims = value.type.tensor_type.shape.dim
     sides = [dim.dim_value if dim.HasField("dim_value") else 0 for dim in dims]
     if not sides:
         raise refuse(f"the shape of the input {value.name!r} is not in the file")
-    sides[0] = 1  # the batch
+    batch, sides[0] = max(1, sides[0]), 1
     if min(sides) < 1:
         raise refuse(f"the input {value.name!r} has sides of unknown size: {sides}")
-    return tuple(sides)
+    return tuple(sides), batch

@@ -18,6 +18,8 @@ Operator = Callable[..., Array]
 
 LINEAR = ("Conv", "MatMul", "Gemm")
 POOLS = ("MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool")
+REDUCES = {"ReduceMean": "GlobalAveragePool", "ReduceMax": "GlobalMaxPool"}
+"""Operators that pool a map where they go over its height and width."""
 
 
 def _float(x: Array) -> Array:
@@ -167,6 +169,7 @@ ELEMENTWISE: Mapping[str, Operator] = {
     "Ceil": lambda _, x: np.ceil(x),
     "Round": lambda _, x: np.rint(x),
     "Sqrt": lambda _, x: np.sqrt(x),
+    "Pow": lambda _, x, y: np.power(x, y),
     "Min": lambda _, *xs: _reduce(np.minimum, xs),
     "Max": lambda _, *xs: _reduce(np.maximum, xs),
     "Greater": lambda _, x, y: x > y,
@@ -272,13 +275,20 @@ def _expand(node: Node, x: Array, shape: Array) -> Array:
     return np.broadcast_to(x, sides).copy()
 
 
+def _reduced(function: Any, node: Node, x: Array, axes: Array | None) -> Array:
+    kept = bool(node.attributes.get("keepdims", 1))
+    return np.asarray(function(x, axis=_axes(node, axes), keepdims=kept))
+
+
 FOLDED: Mapping[str, Operator] = {
     "Concat": lambda node, *xs: np.concatenate(xs, axis=int(node.attributes.get("axis", 0))),
     "ConstantOfShape": _constant_of_shape,
     "Expand": _expand,
-    "ReduceMean": lambda node, x, axes=None: np.mean(
-        x, axis=_axes(node, axes), keepdims=bool(node.attributes.get("keepdims", 1))
-    ),
+    "ReduceMean": lambda node, x, axes=None: _reduced(np.mean, node, x, axes),
+    "ReduceSum": lambda node, x, axes=None: _reduced(np.sum, node, x, axes),
+    "ReduceProd": lambda node, x, axes=None: _reduced(np.prod, node, x, axes),
+    "ReduceMax": lambda node, x, axes=None: _reduced(np.max, node, x, axes),
+    "ReduceMin": lambda node, x, axes=None: _reduced(np.min, node, x, axes),
 }
 """Operators that only constants go through."""
 

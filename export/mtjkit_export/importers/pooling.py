@@ -28,11 +28,11 @@ def pool(state: State, node: Node, x: Map, rest: list[Any]) -> Map:
         ConfigError: it pools what a model file cannot pool.
     """
     axes = node.attributes.get("axes") if not rest or rest[0] is None else rest[0]
-    if node.op == "ReduceMean":
+    if node.op in operators.REDUCES:
         wanted = sorted(int(a) % x.index.ndim for a in (axes if axes is not None else []))
         if wanted != list(range(2, x.index.ndim)):
-            raise refuse(f"{node} takes a mean over other axes than height and width")
-        node = replace(node, op="GlobalAveragePool")
+            raise refuse(f"{node} reduces other axes than height and width together")
+        node = replace(node, op=operators.REDUCES[node.op])
         flat = not node.attributes.get("keepdims", 1)
     else:
         flat = False
@@ -43,6 +43,10 @@ def pool(state: State, node: Node, x: Map, rest: list[Any]) -> Map:
     pooled = operators.pool(node, x.index)  # refuses what cannot be pooled; its shape counts
     kernel, strides, _ = operators.pool_window(node, x.index.shape)
     kernel, strides = [*kernel, 1][:2], [*strides, 1][:2]
+    if math.prod(kernel) == x.source.positions:  # whatever the map was reshaped to
+        kernel = list(x.source.shape[1:])
+    elif (*x.index.shape[1:], 1)[:3] != x.source.shape:
+        raise refuse(f"{node} pools a map whose shape was changed")
     if not np.array_equal(x.index.reshape(-1), np.arange(x.index.size)):
         raise refuse(f"{node} pools a map whose elements were moved")
     average = "Average" in node.op

@@ -9,6 +9,10 @@ from numpy.typing import NDArray
 
 from mtjkit_export.importers.graph import Array, Node, refuse
 
+RESIDUE = 1e-4
+"""A straight-through estimator, a - c + c in float32, leaves weights that differ from -x and +x by
+a smaller share than this."""
+
 
 @dataclass(frozen=True)
 class Weights:
@@ -22,6 +26,8 @@ class Weights:
     """1 or 8."""
     original: NDArray[np.float32] | None = None
     """Weights that were rounded to int8; None if the numbers are exact."""
+    residue: bool = False
+    """The weights were -factor and +factor only up to float32's rounding."""
 
 
 def split(w: Array, node: Node, binarize: bool = False, quantize: bool = False) -> Weights:
@@ -41,10 +47,14 @@ def split(w: Array, node: Node, binarize: bool = False, quantize: bool = False) 
     rows = w.reshape(len(w), -1).astype(np.float64)
     size = np.abs(rows)
     factor = size.max(axis=1)
+    signs = np.where(w >= 0, 1, -1).astype(np.int8)
     if factor.all() and (size == factor[:, None]).all():
-        return Weights(np.where(w >= 0, 1, -1).astype(np.int8), factor, 1)
+        return Weights(signs, factor, 1)
     if binarize:
-        return Weights(np.where(w >= 0, 1, -1).astype(np.int8), np.ones(len(w)), 1)
+        return Weights(signs, np.ones(len(w)), 1)
+    if (size >= factor[:, None] * (1 - RESIDUE)).all() and factor.all():
+        middle = np.median(size, axis=1).astype(np.float32).astype(np.float64)
+        return Weights(signs, middle, 1, residue=True)
     found = _int8(rows)
     if found is not None:
         return Weights(found[0].reshape(w.shape).astype(np.int8), found[1], 8)
@@ -56,7 +66,7 @@ def split(w: Array, node: Node, binarize: bool = False, quantize: bool = False) 
     raise refuse(
         f"{node} has weights that are not -x and +x ({distinct} values, {zeros} zeros): weights of "
         "more than one bit, or an export that lost their sign; --binarize takes the signs, and "
-        "--check DATA allows int8 for them in the first and the last layer"
+        "--check DATA (in Python images=) allows int8 for them in the first and the last layer"
     )
 
 

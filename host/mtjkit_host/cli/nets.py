@@ -156,8 +156,8 @@ def info(c: Context, model: str) -> Any:
     name="import",
     positional=["file"],
     help={
-        "file": ".onnx (QONNX, Brevitas, FINN or plain signs), .h5 (Keras, larq), .npz (arrays), "
-        "or a folder of FINN's parameters (0-0-weights.bin ...)",
+        "file": ".onnx (QONNX, Brevitas, FINN or plain signs), .h5 or .keras (Keras, larq), "
+        ".npz (arrays), or a folder of FINN's parameters (0-0-weights.bin ...)",
         "output": "model file to write; default build/NAME.mtjb",
         "name": "name stored in the model; default the file's",
         "input": "what the network takes for a byte p, if its file does not say: unit (p / 255), "

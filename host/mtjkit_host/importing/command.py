@@ -26,7 +26,6 @@ from mtjkit_host.settings import decode_text
 SIGNS = {None: None, "plus": 1.0, "minus": -1.0}
 RANDOM_IMAGES = 32
 LATER = {
-    ".keras": 'save the network as .h5: model.save("net.h5")',
     ".pt": "torch files hold code: read the module in Python, see docs/import.md",
     ".pth": "torch files hold code: read the module in Python, see docs/import.md",
     ".pkl": "a pickle can run any code: save the network as .onnx",
@@ -51,7 +50,7 @@ def import_net(
     """Read a network, lower it, compare all scores with the original's, write a model file.
 
     Args:
-        file: .onnx, .h5, .npz or a folder of FINN's parameters.
+        file: .onnx, .h5, .keras, .npz or a folder of FINN's parameters.
         output: the model file; default build/NAME.mtjb.
         name: the model's; default the file's.
         input: what the network takes for a byte: see `parse_scale`.
@@ -195,14 +194,15 @@ def read(file: str) -> Graph:
     refuse_pipe(file)
     if Path(file).is_dir():
         return read_folder(file)
-    readers = {".onnx": read_onnx, ".npz": read_arrays, ".h5": read_keras, ".hdf5": read_keras}
+    readers = {".onnx": read_onnx, ".npz": read_arrays}
+    readers |= dict.fromkeys((".h5", ".hdf5", ".keras"), read_keras)
     suffix = Path(file).suffix.lower()
     if suffix in LATER:
         raise ConfigError(f"{file}: {LATER[suffix]}")
     if suffix not in readers:
         raise ConfigError(
-            f"{file}: expected .onnx, .h5 (Keras, larq), .npz (arrays) or a folder of FINN's "
-            "parameters"
+            f"{file}: expected .onnx, .h5 or .keras (Keras, larq), .npz (arrays) or a folder of "
+            "FINN's parameters"
         )
     return readers[suffix](file)
 

@@ -50,3 +50,24 @@ def test_a_lenet_with_5x5_kernels_and_stride_2(tmp_path):
     with torch.no_grad():
         expected = net(torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32)))
     assert (scores == expected.numpy()).all()
+
+
+def test_weights_that_are_centred_and_scaled(tmp_path):
+    """XNOR-Net's weights: the sign of w - mean, times the mean of absolute values."""
+
+    class Scaled(nn.Linear):
+        def forward(self, x):
+            w = (self.weight - self.weight.mean(1, keepdim=True)).clamp(-1, 1)
+            scale = w.abs().sum(1, keepdim=True).div(w[0].nelement())
+            return nn.functional.linear(x, w.sign().mul(scale.expand(w.size())))
+
+    torch.manual_seed(4)
+    net = nn.Sequential(nn.Flatten(), Scaled(16, 9), nn.BatchNorm1d(9), Sign(), Scaled(9, 4))
+    graph = from_torch(net, torch.zeros(1, 1, 4, 4))
+    lowered = lower(graph, Options(scale=parse_scale("int8")))
+    images = random_images(lowered, 16)
+    check(lowered, images, "image")
+    scores, _ = open_simulator(Model(encode(lowered.net))).run(images)
+    with torch.no_grad():
+        expected = net(torch.from_numpy(images.transpose(0, 3, 1, 2).astype(np.float32))).numpy()
+    assert np.allclose(lowered.values(scores), expected, rtol=1e-5, atol=1e-6)

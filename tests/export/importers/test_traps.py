@@ -347,3 +347,94 @@ def test_larqs_convolutions_flatten_channels_last(tmp_path):
     expected = bits(x).transpose(0, 2, 3, 1).reshape(20, -1) @ bits(kernel2)
     scores, _ = open_simulator(Model((tmp_path / "net.mtjb").read_bytes())).run(images)
     assert (scores == expected).all()
+
+
+def test_the_rest_of_a_straight_through_estimator(tmp_path):
+    """Alpha sign(w) - clip(w) + clip(w) in float32: some weights miss alpha by the last bits."""
+    w = RNG.normal(0, 0.3, (20, 6)).astype(np.float32)
+    alpha = np.abs(w).mean(axis=0)
+    kept = np.clip(w, -1, 1)
+    folded = (alpha * np.sign(w) - kept) + kept
+    assert (np.abs(folded) != alpha).any()
+    graph = OnnxNet("plain", [1, 20])
+    graph.add("MatMul", folded)
+    graph.add("Sub", np.float32(0.2))
+    graph.sign(6)
+    dense(graph, 6, 3)
+    result = lowered(graph, tmp_path)
+    assert (result.net.layers[0].weights == np.sign(w).T.reshape(6, 1, 1, 20)).all()
+    assert any("up to float32's rounding" in note for note in result.notes)
+    folded[0, 0] *= np.float32(1.01)
+    graph.initializers[0].CopyFrom(onnx.numpy_helper.from_array(folded, "c1"))
+    with pytest.raises(MtjkitError, match="lost their sign"):
+        lowered(graph, tmp_path)
+
+
+def test_a_batch_of_several_images_and_several_outputs(tmp_path):
+    """Saved with a batch of a data loader; a second output depends on what cannot be imported."""
+    graph = OnnxNet("plain", [8, 1, 6, 6])
+    graph.add("Conv", signs(RNG, (4, 1, 3, 3)))
+    graph.sign(4)
+    graph.add("Reshape", np.array([8, -1]))
+    hidden = graph.last
+    dense(graph, 64, 3)
+    scores = graph.last
+    graph.last = hidden
+    graph.add("Erf")
+    model = graph.model()
+    other = model.graph.output[0]
+    model.graph.output.insert(0, onnx.helper.make_tensor_value_info(scores, 1, None))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    result = lower(read_onnx(path), Options(scale=parse_scale("bytes")))
+    check(result, random_images(result, 8), "image")
+    assert result.notes[0] == f"the first output is taken, {scores!r}, and not {other.name!r}"
+
+
+def test_an_input_of_uint8_takes_bytes(tmp_path):
+    graph = OnnxNet("plain", [1, 6])
+    graph.add("Cast", to=1)
+    dense(graph, 6, 3)
+    graph.add("Sub", np.float32(99.5))
+    graph.sign(3)
+    dense(graph, 3, 2)
+    model = graph.model()
+    model.graph.input[0].type.tensor_type.elem_type = onnx.TensorProto.UINT8
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model.SerializeToString())
+    result = lower(read_onnx(path))
+    check(result, random_images(result, 8), "image")
+    assert np.abs(result.net.layers[0].thresholds).max() > 6
+
+
+@pytest.mark.parametrize("kind", ["MaxPool", "Conv"])
+def test_a_map_of_another_shape_has_other_windows(kind, tmp_path):
+    graph = OnnxNet("plain", [1, 1, 10, 10])
+    graph.add("Conv", signs(RNG, (4, 1, 3, 3)))
+    graph.sign(4)
+    graph.add("Reshape", np.array([1, 4, 16, 4]))
+    more = [signs(RNG, (4, 4, 2, 2))] if kind == "Conv" else []
+    graph.add(kind, *more, kernel_shape=[2, 2], strides=[2, 2])
+    graph.add("Flatten")
+    dense(graph, 64, 3)
+    with pytest.raises(MtjkitError, match=r"shape was changed|were moved"):
+        lowered(graph, tmp_path)
+
+
+def test_a_map_as_one_row_is_pooled_and_read_whole(tmp_path):
+    """view(n, c, -1) with a mean or a maximum, and 1x1 convolutions over what was flattened."""
+    for op in ("ReduceMean", "ReduceMax"):
+        graph = OnnxNet("plain", [1, 1, 6, 6])
+        graph.add("Conv", signs(RNG, (4, 1, 3, 3)))
+        graph.sign(4)
+        graph.add("Reshape", np.array([1, 4, -1]))
+        graph.add(op, axes=[2], keepdims=0)
+        dense(graph, 4, 3)
+        assert lowered(graph, tmp_path).net.layers[0].pool == (4, 4)
+    graph = OnnxNet("plain", [1, 1, 6, 6])
+    graph.add("Conv", signs(RNG, (4, 1, 3, 3)))
+    graph.sign(4)
+    graph.add("Reshape", np.array([1, 64, 1, 1]))
+    graph.add("Conv", signs(RNG, (3, 64, 1, 1)))
+    graph.add("Flatten")
+    lowered(graph, tmp_path)
