@@ -133,7 +133,7 @@ static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, c
             n = left;
             total += sum_bytes(bytes) << 4;
         }
-    } else if (n >= 8) {
+    } else if (n >= 8 && !mask) {
         ADD4(f0);
         ADD4(f1);
         ADD2(eights, fours, f0, f1);
@@ -570,6 +570,12 @@ static NOINLINE void pixel(const mtj_layer *l, const uint8_t *model, const windo
     channels_of(l, model, windows, end, first, behind, out, 0);
 }
 
+#ifdef __thumb2__
+#include "binary_thumb2.h"
+#else
+#define short_rows(l, model, windows, end, out) 0
+#endif
+
 /* The same of one window whose inputs all count, of all channels. */
 static HOT void single_window(const mtj_layer *l, const uint8_t *model, const window *v,
                               uint32_t *out) {
@@ -651,9 +657,11 @@ static SMALL void window_map(const mtj_layer *l, const uint8_t *model, const voi
                         wy++;
                     }
                 }
-                if (!values && k == 1 && !windows[0].mask) {
+                if (values || short_rows(l, model, windows, windows + k, into)) {
+                    /* the bits are there */
+                } else if (k == 1 && !windows[0].mask) {
                     single_window(l, model, windows, into);
-                } else if (!values) {
+                } else {
                     pixel(l, model, windows, windows + k, 0, l->out_channels, into);
                 }
                 if (l->output == MTJ_AVERAGES) {

@@ -164,7 +164,7 @@ static HOT void start_octets(const int32_t *threshold, int32_t fan_in, const uin
 }
 
 /* The sums' highest bits, of four channels in a byte each. */
-static inline __attribute__((always_inline)) uint32_t high_bits(const uint32_t *sums) {
+static HOT uint32_t high_bits(const uint32_t *sums) {
     uint32_t bits = 0;
     for (const uint32_t *end = sums + 16; sums != end; sums += 4) {
         uint32_t v = sums[0] & 0x80008000u;

@@ -48,30 +48,32 @@ static mp_obj_t pack(mp_obj_t g, mp_obj_t model, mp_obj_t packed) {
 
 static MP_DEFINE_CONST_FUN_OBJ_3(pack_obj, pack);
 
-/* layer_map(g, model, packed, source, out, scratch) */
-static mp_obj_t layer_map(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
-    (void)self;
+static mp_obj_t compute(size_t n_args, size_t n_kw, const mp_obj_t *args, int scores) {
     mp_arg_check_num(n_args, n_kw, 6, 6, false);
     const mtj_layer *layer = layer_of(args[0]);
+    const uint8_t *model = readable(args[1]), *packed = readable(args[2]);
+    void *out = writable(args[4]), *scratch = writable(args[5]);
     mp_buffer_info_t image;
     mp_get_buffer_raise(args[3], &image, MP_BUFFER_READ);
     const void *source = layer->index ? readable(args[3]) : image.buf;
-    mtj_map(layer, readable(args[1]), readable(args[2]), source, writable(args[4]),
-            writable(args[5]));
+    if (scores) {
+        mtj_scores(layer, model, packed, source, out, scratch);
+    } else {
+        mtj_map(layer, model, packed, source, out, scratch);
+    }
     return mp_const_none;
+}
+
+/* layer_map(g, model, packed, source, out, scratch) */
+static mp_obj_t layer_map(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
+    (void)self;
+    return compute(n_args, n_kw, args, 0);
 }
 
 /* layer_scores(g, model, packed, source, scores, scratch) */
 static mp_obj_t layer_scores(mp_obj_fun_bc_t *self, size_t n_args, size_t n_kw, mp_obj_t *args) {
     (void)self;
-    mp_arg_check_num(n_args, n_kw, 6, 6, false);
-    const mtj_layer *layer = layer_of(args[0]);
-    mp_buffer_info_t image;
-    mp_get_buffer_raise(args[3], &image, MP_BUFFER_READ);
-    const void *source = layer->index ? readable(args[3]) : image.buf;
-    mtj_scores(layer, readable(args[1]), readable(args[2]), source, writable(args[4]),
-               writable(args[5]));
-    return mp_const_none;
+    return compute(n_args, n_kw, args, 1);
 }
 
 /* seed(state, key, image, place) */

@@ -81,6 +81,16 @@ GEOMETRIES = {
         (5, _ONE, _ONE, _NONE, 0, (3, 1), (1, 2)),
         3,
     ),
+    "pooled short rows": _net(
+        (6, 5, 1),
+        (31, _ONE),
+        (40, (3, 3), _ONE, _ALL, 0, (2, 2), _ONE),
+        (70, _ONE, _ONE, _NONE, 0, (2, 2), _ONE),
+        (100, _ONE, _ONE, _NONE, 0, (2, 1), _ONE),
+        (230, _ONE, _ONE, _NONE, 0, (1, 2), _ONE),
+        (33, _ONE, _ONE, _NONE, 0, (3, 2), _ONE),
+        3,
+    ),
     "odd pooling": _net((5, 7, 3), (33, (3, 3), _ONE, _ALL, 0, (2, 2), (2, 2)), 2),
     "samples": _net(
         (40, 1, 1), (16, (7, 1), (2, 1), (3, 0, 3, 0)), (33, (5, 1), (3, 1)), (8, (3, 1)), 2
