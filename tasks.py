@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sys
-from pathlib import Path
 
 # The packages of this checkout, installed or not, before those of another one.
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE / folder) for folder in ("host", "export", "firmware/micropython/lib")]
+HERE = os.path.dirname(os.path.realpath(__file__))
+sys.path[:0] = [os.path.join(HERE, at) for at in ("host", "export", "firmware/micropython/lib")]
 
-from mtjkit_host.cli import main, namespace, streams  # noqa: E402
-
-streams.prepare()
-namespace = namespace()
+from mtjkit_host import cli  # noqa: E402
 
 if __name__ == "__main__":
-    main()
+    cli.main()
+else:
+    from mtjkit_host.cli import streams
+
+    streams.prepare()
+    namespace = cli.namespace()

@@ -34,7 +34,7 @@ from mtjkit_host.campaign.remote import (
     measure_there,
 )
 from mtjkit_host.datasets.dataset import Dataset
-from mtjkit_host.machine import tell
+from mtjkit_host.machine import interrupts_kept, tell
 from mtjkit_host.parse import shown
 from mtjkit_host.settings import parse_table, read_text
 
@@ -174,6 +174,7 @@ def _greet(address: str) -> None:
 def _own(where: Cluster) -> Iterator[Any]:
     """A scheduler and workers of this machine; those of boards have the resource."""
     from distributed import Nanny, Scheduler, SpecCluster
+    from distributed.utils import LoopRunner
 
     options: dict[str, Any] = {
         **{"nthreads": 1, "memory_limit": 0, "host": "127.0.0.1", "dashboard": False},
@@ -191,11 +192,14 @@ def _own(where: Cluster) -> Iterator[Any]:
         **{"host": where.host, "port": where.port, "dashboard": False},
         "dashboard_address": "127.0.0.1:0",  # it has a page of numbers even so
     }
+    runner = LoopRunner()
+    with interrupts_kept():  # the runner's thread starts the workers
+        runner.start()
+    master = {"cls": Scheduler, "options": listening}
     try:
-        cluster = SpecCluster(
-            workers, {"cls": Scheduler, "options": listening}, silence_logs=logging.CRITICAL
-        )
+        cluster = SpecCluster(workers, master, loop=runner.loop, silence_logs=logging.CRITICAL)
     except (OSError, RuntimeError) as error:
+        runner.stop(timeout=1)
         raise LinkError(f"the cluster does not start at {where.host}: {error}") from None
     try:
         if where.host != Cluster.host:
@@ -203,6 +207,7 @@ def _own(where: Cluster) -> Iterator[Any]:
         yield cluster
     finally:
         cluster.close(timeout=5)
+        runner.stop(timeout=1)
 
 
 def _check(client: Any, limit_s: float) -> None:

@@ -20,7 +20,7 @@ from mtjkit_core.errors import LinkError
 from mtjkit_host.campaign.measure import measure, start
 from mtjkit_host.campaign.points import Point
 from mtjkit_host.campaign.records import Record
-from mtjkit_host.machine import cores, tell
+from mtjkit_host.machine import cores, interrupts_kept, tell
 from mtjkit_host.mtj.pulse_plan import PulsePlan
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -111,6 +111,20 @@ def _measure(point: Point, *others: Any) -> tuple[int, Record]:
     return os.getpid(), measure(point, *others)
 
 
+class _Spawning(ProcessPoolExecutor):
+    """Its processes never get Ctrl-C, not even while they begin: they leave with the campaign."""
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """See `concurrent.futures.Executor.submit`, which starts processes."""
+        with interrupts_kept():
+            return super().submit(fn, *args, **kwargs)
+
+    def end(self) -> None:
+        """End its processes now, also those that are still loading what they need."""
+        for process in list((self._processes or {}).values()):
+            process.kill()
+
+
 class InThisProcess(Executor):
     """Computes everything at once, where it is submitted."""
 
@@ -139,7 +153,7 @@ def processes(work: Work, workers: int) -> Iterator[Processes]:
     ahead = 2 * workers
     try:
         try:
-            pool: Executor = ProcessPoolExecutor(workers, context, start, (theirs,))
+            pool: Executor = _Spawning(workers, context, start, (theirs,))
         except (OSError, ImportError, NotImplementedError) as error:
             tell(f"campaign: processes cannot work together here ({error}); one computes alone")
             pool, ahead = InThisProcess(), 1
@@ -147,6 +161,8 @@ def processes(work: Work, workers: int) -> Iterator[Processes]:
             yield Processes(pool, ahead, work)
         except BaseException:
             ours.close()
+            if isinstance(pool, _Spawning):
+                pool.end()
             raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)

@@ -8,6 +8,24 @@ so that a list of commands needs no other package.
 
 from __future__ import annotations
 
-from mtjkit_host.cli.program import main, namespace
+from typing import Any
+
+
+def main() -> None:
+    """Run the command line; Ctrl-C ends it without a traceback from the first import on."""
+    from mtjkit_host.machine import leave_on_interrupt
+
+    leave_on_interrupt()
+    from mtjkit_host.cli.program import main
+
+    main()
+
+
+def namespace() -> Any:
+    """All commands, as invoke's collection."""
+    from mtjkit_host.cli.program import namespace
+
+    return namespace()
+
 
 __all__ = ["main", "namespace"]

@@ -12,7 +12,7 @@ from invoke.exceptions import Exit
 from invoke.tasks import Task, task
 
 from mtjkit_host.cli import streams
-from mtjkit_host.machine import tell
+from mtjkit_host.machine import interruptible, tell
 
 ALIASES = {"write-error-rate": "ber", "weight-error-rate": "weight-ber", "cell": "device"}
 """Option -> its older name, which is taken as well."""
@@ -88,11 +88,12 @@ def command(help: dict[str, str] | None = None, **options: Any) -> Callable[...,
         def run(*args: Any, **kwargs: Any) -> None:
             streams.prepare()
             try:
-                given = signature.bind(*args, **kwargs)
-                for option, value in given.arguments.items():
-                    given.arguments[option] = _expanded(value)
-                _refuse_overwriting(given.arguments)
-                shown = body(**given.arguments)
+                with interruptible():
+                    given = signature.bind(*args, **kwargs)
+                    for option, value in given.arguments.items():
+                        given.arguments[option] = _expanded(value)
+                    _refuse_overwriting(given.arguments)
+                    shown = body(**given.arguments)
             except KeyboardInterrupt as stop:
                 tell(f"{name}: {str(stop) or 'interrupted'}")
                 raise Exit(code=130) from None

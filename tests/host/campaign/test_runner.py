@@ -371,3 +371,17 @@ def test_points_of_a_net_share_what_no_error_reaches(tmp_path):
         if memory == "weights":
             found = counts if rate else np.zeros(5, int)  # nothing is written at all
         assert list(vars(record.bits).values()) == found.tolist()
+
+
+@pytest.mark.program
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="Windows has no signal masks")
+def test_processes_never_get_ctrl_c_and_end_while_they_begin():
+    context = execute.processes(execute.Work({}, {}, Path(), 1), 2)
+    pool = context.__enter__()
+    masks = pool._executor.submit(signal.pthread_sigmask, signal.SIG_BLOCK, [])
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    assert signal.SIGINT in masks.result()
+    pool._executor.submit(time.sleep, 600)
+    began = time.monotonic()
+    assert not context.__exit__(KeyboardInterrupt, KeyboardInterrupt(), None)  # it goes on
+    assert time.monotonic() - began < 20

@@ -17,7 +17,7 @@ from mtjkit_host.cli import namespace
 from mtjkit_host.cli.command import command
 from mtjkit_host.paths import CARRIED_MODEL
 from support.commands import OF_ITS_BACKEND, finished, invoke, refused
-from support.paths import ROOT
+from support.paths import ROOT, python_env
 
 pytestmark = pytest.mark.program
 
@@ -190,3 +190,42 @@ def test_an_output_that_another_option_names_is_refused(tmp_path, capsys):
     use(Context(), str(mine), output="/dev/null", json="/dev/null")
     use(Context(), str(mine), output=new, json=str(tmp_path / "newer"))
     assert ran == ["/dev/null", new]
+
+
+INTERRUPTED = """
+import os, signal, sys
+at = sys.argv[1]
+class Interrupt:
+    def find_spec(self, name, *others):
+        if name == at:
+            os.kill(os.getpid(), signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+if sys.argv[2:] == ["ignored"]:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+from mtjkit_host.cli import main
+sys.argv[1:] = ["info", "binary-small"]
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("at", "said"),
+    [
+        ("invoke.program", ""),  # nothing has begun
+        ("mtjkit_host.cli.nets", ""),
+        ("mtjkit_export.cost", "info: interrupted\n"),  # the command is under way
+    ],
+)
+def test_an_interrupt_is_never_a_traceback(at, said):
+    done = subprocess.run(
+        [sys.executable, "-c", INTERRUPTED, at],
+        env=python_env(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", said)
+
+
+def test_an_interrupt_that_is_ignored_stays_ignored():
+    words = [sys.executable, "-c", INTERRUPTED, "mtjkit_host.cli.nets", "ignored"]
+    done = subprocess.run(words, env=python_env(), capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "binary" in done.stdout or "vgg-small" in done.stdout
