@@ -133,7 +133,7 @@ def test_chunks_in_any_order_and_a_question_what_is_missing(link):
 def test_lost_numbers_are_told(link):
     greet(link)
     before = link.send(m.PING.kind, b"")[0]
-    link._seq = (before + 4) & 255
+    link.seq = (before + 4) & 255
     frames = ask(link, m.PING)
     assert m.LOST.unpack(frames[0].body) == ((before + 1) & 255, 3)
 
@@ -142,10 +142,8 @@ def test_a_late_copy_of_a_request_does_nothing(link):
     prepare(link, run=3)
     configure = m.CONFIGURE.pack(run=4)
     link.send(m.PING.kind, b"")
-    link._write(pack(m.CONFIGURE.kind, (link._seq - 3) & 255, configure))
-    link._write(
-        pack(m.MODEL_BEGIN.kind, (link._seq - 2) & 255, m.MODEL_BEGIN.pack(1, 0, bytes(32)))
-    )
+    link.write(pack(m.CONFIGURE.kind, (link.seq - 3) & 255, configure))
+    link.write(pack(m.MODEL_BEGIN.kind, (link.seq - 2) & 255, m.MODEL_BEGIN.pack(1, 0, bytes(32))))
     assert replies(link) == []
     [missing] = ask(link, m.QUERY, 0, 0)  # still configured
     assert missing.kind == m.MISSING.kind
@@ -322,13 +320,13 @@ def test_any_message_leaves_the_server_alive(link, kind, body):
 @settings(max_examples=100, deadline=None)
 def test_any_bytes_leave_the_server_alive(link, garbage):
     """But Ctrl-C between two frames, which ends it."""
-    link._write(re.sub(rb"(^|\0)(\r*)\x03", lambda found: found[0][:-1] + b"\4", garbage))
+    link.write(re.sub(rb"(^|\0)(\r*)\x03", lambda found: found[0][:-1] + b"\4", garbage))
     link.repeat(m.PING.kind, b"")
     greet(link)
 
 
 def test_ctrl_c_bytes_are_bytes(link):
-    link._write(b"\0" + b"\x03" * 250 + b"\r\n\x04\x01\x11\x13" * 50)
+    link.write(b"\0" + b"\x03" * 250 + b"\r\n\x04\x01\x11\x13" * 50)
     link.repeat(m.PING.kind, b"")
     greet(link)
 

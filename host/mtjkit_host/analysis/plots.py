@@ -45,7 +45,7 @@ def draw_all(summary: Summary, labels: Sequence[str], folder: Path, cell: Cell) 
     """
     with own_settings():
         return {
-            name: _save(figure, folder / name) for name, figure in figures(summary, labels, cell)
+            name: save(figure, folder / name) for name, figure in figures(summary, labels, cell)
         }
 
 
@@ -62,9 +62,9 @@ def figures(summary: Summary, labels: Sequence[str], cell: Cell) -> Iterator[tup
         ("figure-9", summary.rrmse, means, "RRMSE (Eq. 3)", 1, ()),
     ):
         if curves:
-            yield name, _curves(curves, labels, values, ylabel, scale, lines)
+            yield name, curves_figure(curves, labels, values, ylabel, scale, lines)
     if any(entry.found.rate is not None for entry in summary.acceptable):
-        yield "figure-10", _energy(summary, labels, cell)
+        yield "figure-10", energy_figure(summary, labels, cell)
     if any(line.spots for line in summary.tradeoffs):
         yield "tradeoff", _tradeoff(summary)
 
@@ -112,7 +112,7 @@ def _style(label: str, labels: Sequence[str]) -> dict[str, Any]:
     return {"color": _COLOURS[i % 8], "marker": _MARKERS[i % 8], "markersize": 4.5}
 
 
-def _curves(
+def curves_figure(
     curves: Sequence[Curve],
     labels: Sequence[str],
     values: Callable[[Curve], list[Mean]],
@@ -156,7 +156,7 @@ def _curves(
     return figure
 
 
-def _energy(summary: Summary, labels: Sequence[str], cell: Cell) -> Any:
+def energy_figure(summary: Summary, labels: Sequence[str], cell: Cell) -> Any:
     """Fig. 10: Eq. 2 as energy over error rate, with the acceptable rates of the feature maps."""
     from matplotlib.ticker import LogLocator
 
@@ -268,7 +268,8 @@ def _tradeoff(summary: Summary) -> Any:
     return figure
 
 
-def _save(figure: Any, stem: Path) -> Path:
+def save(figure: Any, stem: Path) -> Path:
+    """Write ``<stem>.svg`` and ``<stem>.png``, always the same bytes; returns the SVG file."""
     import matplotlib as mpl
 
     figure.get_layout_engine().execute(figure)

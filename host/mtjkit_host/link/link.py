@@ -83,7 +83,8 @@ class Link:
         """Own frames came back."""
         self._port = port
         self._port_lock = threading.Lock()  # an interruption finds the port open or closed
-        self._seq = 0
+        self.seq = 0
+        """Number of the next message, 0 to 255."""
         self._sent: list[tuple[int, bytes]] = [(0, b"")] * 256
         self._frames: queue.SimpleQueue[Frame | LinkError] = queue.SimpleQueue()
         self._closing = False
@@ -117,7 +118,7 @@ class Link:
         if self.credit.limit:
             return [self._send_on_credit(kind, body) for body in bodies]
         frames_out = [self._frame(kind, body) for body in bodies]
-        self._write(b"\0" + b"".join(b"\0" + data for _, data in frames_out))
+        self.write(b"\0" + b"".join(b"\0" + data for _, data in frames_out))
         return [seq for seq, _ in frames_out]
 
     def sent(self, first: int, count: int) -> list[tuple[int, bytes]]:
@@ -136,7 +137,7 @@ class Link:
         if self.credit.limit:
             return self._send_on_credit(kind, body, FEW_ZEROS)
         seq, data = self._frame(kind, body)
-        self._write(self.zeros + data)
+        self.write(self.zeros + data)
         return seq
 
     def ask(self, kind: int, body: bytes) -> None:
@@ -152,14 +153,14 @@ class Link:
         elif self.credit.may_ask():
             seq, data = self._frame(kind, body)
             self.credit.asked(seq)
-            self._write(FEW_ZEROS + data)
+            self.write(FEW_ZEROS + data)
 
     def wake(self) -> None:
         """Have a board that shows MicroPython's prompt start its main.py: the server.
 
         To a server this is a damaged frame.
         """
-        self._write(_BEGIN + _TO_SERVER)
+        self.write(_BEGIN + _TO_SERVER)
 
     def receive(self, timeout_s: float) -> Frame | None:
         """The next frame, or None if none comes in time.
@@ -243,14 +244,14 @@ class Link:
             if not self.credit.limit:
                 self.repeat(m.PING.kind, b"")
             until = time.monotonic() + _SETTLE_S
-            while self._taken != self._seq and time.monotonic() < until and self._reader.is_alive():
+            while self._taken != self.seq and time.monotonic() < until and self._reader.is_alive():
                 time.sleep(0.005)
 
     def _end_frame(self) -> None:
         """Have the device forget half a frame, so that it takes what comes next for typed."""
         with contextlib.suppress(OSError, TypeError, ValueError):
             self._port.write_timeout = _READ_S
-            self._port.write(_ZEROS + pack(m.PING.kind, self._seq, b""))
+            self._port.write(_ZEROS + pack(m.PING.kind, self.seq, b""))
             until = time.monotonic() + _LAST_S
             while time.monotonic() < until and self._port.read(self._port.in_waiting or 1):
                 pass  # a socket that is closed before the answer came would take all this with it
@@ -268,7 +269,12 @@ class Link:
             self._settle()
         self.close()
 
-    def _write(self, data: bytes) -> None:
+    def write(self, data: bytes) -> None:
+        """Write bytes as they are, without numbers and credit; sent again where the line was stuck.
+
+        Raises:
+            LinkError: the device has stopped reading, or the line is gone.
+        """
         began = time.monotonic()
         self._half = True
         while True:
@@ -289,7 +295,7 @@ class Link:
 
     def _frame(self, kind: int, body: bytes) -> tuple[int, bytes]:
         """Number a message; returns that number and the frame."""
-        seq = self._seq
+        seq = self.seq
         data = packed(kind, seq, body)
         if kind == m.HELLO.kind:  # it sets the numbers, so it may skip some
             for _ in range(255):  # a body may have a Ctrl-C under every number
@@ -299,7 +305,7 @@ class Link:
                 data = packed(kind, seq, body)
         if kind == m.STOP.kind:
             self._serves = False
-        self._seq = (seq + 1) & 255
+        self.seq = (seq + 1) & 255
         self._sent[seq] = (kind, body)
         return seq, data
 
@@ -317,7 +323,7 @@ class Link:
                 asked = time.monotonic()
         seq, data = self._frame(kind, body)
         self.credit.sent(seq, len(begin) + len(data))
-        self._write(begin + data)
+        self.write(begin + data)
         return seq
 
     def _is_stuck(self, since: float) -> bool:

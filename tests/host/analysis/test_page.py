@@ -46,7 +46,9 @@ def figure_7(result):
     """Fig. 7 of a campaign, not saved."""
     labels = [entry.label for entry in result.campaign.nets]
     curves = summarize(result).accuracy
-    return plots._curves(curves, labels, lambda c: [level.value for level in c.levels], "", 1, ())
+    return plots.curves_figure(
+        curves, labels, lambda c: [level.value for level in c.levels], "", 1, ()
+    )
 
 
 class Page(HTMLParser):
@@ -97,9 +99,9 @@ def test_the_page_needs_nothing_else_and_shows_everything(result, report):
 def test_the_same_results_give_the_same_figures(report, tmp_path):
     result = made_up(tmp_path)
     labels = [entry.label for entry in result.campaign.nets]
-    figure = plots._energy(summarize(result), labels, Cell())
+    figure = plots.energy_figure(summarize(result), labels, Cell())
     with own_settings():
-        again = plots._save(figure, tmp_path / "figure-10")
+        again = plots.save(figure, tmp_path / "figure-10")
     for kind in (".svg", ".png"):
         one, two = (path.with_name(f"figure-10{kind}").read_bytes() for path in (report, again))
         assert one == two
@@ -116,7 +118,7 @@ def test_the_legend_names_a_net_that_is_in_one_panel_only(result):
     curves = [
         c for c in summarize(result).accuracy if (c.net, c.memory) != ("Fxp8 & co", "feature_maps")
     ]
-    figure = plots._curves(
+    figure = plots.curves_figure(
         curves, ["Binary", "Fxp8 & co"], lambda c: [level.value for level in c.levels], "", 1, ()
     )
     assert [text.get_text() for text in figure.legends[0].get_texts()] == ["Binary", "Fxp8 & co"]
@@ -126,7 +128,9 @@ def test_wide_intervals_do_not_flatten_the_curves(result):
     def wide(curve):
         return [replace(level.value, half_width=9.0) for level in curve.levels]
 
-    figure = plots._curves(summarize(result).accuracy, ["Binary", "Fxp8 & co"], wide, "", 1, ())
+    figure = plots.curves_figure(
+        summarize(result).accuracy, ["Binary", "Fxp8 & co"], wide, "", 1, ()
+    )
     assert 0.8 < figure.axes[0].get_ylim()[1] < 0.9
 
 
@@ -219,7 +223,7 @@ def test_one_repeat_has_no_intervals(tmp_path):
     assert all(entry.found.low is None for entry in summary.acceptable)
     assert text_of(result)
     assert len(figure_7(result).axes) == 2
-    assert len(plots._energy(summary, ["Binary", "Fxp8 & co"], Cell()).axes) == 2
+    assert len(plots.energy_figure(summary, ["Binary", "Fxp8 & co"], Cell()).axes) == 2
 
 
 def test_nothing_measured_is_said(tmp_path):
@@ -262,7 +266,7 @@ def test_a_label_is_shown_as_it_is(tmp_path):
     )
     assert escape(label) in text_of(result)
     with own_settings():
-        plots._save(figure_7(result), tmp_path / "figure-7")
+        plots.save(figure_7(result), tmp_path / "figure-7")
     # Text of an SVG is outlines, each after a comment that holds the text.
     comments = re.findall("<!-- (.*?) -->", (tmp_path / "figure-7.svg").read_text())
     assert label in [unescape(text).strip() for text in comments]
