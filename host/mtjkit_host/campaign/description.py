@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import MISSING, dataclass, field, fields, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -233,8 +233,12 @@ def _build(kind: Any, values: Any, where: str) -> Any:
     try:
         return kind(**arguments)
     except TypeError:
-        missing = [f.name for f in fields(kind) if f.name not in arguments]
-        raise ConfigError(f"{where}: needs {', '.join(missing[:2])}") from None
+        missing = [
+            f.name
+            for f in fields(kind)
+            if f.name not in arguments and f.default is f.default_factory is MISSING
+        ]
+        raise ConfigError(f"{where}: needs {', '.join(missing)}") from None
 
 
 def _key(name: str) -> str:

@@ -117,7 +117,14 @@ class RunOptions:
     it; None: nothing is lost."""
 
     def __post_init__(self) -> None:
-        """Check the words, which look options up; rates and limits are `write_errors`' to check."""
+        """Check the words, which look options up; rates and limits are `write_errors`' to check.
+
+        Raises:
+            ConfigError: one of them is unknown, a path is none, or no carried model has this name.
+        """
+        if not isinstance(self.data, (str, Path)):
+            raise ConfigError("data is a path; arrays are taken by run_twin(options, images=array)")
+        object.__setattr__(self, "model", model_path(self.model))
         parse.choice("errors", self.errors, tuple(KINDS))
         parse.choice("kernel", self.kernel, KERNELS)
         if self.write_scheme.reads_first and self.errors == "flip":

@@ -68,8 +68,9 @@ def run_training(
         tell(remark)
     tell(f"{len(parts.train)} images to train with, {len(parts.test)} for tests")
     result = train(config, parts)
+    unit = "epoch" if result.epochs == 1 else "epochs"
     said = (
-        f"{result.epochs} epochs, test accuracy {100 * result.test_accuracy:.2f} %\n"
+        f"{result.epochs} {unit}, test accuracy {100 * result.test_accuracy:.2f} %\n"
         f"checkpoints, log and plot: {result.run_dir}"
     )
     if parts.held_out:

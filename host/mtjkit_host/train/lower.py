@@ -72,7 +72,10 @@ def fold_fixed(net: Net, name: str | None = None) -> FixedNet:
         ConfigError: a binary net, or one with infinite or undefined batch norm.
     """
     if net.spec.binary:
-        raise ConfigError(f"{net.spec.name}: a binary net has no fixed-point codes; use fold")
+        raise ConfigError(
+            f"{net.spec.name}: a binary net, which has no fixed-point codes; `export` writes it as "
+            ".mtjb unless --format says otherwise"
+        )
     bits = net.spec.bits
     layers = []
     for index, (linear, block) in enumerate(_layers(net)):

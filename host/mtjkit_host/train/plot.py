@@ -26,6 +26,7 @@ def plot_history(history: Sequence[EpochRecord], stem: Path, title: str) -> None
 
 def _plot(history: Sequence[EpochRecord], stem: Path, title: str) -> None:
     from matplotlib.figure import Figure  # slow to import, and only needed here
+    from matplotlib.ticker import MaxNLocator
 
     epochs = [record.epoch for record in history]
     figure = Figure(figsize=(8, 3.2), layout="constrained")
@@ -42,6 +43,7 @@ def _plot(history: Sequence[EpochRecord], stem: Path, title: str) -> None:
     right.legend()
     for axes in (left, right):
         axes.grid(alpha=0.3)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.suptitle(title)
     for kind in ("svg", "png"):
         buffer = io.BytesIO()

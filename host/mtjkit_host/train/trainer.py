@@ -90,7 +90,7 @@ def training(config: TrainConfig, data: Data) -> Generator[None, None, TrainResu
     count = len(data.training.labels)
     if count < config.batch:
         raise ConfigError(
-            f"training: {count} images do not fill a batch of {config.batch}; give a smaller one"
+            f"{count} images do not fill a batch of {config.batch}; give a smaller --batch"
         )
     try:
         config.run_dir.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.write_errors import CERTAIN, KEEP, NO_ERRORS
@@ -191,3 +192,11 @@ def test_a_run_file_keeps_the_scheme_and_one_without_has_the_fixed_pulse():
     assert RunOptions.from_json(values, "x").scheme == "fixed"
     with pytest.raises(FormatError, match="damaged: --scheme"):
         RunOptions.from_json(values | {"scheme": "?"}, "x")
+
+
+def test_a_programs_options_are_checked_as_typed_ones():
+    assert RunOptions(model="vgg-small").model == CARRIED_MODEL
+    with pytest.raises(ConfigError, match="no such file, and the carried models are"):
+        RunOptions(model="vgg-smal")
+    with pytest.raises(ConfigError, match=r"run_twin\(options, images=array\)"):
+        RunOptions(data=np.zeros((1, 32, 32, 3), np.uint8))

@@ -168,7 +168,7 @@ def test_32_bit_activations_are_32_bits() -> None:
 def test_the_wrong_kind_of_net_is_refused() -> None:
     with pytest.raises(ConfigError, match="not a binary net"):
         fold(build_net(NetSpec.named("fxp8-tiny")))
-    with pytest.raises(ConfigError, match="use fold"):
+    with pytest.raises(ConfigError, match=r"a binary net, .* as \.mtjb"):
         fold_fixed(build_net(NetSpec.named("binary-tiny")))
 
 
