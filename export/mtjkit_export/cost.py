@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from struct import unpack_from
 
 from mtjkit_core.footprint import MAX_IMAGES, ram_bytes
-from mtjkit_core.geometry import AVERAGES, CONV, INT8, SUMS, LayerShape
+from mtjkit_core.geometry import AVERAGES, CONV, INT8, SIGNED, SUMS, LayerShape
 from mtjkit_core.model import Model
 
 from mtjkit_export.heap import Processor, heap_in_use, heap_needed
@@ -153,6 +153,8 @@ def _layer_cost(model: Model, layer: LayerShape) -> LayerCost:
         name += ", averaged" if layer.output == AVERAGES else ", pooled"
     if layer.pool < 0 or (layer.pool and layer.output == AVERAGES):
         name += f" {layer.pool_height}x{layer.pool_width}"
+    if layer.output == SIGNED:
+        name += ", signs"
     height, width, channels = layer.map_shape
     return LayerCost(
         name=name,

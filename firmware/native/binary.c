@@ -208,7 +208,7 @@ static SMALL int how(const mtj_layer *l) {
         return BY_WORDS;
     }
     /* A table's sums have 16 bits. */
-    return l->reads == MTJ_INT8 && l->output == MTJ_BITS && l->fan_in < 256 ? BY_TABLES : BY_VALUES;
+    return l->reads == MTJ_INT8 && MTJ_STORED(l->output) && l->fan_in < 256 ? BY_TABLES : BY_VALUES;
 }
 
 static NOINLINE uint32_t masked_mismatches(const uint32_t *x, const uint32_t *w,
@@ -686,7 +686,7 @@ static SMALL void window_map(const mtj_layer *l, const uint8_t *model, const voi
 /* Whether a layer is for binary_octets.h: a convolution of short rows, where adders save little.
  * With pooling, they spare the windows after the first 1. */
 static SMALL int by_octets(const mtj_layer *l) {
-    return how(l) == BY_WORDS && l->row_words <= 8 && l->output == MTJ_BITS &&
+    return how(l) == BY_WORDS && l->row_words <= 8 && MTJ_STORED(l->output) &&
            l->map_height * l->map_width > 3 && l->pool_height * l->pool_width == 1;
 }
 
@@ -747,7 +747,9 @@ SMALL size_t mtj_scratch_bytes(const mtj_layer *l) {
     }
 }
 
-void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
+/* The map before its sign mask. */
+static inline __attribute__((always_inline)) void
+unsigned_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
              uint32_t *out, void *scratch) {
 #ifdef MTJ_LANES
     if (l->packed_at >= 0 && has_lanes()) {
@@ -776,6 +778,19 @@ void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, co
         octets_map(l, model, source, out, scratch);
     } else {
         window_map(l, model, source, out, scratch);
+    }
+}
+
+void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
+             uint32_t *out, void *scratch) {
+    unsigned_map(l, model, packed, source, out, scratch);
+    if (l->output == MTJ_SIGNED) {
+        const uint32_t *signs = (const uint32_t *)(model + l->inverted_at) + l->out_words;
+        for (const uint32_t *end = out + l->map_words; out < end;) {
+            for (int32_t w = 0; w < l->out_words; w++) {
+                *out++ ^= signs[w];
+            }
+        }
     }
 }
 

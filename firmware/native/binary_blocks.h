@@ -9,7 +9,7 @@
  * dense layer: mtjkit_core.avx2_kinds.beyond_3x3. All others are left to the portable kernel. */
 static int usual(const mtj_layer *l) {
     if ((l->reads != MTJ_INT8 && l->reads != MTJ_PACKED) || l->cells > 1 || l->groups > 1 ||
-        l->output > MTJ_SUMS) {
+        l->output == MTJ_CLASS_BITS || l->output == MTJ_AVERAGES) {
         return 0;
     }
     /* Sums of hidden layers are 16-bit; a longer row is left to the portable kernel. */
@@ -24,7 +24,7 @@ static int usual(const mtj_layer *l) {
     }
     return l->kernel_height == 3 && l->kernel_width == 3 && l->stride_y == 1 && l->stride_x == 1 &&
            (l->padding == 0 || (l->padding == 1 && !l->pad_value)) && pooling &&
-           (l->index || l->in_channels <= 16) && l->output == MTJ_BITS;
+           (l->index || l->in_channels <= 16) && MTJ_STORED(l->output);
 }
 
 static inline int16_t clamp16(int64_t v, int64_t lowest) {

@@ -7,7 +7,7 @@ import networks
 import records
 from mtjkit_core import reference as xnor
 from mtjkit_core.bits import load_word
-from mtjkit_core.geometry import AVERAGES, CLASS_BITS, NUMBERS, PLUS_MINUS, ZERO_ONE
+from mtjkit_core.geometry import AVERAGES, CLASS_BITS, NUMBERS, PLUS_MINUS, SIGNED, ZERO_ONE
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import NO_ERRORS, WriteErrors
 
@@ -85,6 +85,8 @@ def check_network(name):
                         (average,) = struct.unpack("<h", stored[at : at + 2])
                         assert average == 2 * ones - layer.pool_height * layer.pool_width
                         continue
+                    if layer.output == SIGNED:
+                        bit ^= bit_of(model.data, layer.inverted_at + 4 * layer.out_words, c)
                     assert bit == bit_of(stored, 4 * pixel * layer.out_words, c)
                 if layer.output == AVERAGES:
                     continue

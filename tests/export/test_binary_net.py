@@ -8,7 +8,8 @@ from mtjkit_core.geometry import DENSE as DENSE_KIND
 from mtjkit_core.model import Model
 from mtjkit_core.reference import run_image
 from mtjkit_core.write_errors import NO_ERRORS
-from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, encode, save
+from mtjkit_export import BinaryLayer, BinaryNet, PixelRule, PixelTables, encode, save
+from mtjkit_export.formats.mtjb_arrays import decode
 from mtjkit_host.simulate.binary_numpy import BinaryNumpy
 from support.nets import random_images, random_net
 
@@ -73,6 +74,8 @@ def plain_scores(net, image):
                     for row in range(0, x.shape[0] - ph + 1, sy)
                 ]
             )
+        if spec.signs is not None:
+            x = np.where(spec.signs, -x, x)
     raise AssertionError("no last layer")
 
 
@@ -94,6 +97,18 @@ def test_any_network_computes_what_the_arrays_say(seed):
     assert BinaryNumpy(model).run(images)[0].tolist() == expected
     found = [run_image(model, image.tobytes(), 0, NO_ERRORS, [0] * 5) for image in images]
     assert found == expected
+    made = Model(encode(decode(model)))
+    assert BinaryNumpy(made).run(images)[0].tolist() == expected
+    assert made.weight_bits == model.weight_bits
+    assert made.map_bits == model.map_bits
+
+
+def test_a_file_is_read_back_as_arrays():
+    tables = PixelTables(RNG.integers(-128, 128, (3, 256)))
+    floats = {"scale": RNG.random(4) + 1, "offset": RNG.random(4) - 2}
+    for changes in ({}, {"pixel_rule": tables}, {"pixel_rule": None, "inputs": "+-1"}, floats):
+        data = encode(network(**changes))
+        assert encode(decode(Model(data))) == data
 
 
 def test_torchs_flattening_is_reordered():
@@ -154,6 +169,8 @@ BAD_LAYERS = [
     (lambda: BinaryLayer.conv(CONV, [0, 0], pool=None), "pool is one whole number from 1"),
     (lambda: BinaryLayer.conv(CONV, [0, 0], pool="2"), "pool is one whole number from 1"),
     (lambda: BinaryLayer.conv(CONV, [0, 0], pool_stride=2), "pool stride without pooling"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], signs=[0, 1]), "signs go with max pooling"),
+    (lambda: BinaryLayer.conv(CONV, [0, 0], pool=2, signs=[2, 1]), "signs: one bool for each"),
     (lambda: BinaryLayer.dense(DENSE, input_shape=(1, 1, 5)), "do not fit"),
     (lambda: BinaryLayer.dense(DENSE, input_shape=(1, 2, 2), flatten="whc"), "hwc"),
     (lambda: PixelRule(div=0), "div"),

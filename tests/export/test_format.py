@@ -156,8 +156,19 @@ def scaled(number):
     return sealed(data)
 
 
+def signed(mask):
+    """The tiny model with signs, whose mask begins with these bytes."""
+    layer = BinaryLayer.conv(FIRST, [5, -3], pool=(1, 1), signs=[1, 0])
+    data = bytearray(encode(dataclasses.replace(TINY, layers=[layer, TINY.layers[1]])))
+    at = DATA_AT + 20
+    assert data[at : at + 4] == b"\1\0\0\0"
+    data[at : at + len(mask)] = mask
+    return sealed(data)
+
+
 SIZE = len(encode(TINY))
 AVERAGED = conv(0, pool=(1, 1), pool_stride=(1, 1), pool_kind=2)
+SIGNED = conv(0, pool=(1, 1), pool_stride=(1, 1), pool_kind=3)
 C, WIDE = conv(0), {"out": 16384, "pads": (1,) * 4}
 BROKEN = [
     ("R1", b"", "not an .mtjb model"),
@@ -167,7 +178,7 @@ BROKEN = [
     ("R2", sealed(encode(TINY)[:99]), "shorter than a header"),
     ("R3", patched(4, b"\x03"), "format version 3.0"),
     ("R3", patched(4, b"\0"), "format version 0.0"),
-    ("R3", patched(5, b"\x02"), "format version 2.2"),
+    ("R3", patched(5, b"\x03"), "format version 2.3"),
     ("R4", encode(TINY)[:-1], f"truncated: the file has {SIZE - 1} of {SIZE}"),
     ("R4", encode(TINY) + b"\0", "1 bytes after"),
     ("R5", encode(TINY)[:-1] + b"\0", "checksum mismatch"),
@@ -252,6 +263,7 @@ BROKEN = [
     ("R19", patched(DATA_AT + 1, b"\x02"), "layer 0: weight padding"),
     ("R19", patched(DATA_AT + 20, b"\x04"), "layer 1: weight padding"),
     ("R19", patched(DATA_AT + 19, b"\x80"), "layer 0: inversion mask"),
+    ("R19", signed(b"\x04"), "layer 0: sign mask"),
     ("R20", encode(TINY)[:8] + b"\1\0\0\x08" + encode(TINY)[12:], "the maximum is 134217728"),
     ("R20", layers(conv(0, **WIDE), conv(1, **WIDE), dense(2)), "more than 134217728 bytes"),
     (
@@ -263,7 +275,7 @@ BROKEN = [
     ("R22", layers(conv(0, kernel=(3, 1), pads=(0, 0, 0, 1)), dense(1)), "as wide as the kernel"),
     ("R23", layers(C, conv(1, kernel=(1, 1), pad_value=2), dense(2)), "pad value 2"),
     ("R23", layers(C, conv(1, kernel=(1, 1), pad_value=-2), dense(2)), "pad value -2"),
-    ("R24", layers(entry(C, pool_kind=3), dense(1)), "pooling of kind 3"),
+    ("R24", layers(entry(C, pool_kind=4), dense(1)), "pooling of kind 4"),
     ("R24", layers(entry(C, pool_height=1), dense(1)), "pool size without pooling"),
     ("R24", layers(entry(C, pool_kind=1), dense(1)), "pool stride of 0"),
     ("R24", layers(entry(C, pool_kind=2), dense(1)), "pool stride of 0"),
@@ -287,6 +299,7 @@ BROKEN = [
     ("R25", layers(entry(C, weight_bits=8), dense(1)), "version 2.0 cannot say"),
     ("R25", layers(conv(0, groups=2), dense(1), shape=(3, 3, 2)), "version 2.0 cannot say"),
     ("R25", layers(AVERAGED, dense(1)), "version 2.0 cannot say"),
+    ("R25", layers(SIGNED, dense(1), minor=1), "version 2.1 cannot say"),
     ("R25", layers(entry(C, output=1), dense(1)), "output of kind 1"),
     ("R25", layers(C, entry(dense(1), output=2)), "output of kind 2"),
     ("R27", layers(entry(C, groups=0), dense(1)), "0 groups"),

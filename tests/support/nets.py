@@ -85,6 +85,7 @@ def random_conv(rng, shape, first, average=False):
         pooling="average" if average else "max",
         groups=groups,
         weight_bits=bits,
+        signs=None if average or rng.integers(0, 2) else rng.integers(0, 2, out),
     )
     stored = ((sums[i] - pool[i]) // pool_stride[i] + 1 for i in range(2))
     return layer, (*stored, out)

@@ -105,7 +105,7 @@ GEOMETRIES = {
 
 
 def _kinds(choices, shape, *layers):
-    """A network of format 2.1: the header's choices, then as `_net`.
+    """A network of format 2.1 or 2.2: the header's choices, then as `_net`.
 
     A dense width below 0 has int8 weights; the last one in parentheses has class bits.
     """
@@ -121,7 +121,7 @@ def _kinds(choices, shape, *layers):
     return shape, entries, choices
 
 
-_AVERAGE = mtjb.AVERAGE
+_AVERAGE, _SIGNED = mtjb.AVERAGE, mtjb.SIGNED_POOL
 
 
 # name: (input shape, entries, values of `input`, `pixels`, `scores` and `decision`)
@@ -166,6 +166,20 @@ KINDS = {
         3,
     ),
     "one score": _kinds((0, 0, 1, 1), (1, 1, 30), 33, 1),
+    "signs": _kinds(
+        (0, 0, 0, 0),
+        (8, 4, 3),
+        (33, (3, 3), _ONE, _ALL, 0, (2, 2), (2, 2), _SIGNED),
+        (40, (3, 3), _ONE, _ALL, 0, (2, 2), (2, 2), _SIGNED),
+        5,
+    ),
+    "signs, unusual pooling": _kinds(
+        (0, 0, 0, 0),
+        (7, 8, 1),
+        (20, (3, 3), _ONE, _NONE, 0, (3, 3), (2, 2), _SIGNED),
+        (36, (2, 2), _ONE, _ALL, 1, (2, 1), (1, 2), _SIGNED, 4),
+        3,
+    ),
 }
 
 
@@ -204,7 +218,7 @@ class HashedWords(Words):
 
 
 def build(name, seed=1):
-    """The model file of a network: version 1.0 of NETWORKS, 2.0 of GEOMETRIES, 2.1 of KINDS."""
+    """The model file of a network: version 1.0 of NETWORKS, 2.0 of GEOMETRIES, 2.1 on of KINDS."""
     if name in KINDS:
         return fill_2(name, *KINDS[name][:2], Words(seed), KINDS[name][2])
     if name in GEOMETRIES:
@@ -227,7 +241,7 @@ def fill(name, shape, specs, words):
 
 
 def fill_2(name, shape, entries, words, choices=(0, 0, 0, 0)):
-    """A model file of version 2.0 or 2.1."""
+    """A model file of version 2.0, 2.1 or 2.2."""
     layers = mtjb.chain(shape, entries, reads=choices[0])
     version = (2, mtjb.minor_of(choices, entries))
     rule = (1, 0, 1) if choices[1] else (2, 255, 2)
@@ -280,6 +294,8 @@ def _file(version, head, header_bytes, name, table, layers, words):
                     threshold = (-0x80000000, 0x7FFFFFFF, layer.fan_in, -layer.fan_in)[c // 13 % 4]
                 struct.pack_into("<i", data, at, threshold)
                 at += 4
+            at = words.put(data, at, layer.out_words, layer.out_words, layer.out_channels)
+        if layer.output == geometry.SIGNED:
             at = words.put(data, at, layer.out_words, layer.out_words, layer.out_channels)
     struct.pack_into("<I", data, at, binascii.crc32(memoryview(data)[:at]) & 0xFFFFFFFF)
     return data

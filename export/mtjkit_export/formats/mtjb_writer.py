@@ -1,4 +1,4 @@
-"""Writer of `.mtjb` model files, versions 2.0 and 2.1 (FORMAT.md): the lowest one that will do."""
+"""Writer of `.mtjb` model files, versions 2.0 to 2.2 (FORMAT.md): the lowest one that will do."""
 
 from __future__ import annotations
 
@@ -106,6 +106,8 @@ def _layer_data(spec: BinaryLayer, run_is_row: bool) -> bytes:
         data = pack_runs(bits.reshape(out, -1) if run_is_row else bits).tobytes()
     if spec.thresholds is not None and spec.inverted is not None:
         data += spec.thresholds.astype("<i4").tobytes() + pack_runs(spec.inverted).tobytes()
+    if spec.signs is not None:
+        data += pack_runs(spec.signs).tobytes()
     return data
 
 

@@ -13,7 +13,15 @@ from typing import Any, TypeGuard
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.geometry import CONV, DENSE, INT8, PLUS_MINUS, ZERO_ONE, LayerShape
-from mtjkit_core.mtjb import AVERAGE, MAX_FILE_BYTES, MAX_POOL, chain, conv_entry, dense_entry
+from mtjkit_core.mtjb import (
+    AVERAGE,
+    MAX_FILE_BYTES,
+    MAX_POOL,
+    SIGNED_POOL,
+    chain,
+    conv_entry,
+    dense_entry,
+)
 from numpy.typing import ArrayLike, NDArray
 
 
@@ -99,6 +107,9 @@ class BinaryLayer:
     """Groups of channels, each with weights of its own; as many as inputs: depthwise."""
     weight_bits: int = 1
     """1, or 8 for int8 weights: in the first and the last layer."""
+    signs: NDArray[np.bool_] | None = None
+    """(out,); True where the bit is stored with the other sign after max pooling, and the next
+    layer's weights are negated; None for all as they are."""
 
     @classmethod
     def conv(
@@ -115,6 +126,7 @@ class BinaryLayer:
         pooling: str = "max",
         groups: int = 1,
         weight_bits: int = 1,
+        signs: ArrayLike | None = None,
     ) -> BinaryLayer:
         """Describe a convolution from torch's weight order.
 
@@ -133,6 +145,8 @@ class BinaryLayer:
             pooling: "max", or "average" before the last layer, which then reads signed sums.
             groups: of channels, each with weights of its own; as many as inputs: depthwise.
             weight_bits: 8 for weights from -128 to 127, in the first layer.
+            signs: bools, (out,), with max pooling: which pooled bits are inverted once more, so
+                that the layer stores fewer ones; the next layer's weights are then negated.
 
         Raises:
             ConfigError: shapes or values are not as described.
@@ -162,7 +176,10 @@ class BinaryLayer:
             raise ConfigError("a pool stride without pooling")
         steps = window if pool_stride is None else _sizes(pool_stride, 2, "pool stride")
         t, i = _decision(thresholds, inverted, len(w))
-        rest: Any = (strides, pads, int(pad_value), window, steps, pooling, groups, weight_bits)
+        if signs is not None and (window is None or pooling != "max"):
+            raise ConfigError("signs go with max pooling; without pooling, inverted says the same")
+        s = None if signs is None else _bools(signs, len(w), "signs")
+        rest: Any = (strides, pads, int(pad_value), window, steps, pooling, groups, weight_bits, s)
         return cls(CONV, w.transpose(0, 2, 3, 1), t, i, *rest)
 
     @classmethod
@@ -222,11 +239,16 @@ class BinaryLayer:
                 self.pad_value,
                 self.pool or (0, 0),
                 self.pool_stride or (0, 0),
-                AVERAGE if self.pooling == "average" else MAX_POOL,
+                self._pool_kind(),
                 self.groups,
                 self.weight_bits,
             )
         return entry
+
+    def _pool_kind(self) -> int:
+        if self.pooling == "average":
+            return AVERAGE
+        return MAX_POOL if self.signs is None else SIGNED_POOL
 
 
 @dataclass(frozen=True)
@@ -376,7 +398,12 @@ def _decision(
         )
     if ((t < -(2**31)) | (t > 2**31 - 1)).any():
         raise ConfigError("thresholds fit 32 bits with sign")
-    i = _numbers(np.zeros(out, np.bool_) if inverted is None else inverted, "inversions")
-    if i.shape != (out,) or not np.isin(i, (0, 1)).all():
-        raise ConfigError(f"inverted is one bool for each of {out} filters")
-    return t.astype(np.int32), i.astype(np.bool_)
+    i = _bools(np.zeros(out, np.bool_) if inverted is None else inverted, out, "inverted")
+    return t.astype(np.int32), i
+
+
+def _bools(values: ArrayLike, out: int, what: str) -> NDArray[np.bool_]:
+    given = _numbers(values, what)
+    if given.shape != (out,) or not np.isin(given, (0, 1)).all():
+        raise ConfigError(f"{what}: one bool for each of {out} filters")
+    return given.astype(np.bool_)

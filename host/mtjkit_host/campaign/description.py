@@ -81,6 +81,9 @@ class Campaign:
     """Every point's own seed derives from it, 0 <= seed < 2**64."""
     rrmse: Rrmse | None = None
     """RRMSE points too, or none."""
+    chips: str = ""
+    """A cell whose [variation] tells cells apart, a preset or a file: each repeat is then a chip of
+    its own, whose cells keep their class. Empty: all cells fail at the mean rate."""
     title: str = ""
     """One line for the report."""
     text: str = field(default="", repr=False, compare=False)
@@ -114,6 +117,9 @@ class Campaign:
             "rrmse.rates must ascend, above 0 and up to 1": _ascending(rrmse_rates),
             "repeats and images must be at least 1": min(self.repeats, self.images) >= 1,
             "seed must lie between 0 and 2**64 - 1": 0 <= self.seed < 1 << 64,
+            "chips are for sweeps of rates: a net with a plan has none": (
+                not self.chips or not any(net.plan for net in self.nets)
+            ),
             "rrmse.images must be at least 2 and rrmse.repeats at least 1": (
                 self.rrmse is None or (self.rrmse.images >= 2 and self.rrmse.repeats >= 1)
             ),
@@ -127,7 +133,7 @@ class Campaign:
     @property
     def _texts(self) -> list[str]:
         nets = [text for net in self.nets for text in (net.label, net.note, net.plan, *net.model)]
-        return [self.title, *nets]
+        return [self.title, self.chips, *nets]
 
     @property
     def _points(self) -> int:
@@ -193,6 +199,9 @@ def load_campaign(path_or_name: str | Path) -> Campaign:
     values["nets"] = tuple(_build(NetEntry, net, f"{path}: [[nets]]") for net in nets)
     if "rrmse" in values:
         values["rrmse"] = _build(Rrmse, values["rrmse"], f"{path}: [rrmse]")
+    chips = values.get("chips")
+    if isinstance(chips, str) and chips and (path.parent / chips).is_file():
+        values["chips"] = str(path.parent / chips)
     values.setdefault("name", path.stem)
     campaign: Campaign = _build(Campaign, values, str(path))
     return replace(campaign, text=text, folder=path.parent)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from mtjkit_core.chip_errors import ChipErrors
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.write_errors import COUNTS, WriteErrors, fail_limit
 from mtjkit_export.predictions import predictions
@@ -117,12 +118,18 @@ def errors_of(point: Point, layers: int, plan: PulsePlan | None = None) -> Write
         weights = plan.weight_limits or 0
         return WriteErrors(point.seed, KINDS[plan.errors], plan.limits, weights)
     memory, layer = place_of(point.memory)
-    limit = fail_limit(point.rate)
-    limits: int | list[tuple[int, int]] = limit
-    if layer is not None:
-        limits = [(0, 0)] * (layers if memory == "weights" else layers - 1)
-        limits[layer] = limit, limit
+    count = layers if memory == "weights" else layers - 1
+
+    def spread(pair: tuple[int, int]) -> list[tuple[int, int]]:
+        return [pair if layer in (None, number) else (0, 0) for number in range(count)]
+
     kind = KINDS[point.errors]
+    if point.chip is not None:
+        classes = [spread(pair) for pair in point.class_limits]
+        by_memory = {"weight_classes" if memory == "weights" else "classes": classes}
+        return ChipErrors(point.seed, kind, chip=point.chip, **by_memory)
+    limit = fail_limit(point.rate)
+    limits: int | list[tuple[int, int]] = limit if layer is None else spread((limit, limit))
     if memory == "weights":
         return WriteErrors(point.seed, kind, 0, limits)
     return WriteErrors(point.seed, kind, limits)

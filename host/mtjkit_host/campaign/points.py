@@ -47,6 +47,10 @@ class Point:
     """The campaign's seed."""
     plan_sha256: str = ""
     """Of the pulse plan that the feature maps are written with; empty for one rate everywhere."""
+    chip: int | None = None
+    """Seed of the chip whose cells differ; None where all cells are alike."""
+    class_limits: tuple[tuple[int, int], ...] = ()
+    """Fail limits (down, up) of each class of the chip's cells; their mean is the rate."""
 
     @property
     def id(self) -> str:
@@ -60,10 +64,12 @@ class Point:
         return int(self.id[:16], 16)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields; without a plan as they were before there were plans."""
+        """The fields; without a plan or a chip as they were before there were any."""
         fields = asdict(self)
         if not self.plan_sha256:
             del fields["plan_sha256"]
+        if self.chip is None:
+            del fields["chip"], fields["class_limits"]
         return fields
 
 
@@ -84,6 +90,7 @@ def points_of(
     net_sha256: Mapping[str, str],
     data_sha256: Mapping[int, str],
     plans: Mapping[str, Planned] | None = None,
+    classes: Mapping[float, tuple[tuple[int, int], ...]] | None = None,
 ) -> list[Point]:
     """Return the points of a campaign, those of the first repeat first.
 
@@ -94,8 +101,10 @@ def points_of(
         net_sha256: label -> hash; nets that are not there have no points.
         data_sha256: number of images -> hash of those images and their labels.
         plans: label -> plan, of the nets that have one.
+        classes: rate -> fail limits by class of cells, where each repeat is a chip of its own.
     """
     plans = plans or {}
+    classes = classes or {}
     grid: list[_Row] = []
     rrmse = campaign.rrmse
     for repeat in range(max(campaign.repeats, rrmse.repeats if rrmse else 0)):
@@ -119,6 +128,7 @@ def points_of(
                 its = [error_free] * (repeat == 0)
                 its += [(*planned, repeat)] * (repeat < campaign.repeats)
             for kind, images, memory, errors, rate, number in its:
+                on_chip = rate in classes and plan is None
                 points.append(
                     Point(
                         kind=kind,
@@ -132,6 +142,8 @@ def points_of(
                         repeat=number,
                         campaign_seed=campaign.seed,
                         plan_sha256=plan.sha256 if plan and memory != "none" else "",
+                        chip=(campaign.seed + number) % (1 << 64) if on_chip else None,
+                        class_limits=classes[rate] if on_chip else (),
                     )
                 )
     return points

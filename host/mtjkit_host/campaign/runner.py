@@ -18,6 +18,7 @@ from mtjkit_core.model import Model
 from mtjkit_export.files import write_json
 from mtjkit_export.nets.fixed import FixedNet
 
+from mtjkit_host.campaign.chips import class_limits_of
 from mtjkit_host.campaign.cluster import cluster_pool, parse_cluster
 from mtjkit_host.campaign.data import Face, data_hashes, face_of, load_data
 from mtjkit_host.campaign.description import Campaign, NetEntry, load_campaign, place_of, where
@@ -82,6 +83,7 @@ def run_campaign(
     on_boards: bool = False,
     ports: Sequence[str] = (),
     watch: Callable[[Standing], None] | None = None,
+    chips: str = "",
 ) -> CampaignResult:
     """Run a campaign, or the rest of one, and return all its results.
 
@@ -106,6 +108,7 @@ def run_campaign(
             other points are left to `workers` processes, default one.
         ports: ports of this machine's boards; ``unix`` is MicroPython's Unix port.
         watch: is called once, before the first missing point, with how the campaign stands.
+        chips: a cell in the place of the description's `chips`.
 
     Raises:
         ConfigError, FormatError: the description, a net or the data cannot be used; or the
@@ -121,7 +124,8 @@ def run_campaign(
     others = parse_cluster(cluster, ports) if cluster else None
     folder = Path("build/campaigns") / campaign.name if folder is None else Path(folder)
     folders = [Path(model) for model in models]
-    campaign = with_plans(campaign, plans, folders)
+    campaign = with_plans(replace(campaign, chips=chips or campaign.chips), plans, folders)
+    classes = class_limits_of(campaign)
     paths, faces, nets, missing = _find(campaign, folders, skip_missing)
     of_nets = {
         entry.label: plan_of(entry, load_net(paths[entry.label]))
@@ -146,7 +150,7 @@ def run_campaign(
         tell(remark)
     hashed = {label: str(values["sha256"]) for label, values in nets.items()}
     its = {label: planned for label, (_, planned) in of_nets.items()}
-    points = points_of(campaign, hashed, hashes, its)
+    points = points_of(campaign, hashed, hashes, its, classes)
     environment = _environment(min(workers or cores(), cores()))
     if others is not None:
         environment |= {"cluster": cluster, "boards": on_boards}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from mtjkit_core.geometry import CONV, LayerShape
+from mtjkit_core.geometry import CONV, SIGNED, LayerShape
 from mtjkit_core.model import Model
 from numpy.typing import NDArray
 from torch import Tensor, nn
@@ -30,7 +30,13 @@ class FloatNet(nn.Module):
         self.weights = [_signs(model, layer) for layer in model.layers]
         hidden = model.layers[:-1]
         self.thresholds = [_per_channel(_integers(model, layer)) for layer in hidden]
-        self.polarity = [_per_channel(1.0 - 2.0 * _inverted(model, layer)) for layer in hidden]
+        self.polarity = [_polarity(model, layer, layer.inverted_at) for layer in hidden]
+        self.pooled_polarity = [
+            _polarity(model, layer, layer.inverted_at + 4 * layer.out_words)
+            if layer.output == SIGNED
+            else None
+            for layer in hidden
+        ]
 
     @torch.inference_mode()
     def forward(self, images: Tensor, failures: list[NDArray[np.uint32]] | None = None) -> Tensor:
@@ -57,6 +63,9 @@ class FloatNet(nn.Module):
             if layer.pool:
                 size = (layer.pool_height, layer.pool_width)
                 x = functional.max_pool2d(x, size, (layer.pool_stride_y, layer.pool_stride_x))
+            pooled = self.pooled_polarity[layer.index]
+            if pooled is not None:
+                x = x * pooled
             if failures is not None:
                 x = torch.where(_unpack(failures[layer.index], layer), -x, x)
         return x.flatten(1)
@@ -77,10 +86,11 @@ def _integers(model: Model, layer: LayerShape) -> NDArray[np.float32]:
     return values.astype(np.float32)  # beyond 2**24 rounded, but there no sum reaches
 
 
-def _inverted(model: Model, layer: LayerShape) -> NDArray[np.float32]:
-    octets = np.frombuffer(model.data, np.uint8, 4 * layer.out_words, layer.inverted_at)
+def _polarity(model: Model, layer: LayerShape, at: int) -> Tensor:
+    """-1 where the mask at `at` has a 1, else 1."""
+    octets = np.frombuffer(model.data, np.uint8, 4 * layer.out_words, at)
     bits = np.unpackbits(octets, count=layer.out_channels, bitorder="little")
-    return bits.astype(np.float32)
+    return _per_channel(1.0 - 2.0 * bits.astype(np.float32))
 
 
 def _per_channel(values: NDArray[np.float32]) -> Tensor:

@@ -78,6 +78,8 @@ def _tables(result: Any, cell: Any, scheme: str) -> tuple[Any, ...]:
         "data": "data set, as for a run; default: the 500 carried test images of CIFAR-10",
         "output": "folder of results and report; default build/campaigns/NAME",
         "skip-missing": "leave out nets that are not there, and say so in the report",
+        "chips": "cell whose [variation] tells cells apart, a preset or a file: each repeat is a "
+        "chip of its own",
         "on": "boards: boards measure the points that their firmware can; default host",
         "port": "serial port of a board, for --on boards; unix is MicroPython's Unix port; may be "
         "given several times",
@@ -102,6 +104,7 @@ def campaign(
     cluster: str | None = None,
     on: str | None = None,
     watch: bool = False,
+    chips: str | None = None,
 ) -> Any:
     """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
     from mtjkit_core.errors import MtjkitError
@@ -125,6 +128,7 @@ def campaign(
             on_boards=on_boards,
             ports=port,
             watch=None if live is None else live.watch,
+            chips=chips or "",
             **limits,
         )
         try:

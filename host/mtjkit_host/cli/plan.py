@@ -41,11 +41,12 @@ def calibrate(
 @command(
     help={
         "model": "model file (.mtjb), or a carried one",
-        "output": "file for the plan (.toml); a calibrated model is written beside it",
+        "output": "file for the plan (.toml); a changed model is written beside it",
         "loss": "accepted loss, a share of the error-free accuracy; default 0.03",
         "weight-loss": "part of the loss that errors in the weights may take: they get pulses too",
         "levers": "rank what else would save energy: schemes, signs, current, Delta, calibration",
         "calibrate": "set the thresholds for the plan's errors",
+        "polarity": "first store channels that are mostly 1 with the other sign: fewer bits toggle",
         "cell": RUN_HELP["cell"],
         "scheme": "write scheme, as cell-show takes it; default fixed",
         "reference": "model whose error-free accuracy the loss counts from; default the model "
@@ -68,13 +69,14 @@ def plan(
     reference: str | None = None,
     weight_loss: str | None = None,
     levers: bool = False,
+    polarity: bool = False,
 ) -> Any:
     """Find the pulse widths, layer by layer, that cost least for an accepted loss."""
     from mtjkit_host.plan.command import run_plan
 
     tables = run_plan(
         model, output, data, images, loss, errors, calibrate, cell, scheme, seed, reference,
-        weight_loss, levers,
+        weight_loss, levers, polarity,
     )  # fmt: skip
     return tuple(tables)
 

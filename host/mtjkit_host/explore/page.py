@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
+from mtjkit_core.geometry import STORED
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import FLIP, KEEP, NO_ERRORS, WriteErrors, fail_limit
 from numpy.typing import NDArray
@@ -115,7 +116,7 @@ def _net(net: Model) -> dict[str, Any]:
             "channels": layer.out_channels,
             "words": layer.out_words,
             "at": sum(other.map_words for other in net.layers[: layer.index]),
-            "stored": layer.output == 0,
+            "stored": layer.output in STORED,
         }
         for layer in net.layers[:-1]
     ]

@@ -90,7 +90,7 @@ def calibrate(
             sums.reshape(-1, layer.out_channels), bits.reshape(-1, layer.out_channels), arrays
         )
         data[layer.thresholds_at :][: 4 * layer.out_channels].view("<i4")[:] = thresholds
-        intended = arrays.pack((sums >= thresholds) ^ arrays.inverted)
+        intended = arrays.pack(arrays.stored(sums, thresholds))
         draws.write(cells, intended, arrays.lanes, errors, indices, layer.index)
         source = cells
         progress(layer.index + 1, len(model.layers) - 1)
@@ -119,7 +119,7 @@ def _thresholds(
             if not zeros[-1] or not ones[-1]:
                 continue
             # At each threshold: error-free zeros that become 1, error-free ones that become 0.
-            inverted = arrays.inverted[channel]
+            inverted = arrays.inverted[channel] ^ arrays.signs[channel]
             up = zeros if inverted else zeros[-1] - zeros
             down = ones[-1] - ones if inverted else ones
             cost = up + down + _BALANCE * np.abs(up - down)

@@ -27,6 +27,9 @@ from mtjkit_host.plan.levers import levers
 from mtjkit_host.plan.search import Found, Loss, Search, described, loss_of, right_without_errors
 from mtjkit_host.progress import bar
 from mtjkit_host.runs.options import KINDS, RATE, RunOptions, model_path, output_path
+from mtjkit_host.simulate.polarity import PICTURES as SIGN_PICTURES
+from mtjkit_host.simulate.polarity import described as described_signs
+from mtjkit_host.simulate.polarity import fewer_ones
 
 ENOUGH = 2000
 """Pictures to confirm a loss on; with fewer the tool says that nothing is confirmed."""
@@ -116,10 +119,12 @@ def run_plan(
     reference: Given = None,
     weight_loss: Given = None,
     with_levers: bool = False,
+    polarity: bool = False,
 ) -> list[Table]:
     """Find the pulses of a plan, confirm its loss on other pictures, and write its file.
 
-    The even pictures are searched on, the odd ones confirm.
+    The even pictures are searched on, the odd ones confirm. `polarity` stores channels that are
+    mostly 1 with the other sign first: no score changes, and fewer bits toggle.
 
     Returns:
         The plan's table, and that of the levers if it is asked for.
@@ -129,14 +134,14 @@ def run_plan(
     """
     path, net, inputs, labels = _read(model, data, images)
     target = _target(output, "the plan")
-    beside = target.with_suffix(".mtjb")
-    if calibrated:
+    beside = target.with_suffix(".mtjb") if calibrated or polarity else None
+    if beside is not None:
         check_writable(beside)
         if target == beside:
             raise ConfigError(f"--output {target}: the plan's name ends in .toml, not in .mtjb")
         for used in (path, *([] if reference is None else [model_path(reference)])):
             if same_file(beside, used):
-                raise ConfigError(f"--output {target}: the calibrated model would overwrite {used}")
+                raise ConfigError(f"--output {target}: the model beside it would overwrite {used}")
     limit = _share("--loss", loss, _DEFAULT_LOSS)
     of_weights = None if weight_loss is None else _share("--weight-loss", weight_loss, limit)
     if of_weights is not None and of_weights >= limit:
@@ -162,6 +167,10 @@ def run_plan(
     def tells(text: str) -> None:
         tell(f"plan: {text}")
 
+    if polarity:
+        signed = fewer_ones(net, inputs[searched][:SIGN_PICTURES])
+        tells(described_signs(signed))
+        net = signed.model
     base, weights = WriteErrors(first, KINDS[kind]), None
     if of_weights is not None:
         tells("pulses of the weights")
@@ -178,7 +187,7 @@ def run_plan(
         first, KINDS[kind], [layer.limits for layer in found.layers], base.weight_limits
     )
     confirmed = loss_of(right, found.model, inputs[held], labels[held], process)
-    if calibrated:
+    if beside is not None:
         write_atomically(beside, bytes(found.model.data))
     measured = {
         "accepted_loss": limit,
@@ -197,7 +206,7 @@ def run_plan(
         measured["weights_saving_percent"] = weights.saving_percent
     made = PulsePlan(
         found.model.name,
-        file_sha256(beside if calibrated else path),
+        file_sha256(path if beside is None else beside),
         kind,
         chosen,
         way.name,
@@ -207,7 +216,7 @@ def run_plan(
         file_sha256(trained),
     )
     write_atomically(target, made.to_toml().encode())
-    tables = [_table(net, made, found, weights, confirmed, target, beside if calibrated else None)]
+    tables = [_table(net, made, found, weights, confirmed, target, beside)]
     if with_levers:
         tells("levers")
         tables.append(levers(search, found, limit))

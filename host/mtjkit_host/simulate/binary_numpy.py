@@ -22,6 +22,7 @@ from mtjkit_core.geometry import (
     NUMBERS,
     PACKED,
     PLUS_MINUS,
+    SIGNED,
     SUMS,
     LayerShape,
 )
@@ -172,6 +173,12 @@ class NumpyLayer:
             )
             mask = np.frombuffer(model.data, "<u4", layer.out_words, layer.inverted_at)
             self.inverted = _bits(mask, layer.out_channels).astype(np.bool_)
+        self.signs = np.zeros(layer.out_channels, np.bool_)
+        if layer.output == SIGNED:
+            at = layer.inverted_at + 4 * layer.out_words
+            self.signs = _bits(
+                np.frombuffer(model.data, "<u4", layer.out_words, at), layer.out_channels
+            ).astype(np.bool_)
         if not layer.last:
             self.lanes = draws.lane_masks(layer.map_words, layer.out_channels)
 
@@ -187,7 +194,7 @@ class NumpyLayer:
         """What a hidden layer's stored bits hang on, (n, map_height, map_width, channels).
 
         A stored bit is the OR of its window's bits, so it hangs on the window's largest sum, or
-        on the smallest one where the channel is inverted.
+        on the smallest one where the channel is inverted: `stored` says how.
 
         Args:
             source: as `outputs` takes it.
@@ -202,6 +209,10 @@ class NumpyLayer:
             return extremes
 
         return self._by_blocks(source, block)
+
+    def stored(self, sums: NDArray[Any], thresholds: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """The intended bits, (..., channels), of what `pooled_sums` returns, with thresholds."""
+        return (sums >= thresholds) ^ (self.inverted ^ self.signs)
 
     def pack(self, bits: NDArray[np.bool_]) -> Words:
         """Pooled bits (n, map_height, map_width, channels) as words, (n, map_words) uint32."""
@@ -253,7 +264,7 @@ class NumpyLayer:
             averages = self._pool(np.where(maps, 1, -1), np.add).reshape(len(maps), -1)
             spare = 2 * layer.map_words - averages.shape[1]
             return np.pad(averages, [(0, 0), (0, spare)]).astype("<i2").view(np.uint32)
-        return self.pack(self._pool(maps, np.logical_or))
+        return self.pack(self._pool(maps, np.logical_or) ^ self.signs)
 
     def _maps(self, values: NDArray[Any]) -> NDArray[Any]:
         layer = self.layer

@@ -101,7 +101,9 @@ def write(
     layer: int,
     memory: int = BUFFER,
 ) -> npt.NDArray[np.int64]:
-    """`mtjkit_host.simulate.fixed_numpy.write` in compiled code."""
+    """`mtjkit_host.simulate.fixed_numpy.write` in compiled code; there itself on a chip."""
+    if not errors.plain:
+        return fixed_numpy.write(cells, intended, bits, errors, images, layer, memory)
     counts = np.empty((len(cells), len(COUNTS)), np.uint32)
     key = key_words(errors.seed)
     words = errors.map_words(layer) if memory == BUFFER else errors.weight_words(layer)

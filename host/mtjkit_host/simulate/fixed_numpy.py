@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
-from mtjkit_core.errors import ConfigError
 from mtjkit_core.geometry import words_for
 from mtjkit_core.streams import BUFFER, WEIGHTS
 from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors
@@ -91,7 +90,6 @@ class FixedNumpy:
         first: FirstMaps | None = None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         """See Simulator.run, and mtjkit_host.simulate.repeated.Native.run."""
-        _refuse_chips(errors)
         inputs, numbers = checked(self.net, images, indices, errors)
         n = len(inputs)
         sizes = [words_for(elements * self.net.bits) for elements in self.net.map_elements()]
@@ -281,7 +279,6 @@ def program(
     net: FixedNet, errors: WriteErrors, write: Any = write
 ) -> tuple[FixedNet, NDArray[np.int64]]:
     """See mtjkit_host.simulate.simulator.program; `write` as the function of this module."""
-    _refuse_chips(errors)
     errors.check_layers(len(net.layers))
     codes, counts = [], np.zeros(len(COUNTS), np.int64)
     image = np.zeros(1, np.uint32)
@@ -295,9 +292,3 @@ def program(
         stored = unpack(cells, order.size, net.bits).astype(np.int32)
         codes.append(np.ascontiguousarray(np.moveaxis(stored.reshape(order.shape), -1, 1)))
     return net.with_codes(codes), counts
-
-
-def _refuse_chips(errors: WriteErrors) -> None:
-    """MEMORY.md gives the cells of fixed-point nets no addresses."""
-    if not errors.plain:
-        raise ConfigError("classes of cells and disturb are for binary nets")

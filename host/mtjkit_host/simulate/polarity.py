@@ -5,25 +5,28 @@ read it are negated. No score changes. Cells are erased to 0 before an image, so
 mostly 0 toggles less, and every scheme that writes only bits that differ, or ends a pulse when the
 bit has switched, pays less. It costs nothing on the device.
 
-A pooled channel keeps its sign, because its bits are ORed after their inversion, and so does one
-whose next layer pads with -1 or 1, and one that is averaged.
+Where a layer pools, its bits are ORed after their inversion: the other sign is taken after the
+pooling, and the file gets a sign mask. A channel keeps its sign if it is averaged, and if the next
+layer pads with -1 or 1.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.geometry import BITS, LayerShape
+from mtjkit_core.geometry import AVERAGES, LayerShape
 from mtjkit_core.model import Model
 from mtjkit_export.files import check_writable, same_file, write_atomically
+from mtjkit_export.formats.mtjb_arrays import decode
 from mtjkit_export.formats.mtjb_reader import load
+from mtjkit_export.formats.mtjb_writer import encode
+from mtjkit_export.nets.binary import BinaryLayer
 from numpy.typing import NDArray
 
 from mtjkit_host.datasets.images import load_images, to_input
-from mtjkit_host.simulate.binary_numpy import with_crc
 from mtjkit_host.simulate.draws import Words
 from mtjkit_host.simulate.simulator import open_simulator
 
@@ -66,17 +69,18 @@ def fewer_ones(model: Model, inputs: NDArray[np.int8]) -> Polarity:
     scores, before = simulator.run(inputs, trace=trace)
     maps = simulator.elements(trace)
     del trace
-    data = np.frombuffer(model.data, np.uint8).copy()
+    net = decode(model)
+    layers = list(net.layers)
     inverted, free = [], []
-    for layer, after, bits in zip(model.layers[:-1], model.layers[1:], maps, strict=True):
-        may = _may_invert(layer, after, data)
-        shares = bits.reshape(-1, layer.out_channels).mean(axis=0) if may.any() else np.zeros(1)
+    for k, bits in enumerate(maps):
+        shape, after = model.layers[k : k + 2]
+        may = _may_invert(shape, after, layers[k + 1])
+        shares = bits.reshape(-1, shape.out_channels).mean(axis=0) if may.any() else np.zeros(1)
         chosen = may & (shares > 0.5)
-        if chosen.any():
-            _invert(data, layer, after, chosen)
+        layers[k], layers[k + 1] = _inverted(layers[k], layers[k + 1], chosen)
         inverted.append(int(chosen.sum()))
         free.append(int(may.sum()))
-    made = Model(with_crc(data))
+    made = Model(encode(replace(net, layers=layers)))
     same, counts = open_simulator(made).run(inputs)
     if not np.array_equal(same, scores):
         raise AssertionError("another sign changed a score")  # never: a check of this module
@@ -98,8 +102,13 @@ def with_fewer_ones(model: Model, data: str | Path) -> tuple[Model, str]:
         ConfigError, FormatError: the pictures cannot be used.
     """
     made = fewer_ones(model, to_input(model, load_images(data, model, PICTURES).told().images))
+    return made.model, described(made)
+
+
+def described(made: Polarity) -> str:
+    """What `fewer_ones` has changed, in words."""
     shares = [f"{100 * n / max(1, made.written):.1f} %" for n in (*made.ones, *made.toggled)]
-    return made.model, (
+    return (
         f"stored {sum(made.inverted):,} of {sum(made.free):,} channels with the other sign: "
         f"{shares[0]} -> {shares[1]} of the written bits are ones, "
         f"{shares[2]} -> {shares[3]} toggle"
@@ -121,16 +130,20 @@ def export_with_fewer_ones(model: Path, output: str | Path, data: str | Path) ->
     return f"{words}\nwrote {target}"
 
 
-def _may_invert(layer: LayerShape, after: LayerShape, data: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    """Which of a hidden layer's channels may have the other sign, (channels,)."""
+def _may_invert(layer: LayerShape, after: LayerShape, weights: BinaryLayer) -> NDArray[np.bool_]:
+    """Which of a hidden layer's channels may have the other sign, (channels,).
+
+    Args:
+        layer, after: its shape, and that of the next one.
+        weights: the next one.
+    """
     channels = np.ones(layer.out_channels, np.bool_)
-    if layer.output != BITS or layer.pool_height * layer.pool_width > 1:
+    if layer.output == AVERAGES:
         return ~channels
     if after.pad_value and after.kernel_height and _pads(after):
         return ~channels
     if after.cells > 1:  # -128 has no negative
-        lowest = (_octets(data, after) == -128).reshape(-1, layer.out_channels).any(axis=0)
-        channels &= ~lowest
+        channels &= (weights.weights > -128).all(axis=(0, 1, 2))
     return channels
 
 
@@ -142,35 +155,19 @@ def _pads(layer: LayerShape) -> bool:
     return bool(layer.pad_top or layer.pad_left or beyond)
 
 
-def _invert(
-    data: NDArray[np.uint8], layer: LayerShape, after: LayerShape, chosen: NDArray[np.bool_]
-) -> None:
-    """Give channels the other sign: in the layer's inversions, and in the next one's weights."""
-    masks = data[layer.inverted_at :][: 4 * layer.out_words].view("<u4")
-    masks ^= _packed(chosen)
-    if after.cells > 1:
-        octets = _octets(data, after).reshape(-1, layer.out_channels)
-        octets[:, chosen] *= -1
-        return
-    words = data[after.weights_at :][: 4 * after.weight_words].view("<u4")
-    runs = words.reshape(-1, after.run_words)
-    if after.groups == 1:  # a run is one tap of all channels
-        runs ^= _packed(chosen)
-        return
-    # A run is an output's whole window, of its group's channels.
-    group = np.arange(after.out_channels) // (after.out_channels // after.groups)
-    by_group = chosen.reshape(after.groups, -1)[group]
-    runs ^= _packed(np.tile(by_group, (1, after.kernel_height * after.kernel_width)))
-
-
-def _octets(data: NDArray[np.uint8], layer: LayerShape) -> NDArray[np.int8]:
-    """A layer's int8 weights, (outputs, weights), in place."""
-    rows = data[layer.weights_at :][: 4 * layer.weight_words].view(np.int8)
-    return rows.reshape(layer.out_channels, -1)[:, : layer.fan_in]
-
-
-def _packed(bits: NDArray[np.bool_]) -> Words:
-    """Bits (..., n) as words, (..., ceil(n / 32)), padding 0."""
-    spare = [(0, 0)] * (bits.ndim - 1) + [(0, -bits.shape[-1] % 32)]
-    octets = np.packbits(np.pad(bits, spare), axis=-1, bitorder="little")
-    return octets.view("<u4")
+def _inverted(
+    layer: BinaryLayer, after: BinaryLayer, chosen: NDArray[np.bool_]
+) -> tuple[BinaryLayer, BinaryLayer]:
+    """A layer whose chosen channels have the other sign, and the next one, which reads them."""
+    if not chosen.any():
+        return layer, after
+    # Outputs of a group have weights for the channels of their group.
+    by_group = np.where(chosen, -1, 1).astype(np.int8).reshape(after.groups, 1, 1, 1, -1)
+    shape = after.weights.shape
+    weights = after.weights.reshape(after.groups, -1, *shape[1:]) * by_group
+    after = replace(after, weights=weights.reshape(shape))
+    if layer.pool is None:
+        inverted = chosen if layer.inverted is None else layer.inverted ^ chosen
+        return replace(layer, inverted=inverted), after
+    signs = chosen if layer.signs is None else layer.signs ^ chosen
+    return replace(layer, signs=signs if signs.any() else None), after

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mtjkit_core.chip_errors import ChipErrors
 from mtjkit_core.errors import ConfigError, FormatError
-from mtjkit_core.write_errors import KEEP, WriteErrors, fail_limit
+from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export.files import file_sha256
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_host.analysis import summarize
@@ -25,9 +26,11 @@ from mtjkit_host.campaign.points import POINT_VERSION, RRMSE, Point
 from mtjkit_host.campaign.records import Record, ResultsFile
 from mtjkit_host.datasets.images import load_images
 from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.mtj.cell_file import load_cell
+from mtjkit_host.mtj.chip import class_limits
 from mtjkit_host.mtj.pulse_plan import PulsePlan, layer_pulses
 from mtjkit_host.mtj.schemes import Traffic, parse_scheme
-from mtjkit_host.runs.options import KINDS
+from mtjkit_host.runs.options import EXPECTED, KINDS
 from mtjkit_host.simulate.simulator import open_simulator
 from support.campaigns import DATA, POINTS, campaign, make_net, measured
 from support.paths import python_env
@@ -92,6 +95,7 @@ def test_a_plan_is_a_net_more_with_the_plans_errors(tmp_path):
     assert ids == {r.point.id for r in run_campaign(small, **options).records}
     fields = {"version": POINT_VERSION, **asdict(result.records[0].point)}
     assert fields.pop("plan_sha256") == ""
+    assert (fields.pop("chip"), fields.pop("class_limits")) == (None, ())
     text = json.dumps(fields, sort_keys=True).encode()
     assert result.records[0].point.id == hashlib.sha256(text).hexdigest()
     (line,) = [one for one in summarize(result).tradeoffs if one.is_plan]
@@ -102,6 +106,50 @@ def test_a_plan_is_a_net_more_with_the_plans_errors(tmp_path):
     state = json.loads((tmp_path / "out" / "campaign.json").read_text())
     assert state["campaign"]["nets"][0]["plan"] == ""
     assert result.nets[entry.label]["plan"]["scheme"] == "fixed"
+
+
+def test_repeats_are_chips_whose_cells_differ(tmp_path):
+    make_net(tmp_path)
+    options = {"data": DATA, "models": [tmp_path], "folder": tmp_path / "out", "workers": 1}
+    nets = (NetEntry("Tiny", ("tiny",)),)
+    memories = ("weights", "feature_maps", "feature_maps.1")
+    small = Campaign("test", nets, (0.1,), memories, repeats=2, images=40, seed=7)
+    result = run_campaign(small, chips="asano2024-spread", **options)
+    assert result.complete
+    cell = load_cell("asano2024-spread")
+    scheme = parse_scheme("fixed")
+    limits = class_limits(cell, scheme, scheme.pulses_for(cell, 0.1, EXPECTED), EXPECTED)
+    assert sum(up for _, up in limits) == pytest.approx(4 * fail_limit(0.1), rel=1e-6)
+    net = load(tmp_path / "tiny.mtjb")
+    simulator = open_simulator(net)
+    data = load_images(DATA, net, 40)
+    chips = set()
+    for record in result.records:
+        point = record.point
+        chips.add(point.chip)
+        if point.memory == "none":
+            continue
+        its = [limits] * (len(net.layers) - (point.memory != "weights"))
+        if point.memory == "feature_maps.1":
+            its = [limits if n == 1 else [(0, 0)] * 4 for n in range(len(its))]
+        what = "weight_classes" if point.memory == "weights" else "classes"
+        classes = {what: [list(pairs) for pairs in zip(*its, strict=True)]}
+        errors = ChipErrors(point.seed, FLIP, chip=7 + point.repeat, **classes)
+        stored, of_weights = simulator.program(errors)
+        scores, counts = stored.run(data.images, errors=errors)
+        wrong = of_weights[2] if what == "weight_classes" else counts[:, 2].sum()
+        assert record.bits.wrong == wrong > 0
+        assert record.correct == int((scores.argmax(1) == data.labels).sum())
+        assert Record.from_json(json.loads(json.dumps(record.to_json())), point) == record
+    assert chips == {None, 7, 8}
+    # The same without chips: other points.
+    plain = {r.point.id for r in run_campaign(small, **options).records}
+    assert len(plain & {r.point.id for r in result.records}) == 1  # without errors
+    with pytest.raises(ConfigError, match="cell asano2024 has no"):
+        run_campaign(small, chips="asano2024", **options)
+    a_plan(tmp_path)
+    with pytest.raises(ConfigError, match="a net with a plan has none"):
+        run_campaign(small, chips="asano2024-spread", plans=[tmp_path / "plan.toml"], **options)
 
 
 def test_errors_in_one_layer_alone(tmp_path):

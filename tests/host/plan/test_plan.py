@@ -30,7 +30,7 @@ from mtjkit_host.runs.fleet_run import run_unix
 from mtjkit_host.runs.options import RunOptions, parse_options
 from mtjkit_host.runs.run import run_twin
 from mtjkit_host.simulate.polarity import export_with_fewer_ones
-from mtjkit_host.simulate.simulator import program
+from mtjkit_host.simulate.simulator import open_simulator, program
 from support.nets import tiny_network
 
 
@@ -120,6 +120,24 @@ def test_a_plan_says_that_few_pictures_confirm_nothing(made):
     path, table = made
     assert "not confirmed: 30 pictures" in read_plan(path).found["verdict"]
     assert table.row_count >= 8
+
+
+def test_signs_are_chosen_before_the_search(made, tmp_path):
+    path, _ = made
+    tiny = path.parent / "tiny.mtjb"
+    options = {"images": 60, "errors": "keep", "loss": 0.5, "polarity": True}
+    run_plan(str(tiny), str(tmp_path / "signed.toml"), **options)
+    plan = read_plan(tmp_path / "signed.toml")
+    beside = tmp_path / "signed.mtjb"
+    plan.check_model(beside)
+    assert plan.trained_sha256 == file_sha256(tiny)
+    model, signed = load(tiny), load(beside)
+    images = to_input(model, load_images(CARRIED_IMAGES, model, 60).images)
+    (scores, before), (same, after) = (open_simulator(m).run(images) for m in (model, signed))
+    assert np.array_equal(scores, same)
+    assert after[:, 1].sum() < before[:, 1].sum()
+    with pytest.raises(ConfigError, match="would overwrite"):
+        run_plan(str(tiny), str(tiny.with_suffix(".toml")), **options)
 
 
 def test_a_saving_follows_the_cell(small):

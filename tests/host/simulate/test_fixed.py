@@ -3,12 +3,15 @@
 import itertools
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import records
+from mtjkit_core import chip_memory
 from mtjkit_core import mtj_memory as core
 from mtjkit_core.bits import tail_mask
+from mtjkit_core.chip_errors import ChipErrors
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.streams import BUFFER, WEIGHTS, seed_streams
 from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, WriteErrors, fail_limit
@@ -70,6 +73,44 @@ def test_writes_are_those_of_the_memory_s_definition(write, kind, place, limits)
     assert counts.tolist() == totals
     assert totals[0][0] == bits
     assert (half[:, old.shape[1] :] == 7).all()
+
+
+@pytest.mark.parametrize(
+    "write", [fixed_numpy.write, pytest.param(fixed_native.write, marks=compiled)]
+)
+@pytest.mark.parametrize("n", range(records.CHIP_RUNS))
+def test_writes_on_a_chip_are_those_of_the_memory_s_definition(write, n):
+    errors, index, bits = records.chip_errors(n, 4), 1, 8 * 77
+    rng = np.random.default_rng(n)
+    cells, new = (pack(rng.integers(-128, 128, (1, 77)).astype(np.int8)) for _ in range(2))
+    stored, state, total = bytearray(cells.tobytes()), [0] * 32, [0] * 5
+    seed_streams(state, errors.seed, 5, BUFFER, index)
+    one_run = SimpleNamespace(
+        map_words=new.shape[1], out_words=new.shape[1], out_channels=bits, index=index
+    )
+    chip_memory.write_map(one_run, stored, new.tobytes(), state, errors, total)
+    counts = write(cells, new, bits, errors, np.array([5], np.uint32), index)
+    assert cells.tobytes() == bytes(stored)
+    assert counts[0].tolist() == total
+    assert total[2] > 0
+
+
+def test_a_chip_s_slow_cells_are_the_same_in_every_run(simulator):
+    slow = [0, 0, 0, 1 << 31]  # a quarter of the cells, which fail half of their writes
+    clean = []
+    simulator.run(IMAGES[:1], trace=clean)
+    failed = np.zeros_like(clean[0])
+    once = 0
+    for seed in range(8):
+        trace = []
+        errors = ChipErrors(seed, FLIP, chip=9, classes=slow, weight_classes=slow)
+        simulator.run(IMAGES[:1], errors=errors, trace=trace)
+        failed |= trace[0] ^ clean[0]
+        once += ones(trace[0] ^ clean[0]) / 8
+        _, counts = simulator.program(errors)
+        assert counts[2] / counts[0] == pytest.approx(1 / 8, abs=0.02)
+    # Half of the slow cells fail at a time, all but 1 in 256 at least once.
+    assert ones(failed) == pytest.approx(2 * once, rel=0.1)
 
 
 @pytest.mark.parametrize("bits", BITS)

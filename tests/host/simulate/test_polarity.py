@@ -51,7 +51,15 @@ def test_any_network_keeps_its_scores(seed):
 def test_the_kinds_of_the_list_have_channels_to_invert():
     made = [check(*small_model(name)) for name in ALL]
     assert sum(sum(one.inverted) > 0 for one in made) > len(ALL) // 2
-    assert any(sum(one.free) == 0 for one in made)  # pooled or averaged
+    assert any(sum(one.free) == 0 for one in made)  # averaged, or padded with -1 or 1
+
+
+def test_pooled_channels_have_signs():
+    model, images = small_model("pooled")
+    made = fewer_ones(model, images)
+    first = model.layers[0]
+    assert (made.model.version, first.pool, made.free[0]) == ((2, 2), 1, first.out_channels)
+    assert made.inverted[0] > 0
 
 
 def test_the_carried_net_writes_fewer_ones_and_fails_as_before():

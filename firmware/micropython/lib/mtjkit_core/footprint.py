@@ -13,6 +13,7 @@ from mtjkit_core.geometry import (
     INT8,
     NUMBERS,
     PACKED,
+    STORED,
 )
 
 MAX_IMAGES = 8  # on their way to a device at the same time, where its heap has room for them
@@ -219,11 +220,11 @@ def native_bytes(model, avx2: bool) -> int:
 def _portable_bytes(layer) -> int:
     row = 4 * layer.row_words
     usual = layer.cells == layer.groups == 1
-    if usual and layer.reads == INT8 and layer.output == BITS and layer.fan_in <= _LANE:
+    if usual and layer.reads == INT8 and layer.output in STORED and layer.fan_in <= _LANE:
         return 160 * row
     by_words = usual and layer.reads == PACKED
     windows = layer.pool_height * layer.pool_width
-    short = by_words and layer.row_words <= 8 and layer.output == BITS
+    short = by_words and layer.row_words <= 8 and layer.output in STORED
     if short and windows == 1 and layer.map_height * layer.map_width > 3:
         return 1024 * min(layer.row_words, 2) + 128 * ((min(layer.out_channels, 64) + 7) // 8)
     kept = min(windows, 4) if by_words and layer.output != AVERAGES else 1

@@ -61,6 +61,9 @@ BITS = 0  # (S >= threshold) XOR inverted, stored in the memory
 SUMS = 1  # the signed sums S, which are the scores
 CLASS_BITS = 2  # scores that are 1 for a bit 1 and -1 for a bit 0; never in the memory
 AVERAGES = 3  # int16, the signed sum of each pooling window's bits; never in the memory
+SIGNED = 4  # BITS, then, after pooling, XOR the sign mask, which lies behind the inversion mask
+
+STORED = (BITS, SIGNED)  # what the memory holds
 
 
 def words_for(bits: int) -> int:
@@ -93,7 +96,7 @@ class LayerShape:
         if last:
             self.output = SUMS if entry[19] else CLASS_BITS
         else:
-            self.output = AVERAGES if entry[12] == 2 else BITS
+            self.output = (BITS, BITS, AVERAGES, SIGNED)[entry[12]]
         self.kernel_height, self.kernel_width, self.stride_y, self.stride_x = entry[3:7]
         self.pad_top, self.pad_left, bottom, right, self.pad_value = entry[7:12]
         # Taps beyond the map on every side; -1 where the sides differ.
@@ -137,7 +140,7 @@ class LayerShape:
         pixels = self.map_height * self.map_width
         if self.output == AVERAGES:
             return (pixels * self.out_channels + 1) // 2
-        return pixels * self.out_words if self.output == BITS else 0
+        return pixels * self.out_words if self.output in STORED else 0
 
     @property
     def source(self) -> int:
@@ -198,7 +201,7 @@ class LayerShape:
     @property
     def map_bits(self) -> int:
         """Bits of the output that are stored, without padding."""
-        return self.map_height * self.map_width * self.out_channels if self.output == BITS else 0
+        return self.map_height * self.map_width * self.out_channels if self.output in STORED else 0
 
     @property
     def weight_bits(self) -> int:
@@ -212,6 +215,8 @@ class LayerShape:
 
     @property
     def data_bytes(self) -> int:
-        """Bytes of weights, thresholds and inversion mask in the file."""
+        """Bytes of weights, thresholds and masks in the file."""
         rows = 0 if self.output == SUMS else self.out_channels + self.out_words
+        if self.output == SIGNED:
+            rows += self.out_words
         return 4 * (self.weight_words + rows)

@@ -1,8 +1,8 @@
 """The file format `.mtjb`: its layout, its rules, and the reader that checks every one of them.
 
 export/FORMAT.md is the specification. The layer table holds only what cannot be derived; sizes,
-offsets and geometry follow from it, so that a file cannot contradict itself. Versions 1.0, 2.0 and
-2.1 are read, and no weight is copied. A board forgets this module once its model is read.
+offsets and geometry follow from it, so that a file cannot contradict itself. Versions 1.0 and 2.0
+to 2.2 are read, and no weight is copied. A board forgets this module once its model is read.
 """
 
 import binascii
@@ -17,13 +17,14 @@ from mtjkit_core.geometry import (
     DENSE,
     NUMBERS,
     PLUS_MINUS,
+    SIGNED,
     SUMS,
     LayerShape,
 )
 
 MAGIC = b"MTJB"
 MAJOR = 2
-MINOR = 1
+MINOR = 2
 START = "<4sBBBBI"  # of both versions: magic, major, minor, layers, reserved, file_bytes
 HEADER = "<HHHHHBBHHHBBI"  # then zeros, then the name
 HEADER_AT = 12
@@ -47,6 +48,7 @@ _SCALES = (-96, 95)  # binary exponents of scales and offsets: no float32 step l
 NO_POOL = 0
 MAX_POOL = 1  # of bits, which is their OR
 AVERAGE = 2  # the signed sum of the bits
+SIGNED_POOL = 3  # max, then XOR the sign mask
 _MAX_WINDOW = 32767  # bits of an average: it is an int16
 
 MAX_LAYERS = 64
@@ -104,7 +106,7 @@ def conv_entry(
         kernel, stride, pool, pool_stride: (vertical, horizontal); pool 0 means no pooling.
         pads: taps beyond the map, (top, left, bottom, right).
         pad_value: what these taps hold.
-        pool_kind: MAX_POOL or AVERAGE, if there is a pool.
+        pool_kind: MAX_POOL, AVERAGE or SIGNED_POOL, if there is a pool.
         groups: of channels, each with weights of its own.
         weight_bits: 1, or 8 for int8 weights.
     """
@@ -127,6 +129,8 @@ def minor_of(choices, entries) -> int:
         choices: values of the header's `input`, `pixels`, `scores` and `decision`.
         entries: values of ENTRY_FIELDS for each layer.
     """
+    if any([e[12] == SIGNED_POOL for e in entries]):
+        return 2
     if any(choices) or len(entries) == 1 or entries[-1][19] != SUMS:
         return 1
     return int(any([e[12] == AVERAGE or e[17] != 1 or e[18] != 1 for e in entries]))
@@ -247,8 +251,9 @@ def _check_entry(where, index, last, entry) -> None:
         raise FormatError(where + "padding as wide as the kernel")
     if index and not -1 <= pad_value <= 1:
         raise FormatError(where + "pad value %d; only -1, 0 and 1 are possible" % pad_value)
-    if pool_kind > AVERAGE:
-        raise FormatError(where + "pooling of kind %d; 0 none, 1 max, 2 average" % pool_kind)
+    if pool_kind > SIGNED_POOL:
+        text = "pooling of kind %d; 0 none, 1 max, 2 average, 3 max with signs"
+        raise FormatError(where + text % pool_kind)
     if pool_kind == NO_POOL and any(entry[13:17]):
         raise FormatError(where + "a pool size without pooling")
     if pool_kind != NO_POOL and 0 in entry[13:17]:
@@ -396,8 +401,10 @@ def read(
     if major == 1:
         entries = entries_1(entries)
     layers = chain((height, width, channels), entries, major, reads)
-    if major == MAJOR and minor_of(choices, entries) > minor:
-        raise FormatError("version 2.0 cannot say what this file says: it is of version 2.1")
+    needed = minor_of(choices, entries)
+    if major == MAJOR and needed > minor:
+        text = "version 2.%d cannot say what this file says: it is of version 2.%d"
+        raise FormatError(text % (minor, needed))
     classes = layers[-1].out_channels
     if by_sign:
         if classes != 1:
@@ -448,5 +455,8 @@ def _check_padding(data, layer: LayerShape) -> None:
                 raise FormatError("layer %d: weight padding is not 0" % layer.index)
     if layer.output != SUMS:
         spare = ~tail_mask(layer.out_channels) & 0xFFFFFFFF
-        if load_word(data, (layer.inverted_at >> 2) + layer.out_words - 1) & spare:
+        last = (layer.inverted_at >> 2) + layer.out_words - 1
+        if load_word(data, last) & spare:
             raise FormatError("layer %d: inversion mask padding is not 0" % layer.index)
+        if layer.output == SIGNED and load_word(data, last + layer.out_words) & spare:
+            raise FormatError("layer %d: sign mask padding is not 0" % layer.index)

@@ -7,7 +7,7 @@ are over products of +-1; a tap beyond the map adds nothing, unless the layer ha
 import struct
 
 from mtjkit_core.bits import load_word, mismatches, store_word, tail_mask
-from mtjkit_core.geometry import AVERAGES, CLASS_BITS, INT8, NUMBERS, PACKED, PLUS_MINUS
+from mtjkit_core.geometry import AVERAGES, CLASS_BITS, INT8, NUMBERS, PACKED, PLUS_MINUS, SIGNED
 from mtjkit_core.mtj_memory import write
 from mtjkit_core.streams import BUFFER, seed_streams
 
@@ -121,8 +121,9 @@ def layer_sum(model, layer, inputs, y, x, channel) -> int:
 def layer_map(model, layer, source, out) -> None:
     """Fill `out` (bytearray) with a hidden layer's intended output: packed, pooled bits.
 
-    bit = (S >= threshold) XOR inverted; max pooling is the OR of the bits of its window. The
-    output of average pooling is int16: how many bits of a window are 1, less how many are 0.
+    bit = (S >= threshold) XOR inverted; max pooling is the OR of the bits of its window, and the
+    sign mask of SIGNED changes the pooled bits. The output of average pooling is int16: how many
+    bits of a window are 1, less how many are 0.
     """
     source = inputs(layer, source)
     w = 0
@@ -144,6 +145,9 @@ def layer_map(model, layer, source, out) -> None:
                 for c in range(first, min(first + 32, layer.out_channels)):
                     ones = window_ones(model, layer, source, y, x, c, 1)
                     word |= ones << (c - first)
+                if layer.output == SIGNED:
+                    signs = (layer.inverted_at >> 2) + layer.out_words
+                    word ^= load_word(model.data, signs + (first >> 5))
                 store_word(out, w, word)
                 w += 1
 

@@ -3,7 +3,7 @@
 from array import array
 
 from mtjkit_core import footprint
-from mtjkit_core.geometry import AVERAGES, CLASS_BITS
+from mtjkit_core.geometry import AVERAGES, CLASS_BITS, SIGNED
 
 from mtjkit_device.kernels.viper_shared import part
 
@@ -19,29 +19,35 @@ def load(kernel, layers) -> tuple:
         layers: the model's.
 
     Returns:
-        The first layer's module; its `pairs` or None; `rows` of every layer; `plain`, `average`
-        and the module of unusual networks, or None.
+        The first layer's module; its `pairs` or None; `rows` of every layer; `plain`, `average`,
+        `signs` and the module of unusual networks, or None.
     """
     computed = footprint.computed(layers)
     kind = footprint.first_kind(computed[0])
     first = part(("viper_first", "viper_sums", "viper_packed", "viper_plain")[kind])
-    pairs = plain = average = unusual = None
+    pairs = plain = average = signs = unusual = None
     if kind in (footprint.PAIRS, footprint.LONG):
         pairs = part(kernel.PAIRS).pairs
     if any([footprint.is_plain(layer) for layer in computed]):
         plain = part("viper_plain").plain
     if any([layer.output == AVERAGES for layer in layers]):
         average = part("viper_average").average
+    if any([layer.output == SIGNED for layer in layers]):
+        signs = part("viper_signs").signs
     class_bits = layers[-1].output == CLASS_BITS
-    if plain or average or class_bits or len(layers) == 1 or footprint.image_bytes(computed[0]):
+    if plain or average or signs or class_bits or len(layers) == 1:
         unusual = part("viper_unusual")
-    return first, pairs, [kernel.rows(layer) for layer in computed], plain, average, unusual
+    elif footprint.image_bytes(computed[0]):
+        unusual = part("viper_unusual")
+    loops = [kernel.rows(layer) for layer in computed]
+    return first, pairs, loops, plain, average, signs, unusual
 
 
 def fill(kernel, model) -> None:
     """Set a kernel's attributes for a model.
 
     first, plain, average, unusual: modules and functions that `load` returns.
+    signs: the function that it returns, where there is one.
     pairs: the inner function of the first layer.
     loops: `rows` of every layer.
     shapes, layers: the layers as they are computed, and their numbers.
@@ -51,7 +57,10 @@ def fill(kernel, model) -> None:
     pooling: the numbers of the layer that averages.
     """
     code = load(type(kernel), model.layers)
-    kernel.first, kernel.pairs, kernel.loops, kernel.plain, kernel.average, kernel.unusual = code
+    kernel.first, kernel.pairs, kernel.loops, kernel.plain, kernel.average = code[:5]
+    signs, kernel.unusual = code[5:]
+    if signs:
+        kernel.signs = signs
     kernel.shapes = footprint.computed(model.layers)
     kernel.layers = [layer.numbers() for layer in kernel.shapes]
     kernel.positions = [None] * len(kernel.layers)

@@ -1,13 +1,13 @@
 """Networks with layers of kinds that few have: see viper_build, which says which.
 
-Images of bits that are not packed, networks of one layer, class bits, averages, and layers that
-are computed product by product.
+Images of bits that are not packed, networks of one layer, class bits, averages, signs of pooled
+bits, and layers that are computed product by product.
 """
 
 # ruff: noqa: F821  (viper's types)
 
 import micropython
-from mtjkit_core.geometry import AVERAGES, CLASS_BITS, NUMBERS, PLUS_MINUS
+from mtjkit_core.geometry import AVERAGES, CLASS_BITS, NUMBERS, PLUS_MINUS, SIGNED
 
 from mtjkit_device.kernels import viper_layers
 
@@ -35,6 +35,10 @@ def layer_map(kernel, n, source, out):
         kernel.plain(kernel.layers[n], source, kernel.data, to, 0)
     if averages:
         kernel.average(kernel.pooling, to, out, kernel.shapes[n].map_width)
+    g = kernel.shapes[n]
+    if g.output == SIGNED:
+        at = g.inverted_at + 4 * g.out_words
+        kernel.signs(out, kernel.data, at, g.out_words, g.map_words)
 
 
 def layer_scores(kernel, n, source, scores):
