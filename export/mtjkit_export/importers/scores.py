@@ -104,6 +104,8 @@ def finish(state: State, x: Map, tensor: str) -> Lowered:
 def _tail(state: State, x: Map) -> dict[str, Any]:
     """Scale and offset of each class; what leaves all predictions as they are is left out."""
     points = x.source.points.astype(np.float64)
+    if len(points) == 1:
+        raise refuse("all weights of the last layer are 0: every image has the same scores")
     scale, offset = np.empty(x.channels), np.empty(x.channels)
     for block in x.blocks():
         values = np.broadcast_to(

@@ -148,5 +148,7 @@ def _check_header(stream: Any, what: str, most: int) -> None:
         raise FormatError(f"{what}: not a readable .npy header") from None
     if dtype.hasobject:
         raise FormatError(f"{what} holds Python objects, which are never loaded; save plain arrays")
-    if any(side < 1 for side in shape) or math.prod(shape) * dtype.itemsize > most:
+    if 0 in shape:
+        raise FormatError(f"{what} is empty: its shape is {shown(shape)}")
+    if any(side < 0 for side in shape) or math.prod(shape) * dtype.itemsize > most:
         raise FormatError(f"{what} states {shown(shape)} {shown(dtype)}, not what the file holds")

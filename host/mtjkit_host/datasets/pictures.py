@@ -54,7 +54,8 @@ def find_pictures(path: Path) -> Pictures | None:
         path: a picture, a folder of pictures at any depth, or a table ``*.csv``.
 
     Raises:
-        ConfigError: a table names pictures that are not there.
+        ConfigError: a table names pictures that are not there, or all are of kinds that are not
+            read.
         FormatError: a table cannot be read.
     """
     if path.is_file():
@@ -64,6 +65,8 @@ def find_pictures(path: Path) -> Pictures | None:
     if (path / LABELS_FILE).is_file():
         return _from_table(path / LABELS_FILE)
     files, remarks = _walk(path)
+    if not files and remarks:
+        raise ConfigError("; ".join(remarks))
     if not files:
         return None
     found = _by_folder(path, files)

@@ -224,6 +224,7 @@ def two_bits(graph):
         (lambda g: g.add("MatMul", RNG.normal(size=(8, 2))), "lost their sign"),
         (changed_after_softmax, "comes after Softmax"),
         (lambda g: (dense(g, 8, 2), g.add("ArgMax", axis=0)), "along axis 0"),
+        (lambda g: g.add("MatMul", np.zeros((8, 2))), "every image has the same scores"),
         (lambda g: g.add("Loop"), "a loop"),
         (lambda g: g.add("Erf"), "not supported"),
         (lambda g: g.add("Expand", np.array([10**6, 10**6, 8])), "not supported"),

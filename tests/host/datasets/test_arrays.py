@@ -89,7 +89,7 @@ def npy(array):
         (header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (-1, 4)}"), "states"),
         (
             header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (0, 99999999999)}"),
-            "states",
+            "is empty",
         ),
         (header(b"{'descr': '|O', 'fortran_order': False, 'shape': (4,)}"), "objects"),
         (header(b"{'descr': '|u1', 'fortran_order': False, 'shape': (4, 4)}") + b"abc", "damaged"),

@@ -191,6 +191,9 @@ def test_pictures_of_other_kinds_are_counted_and_named(tmp_path):
     assert "3 pictures of kinds that are not read (.gif, .tif, .tiff) left out" in found.remarks[0]
     (tmp_path / "a.jfif").rename(tmp_path / "a")
     assert load_images(tmp_path / "a", net()).names == ("a",)
+    (tmp_path / "a").unlink()
+    with pytest.raises(ConfigError, match=r"3 pictures of kinds that are not read"):
+        load_images(tmp_path, net())
 
 
 @pytest.mark.parametrize(
