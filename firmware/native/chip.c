@@ -112,8 +112,8 @@ void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, cons
                 cells = map;
             } else {
                 mtj_seed(state, key, *indices, (uint32_t)l->index << 3);
-                write_map(l, cells, map, state, &errors[l - layers], chip,
-                          (uint32_t)(l - layers), counts);
+                write_map(l, cells, map, state, &errors[l - layers], chip, (uint32_t)(l - layers),
+                          counts);
             }
             for (int32_t w = 0; trace && w < l->map_words; w++) {
                 *trace++ = cells[w];

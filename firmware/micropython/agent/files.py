@@ -14,6 +14,10 @@ try:
     import vfs
 except ImportError:  # before MicroPython 1.23
     vfs = None
+try:
+    import deflate
+except ImportError:
+    deflate = None
 
 
 def describe():
@@ -30,6 +34,7 @@ def describe():
         "romfs": len(memoryview(_rom())) if _rom() is not None else 0,
         "mapped": _size("/rom/model.mtjb"),
         "mapped_files": listing("/rom"),
+        "inflates": deflate is not None,
     }
 
 

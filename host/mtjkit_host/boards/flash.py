@@ -7,6 +7,7 @@ FLASHING.md says whose it is.
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass, replace
 
 from mtjkit_core.errors import ConfigError, FormatError, LinkError
@@ -33,6 +34,7 @@ from mtjkit_host.progress import Steps, bar
 MODEL_NAME = "model.mtjb"  # in the mapped file system
 _MAPPED = f"/rom/{MODEL_NAME}"
 _BLOCK_BYTES = 4096  # what a small file takes on a board's file system
+_INFLATE_BYTES = 1500  # of the code that a board is sent for deflated files
 _HELLO_S = 120.0  # an emulated Pico takes a minute to import the server
 
 
@@ -306,8 +308,21 @@ def _write_files(board: Board, files: dict[str, bytes], progress: Progress | Non
     folders = [library(board.info), *device_folders(board.info)]
     sizes = [(path, len(data)) for path, data in files.items()]
     board.execute(f"make_folders(*{folders!r})")
-    board.send(f"receive_files({{chunk}}, {sizes!r})", [*files.values()], progress)
+    packed = deflated(b"".join(files.values()))
+    room = board.info.inflates and 4 * len(packed) < board.info.heap_bytes
+    if room and len(packed) + _INFLATE_BYTES < sum(map(len, files.values())):
+        board.load("inflate")
+        call = f"receive_inflated({{chunk}}, {len(packed)}, {sizes!r})"
+        board.send(call, [packed], progress)
+    else:
+        board.send(f"receive_files({{chunk}}, {sizes!r})", [*files.values()], progress)
     _verify(board, files)
+
+
+def deflated(data: bytes) -> bytes:
+    """Raw deflate with a window of 4 KB, which a board has room for."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -12)
+    return packer.compress(data) + packer.flush()
 
 
 def _verify(board: Board, files: dict[str, bytes]) -> None:

@@ -62,6 +62,8 @@ class BoardInfo:
     """Names of all files there."""
     root: str = ""
     """Where its file system is mounted, without the last slash: "" or /flash."""
+    inflates: bool = False
+    """It can take deflated files, and has a line with flow control."""
 
 
 def resolve_port(port: str) -> str:
@@ -121,6 +123,8 @@ class Board:
             self.boot_ended = self._repl.reset(boot_s)
             self.load("files")
             self.info = self._describe()
+            if has_flow_control(self.info.platform):
+                self._repl.pause_s = 0.0
         except BaseException:
             self.close()
             raise
@@ -291,6 +295,7 @@ class Board:
                 romfs_bytes=told["romfs"],
                 mapped_model_bytes=told["mapped"],
                 mapped_files=tuple(map(str, told["mapped_files"])),
+                inflates=told.get("inflates") is True and has_flow_control(told["platform"]),
             )
         except (KeyError, TypeError):
             raise LinkError(

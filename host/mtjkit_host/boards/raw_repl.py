@@ -34,6 +34,9 @@ class RawRepl:
         port: /dev/ttyACM0, COM3, a pseudo-terminal, socket://host:port.
         name: what messages call the board; "" for its port.
 
+    Attributes:
+        pause_s: between two pieces of code; 0 for a port with flow control.
+
     Raises:
         LinkError: the port is not there or busy.
     """
@@ -44,6 +47,7 @@ class RawRepl:
         self._heard = bytearray()
         self._aside = bytearray()  # what was not an answer, the last of it
         self._echoes = False
+        self.pause_s = _PIECE_S
 
     @property
     def said(self) -> str:
@@ -109,7 +113,7 @@ class RawRepl:
         data = code.encode()
         for at in range(0, len(data), _PIECE):
             self.write(data[at : at + _PIECE])
-            time.sleep(_PIECE_S if len(data) > _PIECE else 0)
+            time.sleep(self.pause_s if len(data) > _PIECE else 0)
         self.write(_CTRL_D)
         if self._echoes:
             self._expect(data + _CTRL_D, _SHORT_S, "code")

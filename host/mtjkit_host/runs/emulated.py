@@ -21,6 +21,9 @@ from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.result import Result
 from mtjkit_host.simulate.simulator import program
 
+_SENT_BYTES = 1 << 15
+"""Longest model that a run sends over an emulated serial line, which takes a second for it."""
+
 
 def run_board(
     options: RunOptions, name: str, heap_bytes: int = 0, path: Path | None = None
@@ -48,7 +51,9 @@ def run_board(
     o = options
     # Mapped weights are written here, with their errors; those in RAM by the device itself.
     model = bytes(program(load(o.model), o.write_errors)[0].data)
-    with flashed_board(name, model, o.kernel, heap_bytes=heap_bytes) as port:
+    with flashed_board(
+        name, model, o.kernel, heap_bytes=heap_bytes, sent_bytes=_SENT_BYTES
+    ) as port:
         return run_fleet(options, [SerialPlace(port, name, name)], path)
 
 
@@ -71,6 +76,7 @@ def flashed_board(
     kernel: str = "auto",
     count: bool = False,
     heap_bytes: int = 0,
+    sent_bytes: int = 1 << 30,
 ) -> Iterator[str]:
     """Start an emulated board and flash it; a context that yields its serial port.
 
@@ -83,6 +89,7 @@ def flashed_board(
         kernel: the kernel that will run it.
         count: device times count instructions where the emulator can.
         heap_bytes: the heap that its firmware was built with; 0 for the usual one.
+        sent_bytes: a longer model is in mapped memory whatever the board's limit.
 
     Raises:
         MtjkitError: see flash; or the firmware or the emulator is missing.
@@ -90,7 +97,7 @@ def flashed_board(
     spec = board_named(name)
     firmware = find_firmware(name, heap_bytes)
     most = min(spec.serial_bytes, heap_bytes // 2) if heap_bytes else spec.serial_bytes
-    image = romfs_image(MODEL_NAME, model) if len(model) > most else b""
+    image = romfs_image(MODEL_NAME, model) if len(model) > min(most, sent_bytes) else b""
     with emulate(spec, firmware, image, count) as port:
         flash(port, model, kernel, native=spec.native, name=name)
         yield port

@@ -1,5 +1,6 @@
 """Flashing and running on emulated boards, through their serial ports."""
 
+import hashlib
 import json
 import re
 import subprocess
@@ -12,7 +13,7 @@ from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors
 from mtjkit_host.boards.firmware import find_firmware
-from mtjkit_host.boards.flash import describe, flash
+from mtjkit_host.boards.flash import deflated, describe, flash
 from mtjkit_host.boards.prompt import Board
 from mtjkit_host.checks.bench_nets import cnv, paper_binary, random_images
 from mtjkit_host.link.link import Link
@@ -82,7 +83,24 @@ def test_code_that_fails_on_the_board_is_one_line(port):
         board.execute("1 / 0")
     assert str(caught.value) == f"{port}: ZeroDivisionError: divide by zero"
     with Board(port) as board, pytest.raises(LinkError, match="ENOENT"):
-        board.send("receive_files({chunk}, [('/no/such', 10000)])", {"/no/such": bytes(10_000)})
+        board.send("receive_files({chunk}, [('/no/such', 10000)])", [bytes(10_000)])
+
+
+def test_deflated_files_arrive_whole_or_not_at_all(port):
+    rng = np.random.default_rng(0)
+    one, two = bytes(5), rng.integers(0, 4, 9000, np.uint8).tobytes()
+    packed = deflated(one + two)
+    with Board(port) as board:
+        assert board.info.inflates
+        board.load("inflate")
+        files = [("/one", len(one)), ("/two", len(two))]
+        board.send(f"receive_inflated({{chunk}}, {len(packed)}, {files!r})", [packed])
+        found = board.digests(["/one", "/two"])
+        assert found == [hashlib.sha256(data).hexdigest() for data in (one, two)]
+        with pytest.raises(LinkError, match=r"the data end before the files|EOFError"):
+            board.send(f"receive_inflated({{chunk}}, {len(packed)}, [('/one', 9999)])", [packed])
+    with Board(port) as board:
+        board.execute("remove('/one', '/two')")
 
 
 def test_a_mapped_model_is_read_in_place_and_gives_way(port):

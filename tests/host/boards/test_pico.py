@@ -93,7 +93,7 @@ def test_no_allocation_between_images(pico):
     }
     with Board(pico, wait_s=120) as board:
         sizes = [(path, len(data)) for path, data in files.items()]
-        board.send(f"receive_files({{chunk}}, {sizes!r})", files)
+        board.send(f"receive_files({{chunk}}, {sizes!r})", [*files.values()])
         said = board.execute(LOCKED, wait_s=600.0).decode()
     kernels = ["asm_thumb", "viper"]
     if NATIVE:
