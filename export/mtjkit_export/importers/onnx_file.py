@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -52,11 +53,20 @@ def read_onnx(path: str | os.PathLike[str]) -> Graph:
             raise refuse(f"{path} has more than {MAX_FILE >> 20} MB")
         with open(path, "rb") as file:
             data = file.read(size)  # which a device without an end has none of
-    return graph_of(data, str(path))
+    return graph_of(data, str(path), Path(path).parent)
 
 
-def graph_of(data: bytes, what: str) -> Graph:
-    """Read the bytes of an ONNX file; `what` names them in messages. Raises as `read_onnx`."""
+def graph_of(data: bytes, what: str, folder: Path | None = None) -> Graph:
+    """Read the bytes of an ONNX file.
+
+    Args:
+        data: the bytes.
+        what: what messages call them.
+        folder: where files of weights may lie beside it; None for nowhere.
+
+    Raises:
+        ConfigError, FormatError: see `read_onnx`.
+    """
     with needs("import"):
         import onnx
         from google.protobuf.message import DecodeError
@@ -67,13 +77,14 @@ def graph_of(data: bytes, what: str) -> Graph:
         raise damaged(f"{what}: damaged, or not an ONNX file") from None
     if not model.graph.node:
         raise damaged(f"{what}: an ONNX file without operators")
-    return _Reader(model, onnx).graph()
+    return _Reader(model, onnx, folder).graph()
 
 
 class _Reader:
-    def __init__(self, model: Any, onnx: Any) -> None:
+    def __init__(self, model: Any, onnx: Any, folder: Path | None) -> None:
         self.model = model
         self.onnx = onnx
+        self.folder = folder
 
     def graph(self) -> Graph:
         graph = self.model.graph
@@ -156,10 +167,7 @@ class _Reader:
     def _array(self, tensor: Any, name: str) -> Array:
         proto = self.onnx.TensorProto
         if tensor.data_location == proto.EXTERNAL or tensor.external_data:
-            raise refuse(
-                f"{name!r} lies in another file: save the network as one, by "
-                "torch.onnx.export(..., external_data=False) or onnx.save(onnx.load(FILE), FILE)"
-            )
+            tensor = self._beside(tensor, name)
         size = checked_size(tuple(tensor.dims), f"tensor {name!r}")
         given = len(tensor.raw_data) or sum(
             len(getattr(tensor, field))
@@ -175,6 +183,30 @@ class _Reader:
         if array.dtype.kind not in "fiub":
             raise refuse(f"tensor {name!r} holds {array.dtype}")
         return array.astype(np.float32) if array.dtype.kind == "f" else array
+
+    def _beside(self, tensor: Any, name: str) -> Any:
+        """The tensor with its bytes, which lie in a file beside the graph's: torch writes it."""
+        given = {entry.key: entry.value for entry in tensor.external_data}
+        location = given.get("location", "")
+        file = None if self.folder is None else self.folder / location
+        if file is None or location in ("", "..") or Path(location).name != location:
+            raise refuse(f"{name!r} lies in another file, {location!r}: only one beside is read")
+        with file_errors(file, "read"):
+            size = file.stat().st_size
+            try:
+                start = int(given.get("offset", 0))
+                length = int(given.get("length", size - start))
+            except ValueError:
+                raise damaged(f"tensor {name!r} has a damaged place in {location!r}") from None
+            most = 8 * checked_size(tuple(tensor.dims), f"tensor {name!r}")
+            if start < 0 or not 0 <= length <= min(most, size - start) or not file.is_file():
+                raise damaged(f"tensor {name!r} is not in {file}, which has {size} bytes")
+            with file.open("rb") as opened:
+                opened.seek(start)
+                data = opened.read(length)
+        return self.onnx.TensorProto(
+            dims=tensor.dims, data_type=tensor.data_type, name=tensor.name, raw_data=data
+        )
 
 
 def _needed(nodes: list[Node], output: str) -> list[Node]:

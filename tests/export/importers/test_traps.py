@@ -439,3 +439,37 @@ def test_a_map_as_one_row_is_pooled_and_read_whole(tmp_path):
     graph.add("Conv", signs(RNG, (3, 64, 1, 1)))
     graph.add("Flatten")
     lowered(graph, tmp_path)
+
+
+def test_weights_in_a_file_beside_the_network(tmp_path):
+    """What torch.onnx.export writes; a place outside the folder or the file is refused."""
+    graph = OnnxNet("plain", [1, 40])
+    dense(graph, 40, 9)
+    graph.sign(9)
+    dense(graph, 9, 3)
+    path = tmp_path / "net.onnx"
+    path.write_bytes(graph.model().SerializeToString())
+    whole = read_onnx(path)
+    onnx.save(
+        graph.model(), path, save_as_external_data=True, location="net.onnx.data", size_threshold=0
+    )
+    split = read_onnx(path)
+    assert split.constants.keys() == whole.constants.keys()
+    assert all(np.array_equal(split.constants[key], w) for key, w in whole.constants.items())
+    model = onnx.load(path, load_external_data=False)
+    place = {entry.key: entry for entry in model.graph.initializer[0].external_data}
+    for key, value, match in (
+        ("length", "1441", "is damaged"),
+        ("length", "99999", "is not in"),
+        ("offset", "-1", "is not in"),
+        ("offset", "999999", "is not in"),
+        ("length", "x", "damaged place"),
+        ("location", "../net.onnx.data", "only one beside is read"),
+        ("location", str(tmp_path / "net.onnx.data"), "only one beside is read"),
+        ("location", "other", "No such file"),
+    ):
+        kept, place[key].value = place[key].value, value
+        path.write_bytes(model.SerializeToString())
+        with pytest.raises(MtjkitError, match=match):
+            read_onnx(path)
+        place[key].value = kept
