@@ -36,7 +36,14 @@ class Burst:
         self._next = array("i", bytes(4 * 7))
 
     def begin(self, slot, number: int, end: int, chunk: int) -> None:
-        """Expect the chunks from offset `end` on, if those before it are there and no others."""
+        """Expect the next chunks, if those before them are there and no others.
+
+        Args:
+            slot, number: the image's.
+            end: offset of the last chunk, and the size of its frame's body.
+            chunk: bytes of a chunk.
+        """
+        end -= m.IMAGE_DATA.size
         if slot.left != -(-(len(slot.data) - end) // chunk):
             return
         what = self._next
@@ -48,16 +55,16 @@ class Burst:
         what[_SIZE] = _EMPTY + min(chunk, len(slot.data) - end)
         self.slot = slot
 
-    def read(self, seq: int) -> int:
-        """Store chunks; returns the bytes in `chunk` that are no expected frame, or -1.
+    def rest(self, server) -> int:
+        """Take chunks; returns the bytes in `chunk` that are no expected frame, or -1.
 
         Args:
-            seq: of the frame that is expected.
+            server: computes the image once it is there.
         """
         slot = self.slot
         self.slot = None
         what = self._next
-        what[_SEQ] = seq
+        what[_SEQ] = server.expected
         readinto = self._readinto
         chunk = self.chunk
         data = slot.data
@@ -69,15 +76,14 @@ class Burst:
                 break
             left = -1
             size = what[_SIZE]
+        server.expected = what[_SEQ]
         there = -(-what[_OFFSET] // what[_CHUNK])
         for n in range(len(slot.have) - slot.left, there):
             slot.have[n] = 1
         slot.left = len(slot.have) - there
+        if not slot.left:
+            server.compute(slot)
         return left
-
-    def expected(self) -> int:
-        """Number of the frame that is expected next."""
-        return self._next[_SEQ]
 
 
 @micropython.viper

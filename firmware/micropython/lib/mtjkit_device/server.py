@@ -52,7 +52,7 @@ class Server:
         self._deframer = Deframer(crc_is_right, copy, unstuff, self._shortest)
         self._out = bytearray(MAX_FRAME)
         self._seq = 0
-        self._expected = 0
+        self.expected = 0
         self._greeted = False
         self._running = True
         self._beat_at = time.ticks_ms()
@@ -79,7 +79,7 @@ class Server:
                 source = chunk
                 if burst and burst.slot:
                     source = burst.chunk
-                    size = self._rest(burst)
+                    size = burst.rest(self)
                     if size < 0:
                         continue
                 else:
@@ -93,15 +93,6 @@ class Server:
                         self._take(deframer.frame, deframer.body_size)
         except OSError:  # a pseudo-terminal whose other end was closed
             pass
-
-    def _rest(self, burst) -> int:
-        """Take the rest of an image; returns what burst.read returns."""
-        slot = burst.slot
-        size = burst.read(self._expected)
-        self._expected = burst.expected()
-        if not slot.left:
-            self._compute(slot)
-        return size
 
     def _shortest(self, frame, size: int) -> int:
         """Bytes that the frame under way has at least: of data, by where their chunk lies."""
@@ -128,18 +119,18 @@ class Server:
         kind = frame[TYPE_AT]
         seq = frame[SEQ_AT]
         if kind == m.HELLO.kind:
-            self._expected = seq
+            self.expected = seq
             self._greeted = True
         elif not self._greeted:  # restarted in the middle of a run
             if kind != m.IMAGE_DATA.kind and kind != m.MODEL_DATA.kind:
                 self._refuse(m.NOT_READY, seq, "restarted: HELLO comes first")
             return
-        ahead = (seq - self._expected) & 255
+        ahead = (seq - self.expected) & 255
         late = ahead >= 256 - _REPEATS
         if not late:
             if ahead:
-                self._reply(m.LOST, self._expected, ahead)
-            self._expected = (seq + 1) & 255
+                self._reply(m.LOST, self.expected, ahead)
+            self.expected = (seq + 1) & 255
         try:
             if kind == m.IMAGE_DATA.kind:
                 self._image_data(frame, size, late)
@@ -148,7 +139,7 @@ class Server:
             elif kind == m.QUERY.kind:
                 self._query(frame, size)
             elif kind == m.PING.kind:
-                self._reply(m.ACK, self._expected)
+                self._reply(m.ACK, self.expected)
             elif not late:  # what changes the state is never done by a late copy
                 self._request(kind, seq, frame, size)
         except RefusedError as error:
@@ -160,7 +151,7 @@ class Server:
         except MemoryError:
             self._refuse(m.TOO_LARGE, seq, "out of memory")
         if self._line.credit:
-            self._reply(m.ACK, self._expected)
+            self._reply(m.ACK, self.expected)
 
     def _request(self, kind: int, seq: int, frame, size: int) -> None:
         if kind == m.STOP.kind:
@@ -215,7 +206,7 @@ class Server:
         now = time.ticks_ms()
         if time.ticks_diff(now, self._beat_at) >= _BEAT_MS:
             self._beat_at = now
-            self._reply(m.ACK, self._expected)
+            self._reply(m.ACK, self.expected)
 
     def _missing(self, index: int, offset: int, size: int) -> None:
         struct.pack_into(m.MISSING.format, self._out, BODY_AT, index, offset, size)
@@ -240,12 +231,12 @@ class Server:
         if not slot.put(offset, frame, _IMAGE_AT, size - m.IMAGE_DATA.size):
             raise ProtocolError("IMAGE_DATA at %d is not a chunk of the image" % offset)
         if not slot.left:
-            self._compute(slot)
+            self.compute(slot)
         elif self._burst:
-            end = offset + size - m.IMAGE_DATA.size
-            self._burst.begin(slot, frame[_SLOT_AT], end, self._session.chunk)
+            self._burst.begin(slot, frame[_SLOT_AT], offset + size, self._session.chunk)
 
-    def _compute(self, slot) -> None:
+    def compute(self, slot) -> None:
+        """Compute a slot's image and send its result."""
         engine = self._session.engine
         self._beat_at = time.ticks_ms()
         start = time.ticks_us()
