@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from mtjkit_host.checks.faulty_line import FaultyPort
 from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.link.fleet import Fleet, Patience
-from mtjkit_host.link.stream import ImageResult
+from mtjkit_host.link.image_result import ImageResult
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.progress import bar
 from mtjkit_host.simulate.simulator import open_simulator

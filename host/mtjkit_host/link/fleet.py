@@ -21,9 +21,10 @@ from mtjkit_core.model import Model
 from mtjkit_core.write_errors import NO_ERRORS, WriteErrors
 from numpy.typing import NDArray
 
+from mtjkit_host.link.image_result import ImageResult
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Programmed, Progress, Session, WrittenModel, check_images
-from mtjkit_host.link.stream import ImageResult, StuckError
+from mtjkit_host.link.stream import StuckError
 from mtjkit_host.link.work_queue import Pool
 
 Int8 = NDArray[np.int8]

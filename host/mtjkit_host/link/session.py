@@ -24,9 +24,10 @@ from mtjkit_core.model import Model
 from mtjkit_core.write_errors import COUNTS, NO_ERRORS, WriteErrors
 from numpy.typing import NDArray
 
+from mtjkit_host.link.image_result import ImageResult
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.requests import Requests, SilenceError, limit_parts
-from mtjkit_host.link.stream import ImageResult, Stream
+from mtjkit_host.link.stream import Stream
 
 Int8 = NDArray[np.int8]
 Progress = Callable[[int, int], None]

@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from mtjkit_core import messages as m
 from mtjkit_core.errors import LinkError, ProtocolError
 from mtjkit_core.write_errors import COUNTS
-from numpy.typing import NDArray
 
+from mtjkit_host.link.image_result import ImageResult
 from mtjkit_host.link.link import Frame
 from mtjkit_host.link.requests import (
     FIRST_PROBE_S,
@@ -31,20 +30,6 @@ _NAMES = {message.kind: name for name, message in vars(m).items() if isinstance(
 
 class StuckError(LinkError):
     """The device shows signs of life, but gives no results."""
-
-
-@dataclass(frozen=True)
-class ImageResult:
-    """One image's result."""
-
-    index: int
-    """The image's index in the data."""
-    scores: NDArray[np.int32]
-    """(classes,)"""
-    counts: NDArray[np.int64]
-    """(5,): feature-map bits, mtjkit_core.write_errors.COUNTS."""
-    device_us: int
-    """Time the device computed, microseconds."""
 
 
 class _Pending:

@@ -20,12 +20,12 @@ from mtjkit_host.boards.prompt import resolve_port
 from mtjkit_host.boards.serial_port import SerialPlace
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.fleet import Fleet, Port
-from mtjkit_host.link.stream import ImageResult
+from mtjkit_host.link.image_result import ImageResult
 from mtjkit_host.machine import tell
 from mtjkit_host.paths import cache_dir
 from mtjkit_host.runs.options import Given, RunOptions, parse_options, shown_option
 from mtjkit_host.runs.result import Result
-from mtjkit_host.runs.run import Job, Outcome, Programmed, collect, prepare
+from mtjkit_host.runs.run import Begun, Job, collect, prepare
 from mtjkit_host.runs.run_file import RunFile, identity
 from mtjkit_host.runs.run_file_lines import read_head
 from mtjkit_host.simulate.simulator import program
@@ -47,10 +47,10 @@ class FleetBackend:
         self.name = ports[0].backend
         self._ports = ports
         self._path = path
-        self._results: Generator[Outcome] | None = None
-        self._first: list[Outcome] = []
+        self._results: Generator[ImageResult] | None = None
+        self._first: list[ImageResult] = []
 
-    def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
+    def program(self, job: Job, progress: Callable[[int, int], None]) -> Begun:
         """Open the run file, reach the devices, wait for the first result."""
         o = job.options
         model = bytes(job.model.data)
@@ -67,9 +67,9 @@ class FleetBackend:
         self._results = self._compute(run, fleet, job)
         resumed = len(run.results)
         self._first = [next(self._results)]
-        return Programmed(run.kernel, run.weight_bits, resumed)
+        return Begun(run.kernel, run.weight_bits, resumed)
 
-    def outcomes(self, job: Job) -> Iterator[Outcome]:
+    def results(self, job: Job) -> Iterator[ImageResult]:
         """All results, those of the run file first."""
         yield from self._first
         if self._results:
@@ -84,11 +84,10 @@ class FleetBackend:
         if self._results:
             self._results.close()
 
-    def _compute(self, run: RunFile, fleet: Fleet, job: Job) -> Generator[Outcome]:
+    def _compute(self, run: RunFile, fleet: Fleet, job: Job) -> Generator[ImageResult]:
         try:
             with run:
-                for r in complete(run, fleet, dict(enumerate(job.inputs))):
-                    yield Outcome(r.index, r.scores, r.counts, r.device_us)
+                yield from complete(run, fleet, dict(enumerate(job.inputs)))
         except MtjkitError as error:
             if run.results:
                 raise type(error)(f"{error}; {self.hint()}") from error

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.datasets.images import images_for, load_images, to_input
+from mtjkit_host.link.image_result import ImageResult
 from mtjkit_host.progress import Steps, bar
 from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.result import Result
@@ -36,21 +37,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a backend found for one image."""
-
-    index: int
-    """Index of the image in the data."""
-    scores: NDArray[np.int32]
-    """(classes,)."""
-    bits: NDArray[np.int64]
-    """(5,): feature-map bits, mtjkit_core.write_errors.COUNTS."""
-    device_us: float
-    """Time in the engine, microseconds."""
-
-
-@dataclass(frozen=True)
-class Programmed:
+class Begun:
     """What a backend says once it has the model."""
 
     kernel: str
@@ -67,11 +54,11 @@ class Backend(Protocol):
     name: str
     """twin, serial, or the name of a board."""
 
-    def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
+    def program(self, job: Job, progress: Callable[[int, int], None]) -> Begun:
         """Take the model, its weight errors included; reports (bytes sent, bytes in all)."""
         ...
 
-    def outcomes(self, job: Job) -> Iterator[Outcome]:
+    def results(self, job: Job) -> Iterator[ImageResult]:
         """Classify every image once, in any order."""
         ...
 
@@ -107,26 +94,26 @@ class TwinBackend:
 
     name = "twin"
 
-    def program(self, job: Job, progress: Callable[[int, int], None]) -> Programmed:
+    def program(self, job: Job, progress: Callable[[int, int], None]) -> Begun:
         """Write the weights, with their errors."""
         o = job.options
         model, counts = program(job.model, o.write_errors)
         self._simulator = open_simulator(model)
         written, _, wrong, *_ = counts.tolist()
-        return Programmed(self._simulator.engine, (written, wrong))
+        return Begun(self._simulator.engine, (written, wrong))
 
     def error_free(self, job: Job) -> bool:
         """Where no write can fail: the scores are the simulator's own."""
         return not job.options.write_errors.can_fail
 
-    def outcomes(self, job: Job) -> Iterator[Outcome]:
+    def results(self, job: Job) -> Iterator[ImageResult]:
         """Classify the images in order."""
         began = time.perf_counter()
         for batch in run_in_batches(self._simulator, job.inputs, job.options.write_errors):
             us = (time.perf_counter() - began) * 1e6 / len(batch.scores)
             rows = zip(batch.scores, batch.counts, strict=True)
-            for index, (scores, bits) in enumerate(rows, batch.at.start):
-                yield Outcome(index, scores, bits, us)
+            for index, (scores, counts) in enumerate(rows, batch.at.start):
+                yield ImageResult(index, scores, counts, us)
             began = time.perf_counter()
 
 
@@ -162,26 +149,26 @@ def collect(job: Job, backend: Backend) -> Result:
                 step("model arrives, first image")
 
         step("starting")
-        programmed = backend.program(job, sent)
+        begun = backend.program(job, sent)
         began = time.perf_counter()
-        for done, outcome in enumerate(backend.outcomes(job), 1):
-            scores[outcome.index] = outcome.scores
-            bits[outcome.index] = outcome.bits
-            us[outcome.index] = outcome.device_us
+        for done, result in enumerate(backend.results(job), 1):
+            scores[result.index] = result.scores
+            bits[result.index] = result.counts
+            us[result.index] = result.device_us
             step("", done, n, "images")
         seconds = time.perf_counter() - began
     return Result(
         backend=backend.name,
-        kernel=programmed.kernel,
+        kernel=begun.kernel,
         options=job.options,
         model=job.model,
         images=job.images,
         scores=scores,
         error_free_scores=_error_free_scores(job, backend, scores),
         bits=tuple(bits.sum(axis=0).tolist()),
-        weight_bits=programmed.weight_bits,
+        weight_bits=begun.weight_bits,
         seconds=seconds,
-        resumed=programmed.resumed,
+        resumed=begun.resumed,
         device_us_per_image=float(us.mean()),
         device_us_median=float(np.median(us)),
     )

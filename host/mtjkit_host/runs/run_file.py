@@ -19,7 +19,7 @@ from mtjkit_core.write_errors import WriteErrors
 from mtjkit_export.files import LineFile, to_line
 from numpy.typing import NDArray
 
-from mtjkit_host.link.stream import ImageResult
+from mtjkit_host.link.image_result import ImageResult
 from mtjkit_host.runs.options import as_lists
 from mtjkit_host.runs.run_file_lines import (
     RUN_FILE_VERSION,

@@ -22,7 +22,7 @@ from mtjkit_core.messages import KERNELS
 from mtjkit_core.write_errors import COUNTS
 from mtjkit_export.files import complete_lines, file_errors, refuse_pipe
 
-from mtjkit_host.link.stream import ImageResult
+from mtjkit_host.link.image_result import ImageResult
 
 RUN_FILE_VERSION = 2
 
