@@ -16,13 +16,16 @@ from mtjkit_host.machine import tell
 PARTS = ("twin", "device")
 
 
-def run_bench(only: str | None = None, json: str | None = None, rounds: str = "9") -> str:
+def run_bench(
+    only: str | None = None, json: str | None = None, rounds: str = "9", clean: bool = False
+) -> str:
     """Measure, and return the numbers as JSON text.
 
     Args:
         only: twin, device (all that count their time), or the name of one; None for everything.
         json: file to write the numbers to as well.
         rounds: how often the twin and torch are timed.
+        clean: measure devices without write errors alone.
 
     Raises:
         ConfigError: an option is wrong, or torch is missing.
@@ -42,7 +45,7 @@ def run_bench(only: str | None = None, json: str | None = None, rounds: str = "9
         list(devices.values()) if "device" in parts else [devices[n] for n in parts if n in devices]
     )
     if chosen:
-        numbers["device"] = bench_device(chosen, tell)
+        numbers["device"] = bench_device(chosen, tell, clean)
     text = jsonlib.dumps(numbers, indent=2)
     if json is not None:
         write_json(json, numbers)

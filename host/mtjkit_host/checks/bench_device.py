@@ -71,13 +71,14 @@ def targets() -> list[Target]:
 
 
 def bench_device(
-    chosen: list[Target], progress: Callable[[str], None] = print
+    chosen: list[Target], progress: Callable[[str], None] = print, clean: bool = False
 ) -> dict[str, dict[str, dict[str, Any]]]:
     """Measure every kernel that loads on the chosen targets that are there.
 
     Args:
         chosen: of targets().
         progress: told of each kernel, and why a target is left out.
+        clean: without write errors alone: no number says what they cost.
 
     Returns:
         target -> kernel -> numbers.
@@ -88,7 +89,7 @@ def bench_device(
         try:
             with _device(target, model) as link:
                 session = Session(link, hello_s=60.0)
-                for kernel, numbers in _kernels(target, model, session, progress):
+                for kernel, numbers in _kernels(target, model, session, progress, clean):
                     found.setdefault(target.name, {})[kernel] = numbers
         except (ConfigError, LinkError) as error:  # what is measured already is kept
             progress(f"{target.name}: left out: {error}")
@@ -96,7 +97,11 @@ def bench_device(
 
 
 def _kernels(
-    target: Target, model: Model, session: Session, progress: Callable[[str], None]
+    target: Target,
+    model: Model,
+    session: Session,
+    progress: Callable[[str], None],
+    only_clean: bool,
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     images = random_images(model, target.images)
     for kernel in target.kernels:
@@ -116,7 +121,7 @@ def _kernels(
             continue
         clean = [device_us(0.0)]
         overheads = {}
-        for rates in (*((rate,) for rate in RATES), *UNEVEN):
+        for rates in () if only_clean else (*((rate,) for rate in RATES), *UNEVEN):
             ratios = []
             for _ in range(target.rounds):
                 if target.rounds > 1:
@@ -126,12 +131,12 @@ def _kernels(
         number = median(clean) * target.per_us
         if target.per_32_macs:
             number /= model.macs / 32
-        numbers = {
-            target.unit: number,
-            "write_overhead_percent": max(v for k, v in overheads.items() if len(k) == 1),
-            "uneven_write_overhead_percent": max(v for k, v in overheads.items() if len(k) == 2),
-            "peak_heap_bytes": Session(session.link).info.used_bytes,
-        }
+        numbers = {target.unit: number}
+        for name, count in (("write", 1), ("uneven_write", 2)):
+            percents = [percent for rates, percent in overheads.items() if len(rates) == count]
+            if percents:
+                numbers[f"{name}_overhead_percent"] = max(percents)
+        numbers["peak_heap_bytes"] = Session(session.link).info.used_bytes
         progress(f"{target.name}, {kernel}: {numbers}")
         yield kernel, numbers
 

@@ -50,13 +50,20 @@ def soak(
         "only": "twin, device, or a board that counts its time; default everything",
         "json": "write the result to this file",
         "rounds": "how often everything is timed; default 9",
+        "clean": "devices without write errors alone, a tenth of the time",
     }
 )
-def bench(c: Context, only: str | None = None, json: str | None = None, rounds: str = "9") -> Any:
+def bench(
+    c: Context,
+    only: str | None = None,
+    json: str | None = None,
+    rounds: str = "9",
+    clean: bool = False,
+) -> Any:
     """Measure speed: what is compared runs interleaved in one run (the twin's needs torch)."""
     from mtjkit_host.checks.bench import run_bench
 
-    return run_bench(only, json, rounds)
+    return run_bench(only, json, rounds, clean)
 
 
 @command(

@@ -60,6 +60,14 @@ def docs(c: Context) -> None:
     _tools(c, "mkdocs build --quiet")
 
 
+@command(iterable=["take"], help={"take": "a file of `bench --json`; may be given several times"})
+def kernel_table(c: Context, take: list[str]) -> str:
+    """Take numbers of `bench --json` into docs/bench.json; rewrite the pages' table of kernels."""
+    from mtjkit_host.checks.kernel_table import update
+
+    return "\n".join(update(take))
+
+
 @command()
 def wheel(c: Context) -> None:
     """Build the wheels of mtjkit and mtjkit-nets and the sdist into build/dist.
@@ -110,4 +118,4 @@ def _tools(c: Context, *commands: str, last: bool = False) -> None:
                 raise Exit(code=1)
 
 
-COMMANDS = (lint, test, check, docs, wheel)
+COMMANDS = (lint, test, check, docs, kernel_table, wheel)
