@@ -42,6 +42,9 @@ class Tape:
         self.out = bytearray(10_000)
         self.written = 0
 
+    def raw(self, buffer, size):
+        return self.readinto(buffer, size)
+
     def readinto(self, buffer, size):
         if self.at == self.end:
             if self.locked:

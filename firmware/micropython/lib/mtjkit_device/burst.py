@@ -32,7 +32,8 @@ class Burst:
     def __init__(self, line):
         self.chunk = bytearray(MAX_FRAME)
         self.slot = None
-        self._readinto = line.readinto
+        self._line = line
+        self._readinto = line.raw
         self._next = array("i", bytes(4 * 7))
 
     def begin(self, slot, number: int, end: int, chunk: int) -> None:
@@ -76,6 +77,8 @@ class Burst:
                 break
             left = -1
             size = what[_SIZE]
+        if left > 0:
+            self._line.between = not chunk[left - 1]
         server.expected = what[_SEQ]
         there = -(-what[_OFFSET] // what[_CHUNK])
         for n in range(len(slot.have) - slot.left, there):

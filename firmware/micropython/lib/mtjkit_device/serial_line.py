@@ -27,6 +27,8 @@ class Line:
     Attributes:
         credit: bytes that the port can take while nobody reads, 0 if the line has flow control.
         chunk: data bytes of a frame that this line can take.
+        between: the last byte was a zero.
+        raw(buffer, size): reads `size` bytes whatever they are; the caller sets `between`.
         write(buffer, size): sends the first `size` bytes of a buffer.
     """
 
@@ -34,22 +36,22 @@ class Line:
         self.credit = 0 if sys.platform in board.FLOW_CONTROLLED else board.UART_CREDIT
         self.chunk = SMALL_CHUNK if self.credit else CHUNK
         self._held = 0  # Ctrl-C in a row
-        self._between = True  # the last byte was a zero
-        self._readinto = sys.stdin.buffer.readinto
+        self.between = True
+        self.raw = sys.stdin.buffer.readinto
         self.write = sys.stdout.buffer.write
 
     def readinto(self, buffer, size: int) -> int:
         """Wait for `size` bytes, 1 between two frames; 0 at the line's end, or by Ctrl-C."""
         if size == 1:
             start = time.ticks_ms()
-            size = self._readinto(buffer, 1)
+            size = self.raw(buffer, 1)
             if size and buffer[0]:
                 silent = time.ticks_diff(time.ticks_ms(), start) >= _SILENCE_MS
-                if (self._between or silent) and not self._skip_typed(buffer, silent):
+                if (self.between or silent) and not self._skip_typed(buffer, silent):
                     return 0
         else:
-            size = self._readinto(buffer, size)
-        self._between = not (size and buffer[size - 1])
+            size = self.raw(buffer, size)
+        self.between = not (size and buffer[size - 1])
         if buffer[0] != _CTRL_C:
             self._held = 0
             return size
@@ -76,7 +78,7 @@ class Line:
             if buffer[0] != _ENTER:
                 first = False
             start = time.ticks_ms()
-            if not self._readinto(buffer, 1):
+            if not self.raw(buffer, 1):
                 return False
             if time.ticks_diff(time.ticks_ms(), start) >= _SILENCE_MS:
                 silent = True
