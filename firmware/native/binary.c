@@ -32,7 +32,11 @@
 
 /* ---- counting ---- */
 
-#ifdef MTJ_POPCOUNT
+#if defined(MTJ_MVE)
+
+#include "binary_mve.h"
+
+#elif defined(MTJ_POPCOUNT)
 
 /* Popcount of (x ^ w) over n words; with `mask`, of (x ^ w) & mask. A processor that counts a
  * word's ones by itself needs no adders. */
@@ -58,13 +62,6 @@ static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, c
 #undef ADD_WORDS
     return total;
 }
-
-static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32_t n) {
-    return count(x, w, NULL, n);
-}
-
-/* In the loops that run most, the call would cost as much as three words. */
-#define MISMATCHES(x, w, n) count(x, w, NULL, n)
 
 #else
 
@@ -187,6 +184,23 @@ static inline __attribute__((always_inline)) uint32_t count(const uint32_t *x, c
     return total + sum_bytes(ones);
 }
 
+#endif
+
+#if defined(MTJ_MVE) || defined(MTJ_POPCOUNT)
+
+static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32_t n) {
+    return count(x, w, NULL, n);
+}
+
+/* In the loops that run most, the call would cost as much as three words. */
+#ifdef MTJ_MVE
+#define MISMATCHES(x, w, n) ((n) == 18 ? count(x, w, NULL, 18) : mismatches(x, w, n))
+#else
+#define MISMATCHES(x, w, n) count(x, w, NULL, n)
+#endif
+
+#else
+
 static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32_t n) {
     /* The shortest rows, 3x3 taps of 32 or 64 channels, without loops and tests. */
     return n == 9 ? count(x, w, NULL, 9) : n == 18 ? count(x, w, NULL, 18) : count(x, w, NULL, n);
@@ -307,6 +321,12 @@ table_bits(const int32_t *table, uint32_t row_words, const uint32_t *rows,
 
 static HOT void first_bits(const int32_t *table, uint32_t row_words, const uint32_t *rows,
                            const int32_t *thresholds, uint32_t channels, uint32_t bits[2]) {
+#ifdef MTJ_MVE
+    if (row_words == 1) { /* the taps lie before the tables */
+        mve_first_bits(table - 32, rows, thresholds, channels, bits);
+        return;
+    }
+#endif
 #ifdef __riscv
     if (row_words == 1) { /* 3x3 pixels of three channels, without a loop */
         table_bits(table, 1, rows, thresholds, channels, bits);
@@ -344,7 +364,10 @@ static NOINLINE void first_map(const mtj_layer *l, const uint8_t *model, const i
                     int32_t right = x + 1 < width ? x + 1 : x;
                     uint32_t *at = out + (row * l->map_width + (pooled ? window : x)) * out_words;
                     gather_pixels(l, image, y, left + x * across, left + right * across, taps);
-                    fill_tables(taps, groups, table);
+#ifdef MTJ_MVE
+                    if (l->row_words > 1)
+#endif
+                        fill_tables(taps, groups, table);
                     for (uint32_t word = 0; word < out_words; word++) {
                         uint32_t channels = l->out_channels - 32 * word;
                         uint32_t mask = tail_mask(channels);
@@ -557,7 +580,7 @@ channels_of(const mtj_layer *l, const uint8_t *model, const window *windows, con
 
 static NOINLINE void pixel(const mtj_layer *l, const uint8_t *model, const window *windows,
                            const window *end, uint32_t first, uint32_t behind, uint32_t *out) {
-#ifdef MTJ_POPCOUNT
+#if defined(MTJ_MVE) || defined(MTJ_POPCOUNT)
     const window *v = windows;
     while (v < end && !v->mask) {
         v++;
@@ -570,7 +593,7 @@ static NOINLINE void pixel(const mtj_layer *l, const uint8_t *model, const windo
     channels_of(l, model, windows, end, first, behind, out, 0);
 }
 
-#ifdef __thumb2__
+#if defined(__thumb2__) && !defined(MTJ_MVE)
 #include "binary_thumb2.h"
 #else
 #define short_rows(l, model, windows, end, out) 0

@@ -10,6 +10,9 @@
 #ifdef MTJ_AVX2
 #include "memory_avx2.h"
 #endif
+#ifdef MTJ_MVE
+#include "memory_mve.h"
+#endif
 
 void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_t place) {
     for (uint32_t stream = 0; stream < 8; stream++) {
@@ -54,6 +57,10 @@ void mtj_write_run(uint32_t *cells, const uint32_t *intended, int fresh, uint32_
         avx2_write(cells, intended, fresh, words, run_words, tail, state, errors, uneven, counts);
         return;
     }
+#endif
+#ifdef MTJ_MVE
+    mve_write(cells, intended, fresh, words, run_words, tail, state, errors, counts);
+    return;
 #endif
     for (uint32_t w = 0; w < words; w++) {
         uint32_t *stream = state + 4 * (w & 7);

@@ -33,6 +33,8 @@ static inline int has_lanes(void) { return mtj_level() == 2; }
 #define MTJ_LANES 1
 
 static inline int has_lanes(void) { return 1; }
+#elif defined(__ARM_FEATURE_MVE) && !defined(MTJ_PORTABLE)
+#define MTJ_MVE 1 /* a module for such processors alone: boards choose it */
 #elif defined(__wasm_simd128__) && !defined(MTJ_PORTABLE)
 #include <wasm_simd128.h>
 

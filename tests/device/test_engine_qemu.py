@@ -54,8 +54,8 @@ def mpremote(*arguments):
     return done.stdout
 
 
-# They differ little from the Cortex-M3 and from virt-rv32; test_targets.py compares their runs.
-SLOW = ("mps2-an500", "mps2-an505", "virt-rv32-zbb")
+# Most differ little from the Cortex-M3 and from virt-rv32; test_targets.py compares a run of each.
+SLOW = ("mps2-an500", "mps2-an505", "mps3-an547", "virt-rv32-zbb")
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ COMPILERS = {
     "armv6m": "arm-none-eabi-gcc",
     "armv7m": "arm-none-eabi-gcc",
     "armv7emsp": "arm-none-eabi-gcc",
+    "armv7emsp-mve": "arm-none-eabi-gcc",
     "xtensawin": "xtensa-esp32-elf-gcc",
     "rv32imc": "riscv64-unknown-elf-gcc",
     "rv32imc-zbb": "riscv64-unknown-elf-gcc",
@@ -23,7 +24,10 @@ COMPILERS = {
 """What native modules are built for, and the compiler of each: an architecture, or one and after a
 hyphen an extension, without whose instructions the module crashes its processor."""
 
-EXTENSION_OPTIONS = {"zbb": ["-march=rv32imac_zbb", "-mabi=ilp32"]}
+EXTENSION_OPTIONS = {
+    "zbb": ["-march=rv32imac_zbb", "-mabi=ilp32"],
+    "mve": ["-mcpu=cortex-m55"],
+}
 """Options with which a compiler shows that it knows an extension."""
 
 COMPILER_SOURCES = {

@@ -67,6 +67,7 @@ def test_builders_and_emulators_of_all_boards_are_there():
     [
         ("Raspberry Pi Pico2 with RP2350-RISCV", "rv32imc-zbb"),
         ("Raspberry Pi Pico2 with RP2350", ""),
+        ("Alif Ensemble DevKit with AE722F80F55D5XX", "armv7emsp-mve"),
         ("ESP32C3 module with ESP32C3", ""),
         ("virt-rv32 with rv32imac", ""),
         ("", ""),

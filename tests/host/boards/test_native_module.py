@@ -54,6 +54,7 @@ def build(architecture):
         ("armv6m", 4),
         ("armv7m", 5),
         ("armv7emsp", 7),
+        ("armv7emsp-mve", 7),
         ("xtensawin", 10),
         ("rv32imc", 11),
         ("rv32imc-zbb", 11),
