@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any
+
 
 def printable(text: str) -> str:
     r"""A text without what moves a cursor or hides letters: characters such as escapes, \x1b.
@@ -30,3 +33,12 @@ def file_name(text: str) -> str:
     """
     name = "".join(c if c.isalnum() or c in "-_." else "_" for c in text)
     return name.lstrip(".") or "_"
+
+
+def holds_half_letters(value: Any) -> bool:
+    r"""Whether a JSON value has half of a surrogate pair (\ud800), which no file can hold."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False

@@ -10,6 +10,7 @@ from typing import Any
 
 from mtjkit_core.errors import ConfigError
 from mtjkit_export.files import refuse_pipe
+from mtjkit_export.texts import holds_half_letters
 
 from mtjkit_host.parse import shown
 
@@ -81,6 +82,8 @@ def parse_table(text: str, what: str, kind: str = "TOML") -> dict[str, Any]:
         raise ConfigError(f"{what}: a line is longer than {MAX_LINE} characters")
     try:
         values: Any = json.loads(text) if kind == "JSON" else tomllib.loads(text)
+        if kind == "JSON" and holds_half_letters(values):
+            raise ValueError("half of a surrogate pair is no letter")
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{what}: not valid {kind} ({shown(str(error), 100)})") from None
     if not isinstance(values, dict):

@@ -23,3 +23,10 @@ def test_a_byte_order_mark_is_no_part_of_a_file(tmp_path, code):
 def test_another_code_is_named_with_its_line(data, why):
     with pytest.raises(ConfigError, match=why):
         decode_text(data, "x")
+
+
+def test_half_of_a_surrogate_pair_is_no_letter():
+    assert parse_table(r'{"name": "\ud83d\ude00"}', "x", "JSON") == {"name": "\U0001f600"}
+    for text in (r'{"name": "\ud800"}', r'{"\udc00": [1]}', r'{"a": {"b": ["\ude00\ud83d"]}}'):
+        with pytest.raises(ConfigError, match=r"x: not valid JSON .*half of a surrogate pair"):
+            parse_table(text, "x", "JSON")

@@ -24,6 +24,7 @@ from mtjkit_export.files import (
     write_atomically,
 )
 from mtjkit_export.needs import needs
+from mtjkit_export.texts import holds_half_letters
 
 RESULTS = "results.jsonl"
 FORMATS = (".csv", ".parquet")
@@ -66,7 +67,10 @@ def read_rows(source: str | Path) -> Iterator[dict[str, Any]]:
     refuse_pipe(path)
     with file_errors(path, "read"), open(path, "rb") as file:
         if path.suffix == ".json":
-            yield _flat(_object(path, file.read()))
+            text = file.read(_LONGEST_OBJECT + 1)
+            if len(text) > _LONGEST_OBJECT:
+                raise FormatError(f"{path}: longer than {_LONGEST_OBJECT} bytes")
+            yield _flat(_object(path, text))
             return
         objects = (_object(path, line) for line in complete_lines(file, str(path)))
         for number, values in enumerate(objects):
@@ -89,6 +93,8 @@ def _image(path: Path, values: dict[str, Any]) -> dict[str, Any]:
 def _object(path: Path, text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
+        if holds_half_letters(value):
+            raise FormatError(f"{path}: a text is no Unicode: half of a surrogate pair")
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

@@ -84,7 +84,8 @@ def read_measurements(path: str | Path) -> dict[tuple[str, float | None], list[P
     file = Path(path)
     refuse_pipe(file)
     try:
-        data = file.read_bytes()
+        with file.open("rb") as opened:
+            data = opened.read(_MAX_BYTES + 1)
         if len(data) > _MAX_BYTES:
             raise ConfigError(f"{file}: longer than {_MAX_BYTES} bytes")
         rows = list(csv.reader(decode_text(data, str(file)).splitlines(), strict=True))

@@ -101,3 +101,11 @@ def test_what_is_not_a_table_is_refused_in_one_line(tmp_path):
     with pytest.raises(ConfigError):
         write_table(tmp_path / "z.jsonl", tmp_path / "x.jsonl" / "z.csv")
     assert "table" in namespace().tasks
+
+
+@pytest.mark.parametrize("name", ["text.csv", "text.parquet"])
+def test_a_text_that_no_file_can_hold_is_refused(tmp_path, name):
+    (tmp_path / "results.jsonl").write_text('{"net": "x\\ud800"}\n')
+    with pytest.raises(FormatError, match="half of a surrogate pair"):
+        write_table(tmp_path / "results.jsonl", tmp_path / name)
+    assert not (tmp_path / name).exists()

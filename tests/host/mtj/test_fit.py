@@ -1,5 +1,7 @@
 """Fitted cells against values that were computed another way, and bad files."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
@@ -173,3 +175,9 @@ def test_a_bad_file_ends_in_one_line(tmp_path, text, why):
     assert "\n" not in str(caught.value)
     with pytest.raises(ConfigError, match="cannot be read"):
         read_measurements(tmp_path / "none.csv")
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="no /dev/zero")
+def test_a_file_without_end_is_refused():
+    with pytest.raises(ConfigError, match="/dev/zero: longer than"):
+        read_measurements("/dev/zero")
