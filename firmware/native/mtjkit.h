@@ -46,7 +46,7 @@ enum { MTJ_INT8, MTJ_ZERO_ONE, MTJ_PLUS_MINUS, MTJ_PACKED, MTJ_NUMBERS };
 enum { MTJ_BITS, MTJ_SUMS, MTJ_CLASS_BITS, MTJ_AVERAGES, MTJ_SIGNED };
 
 /* Whether an output is bits that the memory holds: mtjkit_core.geometry.STORED. */
-#define MTJ_STORED(output) (!((output)&3))
+#define MTJ_STORED(output) (!((output) & 3))
 
 /* One layer, filled by Python: LayerShape's attributes of the same names, in the order of FIELDS
  * (mtjkit_core.geometry), and packed_at. Offsets (.._at) are bytes. */
