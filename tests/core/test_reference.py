@@ -174,5 +174,7 @@ def test_runs_are_locked():
 
 
 def test_networks_are_locked():
-    for record in records.load("networks"):
-        assert records.crc(networks.build(record["name"])) == record["crc"]
+    locked_records = [r for n in ("networks", "geometries", "kinds") for r in records.load(n)]
+    assert len({record["crc"] for record in locked_records}) == len(locked_records)
+    for record in locked_records:
+        assert records.file_crc(networks.build(record["name"])) == record["crc"]
