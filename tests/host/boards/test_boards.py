@@ -188,7 +188,7 @@ def test_the_read_only_file_system_is_aligned(size):
 
 
 def test_unknown_names():
-    with pytest.raises(ConfigError, match="board 'pyboard' is unknown: one of alif-ensemble, mps2-an385"):
+    with pytest.raises(ConfigError, match="board 'pyboard' is unknown: one of alif-"):
         build_firmware("pyboard")
     with pytest.raises(ConfigError, match="there is no emulator of unix"):
         emulate(board_named("unix"), None)
