@@ -142,7 +142,7 @@ def start_micropython(
         raise ConfigError(f"{executable}: {error.strerror or error}") from error
 
 
-def stop_process(process: subprocess.Popen[bytes], wait_s: float = 2.0) -> str:
+def stop_process(process: subprocess.Popen[bytes], wait_s: float = 0.5) -> str:
     """End a process and all it started; returns the last line that it wrote to stderr.
 
     Args:
