@@ -108,7 +108,7 @@ def _cell(table: dict[str, Any], name: str) -> Cell:
         write = _table(table, "write")
     elif "stated" in table:
         raise ConfigError(
-            "its source states no error rate, so no pulse and no saving follow; give [write] in a "
+            "its source states no error rate of one pulse, so no saving follows; give [write] in a "
             "file of your own"
         )
     else:

@@ -135,7 +135,7 @@ def show_cell(
 
 
 def _stated(name: str, values: dict[str, Any]) -> Table:
-    table = Table(show_header=False, title=Text(f"cell {name}, no error rate stated"))
+    table = Table(show_header=False, title=Text(f"cell {name}: no model, what is stated"))
     table.add_column(style="bold")
     table.add_column()
     for key in ("source", "verified"):
@@ -144,7 +144,7 @@ def _stated(name: str, values: dict[str, Any]) -> Table:
     for key, value in values["stated"].items():
         table.add_row(key, Text(str(value)))
     table.add_row(
-        "warning", Text("nothing about error rates follows: give [write] in a file of your own")
+        "warning", Text("no pulse and no saving follow: give [write] in a file of your own")
     )
     return table
 

@@ -8,6 +8,7 @@ from mtjkit_host.mtj import command
 from mtjkit_host.mtj.cell import Cell, Circuit
 from mtjkit_host.mtj.cell_file import cell_from_table, load_cell, preset_names, read_cell_table
 from mtjkit_host.mtj.fokker_planck import FokkerPlanck
+from mtjkit_host.mtj.macrospin import critical_current_ua
 from mtjkit_host.mtj.schemes import doubts, parse_scheme
 from mtjkit_host.mtj.switching import Points, Tail, Thermal
 from mtjkit_host.settings import parse_table
@@ -45,6 +46,23 @@ def test_every_preset_is_a_cell_or_says_why_not(name):
         cell = cell_from_table(table, what, name)
         assert cell.pulse_width_ns(0.024) > 0
         assert cell_from_table(json.loads(json.dumps(cell.to_json())), name=name) == cell
+
+
+def test_what_follows_from_the_stated_numbers_of_arm_python():
+    stated = read_cell_table("arm-python")[0]["stated"]
+    # Slonczewski's asymmetry: eta = P from the parallel state, lambda^2 P from the other one.
+    up = critical_current_ua(stated["delta"], stated["alpha"], stated["polarization"], 300.0)
+    assert up == pytest.approx(stated["ic0_up_ua"], rel=1e-4)
+    assert up / stated["lambda"] ** 2 == pytest.approx(stated["ic0_down_ua"], rel=1e-4)
+
+
+def test_a_cell_without_a_model_is_shown_as_stated():
+    table = command.show_cell("intel22ffl")
+    assert table.title is not None
+    assert "no model" in str(table.title)
+    shown = [str(cell) for column in table.columns for cell in column.cells]
+    assert "5e-07" in shown
+    assert any("no saving follow" in text for text in shown)
 
 
 @pytest.mark.parametrize(
@@ -134,7 +152,7 @@ def test_a_mistake_is_one_line(tmp_path, text, why):
 
 def test_an_unknown_name_lists_the_presets():
     with pytest.raises(
-        ConfigError, match="no file and no preset; presets: arm-veriloga, asano2024"
+        ConfigError, match="no file and no preset; presets: arm-python, arm-veriloga, asano2024"
     ):
         load_cell("asano2023")
 
