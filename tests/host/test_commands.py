@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import time
-from copy import deepcopy
 from pathlib import Path
 
 import pytest
@@ -27,7 +26,8 @@ def test_every_option_has_help(tmp_path):
         *("train", "export", "info", "run-unix", "twin", "flash", "run", "test", "check", "bench")
     }
     for name in names:
-        for argument in deepcopy(namespace()[name]).get_arguments():
+        command = namespace()[name]
+        for argument in (*command.get_arguments(), *command.get_arguments()):
             assert argument.help, f"{name} --{argument.name}"
     shown = invoke("twin", "--help", cwd=tmp_path).stdout
     options = [line for line in shown.splitlines() if line.lstrip().startswith("-")]

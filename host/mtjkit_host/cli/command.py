@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from invoke.exceptions import Exit
+from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
 
 from mtjkit_host.cli import streams
@@ -66,6 +67,14 @@ class Command(Task[Callable[..., Any]]):
             if options.get("kind") is not list:
                 options["kind"] = _Text
         return options
+
+    def get_arguments(self, ignore_unknown_help: bool | None = None) -> list[Argument]:
+        """See `invoke.Task.get_arguments`, which uses the texts of help up: here they stay."""
+        texts = dict(self.help)
+        try:
+            return super().get_arguments(ignore_unknown_help)
+        finally:
+            self.help = texts
 
 
 def command(help: dict[str, str] | None = None, **options: Any) -> Callable[..., Any]:
