@@ -11,7 +11,7 @@ import pytest
 from mtjkit_host.cli import namespace
 from mtjkit_host.cli.command import ALIASES
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.parse_options import parse_options
 from mtjkit_host.runs.result import tables
 from mtjkit_host.runs.run import run_twin
 from rich.console import Console
@@ -149,6 +149,10 @@ def test_the_site_has_every_page_and_no_dead_link(tmp_path):
     assert "--pulse-ns=NS" in commands
     assert "None" not in commands
     assert "run_twin" in (tmp_path / "reference" / "python.html").read_text()
+    for page in tmp_path.rglob("*.html"):
+        tags = re.findall(r"<(?:script|link|img|iframe)\b[^>]*>", page.read_text())
+        fetched = [tag for tag in tags if "//" in tag and "canonical" not in tag]
+        assert not fetched, (page, "a page that is read offline")
 
 
 @pytest.mark.slow

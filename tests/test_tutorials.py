@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 from mtjkit_host.paths import CARRIED
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.parse_options import parse_options
 from mtjkit_host.runs.run import run_twin
 from support.commands import INVOKE
 from support.micropython import micropython_or_skip

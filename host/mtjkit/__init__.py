@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from mtjkit_host.mtj.cell_file import load_cell
     from mtjkit_host.mtj.cell_file import preset_names as cells
     from mtjkit_host.runs.fleet_run import run_ports, run_unix
-    from mtjkit_host.runs.options import RunOptions, parse_options
+    from mtjkit_host.runs.options import RunOptions
+    from mtjkit_host.runs.parse_options import parse_options
     from mtjkit_host.runs.result import Result
     from mtjkit_host.runs.run import run_twin
 else:
@@ -26,7 +27,7 @@ else:
         "import_net": ("mtjkit_host.importing.command", "import_net"),
         "load": ("mtjkit_export.formats.mtjb_reader", "load"),
         "load_cell": ("mtjkit_host.mtj.cell_file", "load_cell"),
-        "parse_options": ("mtjkit_host.runs.options", "parse_options"),
+        "parse_options": ("mtjkit_host.runs.parse_options", "parse_options"),
         "run_ports": ("mtjkit_host.runs.fleet_run", "run_ports"),
         "run_twin": ("mtjkit_host.runs.run", "run_twin"),
         "run_unix": ("mtjkit_host.runs.fleet_run", "run_unix"),

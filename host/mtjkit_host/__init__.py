@@ -8,13 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mtjkit_host.runs.fleet_run import run_ports, run_unix
-    from mtjkit_host.runs.options import RunOptions, parse_options
+    from mtjkit_host.runs.options import RunOptions
+    from mtjkit_host.runs.parse_options import parse_options
     from mtjkit_host.runs.result import Result
     from mtjkit_host.runs.run import run_twin
 else:
     _MODULES = {
         "mtjkit_host.runs.fleet_run": ("run_ports", "run_unix"),
-        "mtjkit_host.runs.options": ("RunOptions", "parse_options"),
+        "mtjkit_host.runs.options": ("RunOptions",),
+        "mtjkit_host.runs.parse_options": ("parse_options",),
         "mtjkit_host.runs.result": ("Result",),
         "mtjkit_host.runs.run": ("run_twin",),
     }

@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 import re
 import reprlib
+from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
+from mtjkit_export.files import check_writable
 
 _WHOLE = re.compile(r"[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
@@ -70,6 +72,37 @@ def choice(option: str, value: object, choices: tuple[str, ...]) -> str:
     if not isinstance(value, str) or value not in choices:
         raise ConfigError(f"{option} is one of {', '.join(choices)}, not {shown(value)}")
     return value
+
+
+def path(option: str, value: object) -> Path:
+    """A path, as text or as a path.
+
+    Raises:
+        ConfigError: the value is something else, or empty.
+    """
+    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
+        raise ConfigError(f"{option} takes a path, not {value!r}")
+    return Path(value)
+
+
+def output_path(option: str, value: object) -> Path:
+    """A file to be written at the end of a long run: what can be refused is refused before it.
+
+    Args:
+        option: what messages begin with.
+        value: the file as typed.
+
+    Raises:
+        ConfigError: no file can be written there.
+    """
+    target = path(option, value)
+    if target.is_dir():
+        raise ConfigError(f"{option} takes a file to write, {target} is a folder")
+    try:
+        check_writable(target)
+    except ConfigError as error:
+        raise ConfigError(f"{option}: {error}") from None
+    return target
 
 
 def image_shape(option: str, text: str) -> tuple[int, int, int]:

@@ -27,7 +27,7 @@ from mtjkit_host.datasets.pictures import find_pictures
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.fit import read_measurements
 from mtjkit_host.mtj.pulse_plan import read_plan
-from mtjkit_host.runs.options import RunOptions
+from mtjkit_host.runs.parse_options import options_from_json
 from mtjkit_host.runs.run_file import RunFile
 from mtjkit_host.runs.run_file_lines import RUN_FILE_VERSION, read_head
 
@@ -71,7 +71,7 @@ def run_file(data: bytes) -> None:
     """A run file: its head, its options, its results. What is refused is left as it was."""
     path = _file("run.jsonl", data)
     with contextlib.suppress(MtjkitError):
-        RunOptions.from_json(read_head(path).get("options"), str(path))
+        options_from_json(read_head(path).get("options"), str(path))
     try:
         with RunFile(path, RUN_HEAD) as run:
             assert all(0 <= i < 3 and len(r.scores) == 2 for i, r in run.results.items())

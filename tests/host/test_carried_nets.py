@@ -11,7 +11,7 @@ from mtjkit_host.datasets.dataset import chosen, dataset_of
 from mtjkit_host.datasets.load import load_dataset
 from mtjkit_host.paper import ACCURACY
 from mtjkit_host.paths import CARRIED
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.parse_options import parse_options
 from mtjkit_host.runs.run import run_twin
 
 ROWS = re.findall(

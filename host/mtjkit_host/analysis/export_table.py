@@ -2,6 +2,7 @@
 
 A campaign has a row for each point, a run file one for each image, a run's JSON one. Structures
 become columns of their own (`bits_wrong`). Lists become JSON text in CSV and stay lists in Parquet.
+In CSV a text that a spreadsheet would compute gets an apostrophe in front.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from mtjkit_export.texts import holds_half_letters
 
 RESULTS = "results.jsonl"
 FORMATS = (".csv", ".parquet")
+_FORMULA = tuple("=+-@\t")  # what a spreadsheet takes for the beginning of a formula
 _LONGEST_OBJECT = 1 << 26  # bytes that duckdb takes for one row
 
 
@@ -115,11 +117,18 @@ def _flat(values: dict[str, Any], before: str = "") -> dict[str, Any]:
 def _csv(rows: list[dict[str, Any]]) -> bytes:
     names = dict.fromkeys(name for row in rows for name in row)
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(names), restval="", lineterminator="\n")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: json.dumps(v) if isinstance(v, list) else v for k, v in row.items()})
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow([_cell(name) for name in names])
+    writer.writerows([_cell(row.get(name, "")) for name in names] for row in rows)
     return text.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """A value as CSV holds it; a carriage return, for readers a row's end, is a space."""
+    if isinstance(value, str):
+        value = value.replace("\r", " ")
+        return "'" + value if value.startswith(_FORMULA) else value
+    return json.dumps(value) if isinstance(value, list) else value
 
 
 def _parquet(rows: list[dict[str, Any]]) -> bytes:

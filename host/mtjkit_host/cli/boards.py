@@ -47,7 +47,7 @@ def flash(
 
     from mtjkit_host.boards.flash import describe
     from mtjkit_host.runs.flash_for import flash_for
-    from mtjkit_host.runs.options import parse_options
+    from mtjkit_host.runs.parse_options import parse_options
 
     options = parse_options(
         model=model,

@@ -32,7 +32,7 @@ def soak(
     from mtjkit_host.checks.soak import MAX_IMAGES, describe
     from mtjkit_host.checks.soak import soak as run_soak
     from mtjkit_host.parse import number, whole
-    from mtjkit_host.runs.options import parse_options
+    from mtjkit_host.runs.parse_options import parse_options
 
     output = parse_options(json=json).json
     result = run_soak(

@@ -125,7 +125,7 @@ def export(
     if model is not None:
         from mtjkit_core.errors import ConfigError
 
-        from mtjkit_host.runs.options import model_path
+        from mtjkit_host.runs.model_path import model_path
         from mtjkit_host.simulate.polarity import export_with_fewer_ones
 
         if polarity is None or any((run, name, best, format, weight_percentile)):
@@ -147,7 +147,7 @@ def info(c: Context, model: str) -> Any:
     from mtjkit_export.formats.mtjb_reader import load
 
     from mtjkit_host.boards.catalog import processors
-    from mtjkit_host.runs.options import model_path
+    from mtjkit_host.runs.model_path import model_path
 
     return summary(load(model_path(model)), processors().values())
 

@@ -58,7 +58,7 @@ def run_unix(
 )
 def twin(c: Context, ensemble: str | None = None, **options: str | None) -> Any:
     """Compute on the host alone what run-unix gives, to the bit."""
-    from mtjkit_host.runs.options import parse_options
+    from mtjkit_host.runs.parse_options import parse_options
     from mtjkit_host.runs.run import run_twin
 
     parsed = parse_options(**options)
@@ -115,7 +115,7 @@ def run(
 def run_qemu(c: Context, machine: str = "mps2-an385", **options: str | None) -> Any:
     """Short for run --board NAME: classify images on a Cortex-M board that QEMU emulates."""
     from mtjkit_host.runs.emulated import run_board
-    from mtjkit_host.runs.options import parse_options
+    from mtjkit_host.runs.parse_options import parse_options
 
     return _finish(run_board(parse_options(**options), machine))
 
@@ -124,7 +124,7 @@ def run_qemu(c: Context, machine: str = "mps2-an385", **options: str | None) -> 
 def run_pico(c: Context, **options: str | None) -> Any:
     """Short for run --board pico, an emulated Raspberry Pi Pico (slow: only a few images)."""
     from mtjkit_host.runs.emulated import run_board
-    from mtjkit_host.runs.options import parse_options
+    from mtjkit_host.runs.parse_options import parse_options
 
     return _finish(run_board(parse_options(**options), "pico"))
 

@@ -14,7 +14,7 @@ from mtjkit_host.explore.page import page
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.paths import CARRIED_MODEL, carried_inputs
-from mtjkit_host.runs.options import model_path, output_path
+from mtjkit_host.runs.model_path import model_path
 
 _WAYS = (("asano2024", "fixed"), ("asano2024", "terminated"), ("asano2024-spread", "fixed"))
 _IMAGES = 500
@@ -38,7 +38,7 @@ def run_explore(
     """
     path = model_path(model or CARRIED_MODEL)
     net = load(path)
-    target = output_path("--output", output or f"build/{file_name(net.name)}-explorer.html")
+    target = parse.output_path("--output", output or f"build/{file_name(net.name)}-explorer.html")
     asked_for = None if images is None else parse.whole("--images", images, 1, _MOST_IMAGES)
     pictures = load_images(carried_inputs(path) if data is None else str(data), net, asked_for)
     pictures.told()

@@ -26,7 +26,8 @@ from mtjkit_host.plan.calibrate import PICTURES, calibrate
 from mtjkit_host.plan.levers import levers
 from mtjkit_host.plan.search import Found, Loss, Search, described, loss_of, right_without_errors
 from mtjkit_host.progress import bar
-from mtjkit_host.runs.options import KINDS, RATE, RunOptions, model_path, output_path
+from mtjkit_host.runs.model_path import model_path
+from mtjkit_host.runs.options import KINDS, RATE, RunOptions
 from mtjkit_host.simulate.polarity import PICTURES as SIGN_PICTURES
 from mtjkit_host.simulate.polarity import described as described_signs
 from mtjkit_host.simulate.polarity import fewer_ones
@@ -312,4 +313,4 @@ def _both(first: NDArray[np.int8], others: NDArray[np.int8], are: str) -> int:
 def _target(value: Given, what: str) -> Path:
     if value is None:
         raise ConfigError(f"--output names the file for {what}")
-    return output_path("--output", value)
+    return parse.output_path("--output", value)

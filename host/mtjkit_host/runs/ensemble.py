@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from rich.table import Table
 
 from mtjkit_host import parse
-from mtjkit_host.runs.options import RunOptions, model_path
+from mtjkit_host.runs.model_path import model_path
+from mtjkit_host.runs.options import RunOptions
 from mtjkit_host.runs.result import Result, accuracy_text, hits
 from mtjkit_host.runs.run import prepare, run_twin
 

@@ -23,7 +23,8 @@ from mtjkit_host.link.fleet import Fleet, Port
 from mtjkit_host.link.image_result import ImageResult
 from mtjkit_host.machine import tell
 from mtjkit_host.paths import cache_dir
-from mtjkit_host.runs.options import Given, RunOptions, parse_options, shown_option
+from mtjkit_host.runs.options import RunOptions, shown_option
+from mtjkit_host.runs.parse_options import Given, options_from_json, parse_options
 from mtjkit_host.runs.result import Result
 from mtjkit_host.runs.run import Begun, Job, collect, prepare
 from mtjkit_host.runs.run_file import RunFile, identity
@@ -200,7 +201,7 @@ def parse_run(resume: Given = None, **texts: Given) -> tuple[RunOptions, Path | 
 
     Args:
         resume: a run file, whose options count; only --json and --scores may be given beside it.
-        texts: as for mtjkit_host.runs.options.parse_options.
+        texts: as for mtjkit_host.runs.parse_options.parse_options.
 
     Returns:
         The options, and the run file to go on with or None.
@@ -216,7 +217,7 @@ def parse_run(resume: Given = None, **texts: Given) -> tuple[RunOptions, Path | 
             f"--resume goes on with the run's own options: leave out {shown_option(given[0])}"
         )
     path = Path(str(resume))
-    options = RunOptions.from_json(read_head(path).get("options"), str(path))
+    options = options_from_json(read_head(path).get("options"), str(path))
     outputs = parse_options(**{name: texts.get(name) for name in _OUTPUTS})
     return replace(options, json=outputs.json, scores=outputs.scores), path
 

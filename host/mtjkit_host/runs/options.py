@@ -1,36 +1,28 @@
-"""The options of a run, from the strings of a command line to checked values.
+"""The options of a run, and what follows from them: the error process, pulses, rates.
 
-`run-unix`, `run`, `twin` and every emulated board take the same ones.
+`run-unix`, `run`, `twin` and every emulated board take the same ones; `parse_options` makes them.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mtjkit_core.chip_errors import ChipErrors
-from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_core.errors import ConfigError
 from mtjkit_core.messages import KERNELS
 from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
-from mtjkit_export.files import check_writable
 
 from mtjkit_host import parse
 from mtjkit_host.datasets.fetch import is_named
 from mtjkit_host.mtj.cell import Cell
-from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
 from mtjkit_host.mtj.chip import check_chip, class_limits, disturb_rates
-from mtjkit_host.mtj.pulse_plan import PulsePlan, parse_plan, read_plan
+from mtjkit_host.mtj.pulse_plan import PulsePlan
 from mtjkit_host.mtj.schemes import Pulses, Scheme, Traffic, parse_scheme
-from mtjkit_host.paths import (
-    CARRIED,
-    CARRIED_IMAGES,
-    CARRIED_MODEL,
-    IS_CHECKOUT,
-    OTHER_NAMES,
-    carried_inputs,
-)
+from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
+from mtjkit_host.runs.model_path import model_path
 
 KINDS = {"flip": FLIP, "keep": KEEP}
 """Kinds of errors by their names."""
@@ -64,15 +56,13 @@ def shown_option(name: str) -> str:
     return _SHOWN.get(name, "--" + name.replace("_", "-"))
 
 
-_MAX_PULSE_NS = 1e9  # a second
-
 EXPECTED = Traffic.even()
 """What pulses are chosen for: half of the written bits toggle, as many up as down."""
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What to run, on which images, through which memory. `parse_options` makes it."""
+    """What to run, on which images, through which memory; `parse_options` makes it."""
 
     model: Path = CARRIED_MODEL
     """Model file (.mtjb)."""
@@ -274,7 +264,7 @@ class RunOptions:
         return None if self.weight_pulses is None else self.weight_pulses.longest_ns
 
     def to_json(self) -> dict[str, Any]:
-        """The options as JSON values, to be read by `from_json`; without the file for a result."""
+        """The options as JSON values, which `options_from_json` reads; no files for results."""
         return {
             "model": str(self.model.absolute()),
             "data": str(self.data if is_named(self.data) else self.data.absolute()),
@@ -293,205 +283,3 @@ class RunOptions:
             "chip": self.chip,
             "disturb": self.disturb,
         }
-
-    @staticmethod
-    def from_json(value: Any, where: str) -> RunOptions:
-        """A run file's options, checked as typed ones are.
-
-        Args:
-            value: what `to_json` gave.
-            where: what messages begin with: the file.
-
-        Raises:
-            FormatError: they are damaged.
-        """
-        names = ("model", "data", "images", "ber", "weight_ber", "errors", "seed", "kernel")
-        try:
-            pulse, plan = value["pulse_ns"], value.get("plan")
-            if not isinstance(plan, str | None):
-                raise TypeError("plan is not a text")
-            options = replace(
-                parse_options(**{name: value[name] for name in names}),
-                cell=cell_from_table(value["device"]),
-                scheme=parse_scheme(str(value.get("scheme", "fixed"))).name,
-                plan=None if plan is None else parse_plan(plan, where),
-                given_pulse_ns=None if pulse is None else _pulse(pulse),
-                limits=as_limits(value["limits"]),
-                weight_limits=as_limits(value["weight_limits"]),
-                chip=value.get("chip"),
-                disturb=value.get("disturb"),
-            )
-            options.write_errors  # noqa: B018 (checks the limits)
-        except (ConfigError, KeyError, TypeError, ValueError) as error:
-            raise FormatError(f"{where}: its options are damaged: {error}") from error
-        return options
-
-
-Given = str | float | Path | None
-"""An option as typed, or as a Python program writes it; None where it was not given."""
-
-
-def parse_options(
-    *,
-    model: Given = None,
-    data: Given = None,
-    images: Given = None,
-    write_error_rate: Given = None,
-    pulse_ns: Given = None,
-    weight_error_rate: Given = None,
-    errors: Given = None,
-    cell: Given = None,
-    scheme: Given = None,
-    plan: Given = None,
-    seed: Given = None,
-    kernel: Given = None,
-    json: Given = None,
-    scores: Given = None,
-    chip: Given = None,
-    disturb: Given = None,
-    ber: Given = None,
-    weight_ber: Given = None,
-    device: Given = None,
-) -> RunOptions:
-    """Check options as typed or as Python values: numbers as numbers, paths as paths.
-
-    `ber`, `weight_ber` and `device` are the older names of `write_error_rate`,
-    `weight_error_rate` and `cell`.
-
-    Raises:
-        ConfigError: one line that names the option and says what it takes.
-    """
-    write_error_rate = _either("write_error_rate", write_error_rate, "ber", ber)
-    weight_error_rate = _either("weight_error_rate", weight_error_rate, "weight_ber", weight_ber)
-    cell = _either("cell", cell, "device", device)
-    by_layer: PulsePlan | None = None
-    if plan is not None:
-        by_layer = read_plan(_path("--plan", plan))
-        given = {
-            "write_error_rate": write_error_rate, "pulse-ns": pulse_ns, "errors": errors,
-            "cell": cell, "scheme": scheme,
-        }  # fmt: skip
-        if by_layer.weights:
-            given["weight_error_rate"] = weight_error_rate
-        for name, value in given.items():
-            if value is not None:
-                raise ConfigError(f"--plan says that already: leave {shown_option(name)} out")
-        by_layer.check_model(CARRIED_MODEL if model is None else model_path(model))
-        errors = by_layer.errors
-    if write_error_rate is not None and pulse_ns is not None:
-        raise ConfigError(f"{RATE} and --pulse-ns both set the error rate; give one of them")
-    chosen = Cell() if cell is None else load_cell(_path("--cell", cell))
-    written = parse_scheme("fixed" if scheme is None else str(scheme))
-    if by_layer is not None:
-        chosen, written = by_layer.cell, parse_scheme(by_layer.scheme)
-    pulse: float | None = None
-    if pulse_ns is not None:
-        pulse = _pulse(pulse_ns)
-        rate = EXPECTED.mean(*written.rates(chosen, Pulses(pulse, pulse), EXPECTED))
-    elif write_error_rate is not None:
-        rate = parse.rate(RATE, write_error_rate)
-    else:
-        rate = RunOptions.write_error_rate
-    seed_of_chip = chosen.variation.chip
-    if chip is not None:
-        seed_of_chip = parse.whole("--chip", chip, 0, 2**64 - 1)
-    file = CARRIED_MODEL if model is None else model_path(model)
-    options = RunOptions(
-        model=file,
-        data=carried_inputs(file) if data is None else _path("--data", data),
-        images=None if images is None else parse.whole("--images", images, 1, 2**30 - 1),
-        write_error_rate=rate,
-        given_pulse_ns=pulse,
-        weight_error_rate=(
-            0.0 if weight_error_rate is None else parse.rate(WEIGHT_RATE, weight_error_rate)
-        ),
-        errors="flip" if errors is None else parse.choice("--errors", errors, tuple(KINDS)),
-        cell=chosen,
-        scheme=written.name,
-        plan=by_layer,
-        limits=None if by_layer is None else by_layer.limits,
-        weight_limits=by_layer.weight_limits if by_layer is not None else None,
-        seed=0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1),
-        kernel="auto" if kernel is None else parse.choice("--kernel", kernel, KERNELS),
-        json=None if json is None else output_path("--json", json),
-        scores=None if scores is None else output_path("--scores", scores),
-        chip=seed_of_chip,
-        disturb=None if disturb is None else parse.whole("--disturb", disturb, 0, 10**9),
-    )
-    if options.chip is not None or options.disturb is not None:
-        options.write_errors  # noqa: B018 (a cell that says nothing of it is refused now)
-    return options
-
-
-def _pulse(given: object) -> float:
-    """A pulse width, ns."""
-    pulse = parse.number("--pulse-ns", given)
-    if not 0 < pulse <= _MAX_PULSE_NS:
-        raise ConfigError(f"--pulse-ns must be above 0 and at most 1e9, not {parse.shown(given)}")
-    return pulse
-
-
-def _either(name: str, value: Given, older: str, older_value: Given) -> Given:
-    """The value of an option that has two names.
-
-    Raises:
-        ConfigError: both names are given.
-    """
-    if value is not None and older_value is not None:
-        raise ConfigError(f"{older} is another name of {name}; give one of them")
-    return older_value if value is None else value
-
-
-def model_path(value: str | float | Path) -> Path:
-    """Return the file that is meant by a path, or by the name of a model that mtjkit carries.
-
-    Raises:
-        ConfigError: the text is not a path; it names a fixed-point net, which runs do not take; or
-            it is a bare name, and neither a file nor a carried model has it.
-    """
-    path = _path("--model", value)
-    inside = path.suffix == ".mtjb" and path.parent.resolve() == CARRIED  # an older run file's
-    if path.suffix != ".safetensors" and (
-        path.exists() or (str(value) != path.name and not inside)
-    ):
-        return path
-    name = path.stem if inside else path.name
-    carried = CARRIED / f"{OTHER_NAMES.get(name, name)}.mtjb"
-    if carried.is_file():
-        return carried
-    if path.suffix == ".safetensors" or carried.with_suffix(".safetensors").is_file():
-        raise ConfigError(
-            f"--model {value} is a fixed-point net, which boards and the twin do not compute; "
-            "`campaign` measures it, `export --format tflite` writes an int8 file"
-        )
-    if path.suffix:
-        return path
-    names = ", ".join(sorted(file.stem for file in CARRIED.glob("*.mtjb")))
-    more = "" if IS_CHECKOUT else "; pip install mtjkit-nets brings the larger ones"
-    raise ConfigError(f"--model {value}: no such file, and the carried models are {names}{more}")
-
-
-def _path(option: str, value: str | float | Path) -> Path:
-    if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
-        raise ConfigError(f"{option} takes a path, not {value!r}")
-    return Path(value)
-
-
-def output_path(option: str, value: str | float | Path) -> Path:
-    """A file to be written at the end of a long run: what can be refused is refused before it.
-
-    Args:
-        option: what messages begin with.
-        value: the file as typed.
-
-    Raises:
-        ConfigError: no file can be written there.
-    """
-    path = _path(option, value)
-    if path.is_dir():
-        raise ConfigError(f"{option} takes a file to write, {path} is a folder")
-    try:
-        check_writable(path)
-    except ConfigError as error:
-        raise ConfigError(f"{option}: {error}") from None
-    return path

@@ -41,6 +41,18 @@ def test_a_campaign_as_csv(results, tmp_path):
     assert json.loads(rows[0]["rrmse_by_layer"]) == [0.5, None]
 
 
+@pytest.mark.parametrize("text", ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1"])
+def test_a_spreadsheet_computes_no_label(tmp_path, text):
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"net": text, text: -1, "list": ["=1"], "b": "b\r=1"}) + "\n"
+    )
+    write_table(tmp_path / "a.jsonl", tmp_path / "a.csv")
+    with open(tmp_path / "a.csv", newline="", encoding="utf-8") as file:
+        assert [*csv.reader(file)] == [
+            ["net", "'" + text, "list", "b"], ["'" + text, "-1", '["=1"]', "b =1"]
+        ]  # fmt: skip
+
+
 def test_a_run_file_and_a_runs_json(tmp_path):
     (tmp_path / "run.jsonl").write_bytes(RUN)
     first, second = read_rows(tmp_path / "run.jsonl")

@@ -18,7 +18,7 @@ from mtjkit_host.checks.heap_shares import measure
 from mtjkit_host.link.link import Link
 from mtjkit_host.runs.emulated import flashed_board
 from mtjkit_host.runs.fleet_run import run_fleet
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.parse_options import parse_options
 from mtjkit_host.runs.run import run_twin
 from mtjkit_host.simulate.simulator import program
 from support.commands import OF_ITS_BACKEND

@@ -79,7 +79,7 @@ def test_ctrl_c_ends_host_and_emulator(after_s, emulator):
     emulator("mps2-an385")
     code = (
         "from mtjkit_host.runs.emulated import run_board\n"
-        "from mtjkit_host.runs.options import parse_options\n"
+        "from mtjkit_host.runs.parse_options import parse_options\n"
         "print('started', flush=True)\nrun_board(parse_options(), 'mps2-an385')\n"
     )
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}

@@ -5,7 +5,7 @@ import pytest
 from mtjkit_core.reference import run_image
 from mtjkit_core.write_errors import FLIP, WriteErrors, fail_limit
 from mtjkit_host.runs.fleet_run import run_unix
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.parse_options import parse_options
 from mtjkit_host.runs.run import prepare
 from mtjkit_host.simulate import draws
 from mtjkit_host.simulate.simulator import open_simulator

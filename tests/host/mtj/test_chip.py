@@ -10,7 +10,7 @@ from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
 from mtjkit_host.mtj.chip import class_limits, disturb_rates, resolution_doubts
 from mtjkit_host.mtj.schemes import Fixed, Pulses, Traffic
 from mtjkit_host.runs.fleet_run import run_unix
-from mtjkit_host.runs.options import RunOptions, parse_options
+from mtjkit_host.runs.parse_options import options_from_json, parse_options
 from mtjkit_host.runs.result import tables
 from mtjkit_host.runs.run import run_twin
 from rich.console import Console
@@ -77,7 +77,7 @@ def test_options_make_the_process():
     means = [sum(classes[0][1] for classes in some) / 4 for some in on.class_limits]
     assert means[0] == pytest.approx(0.024 * CERTAIN, rel=1e-6)
     assert means[1] == pytest.approx(0.01 * CERTAIN, rel=1e-6)
-    assert RunOptions.from_json(json.loads(json.dumps(on.to_json())), "x") == on
+    assert options_from_json(json.loads(json.dumps(on.to_json())), "x") == on
 
 
 def test_a_cell_file_may_name_its_chip(tmp_path):

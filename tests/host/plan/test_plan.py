@@ -27,7 +27,7 @@ from mtjkit_host.plan.search import (
     run_pictures,
 )
 from mtjkit_host.runs.fleet_run import run_unix
-from mtjkit_host.runs.options import RunOptions, parse_options
+from mtjkit_host.runs.parse_options import options_from_json, parse_options
 from mtjkit_host.runs.run import run_twin
 from mtjkit_host.simulate.polarity import export_with_fewer_ones
 from mtjkit_host.simulate.simulator import open_simulator, program
@@ -207,7 +207,7 @@ def test_a_plan_may_have_pulses_for_the_weights(with_weights):
         assert options.write_errors.of_weights(layer) == limits
     result = run_twin(options)
     assert result.weight_bits[1] > 0
-    assert RunOptions.from_json(options.to_json(), "run file").plan == plan
+    assert options_from_json(options.to_json(), "run file").plan == plan
     with pytest.raises(ConfigError, match="--plan says that already: leave --weight-error-rate"):
         parse_options(model=tiny, plan=path, weight_ber=0.1)
 
@@ -332,7 +332,7 @@ def test_the_energy_of_a_plan_is_that_of_its_pulses(made):
     pj = [Cell().write_energy_pj(layer.pulses.down_ns) for layer in plan.layers]
     assert result.energy.total_pj == pytest.approx(2 * np.dot(bits, pj))
     assert result.saving_percent == pytest.approx(plan.found["saving_percent"], abs=0.01)
-    options = RunOptions.from_json(result.options.to_json(), "run file")
+    options = options_from_json(result.options.to_json(), "run file")
     assert options.plan == plan
     assert options.limits == plan.limits
 

@@ -6,7 +6,8 @@ from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.schemes import Fixed, Pulses, parse_scheme
 from mtjkit_host.runs.energy import RunEnergy
-from mtjkit_host.runs.options import EXPECTED, parse_options
+from mtjkit_host.runs.options import EXPECTED
+from mtjkit_host.runs.parse_options import parse_options
 from mtjkit_host.runs.result import tables
 from mtjkit_host.runs.run import run_twin
 from rich.console import Console

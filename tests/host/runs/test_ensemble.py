@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from mtjkit_core.errors import ConfigError
 from mtjkit_host.runs.ensemble import Ensemble, run_ensemble
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.parse_options import parse_options
 from mtjkit_host.runs.run import run_twin
 
 

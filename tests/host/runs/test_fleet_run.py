@@ -11,7 +11,7 @@ from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.paths import CARRIED_MODEL
 from mtjkit_host.runs import fleet_run
 from mtjkit_host.runs.fleet_run import parse_run, run_fleet, run_unix
-from mtjkit_host.runs.options import RunOptions, parse_options
+from mtjkit_host.runs.parse_options import options_from_json, parse_options
 from mtjkit_host.runs.run import run_twin
 from mtjkit_host.simulate import compile, simulator
 
@@ -70,7 +70,7 @@ def test_every_run_has_a_file_of_its_own(micropython, options):
 def test_options_come_back(tmp_path, changes):
     options = parse_options(**changes)
     text = json.dumps(options.to_json())
-    assert RunOptions.from_json(json.loads(text), "run.jsonl") == options
+    assert options_from_json(json.loads(text), "run.jsonl") == options
 
 
 @pytest.mark.parametrize(
@@ -80,13 +80,13 @@ def test_options_come_back(tmp_path, changes):
 def test_damaged_options(tmp_path, changes):
     value = {**parse_options().to_json(), **changes}
     with pytest.raises(FormatError, match="its options are damaged"):
-        RunOptions.from_json(value, "run.jsonl")
+        options_from_json(value, "run.jsonl")
 
 
 @pytest.mark.parametrize("value", [None, 1, [], {}])
 def test_no_options(tmp_path, value):
     with pytest.raises(FormatError, match="its options are damaged"):
-        RunOptions.from_json(value, "run.jsonl")
+        options_from_json(value, "run.jsonl")
 
 
 def test_runs_that_begin_together_have_files_of_their_own(options):

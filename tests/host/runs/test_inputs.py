@@ -9,7 +9,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_host.boards.unix_port import check_version
 from mtjkit_host.runs import fleet_run
 from mtjkit_host.runs.fleet_run import run_unix
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.parse_options import parse_options
 from support.commands import invoke, refused
 from support.paths import python_env
 

@@ -8,10 +8,8 @@ from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.write_errors import CERTAIN, KEEP, NO_ERRORS
 from mtjkit_host.mtj.cell import Cell, flat_cell
 from mtjkit_host.paths import CARRIED, CARRIED_IMAGES, CARRIED_MODEL
-from mtjkit_host.runs.options import (
-    RunOptions,
-    parse_options,
-)
+from mtjkit_host.runs.options import RunOptions
+from mtjkit_host.runs.parse_options import options_from_json, parse_options
 from mtjkit_host.runs.run import run_twin
 
 
@@ -181,17 +179,17 @@ def test_a_carried_model_keeps_its_older_name(tmp_path, monkeypatch):
 )
 def test_each_field_of_a_run_file_has_its_type_and_range(name, value):
     with pytest.raises(FormatError, match="its options are damaged"):
-        RunOptions.from_json({**parse_options(ber=0.1).to_json(), name: value}, "x")
+        options_from_json({**parse_options(ber=0.1).to_json(), name: value}, "x")
 
 
 def test_a_run_file_keeps_the_scheme_and_one_without_has_the_fixed_pulse():
     options = parse_options(scheme="retry:4x2", errors="keep", ber="0.05")
     values = options.to_json()
-    assert RunOptions.from_json(values, "x").scheme == "retry:4x2"
+    assert options_from_json(values, "x").scheme == "retry:4x2"
     del values["scheme"]
-    assert RunOptions.from_json(values, "x").scheme == "fixed"
+    assert options_from_json(values, "x").scheme == "fixed"
     with pytest.raises(FormatError, match="damaged: --scheme"):
-        RunOptions.from_json(values | {"scheme": "?"}, "x")
+        options_from_json(values | {"scheme": "?"}, "x")
 
 
 def test_a_programs_options_are_checked_as_typed_ones():

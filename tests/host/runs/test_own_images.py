@@ -9,7 +9,7 @@ from mtjkit_export import BinaryLayer, BinaryNet, save
 from mtjkit_host.campaign import Campaign, NetEntry, run_campaign
 from mtjkit_host.paths import CARRIED_IMAGES
 from mtjkit_host.runs.fleet_run import run_unix
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.parse_options import parse_options
 from mtjkit_host.runs.run import prepare, run_twin
 
 NAMES = ("left", "right")

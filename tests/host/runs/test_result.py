@@ -13,7 +13,7 @@ from mtjkit_export.files import write_json
 from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.parse_options import parse_options
 from mtjkit_host.runs.result import tables, wilson
 from mtjkit_host.runs.run import run_twin
 from PIL import Image

@@ -8,7 +8,7 @@ from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors
 from mtjkit_host.paths import CARRIED_MODEL
 from mtjkit_host.runs.fleet_run import run_ports, run_unix
-from mtjkit_host.runs.options import parse_options
+from mtjkit_host.runs.parse_options import parse_options
 from mtjkit_host.runs.run import run_twin
 from mtjkit_host.simulate import compile as native
 from mtjkit_host.simulate.simulator import open_simulator, program
