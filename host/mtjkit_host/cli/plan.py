@@ -47,8 +47,9 @@ def calibrate(
         "levers": "rank what else would save energy: schemes, signs, current, Delta, calibration",
         "calibrate": "set the thresholds for the plan's errors",
         "polarity": "first store channels that are mostly 1 with the other sign: fewer bits toggle",
+        "confident": "leave room for the loss's whole 95 % interval within the accepted one",
         "cell": RUN_HELP["cell"],
-        "scheme": "write scheme, as cell-show takes it; default fixed",
+        "scheme": "write scheme; default fixed. directions: a pulse for each layer and direction",
         "reference": "model whose error-free accuracy the loss counts from; default the model "
         "itself",
         **_SHARED,
@@ -70,13 +71,14 @@ def plan(
     weight_loss: str | None = None,
     levers: bool = False,
     polarity: bool = False,
+    confident: bool = False,
 ) -> Any:
     """Find the pulse widths, layer by layer, that cost least for an accepted loss."""
     from mtjkit_host.plan.command import run_plan
 
     tables = run_plan(
         model, output, data, images, loss, errors, calibrate, cell, scheme, seed, reference,
-        weight_loss, levers, polarity,
+        weight_loss, levers, polarity, confident,
     )  # fmt: skip
     return tuple(tables)
 

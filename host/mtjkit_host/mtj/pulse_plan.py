@@ -34,6 +34,8 @@ class LayerPulses:
     """Pulse widths (down, up), ns."""
     limits: tuple[int, int]
     """Fail limits (down, up): see mtjkit_core.write_errors."""
+    traffic: Traffic | None = None
+    """What the layer writes without errors, over erased cells; None where the file does not say."""
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,16 @@ def _tables(layers: tuple[LayerPulses, ...]) -> list[dict[str, Any]]:
             "layer": number,
             "pulse_ns": {"down": layer.pulses.down_ns, "up": layer.pulses.up_ns},
             "fail_limit": {"down": layer.limits[0], "up": layer.limits[1]},
+            **_shares(layer.traffic),
         }
         for number, layer in enumerate(layers)
     ]
+
+
+def _shares(traffic: Traffic | None) -> dict[str, Any]:
+    if traffic is None:
+        return {}
+    return {"traffic": {"ones": traffic.ones, "down": traffic.down, "up": traffic.up}}
 
 
 def layer_pulses(cell: Cell, scheme: Scheme, rate: float, traffic: Traffic) -> LayerPulses:
@@ -116,9 +125,25 @@ def layer_pulses(cell: Cell, scheme: Scheme, rate: float, traffic: Traffic) -> L
     Raises:
         ConfigError: no pulse does.
     """
-    pulses = scheme.pulses_for(cell, rate, traffic)
+    return _layer_pulses(cell, scheme, scheme.pulses_for(cell, rate, traffic), traffic)
+
+
+def layer_pulses_by_direction(
+    cell: Cell, scheme: Scheme, rates: tuple[float, float], traffic: Traffic
+) -> LayerPulses:
+    """The pulses of a scheme of fixed pulses that leave an error rate (down, up).
+
+    Raises:
+        ConfigError: no pulse does.
+    """
+    ways = zip((cell.down, cell.up), rates, strict=True)
+    pulses = Pulses(*(way.switching.pulse_width_ns(rate) for way, rate in ways))
+    return _layer_pulses(cell, scheme, pulses, traffic)
+
+
+def _layer_pulses(cell: Cell, scheme: Scheme, pulses: Pulses, traffic: Traffic) -> LayerPulses:
     down, up = scheme.rates(cell, pulses, traffic)
-    return LayerPulses(pulses, (round(down * CERTAIN), round(up * CERTAIN)))
+    return LayerPulses(pulses, (round(down * CERTAIN), round(up * CERTAIN)), traffic)
 
 
 def read_plan(path: str | Path) -> PulsePlan:
@@ -166,6 +191,7 @@ def _layers(entries: Any) -> tuple[LayerPulses, ...]:
         LayerPulses(
             Pulses(float(entry["pulse_ns"]["down"]), float(entry["pulse_ns"]["up"])),
             (_limit(entry["fail_limit"]["down"]), _limit(entry["fail_limit"]["up"])),
+            _traffic(entry.get("traffic")),
         )
         for entry in entries
     )
@@ -174,6 +200,18 @@ def _layers(entries: Any) -> tuple[LayerPulses, ...]:
     if not all(0 < width < 1e12 for layer in layers for width in layer.pulses):
         raise ValueError("a pulse width is out of range")
     return layers
+
+
+def _traffic(entry: Any) -> Traffic | None:
+    if entry is None:
+        return None
+    down, up, ones = (float(entry[name]) for name in ("down", "up", "ones"))
+    if not all(0 <= share <= 1 for share in (down, up, ones)):
+        raise ValueError("a share of the written bits lies between 0 and 1")
+    try:
+        return Traffic(down, up, ones)
+    except ConfigError as error:
+        raise ValueError(str(error)) from None
 
 
 def _limit(value: Any) -> int:

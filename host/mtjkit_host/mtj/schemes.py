@@ -158,6 +158,8 @@ class Scheme(ABC):
     """Fields of `Circuit` that count."""
     reads_first = False
     """Whether it leaves cells alone that hold the bit already, so that only `keep` errors fit."""
+    hangs_on_old_bits = False
+    """Whether its energy or its best pulses hang on what the cells held: on how they are erased."""
 
     @abstractmethod
     def rates(self, cell: Cell, pulses: Pulses, traffic: Traffic) -> tuple[float, float]:
@@ -231,6 +233,7 @@ class PerDirection(Fixed):
     """
 
     name = "directions"
+    hangs_on_old_bits = True
 
     def pulses_for(self, cell: Cell, rate: float, traffic: Traffic) -> Pulses:
         """See `Scheme.pulses_for`: golden section over the rate up, by energy."""
@@ -465,6 +468,7 @@ class Differential(Scheme):
     name = "differential"
     uses = ("read_pj", "read_ns")
     reads_first = True
+    hangs_on_old_bits = True
 
     def rates(self, cell: Cell, pulses: Pulses, traffic: Traffic) -> tuple[float, float]:
         """See `Scheme.rates`."""
@@ -495,6 +499,7 @@ class FlipNWrite(Scheme):
     name = "flip-n-write"
     uses = ("read_pj", "read_ns")
     reads_first = True
+    hangs_on_old_bits = True
 
     def rates(self, cell: Cell, pulses: Pulses, traffic: Traffic) -> tuple[float, float]:
         """See `Scheme.rates`: wrong data bits over bits that differ."""

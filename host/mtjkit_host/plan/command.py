@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_core.write_errors import WriteErrors, fail_limit
+from mtjkit_core.write_errors import CERTAIN, WriteErrors, fail_limit
 from mtjkit_export.files import check_writable, file_sha256, same_file, write_atomically
 from mtjkit_export.formats.mtjb_reader import load
 from numpy.typing import NDArray
@@ -20,12 +20,14 @@ from mtjkit_host.machine import tell
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.pulse_plan import PulsePlan, read_plan
-from mtjkit_host.mtj.schemes import parse_scheme
+from mtjkit_host.mtj.schemes import Pulses, parse_scheme
 from mtjkit_host.paths import carried_inputs
 from mtjkit_host.plan.calibrate import PICTURES, calibrate
 from mtjkit_host.plan.levers import levers
-from mtjkit_host.plan.search import Found, Loss, Search, described, loss_of, right_without_errors
+from mtjkit_host.plan.loss import Loss, loss_of, right_without_errors
+from mtjkit_host.plan.search import Found, Search, described
 from mtjkit_host.progress import bar
+from mtjkit_host.runs.energy import RunEnergy
 from mtjkit_host.runs.model_path import model_path
 from mtjkit_host.runs.options import KINDS, RATE, RunOptions
 from mtjkit_host.simulate.polarity import PICTURES as SIGN_PICTURES
@@ -35,6 +37,7 @@ from mtjkit_host.simulate.polarity import fewer_ones
 ENOUGH = 2000
 """Pictures to confirm a loss on; with fewer the tool says that nothing is confirmed."""
 _DEFAULT_LOSS = 0.03
+_WITH_ERASING, _IN_REUSE = "saving_with_erasing_percent", "saving_in_reuse_percent"
 
 Given = str | float | Path | None
 
@@ -121,11 +124,13 @@ def run_plan(
     weight_loss: Given = None,
     with_levers: bool = False,
     polarity: bool = False,
+    confident: bool = False,
 ) -> list[Table]:
     """Find the pulses of a plan, confirm its loss on other pictures, and write its file.
 
     The even pictures are searched on, the odd ones confirm. `polarity` stores channels that are
-    mostly 1 with the other sign first: no score changes, and fewer bits toggle.
+    mostly 1 with the other sign first: no score changes, and fewer bits toggle. `confident` leaves
+    so much room that the whole interval of the confirmed loss is likely within the accepted one.
 
     Returns:
         The plan's table, and that of the levers if it is asked for.
@@ -181,8 +186,9 @@ def run_plan(
         weights = search.run(of_weights)
         base = WriteErrors(first, KINDS[kind], 0, [layer.limits for layer in weights.layers])
     search = Search(
-        net, inputs[searched], labels[searched], base, chosen, way, calibrated, tells, counted
-    )
+        net, inputs[searched], labels[searched], base, chosen, way, calibrated, tells, counted,
+        confirmed_on=len(inputs[held]) if confident else None,
+    )  # fmt: skip
     found = search.run(limit)
     process = WriteErrors(
         first, KINDS[kind], [layer.limits for layer in found.layers], base.weight_limits
@@ -205,6 +211,7 @@ def run_plan(
     }
     if weights is not None:
         measured["weights_saving_percent"] = weights.saving_percent
+    measured |= _by_old_bits(search, found)
     made = PulsePlan(
         found.model.name,
         file_sha256(path if beside is None else beside),
@@ -222,6 +229,15 @@ def run_plan(
         tells("levers")
         tables.append(levers(search, found, limit))
     return tables
+
+
+def _by_old_bits(search: Search, found: Found) -> dict[str, float]:
+    """What the plan saves where the erasing before an image is paid, and in steady reuse."""
+    layers = zip(search.bits / search.bits.sum(), found.layers, strict=True)
+    each = tuple((float(share), one.pulses, one.traffic) for share, one in layers if share)
+    longest = Pulses(*(max(one[1][way] for one in each) for way in (0, 1)))
+    energy = RunEnergy(search.cell, search.scheme, longest, search.counts, each)
+    return {_WITH_ERASING: energy.with_erasing_percent, _IN_REUSE: energy.steady_percent}
 
 
 def _share(option: str, value: Given, default: float) -> float:
@@ -254,6 +270,8 @@ def _table(
     low, high = (100 * end for end in loss.interval)
     _add_pulses(table, "", found)
     table.add_row("write energy saved", f"{found.saving_percent:.1f} % against rate 1e-8")
+    erasing, reuse = (plan.found[name] for name in (_WITH_ERASING, _IN_REUSE))
+    table.add_row("erasing paid, steady reuse", f"{erasing:.1f} %, {reuse:.1f} % saved")
     table.add_row(
         "best single pulse", f"{found.single_saving_percent:.1f} %, rate {found.single_rate:.2%}"
     )
@@ -276,11 +294,13 @@ def _table(
 
 
 def _add_pulses(table: Table, which: str, found: Found) -> None:
-    table.add_row(f"{which}write-error rates", described(found.rates))
-    down, up = ([p.pulses[way] for p in found.layers] for way in (0, 1))
-    table.add_row(f"{which}pulse widths down", _widths(down))
-    if up != down:
-        table.add_row(f"{which}pulse widths up", _widths(up))
+    for way, word in enumerate(("down", "up")):
+        pulses = [p.pulses[way] for p in found.layers]
+        if way == 1 and all(p.pulses.down_ns == p.pulses.up_ns for p in found.layers):
+            continue
+        rates = [p.limits[way] / CERTAIN for p in found.layers]
+        table.add_row(f"{which}write-error rates {word}", described(rates))
+        table.add_row(f"{which}pulse widths {word}", _widths(pulses))
 
 
 def _widths(ns: list[float]) -> str:

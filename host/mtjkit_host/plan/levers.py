@@ -154,8 +154,8 @@ def energy_of(search: Search, found: Found, cell: Cell, scheme: Scheme) -> RunEn
     pulses = [scheme.pulses_for(cell, rate, search.traffic) for rate in found.rates]
     longest = Pulses(max(p.down_ns for p in pulses), max(p.up_ns for p in pulses))
     shares = (search.bits / search.bits.sum()).tolist()
-    layers = tuple((share, p) for share, p in zip(shares, pulses, strict=True) if share)
-    return RunEnergy(cell, scheme, longest, search.counts, layers)
+    layers = zip(shares, pulses, search.by_layer, strict=True)
+    return RunEnergy(cell, scheme, longest, search.counts, tuple(one for one in layers if one[0]))
 
 
 def _macrospin(search: Search, found: Found) -> Iterable[Lever]:

@@ -7,6 +7,10 @@ not grow linearly, so the search takes p_l ~ (n_l / s_l)^g, tries some g at equa
 follows the slope of the trouble at equal energy, and at last moves all layers together until the
 loss is the one that is accepted.
 
+With the scheme `directions` each layer has two rates. To first order, trouble grows with the bits
+that fail, and p_d ~ z_d / f_d is cheapest, with z_d bits written in direction d and f_d bits among
+them that can fail. The search tries this ratio between the directions, and roots of it.
+
 Trouble is measured without labels and without a step, so that few pictures tell small differences:
 the mean of ln(1 + exp(-m / w)), where m is the lead of the class that the error-free net chooses
 and w a quarter of the error-free net's median lead.
@@ -18,57 +22,53 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_core.write_errors import NO_ERRORS, WriteErrors
+from mtjkit_core.write_errors import FLIP, NO_ERRORS, WriteErrors
 from mtjkit_export.predictions import class_values, predictions
 from numpy.typing import NDArray
 
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
-from mtjkit_host.mtj.pulse_plan import LayerPulses, layer_pulses
-from mtjkit_host.mtj.schemes import Scheme, Traffic, reference_write
+from mtjkit_host.mtj.pulse_plan import LayerPulses, layer_pulses, layer_pulses_by_direction
+from mtjkit_host.mtj.schemes import PerDirection, Scheme, Traffic, reference_write
 from mtjkit_host.plan.calibrate import PICTURES, calibrate
+from mtjkit_host.plan.loss import (
+    Labels,
+    Loss,
+    Pictures,
+    loss_of,
+    right_without_errors,
+    run_pictures,
+)
+from mtjkit_host.simulate.layer_counts import map_counts, weight_counts
 from mtjkit_host.simulate.polarity import PICTURES as SIGN_PICTURES
 from mtjkit_host.simulate.polarity import fewer_ones
-from mtjkit_host.simulate.simulator import BATCH, open_simulator, program, run_in_batches
 
 _ALONE = 0.1  # error rate of one layer alone, for its sensitivity
 _EXPONENTS = (0.35, 0.5, 0.7, 1.0)
 _STEP = 1.3  # by which a layer's rate moves against the others', to see the slope
 _LEAP = 1.8  # by which the layer with the steepest slope moves; then less and less
 _LEAPS = 3
+_TILTS = (0.5, 1.0)  # powers of the first-order ratio between the directions
+_STEEPEST = math.log(100)  # of that ratio, where nothing in a direction can fail
+_NOISE = 0.1  # error rate at which the ratio of `flip` is taken: see `_ratios`
 _LARGEST = 0.4  # an error rate of one half leaves nothing of a map
 _TROUBLE_PICTURES = 500
 _SOME = 100  # pictures that set the thresholds of a plan that is one of many
 
 _TRIES = 6  # savings that are tried for a loss
+_ROOM = (
+    1.5  # halves of the interval: the loss on other pictures scatters by a half of it, 95 in 100
+)
 _MARGIN = 0.95  # of the accepted loss; rates that fit the search's pictures fit others less well
 _FIRST = 82.0  # percent saved that are tried first
 _SLOPE = 0.25  # of ln(loss) by percent of energy saved, near 85 %, where nothing is known yet
 
-Pictures = NDArray[np.int8]
-Labels = NDArray[np.int64]
 Rates = NDArray[np.float64]
+"""Error rates (layers, 2), down and up; or proportions of them. (layers,) is the same for both."""
 Tell = Callable[[str], None]
-
-
-@dataclass(frozen=True)
-class Loss:
-    """Accuracy with errors beside the error-free one, on the same pictures."""
-
-    error_free: float
-    """Error-free accuracy of the net as it was trained, 0 to 1."""
-    accuracy: float
-    """Accuracy with errors, 0 to 1."""
-    loss: float
-    """Share of the error-free accuracy that is lost."""
-    interval: tuple[float, float]
-    """95 % interval of the loss, from the differences picture by picture."""
-    pictures: int
-    """How many pictures."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class Found:
     """What the search has found."""
 
     rates: tuple[float, ...]
-    """Error rate of each hidden layer."""
+    """Error rate of each hidden layer, the mean over the bits that toggle."""
     layers: tuple[LayerPulses, ...]
     """The pulses that leave these rates."""
     model: Model
@@ -107,6 +107,8 @@ class Search:
         tell: told what is being done.
         reference: the net from whose error-free accuracy losses count; None for `model` itself.
         weights: search pulses for the weights, in place of the feature maps.
+        confirmed_on: search for a loss whose whole 95 % interval on so many other pictures lies
+            within the accepted one; None for the loss itself.
 
     Raises:
         ConfigError: there are no pictures, or no bits to write.
@@ -124,6 +126,7 @@ class Search:
         tell: Tell,
         reference: Model | None = None,
         weights: bool = False,
+        confirmed_on: int | None = None,
     ) -> None:
         if len(inputs) < 2:
             raise ConfigError("a plan takes at least two pictures to search on")
@@ -136,34 +139,34 @@ class Search:
         self.calibrated = calibrated
         self.weights = weights
         self.tell = tell
+        self._confirmed_on = confirmed_on
         self._inputs = inputs
         self._labels = labels
-        scores, counts = run_pictures(model, inputs, NO_ERRORS)
-        self.bits = np.array([layer.map_bits for layer in model.layers[:-1]], float)
-        if weights:
-            self.bits = np.array([layer.weight_bits for layer in model.layers], float)
-            _, total = program(model, NO_ERRORS)
-        else:
-            total = counts.sum(0)
-        self._count(total)
+        some = inputs[:_TROUBLE_PICTURES]
+        self._count(weight_counts(model) if weights else map_counts(model, some))
+        self.bits = np.array([row[0] for row in self._rows], float)
+        if not weights:
+            self.bits /= len(some)
         counted = model if reference is None else reference
         self._right = right_without_errors(counted, inputs, labels)
-        some = slice(0, _TROUBLE_PICTURES)
-        self._chosen = predictions(model, scores[some])
-        self._width = max(1e-6, float(np.median(_leads(model, scores[some], self._chosen))) / 4)
+        scores, _ = run_pictures(model, some, NO_ERRORS)
+        self._chosen = predictions(model, scores)
+        self._width = max(1e-6, float(np.median(_leads(model, scores, self._chosen))) / 4)
         self._full_pj = reference_write(cell, self.traffic)[1].per_bit_pj(self.traffic)
 
-    def _count(self, total: NDArray[np.int64]) -> None:
-        self.counts = tuple(total.tolist())
+    def _count(self, rows: NDArray[np.int64]) -> None:
+        self._rows = rows.tolist()
+        self.counts = tuple(rows.sum(axis=0).tolist())
         """Bits of the memory that is searched, without errors: COUNTS."""
-        written, toggled, _, ones, up = self.counts
-        self.traffic = Traffic.of_run(written, ones, toggled - up, up)
+        self.traffic = _traffic(self.counts)
+        self.by_layer = tuple(_traffic(row) for row in self._rows)
+        """What each layer writes."""
 
     def with_fewer_ones(self) -> Search:
         """The same search of the maps, for the same net with other signs of its channels."""
         other = copy.copy(self)
         other.model = fewer_ones(self.model, self._inputs[:SIGN_PICTURES]).model
-        other._count(run_pictures(other.model, self._inputs, NO_ERRORS)[1].sum(0))
+        other._count(map_counts(other.model, self._inputs[:_TROUBLE_PICTURES]))
         return other
 
     def run(self, limit: float) -> Found:
@@ -175,6 +178,9 @@ class Search:
         single = self.single(limit)
         self.tell("each layer's sensitivity")
         shape = self._by_sensitivity(single)
+        if self._by_direction:
+            self.tell("the directions")
+            shape = self.tilted(shape, single)
         self.tell("layers against each other")
         shape = self._exchanged(shape, single)
         self.tell("all layers together")
@@ -182,22 +188,22 @@ class Search:
         self.tell("thresholds" if self.calibrated else "the loss")
         model, loss = self._tried(rates, PICTURES)
         _, single_loss = self._tried(single, PICTURES)
-        layers = tuple(layer_pulses(self.cell, self.scheme, p, self.traffic) for p in rates)
+        means = (t.mean(*pair) for t, pair in zip(self.by_layer, _pairs(rates), strict=True))
         return Found(
-            tuple(rates.tolist()),
-            layers,
+            tuple(float(rate) for rate in means),
+            self.pulses(rates),
             model,
             self.saving_percent(rates),
-            float(single[0]),
+            float(single[0, 0]),
             self.saving_percent(single),
             loss,
             single_loss,
         )
 
     def single(self, limit: float) -> Rates:
-        """The best single rate for all layers, (layers,) times the same; `limit` as of `run`."""
+        """The best single rate, (layers, 2) times the same; `limit` as of `run`."""
         self.tell("the best single pulse")
-        return self._longest_saving(np.ones(len(self.bits)), limit, _FIRST)
+        return self._longest_saving(np.ones((len(self.bits), 2)), limit, _FIRST)
 
     def calibrated_or_not(self, calibrated: bool) -> Search:
         """The same search with or without calibration."""
@@ -210,19 +216,28 @@ class Search:
         pj = float(self._pj(rates) @ self.bits)
         return 100 * (1 - pj / float(self._full_pj * self.bits.sum()))
 
-    def _pj(self, rates: Rates) -> Rates:
+    @property
+    def _by_direction(self) -> bool:
+        return isinstance(self.scheme, PerDirection)
+
+    def pulses(self, rates: Rates) -> tuple[LayerPulses, ...]:
+        """The pulses of each layer that leave these rates."""
         found = []
-        for rate in rates:
-            pulses = self.scheme.pulses_for(self.cell, float(rate), self.traffic)
-            found.append(
-                self.scheme.write(self.cell, pulses, self.traffic).per_bit_pj(self.traffic)
-            )
-        return np.array(found)
+        for (down, up), traffic in zip(_pairs(rates).tolist(), self.by_layer, strict=True):
+            if self._by_direction:
+                pair = (down, up)
+                found.append(layer_pulses_by_direction(self.cell, self.scheme, pair, traffic))
+            else:
+                found.append(layer_pulses(self.cell, self.scheme, down, traffic))
+        return tuple(found)
+
+    def _pj(self, rates: Rates) -> NDArray[np.float64]:
+        """Energy of a written bit of each layer, (layers,) pJ."""
+        each = zip(self.pulses(rates), self.by_layer, strict=True)
+        return np.array([self.scheme.write(self.cell, p.pulses, t).per_bit_pj(t) for p, t in each])
 
     def _errors(self, rates: Rates) -> WriteErrors:
-        limits = [
-            layer_pulses(self.cell, self.scheme, float(p), self.traffic).limits for p in rates
-        ]
+        limits = [layer.limits for layer in self.pulses(rates)]
         base = self.base
         if self.weights:
             return WriteErrors(base.seed, base.kind, base.limits, limits)
@@ -281,11 +296,19 @@ class Search:
             saving = min(max(saving, 0.0), most)
             _, loss = self._tried(self.at_saving(shape, saving), PICTURES)
             self.tell(f"{saving:.1f} % saved: {100 * loss.loss:.1f} % lost")
-            points.append((math.log(max(loss.loss, aim / 8) / aim), saving))
+            counted = loss.loss + self._room(loss)
+            points.append((math.log(max(counted, aim / 8) / aim), saving))
             before, saving = saving, _crossing(points)
             if abs(saving - before) < 0.1:
                 break
         return self.at_saving(shape, min(max(saving, 0.0), most))
+
+    def _room(self, loss: Loss) -> float:
+        """What is left between the loss and the accepted one, so that an interval has room."""
+        if self._confirmed_on is None:
+            return 0.0
+        half = (loss.interval[1] - loss.interval[0]) / 2
+        return _ROOM * half * math.sqrt(loss.pictures / self._confirmed_on)
 
     def _by_sensitivity(self, single: Rates) -> Rates:
         quiet = self.trouble(np.full(len(self.bits), REFERENCE_RATE))
@@ -298,8 +321,51 @@ class Search:
         weight = self.bits / hurt
         saving = self.saving_percent(single) + 1
         tried = [(self.trouble(self.at_saving(weight**g, saving)), g) for g in _EXPONENTS]
-        found: Rates = weight ** min(tried)[1]
-        return found
+        return _pairs(weight ** min(tried)[1])
+
+    def _ratios(self) -> NDArray[np.float64]:
+        """ln(rate down / rate up) of each layer that costs least to first order, (layers,).
+
+        With z_d bits that are written in a direction and f_d of them that can fail, the optimum is
+        p_d ~ e_d z_d / f_d, where e_d is the energy that a pulse takes more for an e-th of its
+        rate. Under `keep` f_d toggle. Under `flip` all can, so the ratio is 1, but a sum of noisy
+        bits also shrinks by 1 - p_down - p_up, whichever direction has the errors: per unit of
+        rate the noise grows by z_d (1 - 2 p) + 2 p (1 - p) / (1 - 2 p).
+        """
+        found = []
+        shrink = 2 * _NOISE * (1 - _NOISE) / (1 - 2 * _NOISE)
+        for traffic in self.by_layer:
+            z = np.array([1 - traffic.ones, traffic.ones])
+            f = np.array([traffic.down, traffic.up])
+            if self.base.kind == FLIP:
+                f = z * (1 - 2 * _NOISE) + shrink
+            wanted = np.log(np.maximum(z, 1e-9) * self._nat_pj) - np.log(np.maximum(f, 1e-9))
+            found.append(float(np.clip(wanted[0] - wanted[1], -_STEEPEST, _STEEPEST)))
+        return np.array(found)
+
+    @property
+    def _nat_pj(self) -> NDArray[np.float64]:
+        """Energy that a pulse takes more for an e-th of its error rate, (down, up)."""
+        rates = (_NOISE, _NOISE / math.e)
+        found = []
+        for way in (self.cell.down, self.cell.up):
+            less, more = (way.toggle_pj(way.switching.pulse_width_ns(rate)) for rate in rates)
+            found.append(more - less)
+        return np.array(found)
+
+    def tilted(self, shape: Rates, single: Rates) -> Rates:
+        """Rates of both directions in the ratio that troubles least at equal energy."""
+        saving = self.saving_percent(single) + 1
+        ones = np.array([traffic.ones for traffic in self.by_layer])
+        tried = [(self.trouble(self.at_saving(shape, saving)), 0.0, shape)]
+        for power in _TILTS:
+            ratio = power * self._ratios()
+            # The mean logarithm over the written bits stays, and with it a tail's energy.
+            moved = shape * np.exp(np.column_stack([ones * ratio, (ones - 1) * ratio]))
+            tried.append((self.trouble(self.at_saving(moved, saving)), power, moved))
+        trouble, power, best = min(tried, key=lambda one: one[0])
+        self.tell(f"ratio to the power of {power:g}: trouble {tried[0][0]:.4f} to {trouble:.4f}")
+        return best
 
     def _exchanged(self, shape: Rates, single: Rates) -> Rates:
         """Follow the slope of the trouble at equal energy, as long as it helps."""
@@ -314,7 +380,7 @@ class Search:
                 slope[layer] = self.trouble(self.at_saving(moved, saving)) - best
             steepest = float(np.abs(slope).max())
             while steepest and leap > 1.1:
-                moved = shape * leap ** (-slope / steepest)
+                moved = shape * leap ** (-slope / steepest)[:, None]
                 trouble = self.trouble(self.at_saving(moved, saving))
                 if trouble < best:
                     self.tell(f"trouble {best:.4f} to {trouble:.4f}")
@@ -324,6 +390,17 @@ class Search:
             else:
                 break
         return shape
+
+
+def _pairs(rates: Rates) -> Rates:
+    """(layers, 2) of rates that may be (layers,)."""
+    found: Rates = rates if rates.ndim == 2 else np.column_stack([rates, rates])
+    return found
+
+
+def _traffic(counts: Sequence[int]) -> Traffic:
+    written, toggled, _, ones, up = counts
+    return Traffic.of_run(written, ones, toggled - up, up)
 
 
 def _crossing(points: list[tuple[float, float]]) -> float:
@@ -336,80 +413,6 @@ def _crossing(points: list[tuple[float, float]]) -> float:
         fitted = float(np.mean((logs - logs.mean()) * (savings - savings.mean()))) / spread
         slope = min(max(fitted, slope / 8), 4 * slope)  # more is lost where more is saved
     return float(savings.mean() - slope * logs.mean())
-
-
-def loss_of(
-    right: NDArray[np.bool_],
-    model: Model,
-    inputs: Pictures,
-    labels: Labels,
-    errors: WriteErrors,
-    first: int = 0,
-) -> Loss:
-    """What errors cost a net.
-
-    Args:
-        right: which pictures the reference gets right without errors, (n,).
-        model: the net with errors, calibrated or not.
-        inputs: int8 pictures.
-        labels: their classes.
-        errors: the error process.
-        first: index of the first picture: the pattern of errors follows from it.
-    """
-    scores, _ = run_pictures(model, inputs, errors, first)
-    lost = right.astype(float) - (predictions(model, scores) == labels)
-    error_free = float(right.mean())
-    loss = float(lost.mean()) / error_free
-    half = NormalDist().inv_cdf(0.975) * float(lost.std()) / math.sqrt(len(lost)) / error_free
-    return Loss(
-        error_free,
-        error_free - float(lost.mean()),
-        loss,
-        (loss - half, loss + half),
-        len(lost),
-    )
-
-
-def right_without_errors(model: Model, inputs: Pictures, labels: Labels) -> NDArray[np.bool_]:
-    """Which pictures a net gets right without errors, (n,).
-
-    Raises:
-        ConfigError: none.
-    """
-    scores, _ = run_pictures(model, inputs, NO_ERRORS)
-    right: NDArray[np.bool_] = predictions(model, scores) == labels
-    if not right.any():
-        raise ConfigError("the net gets no picture right even without errors: look at the data")
-    return right
-
-
-def run_pictures(
-    model: Model, inputs: Pictures, errors: WriteErrors, first: int = 0
-) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Scores (n, classes) and counts (n, 5) of pictures that go through the memory.
-
-    Where weights fail, every batch of pictures has a chip of its own, with the next seed: what is
-    lost is the mean over chips.
-
-    Args:
-        model: the net.
-        inputs: int8 pictures, (n, height, width, channels).
-        errors: the error process.
-        first: index of the first picture.
-    """
-    if not errors.weights_fail:
-        parts = list(run_in_batches(open_simulator(model), inputs, errors, first))
-    else:
-        parts = []
-        for chip, at in enumerate(range(0, len(inputs), BATCH)):
-            seed = (errors.seed + chip) & (2**64 - 1)
-            its = WriteErrors(seed, errors.kind, errors.limits, errors.weight_limits)
-            simulator = open_simulator(program(model, its)[0])
-            parts += run_in_batches(simulator, inputs[at : at + BATCH], its, first + at)
-    return (
-        np.concatenate([part.scores for part in parts]),
-        np.concatenate([part.counts for part in parts]),
-    )
 
 
 def _leads(

@@ -277,7 +277,7 @@ def _add_energy(table: Table, result: Result) -> None:
         down, up = energy.pulses
         same = f"{up:.1f} ns" if down == up else f"{up:.1f} ns up, {down:.1f} ns down"
         if energy.layers:
-            widths = [p.longest_ns for _, p in energy.layers]
+            widths = [width for _, pulses, _ in energy.layers for width in pulses]
             same = f"by layer, {min(widths):.1f} to {max(widths):.1f} ns"
         table.add_row("pulse width", same)
         per_bit, reference_pj = energy.per_bit_pj, energy.reference_per_bit_pj
@@ -298,7 +298,7 @@ def _add_energy(table: Table, result: Result) -> None:
             f"{o.scheme}, {100 * energy.traffic.toggle_share:.1f} % of the bits toggle, "
             f"overheads: {energy.scheme.overheads(o.cell.circuit)}",
         )
-        if energy.scheme.reads_first and energy.with_erasing_pj is not None:
+        if energy.scheme.hangs_on_old_bits and energy.with_erasing_pj is not None:
             table.add_row(
                 "erasing paid / steady reuse",
                 f"{energy.with_erasing_pj:.2f} / {energy.steady_pj:.2f} pJ/bit",

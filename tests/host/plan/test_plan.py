@@ -14,21 +14,17 @@ from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.fokker_planck import FokkerPlanck
-from mtjkit_host.mtj.pulse_plan import layer_pulses, read_plan
+from mtjkit_host.mtj.pulse_plan import layer_pulses, layer_pulses_by_direction, read_plan
 from mtjkit_host.mtj.schemes import Traffic, parse_scheme
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.plan.command import run_calibrate, run_plan
 from mtjkit_host.plan.levers import best_current, energy_of, polarity
-from mtjkit_host.plan.search import (
-    Found,
-    Search,
-    loss_of,
-    right_without_errors,
-    run_pictures,
-)
+from mtjkit_host.plan.loss import loss_of, right_without_errors, run_pictures
+from mtjkit_host.plan.search import Found, Search
 from mtjkit_host.runs.fleet_run import run_unix
 from mtjkit_host.runs.parse_options import options_from_json, parse_options
 from mtjkit_host.runs.run import run_twin
+from mtjkit_host.simulate.layer_counts import map_counts, weight_counts
 from mtjkit_host.simulate.polarity import export_with_fewer_ones
 from mtjkit_host.simulate.simulator import open_simulator, program
 from support.nets import tiny_network
@@ -140,6 +136,67 @@ def test_signs_are_chosen_before_the_search(made, tmp_path):
         run_plan(str(tiny), str(tiny.with_suffix(".toml")), **options)
 
 
+def test_the_directions_of_a_layer_have_pulses_of_their_own(made, tmp_path):
+    tiny, path = made[0].parent / "tiny.mtjb", tmp_path / "plan.toml"
+    run_plan(str(tiny), str(path), images=60, errors="keep", loss=0.5, scheme="directions")
+    plan, model = read_plan(path), load(tiny)
+    images = to_input(model, load_images(CARRIED_IMAGES, model, 60).images)
+    rows = map_counts(model, images[::2])
+    assert rows[:, 3] / rows[:, 0] == pytest.approx([layer.traffic.ones for layer in plan.layers])
+    pairs = [(0.3, 0.05), (0.02, 0.1), (0.1, 0.1)]
+    layers = tuple(
+        layer_pulses_by_direction(Cell(), parse_scheme("directions"), pair, layer.traffic)
+        for pair, layer in zip(pairs, plan.layers, strict=True)
+    )
+    path.write_text(replace(plan, layers=layers).to_toml())
+    assert read_plan(path).layers == layers
+    pj = [[Cell().write_energy_pj(Cell().pulse_width_ns(p)) for p in pair] for pair in pairs]
+    energy = run_twin(parse_options(model=tiny, images=60, plan=path)).energy
+    each = np.stack([rows[:, 0] - rows[:, 3], rows[:, 3]], axis=1)
+    wanted = (each * pj).sum() / rows[:, 0].sum()
+    assert energy.per_bit_pj == pytest.approx(wanted, rel=0.01)  # other pictures too, with errors
+    longest = rows[:, 0] @ [max(one) for one in pj] / rows[:, 0].sum()
+    paid = energy.with_erasing_pj - energy.per_bit_pj
+    assert paid == pytest.approx(energy.erased_share * longest)
+
+
+@pytest.mark.parametrize("kind", [FLIP, KEEP])
+def test_the_directions_trouble_less_in_their_ratio(small, kind):
+    found = search(small, kind, scheme="directions")
+    pairs = np.array([(0.1, 0.02 * (1 + n)) for n in range(len(found.bits))])
+    counts = map_counts(found.model, small[1])
+    each = np.stack([counts[:, 0] - counts[:, 3], counts[:, 3]], axis=1)
+    full = np.log(1 / REFERENCE_RATE) * counts[:, 0].sum()  # a tail's energy
+    wanted = 100 * (1 + (each * np.log(pairs)).sum() / full)
+    assert found.saving_percent(pairs) == pytest.approx(wanted)
+    even = np.ones_like(pairs)
+    single = found.at_saving(even, 84)
+    shape = found.tilted(even, single)
+    rates = [found.at_saving(proportions, 85) for proportions in (shape, even)]
+    assert found.saving_percent(rates[0]) == pytest.approx(found.saving_percent(rates[1]))
+    assert found.trouble(rates[0]) <= found.trouble(rates[1])
+    if kind == KEEP:  # over erased cells no write of the first two layers goes down
+        assert (shape[:2, 0] > 10 * shape[:2, 1]).all()
+        assert found.trouble(rates[0]) < 0.95 * found.trouble(rates[1])
+
+
+def test_a_confident_plan_leaves_room_for_its_interval(small):
+    plan = search(small).single(0.2)
+    found = search(small, confirmed_on=60)
+    sure = found.single(0.2)
+    assert found.saving_percent(sure) < found.saving_percent(plan) - 1
+    loss = found._tried(sure, 60)[1]
+    assert loss.interval[1] < 0.25
+
+
+def test_counts_by_layer_are_those_of_the_memory(small):
+    model, inputs, _ = small
+    rows = map_counts(model, inputs)
+    assert rows.shape == (len(model.layers) - 1, 5)
+    assert (rows.sum(axis=0) == open_simulator(model).run(inputs)[1].sum(axis=0)).all()
+    assert (weight_counts(model).sum(axis=0) == program(model, NO_ERRORS)[1]).all()
+
+
 def test_a_saving_follows_the_cell(small):
     found = search(small, cell="macrospin-2")
     assert found.saving_percent(np.full(len(found.bits), 0.024)) < 79.75
@@ -155,6 +212,8 @@ def test_a_saving_follows_the_cell(small):
         ((r"down = \d\d\d+\n", 'down = "x"\n'), "a fail limit is a whole number"),
         (('sha256 = "', 'sha = "'), "'sha256'"),
         (('scheme = "fixed"', 'scheme = "slow"'), "--scheme is one of"),
+        ((r"ones = 0\.\d+", "ones = 2.0"), "a share of the written bits lies between 0 and 1"),
+        ((r"ones = 0\.\d+", "ones = 0.0"), "more bits toggle than are written"),
     ],
 )
 def test_a_damaged_plan_is_named(made, tmp_path, change, reason):
@@ -237,13 +296,18 @@ def test_levers_keep_the_rates_of_the_plan(small):
     same = energy_of(found, plan, Cell(), found.scheme)
     assert same.saving_percent == pytest.approx(plan.saving_percent)
     reads = energy_of(found, plan, Cell(), parse_scheme("differential"))
-    share = found.traffic.toggle_share
-    assert reads.per_bit_pj == pytest.approx(share * same.per_bit_pj)
+    pulses = np.array([Cell().write_energy_pj(Cell().pulse_width_ns(p)) for p in rates])
+
+    def toggling_pj(its):
+        shares = its.bits * [layer.toggle_share for layer in its.by_layer]
+        return (shares @ pulses) / its.bits.sum()
+
+    assert reads.per_bit_pj == pytest.approx(toggling_pj(found))
     fewer = found.with_fewer_ones()
-    assert fewer.traffic.toggle_share < share
+    assert fewer.traffic.toggle_share < found.traffic.toggle_share
     assert fewer.counts[0] == found.counts[0]
     reads = energy_of(fewer, plan, Cell(), parse_scheme("differential"))
-    assert reads.per_bit_pj == pytest.approx(fewer.traffic.toggle_share * same.per_bit_pj)
+    assert reads.per_bit_pj == pytest.approx(toggling_pj(fewer))
     (lever,) = polarity(found, plan)
     assert lever.name.startswith("fewer ones, scheme ")
     assert lever.saving_percent > plan.saving_percent
@@ -332,6 +396,9 @@ def test_the_energy_of_a_plan_is_that_of_its_pulses(made):
     pj = [Cell().write_energy_pj(layer.pulses.down_ns) for layer in plan.layers]
     assert result.energy.total_pj == pytest.approx(2 * np.dot(bits, pj))
     assert result.saving_percent == pytest.approx(plan.found["saving_percent"], abs=0.01)
+    # A fixed pulse of one width costs the same whatever lay in the cell; erasing costs more.
+    assert plan.found["saving_in_reuse_percent"] == pytest.approx(plan.found["saving_percent"])
+    assert plan.found["saving_with_erasing_percent"] < plan.found["saving_percent"] - 1
     options = options_from_json(result.options.to_json(), "run file")
     assert options.plan == plan
     assert options.limits == plan.limits
