@@ -24,7 +24,7 @@ class LayerCost:
     weight_bits: int
     """Bits of the weights, one or eight each, without padding."""
     file_bytes: int
-    """Bytes of weights, thresholds and inversion mask in the model file."""
+    """Bytes of weights, thresholds and masks in the model file."""
     macs: int
     """Multiply-accumulates of one image."""
     written_bits: int
@@ -44,8 +44,11 @@ class Cost:
     ram_bytes: int
     """RAM that inference takes beside model and code: buffers, one layer's output, tables."""
     weight_bits: int
+    """Bits of all weights, without padding."""
     macs: int
+    """Multiply-accumulates of one image."""
     written_bits: int
+    """Feature-map bits written for one image, without padding."""
 
 
 def cost(model: Model, kernel: str = "viper") -> Cost:

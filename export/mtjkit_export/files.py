@@ -280,8 +280,8 @@ class Lock:
 class LineFile:
     """A file of lines of JSON that one process at a time appends to.
 
-    A line is in the file, whole, when `append` returns. What a kill tears is the last line, which
-    `lines` leaves out: who goes on cuts it off.
+    A line is in the file, whole, when `append` returns. A kill may tear the last line. `lines`
+    leaves that line out, and `cut` removes it before the file goes on.
 
     Args:
         path: the file. It is made if it is not there, with its folder.

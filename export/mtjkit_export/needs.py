@@ -15,7 +15,7 @@ def install(extra: str = "") -> str:
     """The command that installs mtjkit with an extra of pyproject.toml.
 
     Args:
-        extra: board, dev, report, tflite or train; empty for the base packages alone.
+        extra: a name of its optional dependencies; empty for the base packages alone.
     """
     option = f"[{extra}]" if extra else ""
     if (_CHECKOUT / "pyproject.toml").is_file():
@@ -28,7 +28,7 @@ def needs(extra: str, what: str = "") -> Iterator[None]:
     """Imports of an extra's packages stand in this context.
 
     Args:
-        extra: board, dev, report, tflite or train.
+        extra: see `install`.
         what: what the message says in addition, such as a file's name; empty for nothing.
 
     Raises:

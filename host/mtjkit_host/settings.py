@@ -39,7 +39,7 @@ def read_text(path: Path, what: str) -> str:
         what: what messages call it, with its path.
 
     Raises:
-        ConfigError: it cannot be read, is too long, or no text.
+        ConfigError: it cannot be read, is too long, or is not a text.
     """
     refuse_pipe(path)
     try:
@@ -76,14 +76,14 @@ def parse_table(text: str, what: str, kind: str = "TOML") -> dict[str, Any]:
     """Read the table that a TOML or JSON text is.
 
     Raises:
-        ConfigError: the text is not valid, or no table.
+        ConfigError: the text is not valid, or not a table.
     """
     if kind == "TOML" and max(map(len, text.split("\n"))) > MAX_LINE:
         raise ConfigError(f"{what}: a line is longer than {MAX_LINE} characters")
     try:
         values: Any = json.loads(text) if kind == "JSON" else tomllib.loads(text)
         if kind == "JSON" and holds_half_letters(values):
-            raise ValueError("half of a surrogate pair is no letter")
+            raise ValueError("half of a surrogate pair is not a letter")
     except (ValueError, RecursionError) as error:
         raise ConfigError(f"{what}: not valid {kind} ({shown(str(error), 100)})") from None
     if not isinstance(values, dict):

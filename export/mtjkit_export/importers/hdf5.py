@@ -63,7 +63,7 @@ def read_model(
         raise ConfigError(said[-1])
     if child.returncode:
         why = said[-1] if said else f"HDF5's library ended with status {child.returncode}"
-        raise damaged(f"{path}: damaged, or no Keras network ({why})")
+        raise damaged(f"{path}: damaged, or not a Keras network ({why})")
     with np.load(io.BytesIO(child.stdout)) as stored:
         config, names, *arrays = (stored[f"arr_{n}"] for n in range(len(stored)))
     return str(config), dict(zip(names.tolist(), arrays, strict=True))
@@ -105,7 +105,7 @@ def contents(path: str) -> tuple[str, dict[str, Array]]:
 
 def _member(archive: zipfile.ZipFile, name: str) -> bytes:
     if name not in archive.namelist():
-        raise refuse(f"{archive.filename} holds no {name}: it is no network that Keras saved")
+        raise refuse(f"{archive.filename} holds no {name}: Keras did not save it")
     if archive.getinfo(name).file_size > MAX_FILE:
         raise refuse(f"{name} has more than {MAX_FILE >> 20} MB")
     return archive.read(name)

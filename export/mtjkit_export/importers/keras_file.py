@@ -67,7 +67,7 @@ def keras_graph(config: str, arrays: dict[str, Array], name: str) -> Graph:
     except ConfigError:
         raise
     except Exception as error:  # a description may say anything
-        raise damaged(f"{name}: damaged, or no Keras network ({error})") from None
+        raise damaged(f"{name}: damaged, or not a Keras network ({error})") from None
 
 
 class _Reader:

@@ -189,11 +189,9 @@ def _sums(state: State, node: Node, x: Map, layer: Linear, out: tuple[int, ...],
         del memo
         sums = step * points + added[block, None]
         own = None if constant is None else constant[block]
-        return (
-            evaluate.scaled(node, sums, factor[block], own, (-1, 1))
-            if (node.op == "Conv" or own is None)
-            else evaluate.scaled(node, sums, factor[block], own[:, None], (-1, 1))
-        )
+        if own is not None and node.op != "Conv":
+            own = own[:, None]
+        return evaluate.scaled(node, sums, factor[block], own, (-1, 1))
 
     return Map(source, np.arange(math.prod(out)).reshape(out), function)
 

@@ -38,7 +38,7 @@ class Source:
     points: NDArray[np.int64]
     """All numbers that can occur, ascending, (k,)."""
     layer: Any = None
-    """The layer that makes it: `lower.Linear`, or None for the input."""
+    """The layer that makes it: `state.Linear` or `state.Pooled`; None for the input."""
 
     @property
     def positions(self) -> int:

@@ -1,6 +1,7 @@
 """Operators in numpy: float32, in ONNX's order of operations.
 
-Sums of products are exact: a linear operator computes in float64 on whole numbers, see `linear`.
+Sums of products are exact: a linear operator computes in float64 on whole numbers: see
+`evaluate.linear`.
 """
 
 from __future__ import annotations

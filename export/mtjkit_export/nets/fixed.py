@@ -56,8 +56,8 @@ class FixedLayer:
     """
 
     kind: str
-    """``conv`` or ``dense``, stride 1; a dense layer after a convolution
-    takes the feature map in the order (y, x, channel)."""
+    """``conv`` or ``dense``, stride 1; a dense layer after a convolution takes the feature map in
+    the order (y, x, channel)."""
     bits: int
     """Of weights and output codes: 8, 16 or 32; a code stands for code / 2^(bits-1)."""
     input_bits: int

@@ -14,6 +14,7 @@ from mtjkit_export.files import write_atomically
 
 from mtjkit_host.boards.architectures import ARCHITECTURES, COMPILERS
 from mtjkit_host.boards.device_files import compiled_modules
+from mtjkit_host.boards.native_module import MODULE
 
 
 def write_mip_package(architecture: str, folder: Path, version: str) -> tuple[Path, bool]:
@@ -42,4 +43,4 @@ def write_mip_package(architecture: str, folder: Path, version: str) -> tuple[Pa
     package = {"urls": [[name, name] for name in files], "deps": [], "version": version}
     path = place / "package.json"
     write_atomically(path, (json.dumps(package, indent=1) + "\n").encode())
-    return path, "mtjkit_native.mpy" in files
+    return path, MODULE in files

@@ -20,6 +20,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_export.needs import missing
 
 from mtjkit_host.boards.architectures import (
+    COMPILER_OPTIONS,
     COMPILER_SOURCES,
     COMPILERS,
     EXTENSION_OPTIONS,
@@ -121,7 +122,8 @@ def _compiler_missing(name: str) -> str | None:
     for tool in ("make", compiler):
         if not shutil.which(tool):
             return f"{tool} is missing ({COMPILER_SOURCES[compiler]})"
-    probes = ([compiler, "-E", "-", *flags] for flags in ([], ["--specs=picolibc.specs"]))
+    options = COMPILER_OPTIONS.get(compiler, [])
+    probes = ([compiler, "-E", "-", *flags] for flags in ([], options))
     if not any(_succeeds(probe, "#include <assert.h>\n") for probe in probes):
         return f"{compiler} has no C library ({COMPILER_SOURCES[compiler]})"
     extension = name.partition("-")[2]

@@ -11,8 +11,8 @@ from serial.tools import list_ports
 from mtjkit_host.link.link import Link
 
 
-class SerialPlace:
-    """Where a board is reached: a Place of a Fleet.
+class SerialPort:
+    """Where a board is reached: a Port of a Fleet.
 
     USB devices are known by their serial number, wherever they are plugged in. One device may have
     several ports, and cheap adapters share a number: of those it is the first, second, ...

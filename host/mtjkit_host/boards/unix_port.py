@@ -219,7 +219,7 @@ class UnixPort:
         return (stop_process(process) if process else "") or told
 
     def connect(self) -> UnixPort:
-        """This context: a Place of a Fleet. Entered again, it starts another process."""
+        """This context: a Port of a Fleet. Entered again, it starts another process."""
         return self
 
     def __enter__(self) -> Link:

@@ -34,9 +34,9 @@ def port_of(name: str) -> Port:
 
         return UnixPort()
     from mtjkit_host.boards.prompt import resolve_port
-    from mtjkit_host.boards.serial_port import SerialPlace
+    from mtjkit_host.boards.serial_port import SerialPort
 
-    return SerialPlace(resolve_port(name))
+    return SerialPort(resolve_port(name))
 
 
 class BoardSimulator:

@@ -90,7 +90,7 @@ class Faults:
 
 
 class FaultyPort:
-    """MicroPython's Unix port behind a bad line: a Place of a Fleet, and a context for one link.
+    """MicroPython's Unix port behind a bad line: a Port of a Fleet, and a context for one link.
 
     Args:
         rate: probability that a byte is struck, each way.

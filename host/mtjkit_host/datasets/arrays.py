@@ -16,7 +16,7 @@ from mtjkit_core.errors import ConfigError, FormatError
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 
-from mtjkit_host.datasets.dataset import Dataset, dataset_of, listed
+from mtjkit_host.datasets.dataset import MOST_RATIO, Dataset, dataset_of, listed
 from mtjkit_host.parse import shown
 
 NAMES = {
@@ -31,8 +31,6 @@ _DAMAGED = (
     *(NotImplementedError, RuntimeError, ValueError, IndexError),
 )
 """What zipfile raises for files that are not archives."""
-
-_MOST_RATIO = 1100  # deflate packs at most 1032 bytes into one
 
 
 def load_npz(file: Path, split: str = "test") -> Dataset:
@@ -120,7 +118,7 @@ def _member(archive: zipfile.ZipFile, item: zipfile.ZipInfo, what: str, size: in
     """One array of an archive of `size` bytes, read once, into the array that is returned."""
     if item.compress_size > size:
         raise FormatError(f"{what} is longer than the file")
-    most = item.compress_size * (_MOST_RATIO if item.compress_type else 1)
+    most = item.compress_size * (MOST_RATIO if item.compress_type else 1)
     with archive.open(item) as stream:
         _check_header(stream, what, most)
     with archive.open(item) as stream:

@@ -35,7 +35,8 @@ CHANNELS = 3
 RECORD_BYTES = 1 + SIDE * SIDE * CHANNELS
 
 _MOST_BYTES = 1 << 30
-_FOLDER = "cifar-10-batches-bin"
+FOLDER = "cifar-10-batches-bin"
+"""The folder of the official archive."""
 _TRAIN_FILES = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 _TEST_FILES = ("test_batch.bin",)
 
@@ -110,13 +111,13 @@ def _resolve(path: Path, names: tuple[str, ...]) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise ConfigError(
-            f"{path}: no such file or folder; name a folder that holds {_FOLDER}/ or a .bin file"
+            f"{path}: no such file or folder; name a folder that holds {FOLDER}/ or a .bin file"
         )
-    for folder in (path, path / _FOLDER):
+    for folder in (path, path / FOLDER):
         if any((folder / name).is_file() for name in names):
             return [folder / name for name in names]
     raise ConfigError(
-        f"{path}: no {names[0]} here or in {_FOLDER}/; "
+        f"{path}: no {names[0]} here or in {FOLDER}/; "
         "unpack the binary version of CIFAR-10 (cifar-10-binary.tar.gz) there"
     )
 

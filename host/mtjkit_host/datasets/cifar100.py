@@ -18,6 +18,8 @@ from mtjkit_host.settings import decode_text
 RECORD_BYTES = 1 + cifar10.RECORD_BYTES
 CLASSES = 100
 NAMES_FILE = "fine_label_names.txt"
+FOLDER = "cifar-100-binary"
+"""The folder of the official archive."""
 
 
 def decode(data: bytes, name: str = "data") -> tuple[Images, Labels]:

@@ -15,6 +15,9 @@ from mtjkit_host.parse import shown
 
 MOST_CLASSES = 1 << 16
 
+MOST_RATIO = 1100
+"""Bytes that one packed byte may stand for: deflate packs at most 1032 into one."""
+
 HELD_OUT = 5
 """One image in five is kept for tests if the data have no test images."""
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from mtjkit_core.errors import ConfigError, LinkError
 
+from mtjkit_host.datasets import cifar10, cifar100
 from mtjkit_host.machine import tell
 from mtjkit_host.paths import cache_dir
 
@@ -32,12 +33,12 @@ ARCHIVES = {
     "cifar-10": Archive(
         "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
         "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd",
-        "cifar-10-batches-bin",
+        cifar10.FOLDER,
     ),
     "cifar-100": Archive(
         "https://www.cs.toronto.edu/~kriz/cifar-100-binary.tar.gz",
         "58a81ae192c23a4be8b1804d68e518ed807d710a4eb253b1f2a199162a40d8ec",
-        "cifar-100-binary",
+        cifar100.FOLDER,
     ),
 }
 """Name -> its archive."""

@@ -18,12 +18,11 @@ import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
 from numpy.typing import NDArray
 
-from mtjkit_host.datasets.dataset import Dataset, dataset_of
+from mtjkit_host.datasets.dataset import MOST_RATIO, Dataset, dataset_of
 from mtjkit_host.parse import shown
 
 _TYPES = {8: np.uint8, 9: np.int8}
 _MOST_DIMENSIONS = 4
-_MOST_RATIO = 1100  # deflate packs at most 1032 bytes into one
 _GZIP = b"\x1f\x8b"
 
 
@@ -58,7 +57,7 @@ def read_idx(file: Path) -> NDArray[Any]:
             if not packed:
                 return _read(raw, file, size)
             with gzip.GzipFile(fileobj=raw) as unpacked:
-                return _read(unpacked, file, size * _MOST_RATIO)  # type: ignore[arg-type]
+                return _read(unpacked, file, size * MOST_RATIO)  # type: ignore[arg-type]
     except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise FormatError(f"{file}: damaged gzip file ({shown(str(error), 100)})") from None
     except OSError as error:

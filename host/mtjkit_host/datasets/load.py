@@ -138,14 +138,14 @@ def _cifar(
 
 
 def _cifar10_folder(path: Path) -> Path | None:
-    for folder in (path, path / "cifar-10-batches-bin"):
+    for folder in (path, path / cifar10.FOLDER):
         if (folder / "test_batch.bin").is_file() or (folder / "data_batch_1.bin").is_file():
             return folder
     return None
 
 
 def _cifar100_folder(path: Path) -> Path | None:
-    for folder in (path, path / "cifar-100-binary"):
+    for folder in (path, path / cifar100.FOLDER):
         if (folder / "test.bin").is_file() and (folder / cifar100.NAMES_FILE).is_file():
             return folder
     return None

@@ -185,7 +185,12 @@ def import_graph(
 
 
 def read(file: str) -> Graph:
-    """Read a file of any known kind into a graph."""
+    """Read a file of any known kind into a graph.
+
+    Raises:
+        ConfigError: the file cannot be read, or is of another kind.
+        FormatError: the file is damaged.
+    """
     from mtjkit_export.importers.finn_arrays import read_arrays
     from mtjkit_export.importers.finn_folder import read_folder
     from mtjkit_export.importers.keras_file import read_keras

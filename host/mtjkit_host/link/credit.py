@@ -46,7 +46,7 @@ class Credit:
         return not used or used + size + QUESTION_BYTES <= self.limit
 
     def sent(self, seq: int, size: int) -> None:
-        """So many bytes are on their way."""
+        """Count a frame of `size` bytes as on its way."""
         self._unread.append((seq, size))
 
     def may_ask(self) -> bool:

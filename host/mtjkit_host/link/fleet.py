@@ -60,11 +60,11 @@ class Patience:
     """When a device counts as gone."""
 
     silent_s: float = 120.0
-    """A device that says nothing for so long is reached anew."""
+    """A device that is silent for this long is reached anew."""
     hello_s: float = 10.0
     """The same before its first answer."""
     away_s: float = 30.0
-    """A device that gives no result for so long in spite of attempts to reach it is left out."""
+    """A device is left out that gives no result for this long in spite of attempts to reach it."""
 
 
 @dataclass(frozen=True)

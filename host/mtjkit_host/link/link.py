@@ -90,7 +90,7 @@ class Link:
         self._closing = False
         self._interrupted = False
         self._half = False  # a write was cut short: the device may wait for the rest of a frame
-        self._words = b""  # what came since the last frame and was none
+        self._words = b""  # what came since the last frame and is not a frame
         self._words_at = time.monotonic()
         self._reader = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
         self._reader.start()

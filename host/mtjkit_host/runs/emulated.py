@@ -14,7 +14,7 @@ from mtjkit_host.boards.emulate import emulate
 from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.flash import MODEL_NAME, flash
 from mtjkit_host.boards.romfs import romfs_image
-from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.boards.serial_port import SerialPort
 from mtjkit_host.link.link import Link
 from mtjkit_host.runs.fleet_run import run_fleet, run_unix
 from mtjkit_host.runs.options import RunOptions
@@ -54,7 +54,7 @@ def run_board(
     with flashed_board(
         name, model, o.kernel, heap_bytes=heap_bytes, sent_bytes=_SENT_BYTES
     ) as port:
-        return run_fleet(options, [SerialPlace(port, name, name)], path)
+        return run_fleet(options, [SerialPort(port, name, name)], path)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from mtjkit_core.errors import ConfigError, MtjkitError
 from numpy.typing import NDArray
 
 from mtjkit_host.boards.prompt import resolve_port
-from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.boards.serial_port import SerialPort
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.fleet import Fleet, Port
 from mtjkit_host.link.image_result import ImageResult
@@ -187,7 +187,7 @@ def run_ports(
     found = [resolve_port(port) for port in ports]
     if len({os.path.realpath(port) for port in found}) < len(found):
         raise ConfigError(f"the same port is given twice: {', '.join(found)}")
-    return run_fleet(options, [SerialPlace(port) for port in found], path, images)
+    return run_fleet(options, [SerialPort(port) for port in found], path, images)
 
 
 def _faster(backend: str) -> str:

@@ -13,7 +13,7 @@ from mtjkit_export.heap import heap_in_use
 from mtjkit_host.boards.catalog import processor_of
 from mtjkit_host.boards.native_module import find_native
 from mtjkit_host.boards.prompt import Board
-from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.boards.serial_port import SerialPort
 from mtjkit_host.checks.heap_shares import measure
 from mtjkit_host.link.link import Link
 from mtjkit_host.runs.emulated import flashed_board
@@ -68,7 +68,7 @@ def pico(written):
 
 
 def test_a_run_is_the_twins(pico, options, tmp_path):
-    ours = run_fleet(options, [SerialPlace(pico, "pico")], tmp_path / "run.jsonl").to_json()
+    ours = run_fleet(options, [SerialPort(pico, "pico")], tmp_path / "run.jsonl").to_json()
     theirs = run_twin(options).to_json()
     assert ours["backend"] == "pico"
     assert ours["kernel"] == ("native" if NATIVE else "asm_thumb")

@@ -15,7 +15,7 @@ import pytest
 from mtjkit_core.errors import LinkError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors
-from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.boards.serial_port import SerialPort
 from mtjkit_host.boards.unix_port import start_micropython, stop_process
 from mtjkit_host.link.fleet import Fleet, Patience
 from mtjkit_host.simulate.binary_numpy import BinaryNumpy
@@ -68,9 +68,9 @@ def bus(micropython, monkeypatch):
     bus.close()
 
 
-def classify(place, at_20, patience=None):
+def classify(port, at_20, patience=None):
     """All scores; calls `at_20` after 20 results, before the device has half of the images."""
-    fleet = Fleet([place], MODEL, ERRORS, patience=patience)
+    fleet = Fleet([port], MODEL, ERRORS, patience=patience)
     called = threading.Event()
     scores = {}
 
@@ -95,31 +95,31 @@ def expected():
 
 def test_a_board_that_comes_back_at_another_port_is_found_by_its_number(bus, expected):
     paths = [bus.plug("E660")]
-    place = SerialPlace(paths[0])
+    port = SerialPort(paths[0])
 
     def move():
         bus.unplug(paths[0])
         bus.plug("other")  # not ours: it must be left alone
         paths.append(bus.plug("E660"))
 
-    assert classify(place, move) == expected
-    assert place.name == paths[0]
-    assert place.port == paths[1] != paths[0]
+    assert classify(port, move) == expected
+    assert port.name == paths[0]
+    assert port.port == paths[1] != paths[0]
 
 
 def test_another_board_at_our_port_is_not_taken_for_ours(bus):
     path = bus.plug("E660")
-    place = SerialPlace(path)
+    port = SerialPort(path)
     _, process = bus.boards[path]
     bus.boards[path] = ("other", process)
     with pytest.raises(LinkError, match="the board E660 is not plugged in"):
-        place.connect()
+        port.connect()
 
 
 def test_a_board_that_stays_unplugged_is_named(bus):
     path = bus.plug("E660")
     with pytest.raises(LinkError, match=f"^{path}: the board E660 is not plugged in$"):
-        classify(SerialPlace(path), lambda: bus.unplug(path), Patience(away_s=0.3))
+        classify(SerialPort(path), lambda: bus.unplug(path), Patience(away_s=0.3))
 
 
 def test_a_link_to_the_port_will_do(bus, tmp_path, expected):
@@ -127,29 +127,29 @@ def test_a_link_to_the_port_will_do(bus, tmp_path, expected):
     link = tmp_path / "usb Board"
     path = bus.plug("E660")
     link.symlink_to(path)
-    place = SerialPlace(str(link))
+    port = SerialPort(str(link))
 
     def move():
         bus.unplug(path)
         link.unlink()
         link.symlink_to(bus.plug("E660"))
 
-    assert classify(place, move) == expected
+    assert classify(port, move) == expected
 
 
 def test_boards_of_one_number_keep_their_ports(bus):
     """Cheap adapters all say 0001."""
     first, second = sorted([bus.plug("0001"), bus.plug("0001")])
-    places = [SerialPlace(first), SerialPlace(second)]
-    for place, path in zip(places, (first, second), strict=True):
-        with place.connect():
-            assert place.port == path
+    ports = [SerialPort(first), SerialPort(second)]
+    for port, path in zip(ports, (first, second), strict=True):
+        with port.connect():
+            assert port.port == path
     bus.unplug(first)
-    with places[1].connect():
-        assert places[1].port == second
+    with ports[1].connect():
+        assert ports[1].port == second
 
 
 def test_a_port_without_a_number_is_known_by_its_path(bus):
     path = bus.plug(None)
-    with SerialPlace(path).connect() as link:
+    with SerialPort(path).connect() as link:
         assert link.name == path

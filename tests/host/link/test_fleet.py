@@ -13,7 +13,7 @@ import pytest
 from mtjkit_core.errors import ConfigError, FormatError, LinkError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import FLIP, WriteErrors
-from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.boards.serial_port import SerialPort
 from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.fleet import Fleet, Patience
 from mtjkit_host.runs.fleet_run import complete
@@ -116,7 +116,7 @@ def test_when_the_last_board_stays_away_its_error_is_told(micropython):
 
 
 def test_a_port_that_was_never_there_is_an_error_at_once(micropython):
-    fleet = Fleet([SerialPlace("/dev/ttyNONE"), *ports(micropython, 1)], MODEL)
+    fleet = Fleet([SerialPort("/dev/ttyNONE"), *ports(micropython, 1)], MODEL)
     with pytest.raises(LinkError, match="/dev/ttyNONE: there is no such port"):
         list(fleet.classify(AGAIN))
 
@@ -128,13 +128,13 @@ def test_what_a_device_cannot_run_is_an_error(micropython):
 
 
 def test_leaving_early_ends_the_processes(micropython):
-    places = ports(micropython, 2)
-    results = Fleet(places, MODEL, ERRORS).classify(AGAIN)
+    found = ports(micropython, 2)
+    results = Fleet(found, MODEL, ERRORS).classify(AGAIN)
     next(results)
     results.close()
-    for place in places:
+    for port in found:
         with pytest.raises(LinkError, match="not running"):
-            _ = place.pid
+            _ = port.pid
 
 
 def head():
@@ -233,11 +233,11 @@ def test_ctrl_c_ends_all_boards_and_keeps_the_results(micropython, tmp_path):
     code = (
         "import sys\n"
         "from test_fleet import *\n"
-        "places = ports(sys.argv[1], 2)\n"
+        "found = ports(sys.argv[1], 2)\n"
         "with RunFile('run.jsonl', head()) as run:\n"
-        "    for n, _ in enumerate(complete(run, Fleet(places, MODEL, ERRORS), AGAIN)):\n"
+        "    for n, _ in enumerate(complete(run, Fleet(found, MODEL, ERRORS), AGAIN)):\n"
         "        if n == 20:\n"
-        "            print(*[place.pid for place in places], flush=True)\n"
+        "            print(*[port.pid for port in found], flush=True)\n"
         "            import time; time.sleep(60)\n"
     )
     host = subprocess.Popen(

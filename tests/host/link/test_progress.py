@@ -19,7 +19,7 @@ from mtjkit_core.errors import LinkError, MtjkitError
 from mtjkit_core.frames import Deframer
 from mtjkit_core.model import Model
 from mtjkit_core.whole_frames import frames, pack
-from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.boards.serial_port import SerialPort
 from mtjkit_host.link.fleet import Fleet, Patience
 from mtjkit_host.link.link import Link
 from mtjkit_host.link.session import Session
@@ -205,7 +205,7 @@ def test_a_busy_line_ends_in_time(name, ends):
 def test_a_fleet_does_not_try_a_stuck_device_again():
     fleet_patience = Patience(silent_s=1, hello_s=1)
     with pseudo_terminal(Hostile(DEAF, [BEAT])) as port:
-        fleet = Fleet([SerialPlace(port)], RAW, patience=fleet_patience)
+        fleet = Fleet([SerialPort(port)], RAW, patience=fleet_patience)
         with pytest.raises(StuckError, match="no result"):
             list(fleet.classify(dict(enumerate(IMAGES))))
     assert fleet.connections == 1

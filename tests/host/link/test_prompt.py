@@ -17,7 +17,7 @@ from mtjkit_core import messages as m
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors
 from mtjkit_host.boards.prompt import STOP_A_SERVER, Board
-from mtjkit_host.boards.serial_port import SerialPlace
+from mtjkit_host.boards.serial_port import SerialPort
 from mtjkit_host.boards.unix_port import LIB, MAIN
 from mtjkit_host.link.fleet import Fleet, Patience
 from mtjkit_host.link.link import Link
@@ -145,8 +145,8 @@ def test_one_ctrl_c_is_enough_and_other_keys_do_no_harm(qemu):
 
 def test_a_board_that_falls_to_its_prompt_in_a_run_goes_on(qemu):
     count = 60
-    place = SerialPlace(qemu)
-    fleet = Fleet([place], RAW, ERRORS, patience=Patience(silent_s=2.0))
+    port = SerialPort(qemu)
+    fleet = Fleet([port], RAW, ERRORS, patience=Patience(silent_s=2.0))
     link = None
     original = Link.open
 
@@ -155,7 +155,7 @@ def test_a_board_that_falls_to_its_prompt_in_a_run_goes_on(qemu):
         link = original(qemu)
         return link
 
-    place.connect = connect
+    port.connect = connect
     found = {}
     for result in fleet.classify({i: IMAGES[i % 9] for i in range(count)}):
         found[result.index] = result.scores

@@ -44,10 +44,12 @@ def fold_int8(layer: FixedLayer, shape: tuple[int, int]) -> Int8Layer:
         shape: (height, width) of the kernel: (3, 3), or the whole map for a dense layer.
 
     Raises:
-        ConfigError: a channel needs a bias or a factor that int32 arithmetic does not hold.
+        ConfigError: the layer has no batch norm, or a channel needs a bias or a factor that int32
+            arithmetic does not hold.
     """
     norm = layer.norm
-    assert norm is not None
+    if norm is None:
+        raise ConfigError("TFLite: a hidden layer has no batch norm")
     weights = weight_codes(layer, shape)
     reach = np.abs(weights).reshape(len(weights), -1).sum(1) * ONE  # the largest |A| there is
     gain = np.abs(norm.gamma) / norm.std / ONE

@@ -23,8 +23,7 @@ _LANE = 255  # int8 whose sum fits 16 bits: 32767 // 128
 _PART = 8  # words of a row that are computed at once where it does not
 _LONGEST_ROW = 32767  # products of a hidden sum that the AVX2 kernels count: INT16_MAX
 
-
-PAIRS, LONG, PACKED_ROW, PLAIN = 0, 1, 2, 3
+PAIRS, LONG, PACKED_ROW, PLAIN = 0, 1, 2, 3  # see first_kind
 
 
 class Unpooled:

@@ -1,6 +1,6 @@
 """The reference network: XNOR-popcount layers in plain Python, written to be read.
 
-Every other kernel (viper, assembler, C) and every host twin gives the same integers. Signed sums
+Every other kernel (viper, assembler, C) and every simulator gives the same integers. Signed sums
 are over products of +-1; a tap beyond the map adds nothing, unless the layer has a pad value.
 """
 

@@ -57,7 +57,7 @@ class Burst:
         self.slot = slot
 
     def rest(self, server) -> int:
-        """Take chunks; returns the bytes in `chunk` that are no expected frame, or -1.
+        """Take chunks; returns the bytes in `chunk` that are not the expected frame, or -1.
 
         Args:
             server: computes the image once it is there.

@@ -6,7 +6,7 @@ stay the kernel's own. A disturbance is a write of what is stored, of kind FLIP.
 
 from array import array
 
-from mtjkit_core.streams import place_word
+from mtjkit_core.places import place_word
 from mtjkit_core.write_errors import COUNTS, NO_LIMITS
 
 try:

@@ -7,7 +7,7 @@ import micropython
 
 @micropython.viper
 def signs(out: ptr32, data: ptr8, at: int, run_words: int, words: int):
-    """XOR the mask at byte `at` of the model into each pixel of a map of so many words."""
+    """XOR the mask at byte `at` of the model into each pixel of a map of `words` words."""
     while words > 0:
         mask = ptr32(int(data) + at)
         w = run_words
