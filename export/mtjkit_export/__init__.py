@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mtjkit_export.cost import summary
     from mtjkit_export.formats.mtjb_writer import encode, save
-    from mtjkit_export.nets.binary import BinaryLayer, BinaryNet, PixelRule, PixelTables
+    from mtjkit_export.nets.binary import BinaryLayer, BinaryNet
+    from mtjkit_export.nets.pixels import PixelRule, PixelTables
 
     # Their names up to version 0.1, for scripts that use them.
     LayerSpec = BinaryLayer
@@ -23,9 +24,8 @@ else:
             "BinaryNet": "BinaryNet",
             "LayerSpec": "BinaryLayer",
             "Network": "BinaryNet",
-            "PixelRule": "PixelRule",
-            "PixelTables": "PixelTables",
         },
+        "mtjkit_export.nets.pixels": {"PixelRule": "PixelRule", "PixelTables": "PixelTables"},
     }
 
     def __getattr__(name: str) -> Any:

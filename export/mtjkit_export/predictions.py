@@ -10,7 +10,7 @@ from mtjkit_core.model import Model
 from mtjkit_core.mtjb import TABLE_BYTES
 from numpy.typing import NDArray
 
-from mtjkit_export.nets.binary import PixelRule, PixelTables
+from mtjkit_export.nets.pixels import PixelRule, PixelTables
 
 
 def predictions(net: object, scores: NDArray[Any]) -> NDArray[np.intp]:

@@ -7,7 +7,8 @@ from mtjkit_core.geometry import AVERAGES, BITS, CONV, DENSE, SIGNED, SUMS, Laye
 from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
-from mtjkit_export.nets.binary import INPUTS, BinaryLayer, BinaryNet, PixelRule, PixelTables
+from mtjkit_export.nets.binary import INPUTS, BinaryLayer, BinaryNet
+from mtjkit_export.nets.pixels import PixelRule, PixelTables
 
 
 def decode(model: Model) -> BinaryNet:

@@ -13,7 +13,8 @@ from mtjkit_core.model import Model
 from numpy.typing import NDArray
 
 from mtjkit_export.files import write_atomically
-from mtjkit_export.nets.binary import INPUTS, BinaryLayer, BinaryNet, PixelRule, PixelTables
+from mtjkit_export.nets.binary import INPUTS, BinaryLayer, BinaryNet
+from mtjkit_export.nets.pixels import PixelRule, PixelTables
 
 
 def pack_runs(bits: NDArray[np.bool_]) -> NDArray[np.uint32]:

@@ -11,7 +11,7 @@ from mtjkit_export.importers.graph import Array, Node, checked_size, refuse
 from mtjkit_export.importers.inputs import code, rule_for
 from mtjkit_export.importers.maps import Map, Source
 from mtjkit_export.importers.state import Input, Linear, State
-from mtjkit_export.nets.binary import PixelTables
+from mtjkit_export.nets.pixels import PixelTables
 
 MAX_INPUTS = 1 << 20
 

@@ -9,7 +9,7 @@ from mtjkit_core.errors import ConfigError
 from numpy.typing import NDArray
 
 from mtjkit_export.importers.graph import Array, refuse
-from mtjkit_export.nets.binary import PixelRule, PixelTables
+from mtjkit_export.nets.pixels import PixelRule, PixelTables
 
 RULES = (PixelRule(), PixelRule(512, 255, 510))
 """Rules that are looked for in a table: p - 128, and FINN's 256 p / 255 - 128."""

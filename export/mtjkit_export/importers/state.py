@@ -12,7 +12,8 @@ from mtjkit_export.importers.graph import Graph, Node
 from mtjkit_export.importers.inputs import InputScale, parse_scale
 from mtjkit_export.importers.maps import Map, Source
 from mtjkit_export.importers.weights import Weights
-from mtjkit_export.nets.binary import BinaryLayer, PixelRule, PixelTables
+from mtjkit_export.nets.binary import BinaryLayer
+from mtjkit_export.nets.pixels import PixelRule, PixelTables
 
 
 @dataclass(frozen=True)

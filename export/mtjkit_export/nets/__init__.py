@@ -1,1 +1,1 @@
-"""What a network is, in numpy: binary and fixed-point nets."""
+"""What a network is, in numpy: binary and fixed-point nets, and how bytes become their input."""

@@ -7,73 +7,28 @@ hidden layer is bit = (S >= threshold) XOR inverted, S the signed integer sum; a
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, TypeGuard
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.geometry import CONV, DENSE, INT8, PLUS_MINUS, ZERO_ONE, LayerShape
-from mtjkit_core.mtjb import (
-    AVERAGE,
-    MAX_FILE_BYTES,
-    MAX_POOL,
-    SIGNED_POOL,
-    chain,
-    conv_entry,
-    dense_entry,
-)
+from mtjkit_core.mtjb import AVERAGE, MAX_POOL, SIGNED_POOL, chain, conv_entry, dense_entry
 from numpy.typing import ArrayLike, NDArray
 
-
-@dataclass(frozen=True)
-class PixelRule:
-    """How a pixel p (0..255) becomes the int8 input: clip((mul * p + add) // div - 128)."""
-
-    mul: int = 1
-    """Factor, 0..65535."""
-    add: int = 0
-    """Summand, 0..65535."""
-    div: int = 1
-    """Divisor, 1..65535."""
-
-    def __post_init__(self) -> None:
-        whole = all(isinstance(n, (int, np.integer)) for n in (self.mul, self.add, self.div))
-        if not whole or not (
-            0 <= self.mul < 65536 and 0 <= self.add < 65536 and 1 <= self.div < 65536
-        ):
-            raise ConfigError(
-                f"{self}: mul and add are whole numbers 0..65535, div is one of 1..65535"
-            )
-
-    def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
-        """Convert uint8 pixels of any shape to the int8 input of the first layer."""
-        p = np.arange(256, dtype=np.int64)
-        table = np.clip((self.mul * p + self.add) // self.div - 128, -128, 127).astype(np.int8)
-        return table[pixels]
-
-
-@dataclass(frozen=True)
-class PixelTables:
-    """How a pixel p (0..255) becomes the input of the first layer: one table for each channel."""
-
-    values: NDArray[np.int8]
-    """(channels, 256) int8: a channel's input for the pixels 0 to 255."""
-
-    def __post_init__(self) -> None:
-        values = _numbers(self.values, "pixel tables")
-        if values.ndim != 2 or values.shape[1] != 256 or not len(values):
-            raise ConfigError(f"pixel tables are (channels, 256), not {values.shape}")
-        if not ((values == np.round(values)) & (values >= -128) & (values <= 127)).all():
-            raise ConfigError("pixel tables hold whole numbers from -128 to 127")
-        object.__setattr__(self, "values", values.astype(np.int8))
-
-    def apply(self, pixels: NDArray[np.uint8]) -> NDArray[np.int8]:
-        """Convert uint8 pixels (..., channels) to the int8 input of the first layer."""
-        return self.values[np.arange(len(self.values)), pixels]
-
+from mtjkit_export.nets.checks import (
+    bools,
+    decision,
+    float32,
+    int8_weights,
+    is_whole,
+    map_shape,
+    sizes,
+)
+from mtjkit_export.nets.pixels import PixelRule, PixelTables
 
 INPUTS = {"int8": INT8, "0/1": ZERO_ONE, "+-1": PLUS_MINUS}
-"""What the input values are: a byte, or one bit of it."""
+"""What the input values are: the byte, or whether it is above 0."""
 
 
 @dataclass(frozen=True)
@@ -151,34 +106,34 @@ class BinaryLayer:
         Raises:
             ConfigError: shapes or values are not as described.
         """
-        w = _weights(weights, 4, weight_bits)
-        if not _whole(groups) or groups < 1 or len(w) % groups:
+        w = int8_weights(weights, 4, weight_bits)
+        if not is_whole(groups) or groups < 1 or len(w) % groups:
             raise ConfigError(f"{len(w)} outputs cannot be in {groups} groups")
         if pooling not in ("max", "average"):
             raise ConfigError(f'pooling is "max" or "average", not {pooling!r}')
         if not all(1 <= side <= 255 for side in w.shape[2:]):
             raise ConfigError(f"convolution weights are (out, in, height, width), not {w.shape}")
-        strides = _sizes(stride, 2, "stride")
-        pads = _sizes(padding, 4, "padding", least=0)
+        strides = sizes(stride, 2, "stride")
+        pads = sizes(padding, 4, "padding", least=0)
         limits = (*w.shape[2:], *w.shape[2:])
         if any(pad >= side for pad, side in zip(pads, limits, strict=True)):
             raise ConfigError(f"padding {padding} is as wide as the kernel {w.shape[2:]}")
-        if not _whole(pad_value) or not -128 <= pad_value <= 127:
+        if not is_whole(pad_value) or not -128 <= pad_value <= 127:
             raise ConfigError(f"a pad value is a whole number from -128 to 127, not {pad_value}")
         window: tuple[int, ...] | None
         if isinstance(pool, (bool, np.bool_)):
             window = (2, 2) if pool else None
-        elif _whole(pool) and pool == 1:
+        elif is_whole(pool) and pool == 1:
             raise ConfigError("pool=1 pools nothing: say False for none, True for 2x2")
         else:
-            window = _sizes(pool, 2, "pool")
+            window = sizes(pool, 2, "pool")
         if window is None and pool_stride is not None:
             raise ConfigError("a pool stride without pooling")
-        steps = window if pool_stride is None else _sizes(pool_stride, 2, "pool stride")
-        t, i = _decision(thresholds, inverted, len(w))
+        steps = window if pool_stride is None else sizes(pool_stride, 2, "pool stride")
+        t, i = decision(thresholds, inverted, len(w))
         if signs is not None and (window is None or pooling != "max"):
             raise ConfigError("signs go with max pooling; without pooling, inverted says the same")
-        s = None if signs is None else _bools(signs, len(w), "signs")
+        s = None if signs is None else bools(signs, len(w), "signs")
         rest: Any = (strides, pads, int(pad_value), window, steps, pooling, groups, weight_bits, s)
         return cls(CONV, w.transpose(0, 2, 3, 1), t, i, *rest)
 
@@ -206,8 +161,8 @@ class BinaryLayer:
         Raises:
             ConfigError: shapes or values are not as described.
         """
-        w = _weights(weights, 2, weight_bits)
-        height, width, channels = _map_shape(input_shape or (1, 1, max(1, w.shape[1])))
+        w = int8_weights(weights, 2, weight_bits)
+        height, width, channels = map_shape(input_shape or (1, 1, max(1, w.shape[1])))
         if w.shape[1] != height * width * channels:
             raise ConfigError(
                 f"dense weights {w.shape} do not fit an input of {height} x {width} x {channels}"
@@ -220,7 +175,7 @@ class BinaryLayer:
             raise ConfigError(f'flatten is "hwc" or "chw", not {flatten!r}')
         if thresholds is None:
             return cls(DENSE, w, None, None, weight_bits=weight_bits)
-        t, i = _decision(thresholds, inverted, len(w))
+        t, i = decision(thresholds, inverted, len(w))
         return cls(DENSE, w, t, i, weight_bits=weight_bits)
 
     def entry(self, index: int, last: bool) -> tuple[int, ...]:
@@ -261,7 +216,7 @@ class BinaryNet:
     """The first one takes the image; the last one is dense. It may be the same one."""
     input_shape: tuple[int, int, int] = (32, 32, 3)
     """(height, width, channels) of an image."""
-    pixel_rule: PixelRule | PixelTables | None = PixelRule()
+    pixel_rule: PixelRule | PixelTables | None = field(default_factory=PixelRule)
     """How pixels become int8; None for data that are int8 already."""
     class_names: Sequence[str] = ()
     """One for each score, two for a score whose sign decides; empty for none."""
@@ -276,7 +231,7 @@ class BinaryNet:
     """One score decides: class 1 where it is at least 0, else class 0."""
 
     def __post_init__(self) -> None:
-        _map_shape(self.input_shape)
+        map_shape(self.input_shape)
         if self.inputs not in INPUTS:
             raise ConfigError(f"inputs are one of {', '.join(INPUTS)}, not {self.inputs!r}")
         classes = self.geometry()[-1].out_channels
@@ -288,7 +243,7 @@ class BinaryNet:
             for name, default in (("scale", 1), ("offset", 0)):
                 given = getattr(self, name)
                 values = np.full(classes, default) if given is None else given
-                object.__setattr__(self, name, _float32(values, classes, name))
+                object.__setattr__(self, name, float32(values, classes, name))
         if self.by_sign and classes != 1:
             raise ConfigError(f"the sign of one score decides, but there are {classes}")
 
@@ -321,89 +276,3 @@ class BinaryNet:
             if spec.thresholds is None and not layer.last:
                 raise ConfigError(f"network {self.name!r}: layer {layer.index} needs thresholds")
         return layers
-
-
-def _whole(number: object) -> TypeGuard[int]:
-    return isinstance(number, (int, np.integer)) and not isinstance(number, bool)
-
-
-def _sizes(given: object, count: int, what: str, least: int = 1) -> tuple[int, ...]:
-    """One number for all, or `count` of them, each from `least` to 255."""
-    values = tuple(given) if isinstance(given, (Sequence, np.ndarray)) else (given,) * count
-    numbers = [int(value) for value in values if _whole(value) and least <= value <= 255]
-    if len(numbers) != count or len(values) != count:
-        raise ConfigError(
-            f"{what} is one whole number from {least} to 255 or {count} of them, not {given!r}"
-        )
-    return tuple(numbers)
-
-
-def _map_shape(shape: Sequence[int]) -> Sequence[int]:
-    whole = len(shape) == 3 and all(isinstance(n, (int, np.integer)) for n in shape)
-    if not whole or min(shape) < 1:
-        raise ConfigError(f"a map's shape is (height, width, channels), each at least 1: {shape}")
-    return shape
-
-
-def _weights(weights: ArrayLike, ndim: int, bits: int) -> NDArray[np.int8]:
-    w = _numbers(weights, "weights")
-    if w.ndim != ndim:
-        raise ConfigError(f"weights have {w.ndim} dimensions where {ndim} are needed")
-    if bits not in (1, 8):
-        raise ConfigError(f"weights have 1 or 8 bits, not {bits}")
-    if bits == 8:
-        if not ((w == np.round(w)) & (w >= -128) & (w <= 127)).all():
-            raise ConfigError("weights of 8 bits are whole numbers from -128 to 127")
-    elif not np.isin(w, (-1, 1)).all():
-        raise ConfigError("weights are -1 and +1 only")
-    return w.astype(np.int8)
-
-
-def _numbers(values: ArrayLike, what: str) -> NDArray[Any]:
-    try:
-        array: NDArray[Any] = np.asarray(values)
-    except ValueError:
-        raise ConfigError(f"{what} are not one array: rows of different lengths") from None
-    if array.dtype.kind not in "biuf":
-        raise ConfigError(f"{what} are numbers, not {array.dtype}")
-    if array.size > 8 * MAX_FILE_BYTES:
-        raise ConfigError(f"{what} are {array.size} numbers, more than a model file can hold")
-    return array
-
-
-def _float32(values: ArrayLike, classes: int, what: str) -> NDArray[np.float32]:
-    """One float32 for each class; see rule R26 of FORMAT.md."""
-    given = _numbers(values, what)
-    if given.shape != (classes,):
-        raise ConfigError(f"{what} has shape {given.shape}; {classes} scores need ({classes},)")
-    numbers = given.astype(np.float32)
-    sizes = np.abs(numbers)
-    if not ((numbers == 0) | ((sizes >= 2.0**-96) & (sizes < 2.0**96))).all():
-        raise ConfigError(f"{what}: each number is 0 or from 2**-96 to below 2**96 in size")
-    return numbers
-
-
-def _decision(
-    thresholds: ArrayLike, inverted: ArrayLike | None, out: int
-) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
-    t = _numbers(thresholds, "thresholds")
-    if t.shape != (out,):
-        several = t.ndim == 2 and out in t.shape and t.size > out
-        why = ": several for each would be activations of more than one bit" if several else ""
-        raise ConfigError(f"thresholds have shape {t.shape}; {out} filters need ({out},){why}")
-    if not np.isfinite(t).all() or (t != np.round(t)).any():
-        raise ConfigError(
-            "thresholds are whole numbers: sums are, so that S >= t is S >= ceil(t), and S > t is "
-            "S >= floor(t) + 1"
-        )
-    if ((t < -(2**31)) | (t > 2**31 - 1)).any():
-        raise ConfigError("thresholds fit 32 bits with sign")
-    i = _bools(np.zeros(out, np.bool_) if inverted is None else inverted, out, "inverted")
-    return t.astype(np.int32), i
-
-
-def _bools(values: ArrayLike, out: int, what: str) -> NDArray[np.bool_]:
-    given = _numbers(values, what)
-    if given.shape != (out,) or not np.isin(given, (0, 1)).all():
-        raise ConfigError(f"{what}: one bool for each of {out} filters")
-    return given.astype(np.bool_)

@@ -134,7 +134,7 @@ class FixedNet:
 
     @property
     def pixel_rule(self) -> tuple[int, int, int]:
-        """`mtjkit_export.nets.binary.PixelRule`'s numbers: the int8 input is pixel - 128."""
+        """`mtjkit_export.nets.pixels.PixelRule`'s numbers: the int8 input is pixel - 128."""
         return 1, 0, 1
 
     def map_elements(self) -> list[int]:

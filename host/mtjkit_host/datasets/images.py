@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
-from mtjkit_export.nets.binary import PixelRule
+from mtjkit_export.nets.pixels import PixelRule
 from mtjkit_export.predictions import to_inputs
 from numpy.typing import NDArray
 
@@ -29,7 +29,7 @@ class HasPixelRule(Protocol):
 
     @property
     def pixel_rule(self) -> tuple[int, int, int]:
-        """The numbers of mtjkit_export.nets.binary.PixelRule."""
+        """The numbers of mtjkit_export.nets.pixels.PixelRule."""
         ...
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from mtjkit_core.errors import ConfigError
-from mtjkit_export.nets.binary import BinaryLayer, BinaryNet, PixelRule
+from mtjkit_export.nets.binary import BinaryLayer, BinaryNet
 from mtjkit_export.nets.fixed import PIXEL_ZERO, FixedLayer, FixedNet, FoldedNorm
+from mtjkit_export.nets.pixels import PixelRule
 
 from mtjkit_host.train.modules import BatchNorm, Block, Linear, Net
 from mtjkit_host.train.quantize import fixed_codes
