@@ -22,6 +22,8 @@ DEVICE = FIRMWARE / "micropython"
 CARRIED = _PACKAGE / "data"
 CARRIED_MODEL = CARRIED / "binary-small.mtjb"
 CARRIED_IMAGES = CARRIED / "cifar10_test_500.bin"
+TRAINED = Path("build/train")
+"""Where the trainer puts its run folders, in the current folder."""
 OTHER_NAMES = {"vgg-small": "binary-small"}
 """Name that a carried net had before -> its name."""
 

@@ -5,7 +5,7 @@ import re
 import gestures
 import numpy as np
 import pytest
-from mtjkit_host.campaign.nets import load_net, simulator_of
+from mtjkit_host.campaign.nets import load_net
 from mtjkit_host.datasets import cifar10
 from mtjkit_host.datasets.dataset import chosen, dataset_of
 from mtjkit_host.datasets.load import load_dataset
@@ -13,6 +13,7 @@ from mtjkit_host.paper import ACCURACY
 from mtjkit_host.paths import CARRIED
 from mtjkit_host.runs.parse_options import parse_options
 from mtjkit_host.runs.run import run_twin
+from mtjkit_host.simulate.simulator import open_simulator
 
 ROWS = re.findall(
     r"^\| `(\S+)` \| (\w+) \| .* \| ([\d.]+) \|$", (CARRIED / "README.md").read_text(), re.MULTILINE
@@ -74,7 +75,7 @@ def test_every_carried_net_is_in_the_readme():
 @pytest.mark.parametrize(("file", "accuracy"), [(file, accuracy) for file, _, accuracy in ROWS])
 def test_accuracy_is_what_the_readme_says(file, accuracy, long_data):
     images, labels = cifar10.load_test(long_data("cifar-10-batches-bin"))
-    net = simulator_of(load_net(CARRIED / file))
+    net = open_simulator(load_net(CARRIED / file))
     correct = 0
     for at in range(0, len(images), 250):
         scores, _ = net.run(images[at : at + 250])

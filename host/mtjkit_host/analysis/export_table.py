@@ -27,7 +27,8 @@ from mtjkit_export.files import (
 from mtjkit_export.needs import needs
 from mtjkit_export.texts import holds_half_letters
 
-RESULTS = "results.jsonl"
+from mtjkit_host.campaign.records import RESULTS
+
 FORMATS = (".csv", ".parquet")
 _FORMULA = tuple("=+-@\t")  # what a spreadsheet takes for the beginning of a formula
 _LONGEST_OBJECT = 1 << 26  # bytes that duckdb takes for one row
@@ -96,7 +97,7 @@ def _object(path: Path, text: bytes) -> dict[str, Any]:
     try:
         value = json.loads(text)
         if holds_half_letters(value):
-            raise FormatError(f"{path}: a text is no Unicode: half of a surrogate pair")
+            raise FormatError(f"{path}: a text is not Unicode: half of a surrogate pair")
     except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):

@@ -179,8 +179,8 @@ def where(memory: str) -> str:
 def load_campaign(path_or_name: str | Path) -> Campaign:
     """Read a campaign's TOML file, or one that the project carries, by its name.
 
-    Raises ConfigError when there is no such file, or when it says something that a campaign
-    does not have.
+    Raises:
+        ConfigError: there is no such file, or it says something that a campaign does not have.
     """
     path = Path(path_or_name)
     if not path.suffix and not os.path.exists(path):

@@ -140,7 +140,7 @@ class InThisProcess(Executor):
 
 @contextmanager
 def processes(work: Work, workers: int) -> Iterator[Processes]:
-    """So many processes of `work.threads` threads, which are gone when this ends, however it ends.
+    """Processes of `work.threads` threads each, which are gone when this ends, however it ends.
 
     They hold one end of a pipe and leave when the other end is closed: by an error here, or by the
     end of this process. Where a system has no semaphores (a container without /dev/shm), this

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from mtjkit_host.campaign.data import face_of, load_data
 from mtjkit_host.campaign.description import place_of
-from mtjkit_host.campaign.nets import load_net, simulator_of
+from mtjkit_host.campaign.nets import load_net
 from mtjkit_host.campaign.points import RRMSE, Point
 from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.rrmse import VarianceRatios
@@ -30,7 +30,7 @@ from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.mtj.pulse_plan import PulsePlan
 from mtjkit_host.runs.options import KINDS
 from mtjkit_host.simulate.repeated import Native, Repeated, is_native
-from mtjkit_host.simulate.simulator import Simulator, run_in_batches
+from mtjkit_host.simulate.simulator import Simulator, open_simulator, run_in_batches
 
 _TRACED = 50  # images of a batch for RRMSE, whose maps are kept
 
@@ -55,7 +55,7 @@ def _leave_with(campaign: Connection) -> None:
 
 @lru_cache(maxsize=4)
 def _simulator(path: Path, threads: int) -> Simulator:
-    return simulator_of(load_net(path), threads)
+    return open_simulator(load_net(path), threads=threads)
 
 
 @lru_cache(maxsize=1)

@@ -17,11 +17,7 @@ from mtjkit_export.needs import needs
 from mtjkit_export.nets.fixed import FixedNet
 
 from mtjkit_host.datasets.dataset import Dataset, parted
-from mtjkit_host.paths import CARRIED, IS_CHECKOUT, OTHER_NAMES
-from mtjkit_host.simulate.simulator import Simulator, open_simulator
-
-TRAINED = Path("build/train")
-"""Where the trainer puts its run folders."""
+from mtjkit_host.paths import CARRIED, IS_CHECKOUT, OTHER_NAMES, TRAINED
 
 
 def find_net(models: Sequence[str], folders: Sequence[Path], beside: Path | None = None) -> Path:
@@ -100,15 +96,6 @@ def load_net(path: Path) -> Model | FixedNet:
         from mtjkit_host.train.lower import fold, fold_fixed
     net = load_trained(path)
     return Model(encode(fold(net))) if net.spec.binary else fold_fixed(net)
-
-
-def simulator_of(net: Model | FixedNet, threads: int = 1) -> Simulator:
-    """A net's simulator; on one thread where a campaign keeps every core busy with a point.
-
-    Raises:
-        ConfigError: see open_simulator.
-    """
-    return open_simulator(net, threads=threads)
 
 
 def sha256_of(net: Model | FixedNet) -> str:

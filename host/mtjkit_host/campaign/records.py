@@ -21,6 +21,9 @@ from mtjkit_export.files import LineFile
 
 from mtjkit_host.campaign.points import ACCURACY, RRMSE, Point
 
+RESULTS = "results.jsonl"
+"""Name of the results file in a campaign's folder."""
+
 
 @dataclass(frozen=True)
 class Bits:

@@ -17,13 +17,13 @@ from mtjkit_export.nets.fixed import FixedNet
 
 from mtjkit_host.campaign.build import Build, this_build
 from mtjkit_host.campaign.measure import measure_with
-from mtjkit_host.campaign.nets import sha256_of, simulator_of
+from mtjkit_host.campaign.nets import sha256_of
 from mtjkit_host.campaign.on_board import BoardSimulator, port_of
 from mtjkit_host.campaign.points import Point
 from mtjkit_host.campaign.records import Record
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.mtj.pulse_plan import PulsePlan
-from mtjkit_host.simulate.simulator import Simulator
+from mtjkit_host.simulate.simulator import Simulator, open_simulator
 
 PORT = "MTJKIT_PORT"
 """The environment variable of a worker that names the port of its board: see `port_of`."""
@@ -128,7 +128,7 @@ def _simulator(net: Content) -> Simulator:
     loaded = value if isinstance(value, FixedNet) else Model(value)
     if sha256_of(loaded) != net.sha256:
         raise LinkError(f"a net has arrived damaged: its SHA-256 is not {net.sha256[:16]}...")
-    return simulator_of(loaded)
+    return open_simulator(loaded, threads=1)
 
 
 @lru_cache(maxsize=4)

@@ -27,19 +27,19 @@ from mtjkit_host.campaign.nets import (
     find_net,
     load_net,
     sha256_of,
-    simulator_of,
     trained_on,
     training_note,
 )
 from mtjkit_host.campaign.plans import plan_of, with_plans
 from mtjkit_host.campaign.points import Point, points_of
-from mtjkit_host.campaign.records import Record, ResultsFile
+from mtjkit_host.campaign.records import RESULTS, Record, ResultsFile
 from mtjkit_host.campaign.standing import Standing
 from mtjkit_host.datasets.images import outcomes
 from mtjkit_host.machine import cores, tell
 from mtjkit_host.mtj.chip import resolution_doubts
 from mtjkit_host.mtj.pulse_plan import PulsePlan
 from mtjkit_host.progress import bar
+from mtjkit_host.simulate.simulator import open_simulator
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def run_campaign(
     environment = _environment(min(workers or cores(), cores()))
     if others is not None:
         environment |= {"cluster": cluster, "boards": on_boards}
-    with ResultsFile(folder / "results.jsonl") as file:
+    with ResultsFile(folder / RESULTS) as file:
         described = asdict(replace(campaign, text="", folder=None))
         del described["folder"]
         state = {
@@ -203,7 +203,7 @@ def _find(
         try:
             path = find_net(entry.model, folders, campaign.folder)
             net = load_net(path)
-            simulator = simulator_of(net)
+            simulator = open_simulator(net, threads=1)
         except MtjkitError as error:
             if not skip_missing:
                 raise

@@ -6,12 +6,9 @@ from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
 
-from mtjkit_host.paths import CARRIED_MODEL
+from mtjkit_host.paths import CARRIED_MODEL, TRAINED
 
-RUNS = Path("build/train")
-"""Where training runs have their folders."""
-
-DEFAULT_RUN = RUNS / "binary-small"
+DEFAULT_RUN = TRAINED / "binary-small"
 """The run that `export` takes where none is named."""
 
 
@@ -50,7 +47,7 @@ def export_carried(output: str | None, *for_runs: object) -> str:
 
 
 def _advice() -> str:
-    trained = sorted(folder for folder in RUNS.glob("*") if is_run(folder))
+    trained = sorted(folder for folder in TRAINED.glob("*") if is_run(folder))
     if trained:
         return f"name one of your runs with --run {' or '.join(map(str, trained))}"
     return "train a net of your own: train --net binary-small --data cifar-10-batches-bin"

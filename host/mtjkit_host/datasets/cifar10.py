@@ -44,8 +44,15 @@ _TEST_FILES = ("test_batch.bin",)
 def decode(data: bytes, name: str = "data") -> tuple[Images, Labels]:
     """Split the bytes of one binary file into images and labels.
 
-    Returns images uint8 ``(N, 32, 32, 3)`` RGB and labels uint8 ``(N,)``.
-    Raises FormatError, naming ``name``, for an empty or torn file or a label over 9.
+    Args:
+        data: the file's bytes.
+        name: what messages call the file.
+
+    Returns:
+        Images uint8 (N, 32, 32, 3) RGB, and labels uint8 (N,).
+
+    Raises:
+        FormatError: the file is empty or torn, or a label is over 9.
     """
     if not data or len(data) % RECORD_BYTES:
         raise FormatError(
@@ -65,9 +72,14 @@ def decode(data: bytes, name: str = "data") -> tuple[Images, Labels]:
 
 
 def encode(images: Images, labels: Labels) -> bytes:
-    """Write images ``(N, 32, 32, 3)`` and labels ``(N,)`` as one binary file; undoes `decode`.
+    """Write images and labels as one binary file; undoes `decode`.
 
-    Raises ConfigError for other shapes or types, or a label over 9.
+    Args:
+        images: uint8 (N, 32, 32, 3).
+        labels: uint8 (N,).
+
+    Raises:
+        ConfigError: a shape or a type is another one, or a label is over 9.
     """
     shape = (len(labels), SIDE, SIDE, CHANNELS)
     if images.dtype != np.uint8 or labels.dtype != np.uint8 or images.shape != shape:
@@ -84,10 +96,16 @@ def encode(images: Images, labels: Labels) -> bytes:
 def load_test(path: str | Path) -> tuple[Images, Labels]:
     """Load the test images, in file order.
 
-    ``path`` is a folder that holds ``test_batch.bin``, or one that holds
-    ``cifar-10-batches-bin/``, or one .bin file, which is then read whatever its name.
-    Returns images uint8 ``(N, 32, 32, 3)`` RGB and labels uint8 ``(N,)``.
-    Raises ConfigError when there is no such file, FormatError when it is damaged.
+    Args:
+        path: a folder that holds ``test_batch.bin``, or one that holds ``cifar-10-batches-bin/``,
+            or one .bin file, which is read whatever its name.
+
+    Returns:
+        Images uint8 (N, 32, 32, 3) RGB, and labels uint8 (N,).
+
+    Raises:
+        ConfigError: there is no such file.
+        FormatError: it is damaged.
     """
     return _load(Path(path), _TEST_FILES)
 

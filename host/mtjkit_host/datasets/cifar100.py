@@ -25,8 +25,15 @@ FOLDER = "cifar-100-binary"
 def decode(data: bytes, name: str = "data") -> tuple[Images, Labels]:
     """Split the bytes of one binary file into images and fine labels.
 
-    Returns images uint8 ``(N, 32, 32, 3)`` RGB and labels uint8 ``(N,)``.
-    Raises FormatError, naming ``name``, for an empty or torn file or a label over 99.
+    Args:
+        data: the file's bytes.
+        name: what messages call the file.
+
+    Returns:
+        Images uint8 (N, 32, 32, 3) RGB, and labels uint8 (N,).
+
+    Raises:
+        FormatError: the file is empty or torn, or a label is over 99.
     """
     if not data or len(data) % RECORD_BYTES:
         raise FormatError(

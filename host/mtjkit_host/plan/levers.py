@@ -23,8 +23,8 @@ from mtjkit_host.plan.search import Found, Rates, Search
 from mtjkit_host.runs.energy import RunEnergy
 
 READ_PJ = 0.1
-"""Energy of reading one bit where the cell states none: the lower end of what is published is 0.21
-pJ, and a free read would be a lie."""
+"""Energy of reading one bit where the cell states none. It is an assumption: the lowest that is
+published is 0.21 pJ, and no read is free."""
 HOLD_MS = 1.0
 """How long a feature map lives where the cell says nothing."""
 LOST = 1e-6

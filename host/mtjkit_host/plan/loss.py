@@ -71,7 +71,7 @@ def right_without_errors(model: Model, inputs: Pictures, labels: Labels) -> NDAr
     """Which pictures a net gets right without errors, (n,).
 
     Raises:
-        ConfigError: none.
+        ConfigError: it gets none of them right.
     """
     scores, _ = run_pictures(model, inputs, NO_ERRORS)
     right: NDArray[np.bool_] = predictions(model, scores) == labels

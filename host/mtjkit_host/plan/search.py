@@ -267,7 +267,7 @@ class Search:
         return rates
 
     def at_saving(self, shape: Rates, saving: float) -> Rates:
-        """The rates in these proportions that save so much."""
+        """The rates in these proportions that save `saving` percent."""
         low, high = math.log(1e-9), math.log(1e3)
         for _ in range(60):
             middle = (low + high) / 2

@@ -27,6 +27,7 @@ from mtjkit_export.nets.binary import BinaryLayer
 from numpy.typing import NDArray
 
 from mtjkit_host.datasets.images import load_images, to_input
+from mtjkit_host.simulate.binary_numpy import pads_beyond
 from mtjkit_host.simulate.draws import Words
 from mtjkit_host.simulate.simulator import open_simulator
 
@@ -149,10 +150,7 @@ def _may_invert(layer: LayerShape, after: LayerShape, weights: BinaryLayer) -> N
 
 def _pads(layer: LayerShape) -> bool:
     """Whether some window of the layer reaches beyond its map."""
-    bottom = (layer.out_height - 1) * layer.stride_y + layer.kernel_height - layer.pad_top
-    right = (layer.out_width - 1) * layer.stride_x + layer.kernel_width - layer.pad_left
-    beyond = bottom > layer.in_height or right > layer.in_width
-    return bool(layer.pad_top or layer.pad_left or beyond)
+    return any((layer.pad_top, layer.pad_left, *pads_beyond(layer)))
 
 
 def _inverted(

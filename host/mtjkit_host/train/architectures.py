@@ -211,7 +211,8 @@ class NetSpec:
     def named(cls, name: str) -> NetSpec:
         """Return the preset called ``<net>-<width>``, such as ``binary-small``, for CIFAR-10.
 
-        Raises ConfigError, listing the choices, for any other name.
+        Raises:
+            ConfigError: there is no preset of this name; the message lists them.
         """
         return cls(*_preset(name), class_names=cifar10.CLASSES)
 
@@ -234,7 +235,8 @@ class NetSpec:
         These have ``conv``, the filters of a net of the paper's kind, ``dense``, ``side`` and
         ``channels`` instead of ``layers`` and ``input_shape``, and CIFAR-10's classes.
 
-        Raises ConfigError for anything else.
+        Raises:
+            ConfigError: the fields are something else.
         """
         try:
             values: dict[str, Any] = {
@@ -263,7 +265,8 @@ def parse_net(text: str) -> Layers:
 
     ``fxp8/conv:16,16p/dense:64`` has 8 bits. The name of a shape's net is made of its text.
 
-    Raises ConfigError in one line for anything else.
+    Raises:
+        ConfigError: the text is something else; the message is one line.
     """
     if ":" not in text:
         return _preset(text)

@@ -29,7 +29,15 @@ def save_checkpoint(
 ) -> None:
     """Write the checkpoint ``tag`` of ``folder`` and remove the one it replaces.
 
-    ``state`` must hold JSON values only. Raises ConfigError when the folder cannot be written.
+    Args:
+        folder: the run's.
+        tag: ``last`` or ``best``.
+        epoch: number of the epoch that has ended.
+        tensors: name -> tensor, on any device.
+        state: what else there is, JSON values only.
+
+    Raises:
+        ConfigError: the folder cannot be written.
     """
     name = f"{tag}-{epoch:04d}.safetensors"
     plain = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
@@ -49,7 +57,9 @@ def has_checkpoint(folder: Path, tag: str = "last") -> bool:
 def load_checkpoint(folder: Path, tag: str = "last") -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the checkpoint ``tag`` of ``folder``: its tensors (on the CPU) and its JSON record.
 
-    Raises ConfigError when there is none, FormatError when it is damaged or of another version.
+    Raises:
+        ConfigError: there is none.
+        FormatError: it is damaged, or of another version.
     """
     path = folder / f"{tag}.json"
     try:

@@ -17,6 +17,7 @@ from mtjkit_export.texts import file_name
 from mtjkit_host import parse
 from mtjkit_host.boards.catalog import processors
 from mtjkit_host.machine import tell
+from mtjkit_host.paths import TRAINED
 from mtjkit_host.runs.options import KINDS
 from mtjkit_host.simulate.polarity import with_fewer_ones
 from mtjkit_host.train.architectures import NetSpec, parse_net
@@ -106,7 +107,7 @@ def parse_training(
     config = TrainConfig(
         net=spec,
         data=Path(data),
-        run_dir=Path(run or f"build/train/{spec.name}"),
+        run_dir=Path(run) if run else TRAINED / spec.name,
         data_sha256="" if parts.is_cifar else parts.train.sha256,
         **values,
     )

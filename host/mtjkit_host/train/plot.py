@@ -18,7 +18,8 @@ _BLUE, _ORANGE, _GREEN = "#0072B2", "#E69F00", "#009E73"
 def plot_history(history: Sequence[EpochRecord], stem: Path, title: str) -> None:
     """Draw loss and accuracy to ``stem``.svg and ``stem``.png.
 
-    Raises ConfigError when they cannot be written.
+    Raises:
+        ConfigError: they cannot be written.
     """
     with own_settings():
         _plot(history, stem, title)

@@ -38,8 +38,10 @@ def evaluate(net: Net, images: Images, labels: Labels, batch: int = 100) -> floa
 def evaluate_packed(net: Net, images: Images, labels: Labels) -> float:
     """Return what `evaluate` returns for a binary net, from its packed model: several times faster.
 
-    On as many threads as torch has. Raises ConfigError for a fixed-point net, or without a C
-    compiler.
+    It computes on as many threads as torch has.
+
+    Raises:
+        ConfigError: the net is a fixed-point one, or there is no C compiler.
     """
     model = Model(encode(fold(net)))
     simulator = BinaryNative(model, torch.get_num_threads())

@@ -38,6 +38,7 @@ from mtjkit_export.files import file_sha256, write_json
 from mtjkit_export.formats.mtjb_writer import save
 from mtjkit_export.formats.safetensors import save_fixed
 
+from mtjkit_host.paths import TRAINED
 from mtjkit_host.train.architectures import NetSpec
 from mtjkit_host.train.config import TrainConfig, TrainResult
 from mtjkit_host.train.lower import fold, fold_fixed
@@ -321,7 +322,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("plan", type=Path)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--work", type=Path, default=Path("build/train"), help="run folders")
+    parser.add_argument("--work", type=Path, default=TRAINED, help="run folders")
     parser.add_argument("--packed", type=Path)
     parser.add_argument("--limit-s", type=float, default=1e9)
     parser.add_argument("--speeds", type=Path, default=Path("build/speeds.json"))

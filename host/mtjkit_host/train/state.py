@@ -31,8 +31,13 @@ _ADAM = ("step", "exp_avg", "exp_avg_sq")
 def load_net(run_dir: str | Path, tag: str = "last") -> Net:
     """Return the trained net of a run folder, on the CPU, in eval mode.
 
-    ``tag`` is ``last`` or ``best``. Raises ConfigError when there is no such checkpoint,
-    FormatError when it is damaged.
+    Args:
+        run_dir: the run's folder.
+        tag: ``last`` or ``best``.
+
+    Raises:
+        ConfigError: there is no such checkpoint.
+        FormatError: it is damaged.
     """
     tensors, state = load_checkpoint(Path(run_dir), tag)
     config = state.get("config")
@@ -51,7 +56,8 @@ def save_run(
 ) -> None:
     """Write the checkpoints, the log and the plots after an epoch.
 
-    Raises ConfigError when the run folder cannot be written.
+    Raises:
+        ConfigError: the run's folder cannot be written.
     """
     epoch = len(history)
     records = [dataclasses.asdict(record) for record in history]
@@ -81,7 +87,8 @@ def best_epoch(history: Sequence[EpochRecord]) -> EpochRecord:
 def locked(run_dir: Path) -> Iterator[None]:
     """Keep other trainers out of ``run_dir``, which must exist, until the block ends.
 
-    Raises ConfigError when another process trains there.
+    Raises:
+        ConfigError: another process trains there.
     """
     busy = f"{run_dir}: another process is training here; wait for it or use another folder"
     with Lock(run_dir / "training", busy):
@@ -98,8 +105,9 @@ def resume_run(
 ) -> list[EpochRecord]:
     """Load the last checkpoint into a new net and optimizer; return the epochs done.
 
-    Raises ConfigError when the run was started with another recipe, FormatError when the
-    checkpoint is damaged.
+    Raises:
+        ConfigError: the run was started with another recipe.
+        FormatError: the checkpoint is damaged.
     """
     tensors, state = load_checkpoint(config.run_dir)
     old, new = state.get("config"), config.recipe()
@@ -155,8 +163,9 @@ def start_from(net: Net, folder: Path, seed: int) -> None:
 
     A narrower net is widened (`mtjkit_host.train.widen`), with noise that follows from ``seed``.
 
-    Raises ConfigError when ``folder`` holds no checkpoint, FormatError when its net has other
-    layers, or wider ones.
+    Raises:
+        ConfigError: ``folder`` holds no checkpoint.
+        FormatError: its net has other layers, or wider ones.
     """
     source = load_net(folder)
     try:

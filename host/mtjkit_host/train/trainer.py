@@ -46,16 +46,19 @@ class Data:
 def train(config: TrainConfig, parts: Parts | None = None) -> TrainResult:
     """Train a net, or resume the run that ``config.run_dir`` holds.
 
-    ``parts`` are what ``config.data`` holds, where it has been read already.
-
     Writes ``last`` and ``best`` checkpoints, ``log.jsonl`` (one `EpochRecord` a line) and
     ``history.svg`` / ``history.png`` to the run folder after every epoch, or every
     ``save_every``. Everything random derives from (seed, epoch), so a run that was killed and
     resumed on the same device, and number of threads, gives, bit for bit, the weights of an
     unbroken one.
 
-    Raises ConfigError for a wrong setting, or one that differs from that of the run to resume,
-    and FormatError for damaged data or checkpoints.
+    Args:
+        config: the settings.
+        parts: what ``config.data`` holds, where it has been read already.
+
+    Raises:
+        ConfigError: a setting is wrong, or differs from that of the run to resume.
+        FormatError: the data or a checkpoint is damaged.
     """
     run = training(config, load_data(config, parts))
     while True:

@@ -31,8 +31,9 @@ def widen(source: Net, net: Net, generator: torch.Generator) -> None:
     copied as they are. Where every width is a multiple of the source's, the net without the noise
     would compute what the source computes.
 
-    Raises FormatError when the nets differ in more than the widths of their layers, or when
-    ``net`` is the narrower one in any of them.
+    Raises:
+        FormatError: the nets differ in more than the widths of their layers, or ``net`` is the
+            narrower one in any of them.
     """
     blocks = [cast(Block, block) for block in net.blocks]
     sources = [cast(Block, block) for block in source.blocks]

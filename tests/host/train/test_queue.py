@@ -15,8 +15,9 @@ pytest.importorskip("torch", reason="needs the extra train")
 
 import torch
 from mtjkit_core.errors import ConfigError
-from mtjkit_host.campaign.nets import load_net, simulator_of
+from mtjkit_host.campaign.nets import load_net
 from mtjkit_host.datasets import cifar10
+from mtjkit_host.simulate.simulator import open_simulator
 from mtjkit_host.train import queue
 
 
@@ -69,7 +70,7 @@ def test_each_net_is_trained_exported_and_described(
     images, labels = cifar10.load_test(data)
     for name, suffix in (("plain", "mtjb"), ("borne", "mtjb"), ("codes", "safetensors")):
         record = json.loads((tmp_path / "out" / f"{name}.json").read_text())
-        net = simulator_of(load_net(tmp_path / "out" / f"{name}.{suffix}"))
+        net = open_simulator(load_net(tmp_path / "out" / f"{name}.{suffix}"))
         scores, _ = net.run(images)
         assert record["test_accuracy"] == np.mean(scores.argmax(axis=1) == labels)
         assert record["epochs"] == len(record["history"])
