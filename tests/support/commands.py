@@ -111,6 +111,15 @@ def _server():
     return here
 
 
+def is_running(pid):
+    """Whether a process is there."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
 def finished(done):
     """The command succeeded; returns what it printed."""
     assert done.returncode == 0, done.stderr

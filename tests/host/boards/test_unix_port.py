@@ -10,15 +10,8 @@ import pytest
 from mtjkit_core.errors import ConfigError, LinkError
 from mtjkit_host.boards.unix_port import UnixPort, find_micropython
 from mtjkit_host.link.session import Session
+from support.commands import is_running
 from support.paths import python_env
-
-
-def is_running(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_the_environment_variable_comes_first(monkeypatch):

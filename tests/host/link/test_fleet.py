@@ -20,6 +20,7 @@ from mtjkit_host.runs.fleet_run import complete
 from mtjkit_host.runs.run_file import RunFile, identity
 from mtjkit_host.runs.run_file_lines import read_head
 from mtjkit_host.simulate.binary_numpy import BinaryNumpy
+from support.commands import is_running
 from support.paths import python_env
 
 COUNT = 300
@@ -219,14 +220,6 @@ def test_a_run_file_that_cannot_be_opened(tmp_path):
         RunFile(tmp_path, head())
     with pytest.raises(ConfigError, match="No such file"):
         read_head(tmp_path / "none")
-
-
-def is_running(pid):
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def test_ctrl_c_ends_all_boards_and_keeps_the_results(micropython, tmp_path):
