@@ -29,7 +29,7 @@ def test_mip_installs_every_module():
     "path", sorted(LIB.glob("mtjkit_device/kernels/rv32_*.py")), ids=lambda p: p.stem
 )
 def test_risc_v_functions_have_no_multiple_of_four_labels(path):
-    """MicroPython 1.25 compiles such a function or refuses it, as the memory happens to be."""
+    """MicroPython 1.25 compiles or refuses a function with them, as the memory happens to be."""
     text = path.read_text()
     labels = re.findall(r"^    label\(", text, re.M)
     assert labels

@@ -16,7 +16,7 @@ from mtjkit_export.nets.binary import BinaryNet
 
 @dataclass
 class Lowered:
-    """A network, and what is needed to check it and to tell of it."""
+    """A network, and what is needed to check and to describe it."""
 
     net: BinaryNet
     graph: Graph

@@ -107,8 +107,8 @@ class Search:
         tell: told what is being done.
         reference: the net from whose error-free accuracy losses count; None for `model` itself.
         weights: search pulses for the weights, in place of the feature maps.
-        confirmed_on: search for a loss whose whole 95 % interval on so many other pictures lies
-            within the accepted one; None for the loss itself.
+        confirmed_on: number of other pictures that confirm the loss: its whole 95 % interval on
+            them is to lie within the accepted loss; None where the loss itself is to.
 
     Raises:
         ConfigError: there are no pictures, or no bits to write.

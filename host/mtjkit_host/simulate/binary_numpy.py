@@ -52,8 +52,8 @@ class BinaryNumpy:
         net: the model.
 
     Raises:
-        ConfigError: the model takes more than MAX_BYTES, or a sum of it does not fit a double
-            exactly (never for real networks).
+        ConfigError: the model takes more than MAX_BYTES, or one of its sums does not fit a
+            double exactly (never for real networks).
     """
 
     engine = "numpy"
