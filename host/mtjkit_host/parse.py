@@ -10,6 +10,9 @@ from pathlib import Path
 from mtjkit_core.errors import ConfigError
 from mtjkit_export.files import check_writable
 
+Given = str | float | Path | None
+"""An option as typed, or as a Python program writes it; None where it was not given."""
+
 _WHOLE = re.compile(r"[0-9]{1,20}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,4})?", re.ASCII)
 

@@ -22,7 +22,7 @@ MAY_IMPORT = {
 }
 # Each room may import from itself and from the rooms before it: docs/architecture.md.
 FLOORS = (
-    "paths", "machine", "parse", "settings", "progress", "figures", "paper",
+    "paths", "machine", "option_names", "parse", "settings", "progress", "figures", "paper",
     "link", "datasets", "boards", "mtj", "simulate", "importing",
     "runs", "train", "plan", "checks", "campaign", "analysis", "explore", "cli",
 )  # fmt: skip

@@ -14,9 +14,10 @@ from invoke.tasks import Task, task
 
 from mtjkit_host.cli import streams
 from mtjkit_host.machine import interruptible, tell
+from mtjkit_host.option_names import OLDER_NAMES, dashed
 
-ALIASES = {"write-error-rate": "ber", "weight-error-rate": "weight-ber", "cell": "device"}
-"""Option -> its older name, which is taken as well."""
+ALIASES = {dashed(name): dashed(older) for name, older in OLDER_NAMES.items()}
+"""Option -> its older name, which is taken as well; both as typed."""
 
 OUTPUTS = ("output", "json", "scores", "plot")
 """Options of all commands that name a file to write, which may be none that the command reads."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from mtjkit_export.files import write_atomically
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_export.texts import file_name
@@ -13,14 +11,13 @@ from mtjkit_host.datasets.images import load_images
 from mtjkit_host.explore.page import page
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.schemes import parse_scheme
+from mtjkit_host.parse import Given
 from mtjkit_host.paths import CARRIED_MODEL, carried_inputs
 from mtjkit_host.runs.model_path import model_path
 
 _WAYS = (("asano2024", "fixed"), ("asano2024", "terminated"), ("asano2024-spread", "fixed"))
 _IMAGES = 500
 _MOST_IMAGES = 2000  # 3 kB each in the page, and as much again as shown
-
-Given = str | float | Path | None
 
 
 def run_explore(

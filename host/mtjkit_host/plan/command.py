@@ -21,6 +21,8 @@ from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.pulse_plan import PulsePlan, read_plan
 from mtjkit_host.mtj.schemes import Pulses, parse_scheme
+from mtjkit_host.option_names import RATE
+from mtjkit_host.parse import Given
 from mtjkit_host.paths import carried_inputs
 from mtjkit_host.plan.calibrate import PICTURES, calibrate
 from mtjkit_host.plan.levers import levers
@@ -29,7 +31,7 @@ from mtjkit_host.plan.search import Found, Search, described
 from mtjkit_host.progress import bar
 from mtjkit_host.runs.energy import RunEnergy
 from mtjkit_host.runs.model_path import model_path
-from mtjkit_host.runs.options import KINDS, RATE, RunOptions
+from mtjkit_host.runs.options import KINDS, RunOptions
 from mtjkit_host.simulate.polarity import PICTURES as SIGN_PICTURES
 from mtjkit_host.simulate.polarity import described as described_signs
 from mtjkit_host.simulate.polarity import fewer_ones
@@ -38,8 +40,6 @@ ENOUGH = 2000
 """Pictures to confirm a loss on; with fewer the tool says that nothing is confirmed."""
 _DEFAULT_LOSS = 0.03
 _WITH_ERASING, _IN_REUSE = "saving_with_erasing_percent", "saving_in_reuse_percent"
-
-Given = str | float | Path | None
 
 
 def run_calibrate(

@@ -22,9 +22,11 @@ from mtjkit_host.boards.unix_port import UnixPort
 from mtjkit_host.link.fleet import Fleet, Port
 from mtjkit_host.link.image_result import ImageResult
 from mtjkit_host.machine import tell
+from mtjkit_host.option_names import shown_option
+from mtjkit_host.parse import Given
 from mtjkit_host.paths import cache_dir
-from mtjkit_host.runs.options import RunOptions, shown_option
-from mtjkit_host.runs.parse_options import Given, options_from_json, parse_options
+from mtjkit_host.runs.options import RunOptions
+from mtjkit_host.runs.parse_options import options_from_json, parse_options
 from mtjkit_host.runs.result import Result
 from mtjkit_host.runs.run import Begun, Job, collect, prepare
 from mtjkit_host.runs.run_file import RunFile, identity

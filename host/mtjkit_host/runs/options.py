@@ -41,21 +41,6 @@ def as_limits(value: Any) -> Limits | None:
     return None if value is None else tuple((down, up) for down, up in value)
 
 
-RATE = "--write-error-rate (--ber)"
-WEIGHT_RATE = "--weight-error-rate (--weight-ber)"
-_SHOWN = {
-    "write_error_rate": RATE,
-    "weight_error_rate": WEIGHT_RATE,
-    "cell": "--cell (--device)",
-}
-"""What messages call the options that have an older name."""
-
-
-def shown_option(name: str) -> str:
-    """An option of `parse_options` as a message shows it."""
-    return _SHOWN.get(name, "--" + name.replace("_", "-"))
-
-
 EXPECTED = Traffic.even()
 """What pulses are chosen for: half of the written bits toggle, as many up as down."""
 

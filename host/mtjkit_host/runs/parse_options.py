@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from mtjkit_core.errors import ConfigError, FormatError
@@ -14,20 +13,16 @@ from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
 from mtjkit_host.mtj.pulse_plan import PulsePlan, parse_plan, read_plan
 from mtjkit_host.mtj.schemes import Pulses, parse_scheme
+from mtjkit_host.option_names import OLDER_NAMES, RATE, WEIGHT_RATE, shown_option
+from mtjkit_host.parse import Given
 from mtjkit_host.paths import CARRIED_MODEL, carried_inputs
 from mtjkit_host.runs.model_path import model_path
 from mtjkit_host.runs.options import (
     EXPECTED,
     KINDS,
-    RATE,
-    WEIGHT_RATE,
     RunOptions,
     as_limits,
-    shown_option,
 )
-
-Given = str | float | Path | None
-"""An option as typed, or as a Python program writes it; None where it was not given."""
 
 _MAX_PULSE_NS = 1e9  # a second
 
@@ -62,9 +57,9 @@ def parse_options(
     Raises:
         ConfigError: one line that names the option and says what it takes.
     """
-    write_error_rate = _either("write_error_rate", write_error_rate, "ber", ber)
-    weight_error_rate = _either("weight_error_rate", weight_error_rate, "weight_ber", weight_ber)
-    cell = _either("cell", cell, "device", device)
+    write_error_rate = _either("write_error_rate", write_error_rate, ber)
+    weight_error_rate = _either("weight_error_rate", weight_error_rate, weight_ber)
+    cell = _either("cell", cell, device)
     by_layer: PulsePlan | None = None
     if plan is not None:
         by_layer = read_plan(parse.path("--plan", plan))
@@ -164,12 +159,12 @@ def _pulse(given: object) -> float:
     return pulse
 
 
-def _either(name: str, value: Given, older: str, older_value: Given) -> Given:
+def _either(name: str, value: Given, older_value: Given) -> Given:
     """The value of an option that has two names.
 
     Raises:
         ConfigError: both names are given.
     """
     if value is not None and older_value is not None:
-        raise ConfigError(f"{older} is another name of {name}; give one of them")
+        raise ConfigError(f"{OLDER_NAMES[name]} is another name of {name}; give one of them")
     return older_value if value is None else value
