@@ -199,6 +199,16 @@ static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32
 #define MISMATCHES(x, w, n) count(x, w, NULL, n)
 #endif
 
+#elif defined(__ARM_ARCH_6M__)
+
+#include "binary_thumb1.h"
+
+static inline uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32_t n) {
+    return n < 256 ? short_mismatches(x, w, n) : long_mismatches(x, w, n);
+}
+
+#define MISMATCHES mismatches
+
 #else
 
 static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32_t n) {

@@ -113,12 +113,14 @@ C_FILES = {
     "memory.c": HEADERS | {"draws.h", "memory_avx2.h", "memory_mve.h"},
     "binary_blocks.h": {"mtjkit.h"},
     "binary_octets.h": {"mtjkit.h", "bits.h"},
+    "binary_thumb1.h": set(),
     "binary_thumb2.h": set(),
     "binary_avx2.h": {"mtjkit.h", "simd.h", "binary_blocks.h"},
     "binary_lanes.h": HEADERS | {"binary_blocks.h"},
     "binary_mve.h": {"mtjkit.h", "ones_mve.h"},
     "binary.c": HEADERS
-    | {"binary_octets.h", "binary_thumb2.h", "binary_mve.h", "binary_avx2.h", "binary_lanes.h"},
+    | {"binary_octets.h", "binary_avx2.h", "binary_lanes.h"}
+    | {"binary_thumb1.h", "binary_thumb2.h", "binary_mve.h"},
     "chip.c": HEADERS | {"draws.h"},
     "spared.c": HEADERS | {"draws.h", "draws_avx2.h"},
     "fixed_avx2.h": {"mtjkit.h", "simd.h"},

@@ -47,10 +47,10 @@ def soak(
 
 @command(
     help={
-        "only": "twin, device, or a board that counts its time; default everything",
+        "only": "twin, neon, device, or a board that counts its time; default everything",
         "json": "write the result to this file",
         "rounds": "how often everything is timed; default 9",
-        "clean": "devices without write errors alone, a tenth of the time",
+        "clean": "devices and NEON without write errors alone, a tenth of the time",
     }
 )
 def bench(

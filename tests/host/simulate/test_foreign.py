@@ -12,17 +12,14 @@ import numpy as np
 import pytest
 import records
 from mtjkit_core.model import Model
-from mtjkit_core.write_errors import KEEP, WriteErrors
+from mtjkit_core.write_errors import KEEP, WriteErrors, fail_limit
 from mtjkit_export import encode
-from mtjkit_host.simulate import compile
-from mtjkit_host.simulate.binary_native import c_layers
+from mtjkit_host.checks import bench_neon
+from mtjkit_host.checks.bench_neon import COMPILER, FLAGS, FOREIGN, QEMU, SOURCES, case_bytes
 from mtjkit_host.simulate.binary_numpy import BinaryNumpy
 from support.nets import random_images, random_net, small_model
 
-FOREIGN = Path(__file__).with_name("foreign")
-SOURCES = [compile.SOURCE / name for name in ("memory.c", "binary.c", "chip.c")]
-FLAGS = ["-std=gnu11", "-O3", "-static", "-I", str(compile.SOURCE), "-I", str(FOREIGN)]
-ARM_CC, ARM = "aarch64-linux-gnu-gcc", "qemu-aarch64"
+BARE = Path(__file__).with_name("foreign")
 ISOLINUX, MODULES = Path("/usr/lib/ISOLINUX/isolinux.bin"), Path("/usr/lib/syslinux/modules/bios")
 BOCHS_FILES = [ISOLINUX, MODULES / "mboot.c32", Path("/usr/share/bochs/BIOS-bochs-latest")]
 BOCHS_FILES += [Path("/usr/share/vgabios/vgabios.bin")]
@@ -56,25 +53,6 @@ def cases():
         yield model, random_images(model, 2, seed), errors
 
 
-def case_bytes(model, images, errors):
-    """A case as cases.c reads it."""
-    n, hidden = len(images), range(len(model.layers) - 1)
-    maps = sum(layer.map_words for layer in model.layers)
-    head = [len(model.layers), n, images[0].size, len(model.data), *model.half_words]
-    key = [errors.seed & 0xFFFFFFFF, errors.seed >> 32]
-    return b"".join(
-        [
-            np.array([*head, model.classes, maps], np.int32).tobytes(),
-            bytes(c_layers(model)),
-            bytes(model.data),
-            images.tobytes(),
-            np.arange(n, dtype=np.uint32).tobytes(),
-            np.array(key, np.uint32).tobytes(),
-            np.array([errors.map_words(layer) for layer in hidden], np.uint32).tobytes(),
-        ]
-    )
-
-
 def expected(model, images, errors):
     """Scores, counts and maps of numpy, as cases.c gives them."""
     maps = []
@@ -93,17 +71,42 @@ def written():
     )
 
 
-@pytest.mark.emulated
-@pytest.mark.skipif(
-    not has_all([ARM_CC, ARM]),
-    reason=f"{ARM_CC} or {ARM} is missing (Debian: gcc-aarch64-linux-gnu, qemu-user)",
+needs_aarch64 = pytest.mark.skipif(
+    not has_all([COMPILER, QEMU]),
+    reason=f"{COMPILER} or {QEMU} is missing (Debian: gcc-aarch64-linux-gnu, qemu-user)",
 )
-def test_the_same_bits_on_aarch64(written, tmp_path):
-    program = tmp_path / "foreign"
-    parts = [FOREIGN / "stdin.c", FOREIGN / "cases.c", *SOURCES]
-    subprocess.run([ARM_CC, *FLAGS, "-o", program, *parts], check=True)
-    done = subprocess.run([ARM, program], input=written[0], capture_output=True, check=True)
+
+
+@pytest.fixture(scope="module")
+def program(tmp_path_factory):
+    """The program that runs cases on aarch64."""
+    return bench_neon.build_program(tmp_path_factory.mktemp("aarch64"))
+
+
+@pytest.mark.emulated
+@needs_aarch64
+def test_the_same_bits_on_aarch64(written, program):
+    done = subprocess.run([QEMU, program], input=written[0], capture_output=True, check=True)
     assert (np.frombuffer(done.stdout, np.uint32) == written[1]).all()
+
+
+@pytest.mark.emulated
+@needs_aarch64
+def test_the_instructions_of_an_image_are_counted_on_aarch64(program, tmp_path):
+    plugin = bench_neon.build_plugin(tmp_path)
+    model, images = small_model("padded", 3)
+
+    def count(n, rate=0.0):
+        case = case_bytes(model, images[:n], WriteErrors(limits=fail_limit(rate)))
+        return bench_neon.instructions(program, plugin, case)
+
+    first = count(1)
+    per_image = count(2) - first
+    assert count(1) == first
+    assert count(3) - count(2) == pytest.approx(per_image, rel=0.02)  # popcounts skip zeros
+    # A bit that may fail is drawn and decided: more than an instruction for each.
+    bits = sum(layer.map_bits for layer in model.layers[:-1])
+    assert count(2, 0.3) - count(1, 0.3) > per_image + bits
 
 
 @pytest.mark.slow
@@ -119,7 +122,7 @@ def test_the_same_bits_on_avx_512(written, tmp_path, level, flags):
     (tmp_path / "expected.bin").write_bytes(written[1].tobytes())
     bare = "-ffreestanding -nostdlib -fno-pic -no-pie -mno-red-zone -fno-stack-protector"
     bare += f" -fno-tree-loop-distribute-patterns -T {FOREIGN / 'bare.ld'} -Wl,--build-id=none"
-    parts = [FOREIGN / name for name in ("boot.S", "bare.c", "cases.c")]
+    parts = [BARE / "boot.S", BARE / "bare.c", FOREIGN / "cases.c"]
     command = ["gcc", *FLAGS, *bare.split(), *flags, "-o", "bare64", *parts, *SOURCES]
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
     disc = tmp_path / "disc/isolinux"

@@ -6,75 +6,104 @@ import micropython
 
 
 @micropython.viper
-def rows(job: ptr32, windows: ptr32, data: ptr8, out: ptr32):
-    """All channels of one stored pixel: see viper_layers for `job`.
+def rows(x: ptr32, d: ptr32, data: ptr8, out: ptr32):
+    """All channels of one stored pixel: see viper_layers for `job`, x, and `windows`, d.
 
-    Three words go through a carry-save adder (x + y + z = low + 2 * high in every lane), so that
-    the lanes of two words are counted instead of three. With pooling, a channel whose bit is set
-    needs no further window.
+    The native emitter keeps the first two locals in registers and every other one on the stack: an
+    operation takes one instruction with a register, three with the stack. So x and d hold words
+    once the job is read, under the types that arguments have.
+
+    In every lane (bit), six words go through carry-save adders: with what `ones` kept before they
+    are ones + 2 * (t + 2 * x). Two lanes' t + 2 * x are numbers of two bits, then nibbles, bytes.
+    With pooling, a channel whose bit is set needs no further window.
     """
     m1 = 0x5555
     m1 |= m1 << 16
-    m2 = 0x3333
-    m2 |= m2 << 16
-    m4 = 0x0F0F
-    m4 |= m4 << 16
-    windows = ptr32(int(windows) + job[7])
-    words = job[0]
+    m2 = 0x33333333
+    m4 = 0x0F0F0F0F
+    m8 = 0x02020202
+    job = x
+    windows = ptr32(int(d) + job[7])
+    sixes = job[0] // 6
+    rest = job[0] - 6 * sixes
     corners = job[1]
     channels = job[2]
     row = ptr32(int(data) + job[3])
     inverted = ptr32(int(data) + job[4])
-    at = job[5]
-    threes = words - words % 3
-    word = 0
-    flip = 0
-    c = 0
-    while c < channels:
-        if c & 31 == 0:
-            flip = inverted[c >> 5]
-            word = 0
-        corner = 0
-        a = windows
-        while corner < corners:
-            total = 0
-            b = row
-            i = 0
-            while i < threes:
-                x = a[0] ^ b[0]
-                y = a[1] ^ b[1]
-                z = a[2] ^ b[2]
-                u = x ^ y
-                y = (x & y) | (z & u)
-                x = u ^ z
-                x -= (x >> 1) & m1
-                y -= (y >> 1) & m1
-                x = (x & m2) + ((x >> 2) & m2) + (((y & m2) + ((y >> 2) & m2)) << 1)
-                x = (x & m4) + ((x >> 4) & m4)
-                x += x >> 8
-                total += (x + (x >> 16)) & 0xFF
-                a = ptr32(int(a) + 12)
-                b = ptr32(int(b) + 12)
-                i += 3
-            while i < words:
-                x = a[0] ^ b[0]
-                x -= (x >> 1) & m1
-                x = (x & m2) + ((x >> 2) & m2)
-                x = (x + (x >> 4)) & m4
-                x += x >> 8
-                total += (x + (x >> 16)) & 0xFF
-                a = ptr32(int(a) + 4)
-                b = ptr32(int(b) + 4)
-                i += 1
-            bit = (flip >> (c & 31)) & 1
-            if total < job[job[32 + corner] + c]:
-                bit ^= 1
-            if bit != 0:
-                word |= 1 << (c & 31)
-                break
-            corner += 1
-        row = ptr32(int(row) + (words << 2))
-        c += 1
-        if c & 31 == 0 or c == channels:
-            out[at] = word
-            at += 1
+    out = ptr32(int(out) + (job[5] << 2))
+    limits = job
+    while channels > 0:
+        flip = inverted[0]
+        inverted = ptr32(int(inverted) + 4)
+        end = 0
+        if channels < 32:
+            end = 1 << channels
+        word = 0
+        one = 1
+        while one ^ end:
+            a = windows
+            at = ptr32(int(job) + 128)
+            corner = corners
+            while corner:
+                b = row
+                total = 0
+                ones = 0
+                i = sixes
+                while i:
+                    x = ptr32(a[0])
+                    x = ptr32(b[0] ^ int(x))
+                    d = ptr32(a[1])
+                    d = ptr32(b[1] ^ int(d) ^ int(x))
+                    y = (ones ^ int(x)) & int(d) ^ int(x)
+                    ones = ones ^ int(d)
+                    x = ptr32(a[2])
+                    x = ptr32(b[2] ^ int(x))
+                    d = ptr32(a[3])
+                    d = ptr32(b[3] ^ int(d) ^ int(x))
+                    z = (ones ^ int(x)) & int(d) ^ int(x)
+                    ones = ones ^ int(d)
+                    x = ptr32(a[4])
+                    x = ptr32(b[4] ^ int(x))
+                    d = ptr32(a[5])
+                    d = ptr32(b[5] ^ int(d) ^ int(x))
+                    x = ptr32((ones ^ int(x)) & int(d) ^ int(x))
+                    ones = ones ^ int(d)
+                    d = ptr32(y ^ int(x))
+                    t = z ^ int(d)
+                    x = ptr32((z ^ int(x)) & int(d) ^ int(x))
+                    d = ptr32(m1)
+                    y = (t >> 1 ^ int(x)) & int(d) ^ int(x)  # odd lanes
+                    x = ptr32(int(x) + int(x))
+                    x = ptr32((t ^ int(x)) & int(d) ^ int(x))  # even lanes
+                    d = ptr32(y)
+                    x = ptr32(((int(x) >> 2 & m2) + (int(d) >> 2 & m2)) * -3 + int(x) + int(d))
+                    total = int(uint(((int(x) >> 4 & m4) * -15 + int(x)) * m8) >> 24) + total
+                    a = ptr32(int(a) + 24)
+                    b = ptr32(int(b) + 24)
+                    i -= 1
+                x = ptr32(ones)
+                i = rest
+                while True:
+                    if int(x):
+                        x = ptr32(int(x) - (int(x) >> 1 & m1))
+                        x = ptr32((int(x) >> 2 & m2) * -3 + int(x))
+                        total = int(uint(((int(x) >> 4) + int(x) & m4) * m8) >> 25) + total
+                    if not i:
+                        break
+                    x = ptr32(a[0])
+                    x = ptr32(b[0] ^ int(x))
+                    a = ptr32(int(a) + 4)
+                    b = ptr32(int(b) + 4)
+                    i -= 1
+                x = ptr32(total)
+                if (int(x) - limits[at[0]] >> 31 ^ flip) & one:
+                    word |= one
+                    break
+                at = ptr32(int(at) + 4)
+                corner -= 1
+            row = b
+            limits = ptr32(int(limits) + 4)
+            one <<= 1
+        out[0] = word
+        out = ptr32(int(out) + 4)
+        channels -= 32

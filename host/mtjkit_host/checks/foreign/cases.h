@@ -1,11 +1,12 @@
-/* Cases of mtj_run for a processor that the tests do not run on. */
+/* Cases of mtj_run for a processor other than this one. */
 #ifndef CASES_H
 #define CASES_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-/* Run the cases from `at` to `end`, as test_foreign.py writes them, in the memory at `heap`:
+/* Run the cases from `at` to `end`, as case_bytes of bench_neon.py writes them, in the memory at
+ * `heap`:
  *
  * int32 [layers, images, bytes of an image, bytes of the model, words of each half (2), classes,
  * words of all maps], the layers, the model, the images, their indices, the key, the errors.
