@@ -141,18 +141,17 @@ def test_the_papers_network_runs_on_a_small_heap(emulator):
 def test_mapped_weights_with_errors_are_the_twins(emulator, invoke, tmp_path):
     """`flash` writes them, `run` with the same options finds them and no other run does."""
     (tmp_path / "cnv.mtjb").write_bytes(cnv().data)
+    weights = ("--model", "cnv.mtjb", "--weight-ber", 0.01, "--errors", "keep")
+    run = (*weights, "--images", 1)
     with emulator("mps2-an385", SMALL_HEAP) as port:
-        for errors in ("flip", "keep"):
-            weights = ("--model", "cnv.mtjb", "--weight-ber", 0.01, "--errors", errors)
-            run = (*weights, "--images", 1)
-            said = invoke("flash", "--port", port, *weights, "--seed", 5)
-            invoke("run", "--port", port, *run, "--seed", 5, "--json", "run.json")
-            invoke("twin", *run, "--seed", 5, "--json", "twin.json")
-            ours = json.loads((tmp_path / "run.json").read_text())
-            theirs = json.loads((tmp_path / "twin.json").read_text())
-            assert {**ours, **dict.fromkeys(OWN)} == {**theirs, **dict.fromkeys(OWN)}
-            assert f"{ours['weights']['bits_wrong']:,} of its 1,542,848 weight bits" in said
+        said = invoke("flash", "--port", port, *weights, "--seed", 5)
+        invoke("run", "--port", port, *run, "--seed", 5, "--json", "run.json")
         refused = invoke("run", "--port", port, *run, "--seed", 6, status=2)
+    invoke("twin", *run, "--seed", 5, "--json", "twin.json")
+    ours = json.loads((tmp_path / "run.json").read_text())
+    theirs = json.loads((tmp_path / "twin.json").read_text())
+    assert {**ours, **dict.fromkeys(OWN)} == {**theirs, **dict.fromkeys(OWN)}
+    assert f"{ours['weights']['bits_wrong']:,} of its 1,542,848 weight bits" in said
     assert re.fullmatch(
         r"run: socket.*: this board's mapped memory holds another model.*\n", refused
     )
