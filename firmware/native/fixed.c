@@ -169,17 +169,17 @@ INLINE void row_totals(const mtj_fixed_layer *g, const int64_t *high, const int6
     }
 }
 
-/* Codes of `out` outputs from their sums, or from the four sums of each that are pooled.
+/* Codes of `count` outputs from their sums, or from the four sums of each that are pooled.
  *
  * norm: [5][out]: sign of gamma, mean, gamma, std, beta. The pool takes the largest y of four,
  * which is that of the largest sum, or of the smallest where gamma is negative: every operation
  * of y is monotone, rounding included. */
 INLINE void codes_from(const double *a, const double *b, const double *c, const double *d, int pool,
-                       int out, const double *norm, double scale, int bits, double *y,
+                       int count, int out, const double *norm, double scale, int bits, double *y,
                        char *codes) {
     const double *sign = norm, *mean = norm + out, *gamma = mean + out, *std = gamma + out;
     const double *beta = std + out, one = (double)(1ULL << (bits - 1));
-    for (int o = 0; o < out; o++) {
+    for (int o = 0; o < count; o++) {
         double sum = a[o];
         if (pool == 2) {
             double s = sign[o], one_row = s * a[o], other = s * c[o];
@@ -192,15 +192,15 @@ INLINE void codes_from(const double *a, const double *b, const double *c, const 
         y[o] = code > one - 1 ? one - 1 : code;
     }
     if (bits == 8) {
-        for (int o = 0; o < out; o++) {
+        for (int o = 0; o < count; o++) {
             ((int8_t *)codes)[o] = (int8_t)y[o];
         }
     } else if (bits == 16) {
-        for (int o = 0; o < out; o++) {
+        for (int o = 0; o < count; o++) {
             ((int16_t *)codes)[o] = (int16_t)y[o];
         }
     } else {
-        for (int o = 0; o < out; o++) {
+        for (int o = 0; o < count; o++) {
             ((int32_t *)codes)[o] = (int32_t)y[o];
         }
     }
@@ -213,7 +213,8 @@ INLINE void row_codes(const mtj_fixed_layer *g, const double *totals, const doub
     for (int col = 0; col < g->cols / g->pool; col++) {
         const double *a = totals + (ptrdiff_t)col * g->pool * stride;
         const double *c = a + (ptrdiff_t)g->cols * stride;
-        codes_from(a, a + stride, c, c + stride, g->pool, g->out, norm, scale, g->bits, y, codes);
+        codes_from(a, a + stride, c, c + stride, g->pool, g->out, g->out, norm, scale, g->bits, y,
+                   codes);
         codes += g->out * (g->bits / 8);
     }
 }
@@ -251,7 +252,7 @@ INLINE void layer(const mtj_fixed_layer *g, int images, const int16_t *x, const 
 }
 
 #ifdef MTJ_AVX2
-#include "fixed_avx2.h"
+#include "wide_avx2.h"
 #endif
 
 #define ARGUMENTS g, images, x, w, fixed, norm, scale, to, work
@@ -294,24 +295,19 @@ void mtj_fixed_run(PARAMETERS, int level) {
     layer(ARGUMENTS, tile1_plain, 1, tile1_plain);
 }
 
+#define WIDE                                                                                       \
+    const mtj_wide *g, int images, const char *x, const double *w, const double *norm,             \
+        double scale, char *to, double *work
 #define WINOGRAD                                                                                   \
     const mtj_winograd *g, int images, const char *x, const int16_t *w, const double *norm,        \
         const float *line, double scale, char *to, char *work
-#define BY_BITS(TILE_FUNCTION, WIDTH)                                                              \
-    if (g->bits == 8) {                                                                            \
-        winograd(g, images, x, w, norm, line, scale, to, work, TILE_FUNCTION, WIDTH, 8);           \
-    } else if (g->bits == 16) {                                                                    \
-        winograd(g, images, x, w, norm, line, scale, to, work, TILE_FUNCTION, WIDTH, 16);          \
-    } else {                                                                                       \
-        winograd(g, images, x, w, norm, line, scale, to, work, TILE_FUNCTION, WIDTH, 32);          \
-    }
+#define EIGHT(TILE_FUNCTION, WIDTH)                                                                \
+    winograd8(g, images, x, w, norm, line, scale, (int8_t *)to, work, TILE_FUNCTION, WIDTH)
 #ifdef MTJ_AVX512
-VNNI static void winograd_vnni(WINOGRAD){BY_BITS(tile8_vnni, 8)}
+VNNI static void winograd_vnni(WINOGRAD) { EIGHT(tile8_vnni, 8); }
 #endif
 #ifdef MTJ_AVX2
-AVX2 static void winograd_avx2(WINOGRAD) {
-    BY_BITS(tile2_avx2, 2)
-}
+AVX2 static void winograd_avx2(WINOGRAD) { EIGHT(tile2_avx2, 2); }
 #endif
 
 int mtj_winograd_run(WINOGRAD, int level) {
@@ -330,6 +326,38 @@ int mtj_winograd_run(WINOGRAD, int level) {
     (void)g, (void)images, (void)x, (void)w, (void)norm, (void)line, (void)scale, (void)to;
     (void)work, (void)level;
     return 0;
+}
+
+#ifdef MTJ_AVX2
+#define WIDE_ARGUMENTS g, images, x, w, norm, scale, to, work
+FMA static void wide_layer_avx2(WIDE) {
+    if (g->input_bits == 8) {
+        wide_layer(WIDE_ARGUMENTS, 8);
+    } else if (g->input_bits == 16) {
+        wide_layer(WIDE_ARGUMENTS, 16);
+    } else {
+        wide_layer(WIDE_ARGUMENTS, 32);
+    }
+}
+
+FMA static void wide_winograd_avx2(WIDE) {
+    if (g->bits == 16) {
+        wide_winograd(WIDE_ARGUMENTS, 16);
+    } else {
+        wide_winograd(WIDE_ARGUMENTS, 32);
+    }
+}
+#endif
+
+int mtj_wide_run(WIDE, int winograd) {
+#ifdef MTJ_AVX2
+    (winograd ? wide_winograd_avx2 : wide_layer_avx2)(WIDE_ARGUMENTS);
+    return 1;
+#else
+    (void)g, (void)images, (void)x, (void)w, (void)norm, (void)scale, (void)to, (void)work;
+    (void)winograd;
+    return 0;
+#endif
 }
 
 const char *mtj_simd(void) {
@@ -354,10 +382,12 @@ int mtj_fixed_level(void) {
     }
 #endif
 #ifdef MTJ_AVX2
-    return mtj_level() > 0;
-#else
-    return 0;
+    uint32_t families, steps, features, more;
+    if (mtj_level() && __get_cpuid(1, &families, &steps, &features, &more)) {
+        return (features & bit_FMA) != 0;
+    }
 #endif
+    return 0;
 }
 
 void mtj_fixed_write(int n, int bits, uint32_t *cells, int step, const uint32_t *intended,

@@ -179,28 +179,55 @@ void mtj_fixed_run(const mtj_fixed_layer *layer, int images, const int16_t *x, c
                    const int64_t *fixed, const double *norm, const float *line, double scale,
                    char *to, int64_t *work, int level);
 
-/* A hidden 3x3 convolution with zeros around its input; see fixed_avx2.h. */
+/* A hidden 3x3 convolution of 8 bits with zeros around its input; see winograd_avx2.h. */
 typedef struct {
     int32_t rows, cols;    /* of inputs, and of outputs before pooling */
     int32_t channels, out; /* of inputs and outputs */
     int32_t chunk;         /* channels that are computed together, a multiple of 16 */
     int32_t panels;        /* of 32 outputs */
     int32_t tiles;         /* computed together, a multiple of 8 */
-    int32_t pool, bits;    /* of the outputs; inputs have as many bits */
+    int32_t pool;
 } mtj_winograd;
 
 /* A convolution's codes (images, rows, cols, out) after pooling, by Winograd's way; 0 where `level`
  * has none.
  *
- * x: codes (images, rows, cols, channels). w: transformed weights, of each chunk, degree and panel
- * [36][pairs][32][2]; degree d holds weight pieces d - a for input pieces a. norm, line, scale: see
- * mtj_fixed_run. work: bytes for `tiles` times [36][stride] int32s, [parts][16][stride] int64s (2
- * parts for 32 bits) and [36][bits / 8][chunk] int16s, and for [17][stride] doubles. */
+ * x: codes (images, rows, cols, channels). w: transformed weights, of each chunk and panel
+ * [36][pairs][32][2]. norm, line, scale: see mtj_fixed_run. work: int32s [tiles][36][32] and, of
+ * more than one chunk, [panels][tiles][16][32]; int16s [36][tiles * chunk + 32]; and bytes of one
+ * image with two more rows and columns than all tiles have, channels those of all chunks. */
 int mtj_winograd_run(const mtj_winograd *layer, int images, const char *x, const int16_t *w,
                      const double *norm, const float *line, double scale, char *to, char *work,
                      int level);
 
-/* The highest level of mtj_fixed_run on this processor: 2 AVX-512 with VNNI, 1 AVX2, 0 plain C. */
+/* A layer whose codes have 16 or 32 bits; see wide_avx2.h. */
+typedef struct {
+    int32_t rows, cols;       /* of outputs, before pooling; a dense layer has an image a column */
+    int32_t channels, out;    /* of inputs and outputs */
+    int32_t taps;             /* 3: a 3x3 convolution with zeros around its input; 1: dense */
+    int32_t pool;             /* 1 or 2 */
+    int32_t input_bits, bits; /* of inputs and of outputs */
+    int32_t tiles;            /* computed together, a multiple of 6 */
+} mtj_wide;
+
+/* A layer's codes (images, rows, cols, out) after pooling; without `norm` its sums in values.
+ * Returns 0 on processors that lack what it takes, which have mtj_fixed_level 0.
+ *
+ * x: codes (images, rows, cols, channels). norm, scale: see mtj_fixed_run. `parts` below are 3 for
+ * inputs of 32 bits, else 1.
+ *
+ * As they are: w: [panels of 8][parts][taps][taps * channels][8]. work: doubles [parts] of one
+ * image, with zeros around it where taps is 3, and [2 + parts][cols][outputs of all panels].
+ *
+ * By Winograd's way, hidden convolutions alone: w: transformed, [groups of 32][parts][36][4]
+ * [depth][8], depth the next multiple of 8 channels. work: doubles [tiles][parts][36][32],
+ * [parts][36][tiles * depth + 8] and [17][32]; and bytes of one image with two more rows and
+ * columns than all tiles have, of depth channels. */
+int mtj_wide_run(const mtj_wide *layer, int images, const char *x, const double *w,
+                 const double *norm, double scale, char *to, double *work, int winograd);
+
+/* The highest level of mtj_fixed_run on this processor: 2 AVX-512 with VNNI, 1 AVX2 with FMA,
+ * 0 plain C. */
 int mtj_fixed_level(void);
 
 /* Write n rows of `bits` bits, each one run, into rows of cells that lie `step` words apart.

@@ -124,7 +124,9 @@ C_FILES = {
     "chip.c": HEADERS | {"draws.h"},
     "spared.c": HEADERS | {"draws.h", "draws_avx2.h"},
     "fixed_avx2.h": {"mtjkit.h", "simd.h"},
-    "fixed.c": HEADERS | {"fixed_avx2.h"},
+    "winograd_avx2.h": {"fixed_avx2.h"},
+    "wide_avx2.h": {"winograd_avx2.h"},
+    "fixed.c": HEADERS | {"wide_avx2.h"},
     "module.c": {"mtjkit.h"},
 }
 C_CALLS = {

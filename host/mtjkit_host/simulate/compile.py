@@ -55,6 +55,10 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         _INT,
         [_POINTER, _INT, *[_POINTER] * 4, ctypes.c_double, _POINTER, _POINTER, _INT],
     ),
+    "mtj_wide_run": (
+        _INT,
+        [_POINTER, _INT, *[_POINTER] * 3, ctypes.c_double, _POINTER, _POINTER, _INT],
+    ),
     "mtj_fixed_write": (
         None,
         [_INT, _INT, _POINTER, _INT, *[_POINTER] * 3, _WORD, _POINTER, _POINTER],

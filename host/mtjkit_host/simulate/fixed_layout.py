@@ -6,12 +6,27 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mtjkit_export.nets.fixed import FoldedNorm
+from mtjkit_export.nets.fixed import FixedLayer, FoldedNorm
 
 LANES = 32
 """Sums that the kernels compute at once: LANES of fixed.c."""
 
+GENERATORS = np.array(
+    [[1, 0, 0], [-1, -1, -1], [-1, 1, -1], [1, 2, 4], [1, -2, 4], [0, 0, 1]], np.int64
+)
+"""Of a weight's column by Winograd's F(4, 3); Lavin and Gray's G, its rows times 4, 6, 6, 24, 24,
+1."""
+
+_CHANNELS = 16
+"""A convolution of fewer is computed faster as it is."""
+
 Int16 = npt.NDArray[np.int16]
+
+
+def is_hidden_conv(layer: FixedLayer) -> bool:
+    """Whether a layer is a convolution that goes by Winograd's way."""
+    hidden = layer.kind == "conv" and layer.norm is not None and layer.input_bits == layer.bits
+    return hidden and layer.codes.shape[1] >= _CHANNELS
 
 
 def line_of(norm: FoldedNorm, scale: float) -> npt.NDArray[np.float32]:

@@ -17,11 +17,12 @@ from mtjkit_core.write_errors import COUNTS, WriteErrors
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet
 
 from mtjkit_host.machine import cores
-from mtjkit_host.simulate import fixed_numpy
+from mtjkit_host.simulate import fixed_numpy, fixed_wide
 from mtjkit_host.simulate.compile import key_words, library
 from mtjkit_host.simulate.draws import Words
-from mtjkit_host.simulate.fixed_layout import LANES, Int16, line_of, panels
+from mtjkit_host.simulate.fixed_layout import LANES, Int16, is_hidden_conv, line_of, panels
 from mtjkit_host.simulate.fixed_numpy import Codes, FixedNumpy
+from mtjkit_host.simulate.fixed_wide import Wide
 from mtjkit_host.simulate.fixed_winograd import Winograd
 
 # mtj_fixed_layer of mtjkit.h.
@@ -32,10 +33,6 @@ _GEOMETRY = (
 
 class _Geometry(ctypes.Structure):
     _fields_ = [(name, ctypes.c_int32) for name in _GEOMETRY.split()]
-
-
-_CHANNELS = 16
-"""Fewer are computed faster by the loops of fixed.c."""
 
 
 class FixedNative(FixedNumpy):
@@ -147,10 +144,11 @@ class NativeLayer:
             sign = np.where(norm.gamma < 0, -1.0, 1.0)
             self._norm = np.stack([sign, norm.mean, norm.gamma, norm.std, norm.beta])
             self._line = line_of(norm, self._scale)
-        self._winograd = None
-        hidden = layer.kind == "conv" and layer.norm and layer.input_bits == layer.bits
-        if self._level and hidden and layer.codes.shape[1] >= _CHANNELS:
-            self._winograd = Winograd(layer, self._norm, self._line, self._scale)
+        self._fast: Winograd | Wide | None = None
+        if self._level and layer.bits > 8 and fixed_wide.is_exact(layer):
+            self._fast = Wide(layer, self._norm, self._scale)
+        elif self._level and layer.bits == 8 and is_hidden_conv(layer):
+            self._fast = Winograd(layer, self._norm, self._line, self._scale, self._level)
 
     @functools.cached_property
     def _weights(self) -> Int16:
@@ -172,8 +170,8 @@ class NativeLayer:
 
     def codes(self, inputs: Codes) -> Codes:
         """Output codes, (n, y, x, channel) or (n, channel); inputs as in `values`."""
-        if self._winograd is not None:
-            return self._winograd.codes(inputs, self._level)
+        if self._fast is not None:
+            return self._fast.codes(inputs)
         codes: Codes = self._run(inputs, np.dtype(f"<i{self._layer.bits // 8}"), self._norm)
         return codes
 
@@ -183,6 +181,8 @@ class NativeLayer:
         Args:
             inputs: codes (n, y, x, channel), or (n, elements) for a dense layer.
         """
+        if isinstance(self._fast, Wide) and self._norm is None:
+            return self._fast.values(inputs)
         sums: npt.NDArray[np.float64] = self._run(inputs, np.dtype(np.float64), None)
         return sums
 

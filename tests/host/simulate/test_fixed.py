@@ -157,7 +157,7 @@ def test_compiled_layers_are_those_of_numpy(bits, input_bits, level):
 
 @compiled
 @pytest.mark.parametrize("bits", BITS)
-@pytest.mark.parametrize("channels", [113, 256])
+@pytest.mark.parametrize("channels", [96, 113, 256])
 def test_the_largest_sums_of_a_convolution_are_exact(bits, channels):
     """All inputs and weights at an end: pieces of 8 bits, and chunks of channels, at their most."""
     low, high = -(1 << bits - 1), (1 << bits - 1) - 1
