@@ -7,7 +7,8 @@ costs. A saving is against a fixed pulse of the same cell at REFERENCE_RATE, for
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
 
@@ -101,6 +102,9 @@ def tradeoffs(result: CampaignResult, cell: Cell, scheme: str = "fixed") -> tupl
             if not (way.reads_first and errors == "flip") and not doubts(cell, way):
                 line = _of_scheme(net, errors, levels, cell, way, error_free[net], chance)
                 lines += [line] if line.spots else []
+    if result.campaign.chips:
+        on = f"chips of {Path(result.campaign.chips).name}"
+        lines = [replace(line, population=f"{line.population}; {on}") for line in lines]
     return tuple(lines)
 
 

@@ -117,9 +117,6 @@ class Campaign:
             "rrmse.rates must ascend, above 0 and up to 1": _ascending(rrmse_rates),
             "repeats and images must be at least 1": min(self.repeats, self.images) >= 1,
             "seed must lie between 0 and 2**64 - 1": 0 <= self.seed < 1 << 64,
-            "chips are for sweeps of rates: a net with a plan has none": (
-                not self.chips or not any(net.plan for net in self.nets)
-            ),
             "rrmse.images must be at least 2 and rrmse.repeats at least 1": (
                 self.rrmse is None or (self.rrmse.images >= 2 and self.rrmse.repeats >= 1)
             ),

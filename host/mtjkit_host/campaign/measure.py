@@ -115,6 +115,10 @@ def errors_of(point: Point, layers: int, plan: PulsePlan | None = None) -> Write
         plan: the net's pulse plan; its limits are taken where the point has it.
     """
     if plan is not None and point.plan_sha256:
+        if point.chip is not None:
+            pairs, hidden = point.class_limits, layers - 1
+            by_class = [pairs[at : at + hidden] for at in range(0, len(pairs), hidden)]
+            return ChipErrors(point.seed, KINDS[plan.errors], chip=point.chip, classes=by_class)
         weights = plan.weight_limits or 0
         return WriteErrors(point.seed, KINDS[plan.errors], plan.limits, weights)
     memory, layer = place_of(point.memory)

@@ -12,6 +12,7 @@ from mtjkit_core.write_errors import CERTAIN
 from mtjkit_export.files import file_sha256
 from mtjkit_export.nets.fixed import FixedNet
 
+from mtjkit_host.campaign.chips import class_limits_of_plan
 from mtjkit_host.campaign.description import Campaign, NetEntry
 from mtjkit_host.campaign.nets import find_net, load_net, sha256_of
 from mtjkit_host.campaign.points import Planned
@@ -60,7 +61,9 @@ def _model_of(plan: PulsePlan, path: Path, campaign: Campaign, folders: Sequence
     )
 
 
-def plan_of(entry: NetEntry, net: Model | FixedNet) -> tuple[PulsePlan, Planned]:
+def plan_of(
+    campaign: Campaign, entry: NetEntry, net: Model | FixedNet
+) -> tuple[PulsePlan, Planned]:
     """A net's plan, and what its points follow from.
 
     Raises:
@@ -70,8 +73,10 @@ def plan_of(entry: NetEntry, net: Model | FixedNet) -> tuple[PulsePlan, Planned]
     plan = read_plan(path)
     if isinstance(net, FixedNet) or sha256_of(net) != plan.sha256:
         raise ConfigError(f"{entry.label}: {path} is a plan for another model, {plan.model!r}")
+    chips = class_limits_of_plan(campaign, entry.label, plan)
     bits = [layer.map_bits for layer in net.layers[:-1]]
     if len(bits) != len(plan.layers):
         raise ConfigError(f"{entry.label}: {path} has {len(plan.layers)} layers, not {len(bits)}")
     wrong = sum(n * (down + up) / 2 for n, (down, up) in zip(bits, plan.limits, strict=True))
-    return plan, Planned(file_sha256(path), plan.errors, wrong / CERTAIN / max(1, sum(bits)))
+    rate = wrong / CERTAIN / max(1, sum(bits))
+    return plan, Planned(file_sha256(path), plan.errors, rate, chips)

@@ -50,7 +50,8 @@ class Point:
     chip: int | None = None
     """Seed of the chip whose cells differ; None where all cells are alike."""
     class_limits: tuple[tuple[int, int], ...] = ()
-    """Fail limits (down, up) of each class of the chip's cells; their mean is the rate."""
+    """Fail limits (down, up) of each class of the chip's cells; their mean is the rate. With a plan
+    those of all hidden layers for the first class, then for the next one."""
 
     @property
     def id(self) -> str:
@@ -83,6 +84,8 @@ class Planned:
     """``flip`` or ``keep``."""
     rate: float
     """Mean error rate of the written bits."""
+    class_limits: tuple[tuple[int, int], ...] = ()
+    """On chips: see Point."""
 
 
 def points_of(
@@ -128,7 +131,9 @@ def points_of(
                 its = [error_free] * (repeat == 0)
                 its += [(*planned, repeat)] * (repeat < campaign.repeats)
             for kind, images, memory, errors, rate, number in its:
-                on_chip = rate in classes and plan is None
+                limits = classes.get(rate, ())
+                if plan is not None:
+                    limits = plan.class_limits if memory != "none" else ()
                 points.append(
                     Point(
                         kind=kind,
@@ -142,8 +147,8 @@ def points_of(
                         repeat=number,
                         campaign_seed=campaign.seed,
                         plan_sha256=plan.sha256 if plan and memory != "none" else "",
-                        chip=(campaign.seed + number) % (1 << 64) if on_chip else None,
-                        class_limits=classes[rate] if on_chip else (),
+                        chip=(campaign.seed + number) % (1 << 64) if limits else None,
+                        class_limits=limits,
                     )
                 )
     return points

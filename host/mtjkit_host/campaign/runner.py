@@ -128,7 +128,7 @@ def run_campaign(
     classes = class_limits_of(campaign)
     paths, faces, nets, missing = _find(campaign, folders, skip_missing)
     of_nets = {
-        entry.label: plan_of(entry, load_net(paths[entry.label]))
+        entry.label: plan_of(campaign, entry, load_net(paths[entry.label]))
         for entry in campaign.nets
         if entry.plan and entry.label in paths
     }

@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from mtjkit_export.files import file_sha256
 from mtjkit_export.formats.mtjb_reader import load
 from mtjkit_host.analysis import summarize
 from mtjkit_host.analysis.sections import by_layer
+from mtjkit_host.analysis.tradeoff import tradeoffs
 from mtjkit_host.campaign import Campaign, NetEntry, execute, run_campaign
 from mtjkit_host.campaign.measure import errors_of, measure_with
 from mtjkit_host.campaign.points import POINT_VERSION, RRMSE, Point
@@ -147,9 +148,23 @@ def test_repeats_are_chips_whose_cells_differ(tmp_path):
     assert len(plain & {r.point.id for r in result.records}) == 1  # without errors
     with pytest.raises(ConfigError, match="cell asano2024 has no"):
         run_campaign(small, chips="asano2024", **options)
-    a_plan(tmp_path)
-    with pytest.raises(ConfigError, match="a net with a plan has none"):
-        run_campaign(small, chips="asano2024-spread", plans=[tmp_path / "plan.toml"], **options)
+    plan = a_plan(tmp_path)
+    planned = {"chips": "asano2024-spread", "plans": [tmp_path / "plan.toml"], **options}
+    with pytest.raises(ConfigError, match="on chips a plan has pulses for feature maps alone"):
+        run_campaign(small, **planned)
+    (tmp_path / "plan.toml").write_text(replace(plan, weights=()).to_toml())
+    result = run_campaign(small, **planned)
+    found = [r for r in result.records if r.point.plan_sha256]
+    assert [r.point.chip for r in found] == [7, 8]
+    each = [class_limits(cell, scheme, layer.pulses, EXPECTED) for layer in plan.layers]
+    classes = [list(pairs) for pairs in zip(*each, strict=True)]
+    for record in found:
+        point = record.point
+        errors = ChipErrors(point.seed, KEEP, chip=point.chip, classes=classes)
+        scores, counts = simulator.run(data.images, errors=errors)
+        assert record.correct == int((scores.argmax(1) == data.labels).sum())
+        assert record.bits.wrong == counts[:, 2].sum() > 0
+    assert all("chips of asano2024-spread" in line.population for line in tradeoffs(result, cell))
 
 
 def test_errors_in_one_layer_alone(tmp_path):
