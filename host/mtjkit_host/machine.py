@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import signal
 import sys
 from collections.abc import Iterator
+from typing import NoReturn
 
 from mtjkit_export.texts import printable
+
+INTERRUPTED = 130
+"""A process's status after Ctrl-C."""
 
 
 def cores() -> int:
@@ -47,8 +52,18 @@ def leave_on_interrupt() -> None:
             signal.signal(signal.SIGINT, _leave)
 
 
+def leave(status: int) -> NoReturn:
+    """End this process as soon as what is registered with atexit is done: files and streams.
+
+    The interpreter would also take every module apart, which lasts two seconds where torch is
+    loaded.
+    """
+    atexit._run_exitfuncs()
+    os._exit(status)
+
+
 def _leave(number: int, frame: object) -> None:
-    os._exit(130)
+    os._exit(INTERRUPTED)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from invoke.parser.argument import Argument
 from invoke.tasks import Task, task
 
 from mtjkit_host.cli import streams
-from mtjkit_host.machine import interruptible, tell
+from mtjkit_host.machine import INTERRUPTED, interruptible, tell
 from mtjkit_host.option_names import OLDER_NAMES, dashed
 
 ALIASES = {dashed(name): dashed(older) for name, older in OLDER_NAMES.items()}
@@ -106,7 +106,7 @@ def command(help: dict[str, str] | None = None, **options: Any) -> Callable[...,
                     shown = body(**given.arguments)
             except KeyboardInterrupt as stop:
                 tell(f"{name}: {str(stop) or 'interrupted'}")
-                raise Exit(code=130) from None
+                raise Exit(code=INTERRUPTED) from None
             except BaseException as error:
                 message = _message(error)
                 if message is None:

@@ -16,7 +16,7 @@ from invoke.parser.argument import Argument
 from invoke.program import Program
 
 from mtjkit_host.cli import boards, campaigns, cells, checks, development, nets, plan, runs, streams
-from mtjkit_host.machine import tell, version
+from mtjkit_host.machine import INTERRUPTED, leave, tell, version
 from mtjkit_host.paths import IS_CHECKOUT
 
 Described = tuple[str, str | None]
@@ -116,4 +116,10 @@ def main() -> None:
     """Run the command line, as the console script `mtjkit` and as `./inv` in a checkout."""
     streams.prepare()
     name = os.environ.get("MTJKIT_PROGRAM", "mtjkit")
-    MtjkitProgram(name=name, binary=name, version=version(), namespace=namespace()).run()
+    program = MtjkitProgram(name=name, binary=name, version=version(), namespace=namespace())
+    try:
+        program.run()
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            leave(INTERRUPTED)
+        raise

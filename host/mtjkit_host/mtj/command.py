@@ -36,6 +36,9 @@ from mtjkit_host.mtj.schemes import (
 USUAL_RATE = 0.024
 """Write-error rate that a run has where none is given."""
 
+_WORDS = 60
+"""Letters in a line of a table's words."""
+
 MODELS_SHOWN = (
     "asano2024", "macrospin-14.8", "macrospin-1.5", "macrospin-2", "asano2024-spread",
 )  # fmt: skip
@@ -269,6 +272,7 @@ def fit_cell(
         if wanted is None or current == wanted
     }
     table = Table("direction", "tau", "A", "deviance", "in words", title="fitted tails, 95 %")
+    table.columns[-1].max_width = _WORDS
     for (direction, current), fit in fits.items():
         low, high = fit.tau_interval_ns
         log_error = fit.log_amplitude_error
@@ -323,6 +327,7 @@ def _fit_jointly(
                     f"{mine[0]:g} to {mine[-1]:g}"
                 )
     table = Table("number", "value", "95 %", title="one macrospin for all measurements")
+    table.columns[1].max_width = _WORDS
     numbers = {"delta": fit.delta, "t_d_ns": fit.t_d_ns, **fit.ic0_ua}
     for name, value in numbers.items():
         low, high = fit.intervals[name]

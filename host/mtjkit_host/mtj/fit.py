@@ -95,7 +95,10 @@ def read_measurements(path: str | Path) -> dict[tuple[str, float | None], list[P
         raise ConfigError(f"{file}: no CSV file ({shown(str(error))})") from None
     header = [name.strip() for name in rows[0]] if rows else []
     if sorted(header) != sorted(COLUMNS):
-        raise ConfigError(f"{file}: the first line must be {','.join(COLUMNS)}")
+        raise ConfigError(
+            f"{file}: the first line must be {','.join(COLUMNS)} (in any order), "
+            f"not {shown(','.join(header), 60)}"
+        )
     found: dict[tuple[str, float | None], list[Point]] = {}
     for number, row in enumerate(rows[1:], 2):
         if not row:

@@ -156,7 +156,7 @@ def test_a_file_of_measurements(tmp_path):
     ("text", "why"),
     [
         ("", "the first line must be pulse_ns,current_ua"),
-        ("a,b\n", "the first line must be"),
+        ("a;b\n", "not 'a;b'"),
         (HEADER, "holds no measurement"),
         (HEADER + "20,150,up,5\n", "line 2: 4 values, not 5"),
         (HEADER + "20,150,left,5,9\n", "line 2: direction is one of up, down"),
