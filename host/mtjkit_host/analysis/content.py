@@ -6,6 +6,7 @@ intervals and acceptable rates come from `mtjkit_host.analysis.statistics`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -17,6 +18,7 @@ from mtjkit_host.analysis.summary import Curve, Summary
 from mtjkit_host.analysis.tradeoff import Tradeoff
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import PAPER, REFERENCE_RATE, Cell
+from mtjkit_host.mtj.pulse_plan import LayerPulses
 from mtjkit_host.mtj.schemes import Traffic, parse_scheme, reference_write
 from mtjkit_host.mtj.switching import Tail
 
@@ -148,5 +150,5 @@ def _spots(line: Tradeoff) -> list[dict[str, Any]]:
     ]
 
 
-def _widths(layers: Any, direction: int) -> list[float]:
+def _widths(layers: Sequence[LayerPulses], direction: int) -> list[float]:
     return [layer.pulses[direction] for layer in layers]

@@ -1,4 +1,4 @@
-"""Training of the paper's networks on CIFAR-10 (needs the extra ``train``).
+"""Training of binary and fixed-point networks (needs the extra ``train``).
 
 ``train`` runs or resumes a training, `load_net` brings its net back, and
 `mtjkit_host.train.lower` turns that into integers.
