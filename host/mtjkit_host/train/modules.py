@@ -25,7 +25,7 @@ from mtjkit_host.train.quantize import (
     quantize_weights,
     sign,
 )
-from mtjkit_host.train.write_errors import WriteErrors
+from mtjkit_host.train.write_errors import TrainingErrors
 
 
 class Linear(nn.Module):
@@ -195,7 +195,7 @@ class Net(nn.Module):
     sums times one scalar, exp(``log_scale``), which the device leaves out.
     """
 
-    write_errors: WriteErrors | None
+    write_errors: TrainingErrors | None
     """Errors in the feature maps while training; None for none."""
 
     def __init__(self, spec: NetSpec, generator: torch.Generator, spread: bool = False) -> None:

@@ -25,7 +25,7 @@ from mtjkit_host.train.predict import evaluate, evaluate_packed
 from mtjkit_host.train.progress import EpochBar
 from mtjkit_host.train.state import best_epoch, locked, resume_run, save_run, start_from, started
 from mtjkit_host.train.step import Step, TrainingData, make_optimizer
-from mtjkit_host.train.write_errors import WriteErrors
+from mtjkit_host.train.write_errors import TrainingErrors
 
 _WRITE_ERRORS = 2
 """Number of the stream of write errors, beside those of `mtjkit_host.train.augment`."""
@@ -131,7 +131,7 @@ def _run(config: TrainConfig, data: Data) -> Generator[None, None, list[EpochRec
     net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.train_ber:
         rates = config.train_ber * (len(net.blocks) if len(config.train_ber) == 1 else 1)
-        net.write_errors = WriteErrors(rates, config.errors == "keep", device)
+        net.write_errors = TrainingErrors(rates, config.errors == "keep", device)
     optimizer = make_optimizer(config, net)
     if resume:
         history = resume_run(config, net, optimizer)

@@ -35,7 +35,7 @@ def store(x: Tensor, wrong: Tensor) -> Tensor:
     return result
 
 
-class WriteErrors:
+class TrainingErrors:
     """The error rates of a training run and the stream that failures are drawn from.
 
     Args:
@@ -59,7 +59,7 @@ class WriteErrors:
 class BufferMemory:
     """Both halves of the buffer memory of a batch of images, cells as -1 (P) and +1 (AP)."""
 
-    def __init__(self, errors: WriteErrors) -> None:
+    def __init__(self, errors: TrainingErrors) -> None:
         self._errors = errors
         self._halves: list[Tensor | None] = [None, None]
 

@@ -14,7 +14,7 @@ from mtjkit_host.train.architectures import NetSpec
 from mtjkit_host.train.config import TrainConfig
 from mtjkit_host.train.modules import build_net
 from mtjkit_host.train.trainer import error_share
-from mtjkit_host.train.write_errors import WriteErrors, store
+from mtjkit_host.train.write_errors import TrainingErrors, store
 
 CPU = torch.device("cpu")
 
@@ -35,7 +35,7 @@ def test_the_gradient_goes_straight_through_a_wrong_bit() -> None:
 
 def test_flips_come_at_each_layers_rate() -> None:
     rates = (0.0, 0.1, 1.0)
-    errors = WriteErrors(rates, False, CPU)
+    errors = TrainingErrors(rates, False, CPU)
     errors.generator.manual_seed(1)
     memory = errors.memory()
     for layer, rate in enumerate(rates):
@@ -46,7 +46,7 @@ def test_flips_come_at_each_layers_rate() -> None:
 
 
 def test_a_share_of_the_rates_is_drawn_while_they_rise() -> None:
-    errors = WriteErrors((0.4,), False, CPU)
+    errors = TrainingErrors((0.4,), False, CPU)
     errors.share.fill_(0.25)
     x = signs((50, 32, 8, 8), 0)
     wrong = (errors.memory().write(x, 0) != x).sum().item()
@@ -56,7 +56,7 @@ def test_a_share_of_the_rates_is_drawn_while_they_rise() -> None:
 
 def test_with_keep_a_failed_write_leaves_the_old_map_of_the_same_half() -> None:
     """Rate 1 in layers 2 and 3: they hold what layers 0 and 1 stored at the same cells."""
-    errors = WriteErrors((0.0, 0.0, 1.0, 1.0, 1.0), True, CPU)
+    errors = TrainingErrors((0.0, 0.0, 1.0, 1.0, 1.0), True, CPU)
     memory = errors.memory()
     first = signs((2, 32, 4, 4), 0)
     second = signs((2, 64, 2, 2), 1)
@@ -74,7 +74,7 @@ def test_with_keep_a_failed_write_leaves_the_old_map_of_the_same_half() -> None:
 
 
 def test_with_keep_an_erased_cell_fails_to_become_one_and_no_other_way() -> None:
-    errors = WriteErrors((0.3,), True, CPU)
+    errors = TrainingErrors((0.3,), True, CPU)
     x = signs((20, 40, 8, 8), 5)
     stored = errors.memory().write(x, 0)
     wrong = stored != x
@@ -84,7 +84,7 @@ def test_with_keep_an_erased_cell_fails_to_become_one_and_no_other_way() -> None
 
 
 def test_a_wider_map_than_before_finds_erased_cells_behind_it() -> None:
-    errors = WriteErrors((0.0, 0.0, 1.0), True, CPU)
+    errors = TrainingErrors((0.0, 0.0, 1.0), True, CPU)
     memory = errors.memory()
     first = signs((1, 32, 2, 2), 0)
     memory.write(first, 0)
@@ -99,7 +99,7 @@ def test_only_training_has_errors(keep: bool) -> None:
     images = torch.randint(0, 256, (4, 32, 32, 3), dtype=torch.uint8)
     net.eval()
     clean = net.scores(images)
-    net.write_errors = WriteErrors((0.5,) * len(net.blocks), keep, CPU)
+    net.write_errors = TrainingErrors((0.5,) * len(net.blocks), keep, CPU)
     assert torch.equal(net.scores(images), clean)
     net.train()
     net.write_errors.generator.manual_seed(1)
