@@ -23,7 +23,7 @@ from mtjkit_host.campaign.description import CAMPAIGNS
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.fit import COLUMNS
 from mtjkit_host.mtj.pulse_plan import LayerPulses, PulsePlan
-from mtjkit_host.mtj.schemes import Pulses
+from mtjkit_host.mtj.scheme import Pulses
 from mtjkit_host.paths import BOARDS
 from PIL import Image, PngImagePlugin
 

@@ -19,7 +19,8 @@ from mtjkit_host.analysis.tradeoff import Tradeoff
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import PAPER, REFERENCE_RATE, Cell
 from mtjkit_host.mtj.pulse_plan import LayerPulses
-from mtjkit_host.mtj.schemes import Traffic, parse_scheme, reference_write
+from mtjkit_host.mtj.scheme import Traffic
+from mtjkit_host.mtj.schemes import parse_scheme, reference_write
 from mtjkit_host.mtj.switching import Tail
 
 LIMITS = tuple(step / 200 for step in range(1, 61))

@@ -20,7 +20,8 @@ from mtjkit_host.campaign.points import ACCURACY, RRMSE
 from mtjkit_host.campaign.records import Record
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import Cell
-from mtjkit_host.mtj.schemes import Scheme, Traffic, parse_scheme
+from mtjkit_host.mtj.scheme import Scheme, Traffic
+from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.mtj.schemes import saving_percent as saving_of
 
 

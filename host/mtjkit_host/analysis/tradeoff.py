@@ -17,7 +17,8 @@ from mtjkit_host.campaign.points import ACCURACY
 from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import Cell
-from mtjkit_host.mtj.schemes import Scheme, Traffic, doubts, parse_scheme
+from mtjkit_host.mtj.scheme import Scheme, Traffic
+from mtjkit_host.mtj.schemes import doubts, parse_scheme
 from mtjkit_host.plan.levers import with_reads
 from mtjkit_host.runs.energy import RunEnergy
 

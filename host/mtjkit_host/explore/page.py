@@ -24,7 +24,8 @@ from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.datasets.images import to_input
 from mtjkit_host.explore.wasm import wasm
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
-from mtjkit_host.mtj.schemes import Scheme, Traffic, reference_write
+from mtjkit_host.mtj.scheme import Scheme, Traffic
+from mtjkit_host.mtj.schemes import reference_write
 from mtjkit_host.simulate.binary_native import c_layers
 from mtjkit_host.simulate.simulator import open_simulator
 

@@ -10,15 +10,8 @@ from rich.table import Table
 from rich.text import Text
 
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
-from mtjkit_host.mtj.schemes import (
-    Pulses,
-    Scheme,
-    Traffic,
-    Write,
-    doubts,
-    reference_write,
-    saving_percent,
-)
+from mtjkit_host.mtj.scheme import Pulses, Scheme, Traffic, Write
+from mtjkit_host.mtj.schemes import doubts, reference_write, saving_percent
 from mtjkit_host.mtj.variation import Population, class_rates
 
 

@@ -22,6 +22,7 @@ from mtjkit_host.mtj.cell import (
     Variation,
 )
 from mtjkit_host.mtj.fokker_planck import FokkerPlanck
+from mtjkit_host.mtj.section import Section
 from mtjkit_host.mtj.switching import Points, Precessional, Switching, Tail, Thermal
 from mtjkit_host.mtj.variation import Population
 from mtjkit_host.parse import shown
@@ -100,7 +101,7 @@ def _cell(table: dict[str, Any], name: str) -> Cell:
     if flat and "write" in table:
         raise ConfigError(f"{next(iter(flat))} stands beside [write]; put it into [write]")
     if flat:
-        numbers = _Section("", flat)
+        numbers = Section("", flat)
         values = {key: numbers.number(key, default=PAPER[key]) for key in PAPER}
         settings = {**values, **{key: table[key] for key in table if key not in values}}
         write: dict[str, Any] = {"model": "tail", **values}
@@ -114,13 +115,13 @@ def _cell(table: dict[str, Any], name: str) -> Cell:
     else:
         raise ConfigError(f"must set at least one of {', '.join((*PAPER, 'write'))}")
 
-    variation = _variation(_Section("variation", _table(table, "variation")))
+    variation = _variation(Section("variation", _table(table, "variation")))
     up, first = _direction(write, "up", variation.sigma_ln_tau)
     down, _ = _direction(write, "down", variation.sigma_ln_tau)
-    retention = _retention(_Section("retention", _table(table, "retention")), first)
-    read, read_pj, read_ns = _read(_Section("read", _table(table, "read")), first)
-    circuit = _circuit(_Section("circuit", _table(table, "circuit")), read_pj, read_ns)
-    temperature = _temperature(_Section("temperature", _table(table, "temperature")))
+    retention = _retention(Section("retention", _table(table, "retention")), first)
+    read, read_pj, read_ns = _read(Section("read", _table(table, "read")), first)
+    circuit = _circuit(Section("circuit", _table(table, "circuit")), read_pj, read_ns)
+    temperature = _temperature(Section("temperature", _table(table, "temperature")))
     texts = {key: _text(table, key) for key in _TEXTS if key in table}
     notes = table.get("notes", [])
     if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
@@ -148,89 +149,9 @@ def at_kelvin(cell: Cell, kelvin: float) -> Cell:
         ConfigError: the temperature is out of range.
     """
     section = {**cell.settings.get("temperature", {}), "kelvin": kelvin}
-    temperature = _temperature(_Section("temperature", section))
+    temperature = _temperature(Section("temperature", section))
     settings = {**cell.settings, "temperature": section}
     return replace(cell, temperature=temperature, settings=settings)
-
-
-class _Section:
-    """A table of numbers: every key is asked for once, and what is left is unknown."""
-
-    def __init__(self, name: str, values: dict[str, Any]):
-        self._name = f"{name}." if name else ""
-        self._asked: set[str] = set()
-        self.values = values
-
-    def __contains__(self, key: str) -> bool:
-        return key in self.values
-
-    def number(
-        self, key: str, low: float = 1e-9, high: float = 1e9, default: float | None = None
-    ) -> float:
-        """A number in a range.
-
-        Raises:
-            ConfigError: it is missing and has no default, is not a number, or lies outside.
-        """
-        found = self.maybe(key, low, high)
-        if found is None and default is None:
-            raise ConfigError(f"{self._name}{key} is missing")
-        return float(default if found is None else found)  # type: ignore[arg-type]
-
-    def maybe(self, key: str, low: float = 1e-9, high: float = 1e9) -> float | None:
-        """A number in a range, or None where it is missing."""
-        self._asked.add(key)
-        if key not in self.values:
-            return None
-        value = self.values[key]
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ConfigError(f"{self._name}{key} must be a number, not {shown(value)}")
-        if not low <= value <= high:
-            raise ConfigError(
-                f"{self._name}{key} must lie between {low:g} and {high:g}, not {shown(value)}"
-            )
-        return float(value)
-
-    def whole(self, key: str, low: int, high: int, default: int) -> int:
-        """A whole number in a range."""
-        found = self.maybe_whole(key, low, high)
-        return default if found is None else found
-
-    def maybe_whole(self, key: str, low: int, high: int) -> int | None:
-        """A whole number in a range, or None where it is missing."""
-        self._asked.add(key)
-        if key not in self.values:
-            return None
-        value = self.values[key]
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise ConfigError(
-                f"{self._name}{key} must be a whole number from {low} to {high}, not {shown(value)}"
-            )
-        return int(value)
-
-    def choice(self, key: str, words: tuple[str, ...], default: str) -> str:
-        """One of some words."""
-        self._asked.add(key)
-        value = self.values.get(key, default)
-        if value not in words:
-            raise ConfigError(f"{self._name}{key} must be {' or '.join(words)}, not {shown(value)}")
-        return str(value)
-
-    def any(self, key: str) -> Any:
-        """A value of any kind, or None."""
-        self._asked.add(key)
-        return self.values.get(key)
-
-    def end(self) -> None:
-        """Refuse keys that nobody has asked for.
-
-        Raises:
-            ConfigError: there is one.
-        """
-        for key in self.values:
-            if key not in self._asked:
-                may = ", ".join(sorted(self._asked))
-                raise ConfigError(f"{self._name}{shown(key)} is unknown; it may set {may}")
 
 
 def _table(table: dict[str, Any], key: str) -> dict[str, Any]:
@@ -258,7 +179,7 @@ def _direction(write: dict[str, Any], way: str, sigma: float) -> tuple[Direction
     """One direction: [write] with what [write.up] or [write.down] puts over it."""
     shared = {key: value for key, value in write.items() if key not in ("up", "down")}
     own = {**shared, **_table(write, way)}
-    s = _Section("write", own)
+    s = Section("write", own)
     model = s.any("model")
     model = "tail" if model is None else model
     if not isinstance(model, str) or model not in MODELS:
@@ -284,7 +205,7 @@ def _direction(write: dict[str, Any], way: str, sigma: float) -> tuple[Direction
     return Direction(switching, current, voltage, after), found
 
 
-def _tail(s: _Section, current: float | None) -> Switching:
+def _tail(s: Section, current: float | None) -> Switching:
     amplitude = s.number("amplitude", 1e-6, 1e9, 1.0)
     pulse, rate = s.maybe("pulse_ns"), s.maybe("error_rate", 1e-30, 0.999)
     tau = s.maybe("tau_ns")
@@ -298,7 +219,7 @@ def _tail(s: _Section, current: float | None) -> Switching:
     return Tail(s.number("tau_ns") if tau is None else tau, amplitude)
 
 
-def _current(s: _Section, current: float | None, low: float, high: float) -> float:
+def _current(s: Section, current: float | None, low: float, high: float) -> float:
     """I / Ic0: given, or from current_ua and ic0_ua."""
     critical, i = s.maybe("ic0_ua"), s.maybe("i", low, high)
     if i is None and critical is not None and current is not None:
@@ -312,7 +233,7 @@ def _current(s: _Section, current: float | None, low: float, high: float) -> flo
     return i
 
 
-def _time_unit(s: _Section) -> float:
+def _time_unit(s: Section) -> float:
     """t_d in ns: given, or from damping and anisotropy field."""
     t_d, alpha = s.maybe("t_d_ns"), s.maybe("alpha", 1e-5, 1)
     field = s.maybe("anisotropy_t", 1e-4, 100)
@@ -326,7 +247,7 @@ def _time_unit(s: _Section) -> float:
 _BELOW = 1 - 1e-6
 
 
-def _thermal(s: _Section, current: float | None) -> Switching:
+def _thermal(s: Section, current: float | None) -> Switching:
     delta, i = s.number("delta", 1, 500), _current(s, current, 0, _BELOW)
     tau0, exponent = s.any("tau0_ns"), s.number("exponent", 1, 2, 2.0)
     if delta * (1 - i) ** exponent > 600:
@@ -338,7 +259,7 @@ def _thermal(s: _Section, current: float | None) -> Switching:
     return Thermal(delta, i, s.number("tau0_ns"), exponent)
 
 
-def _precessional(s: _Section, current: float | None) -> Switching:
+def _precessional(s: Section, current: float | None) -> Switching:
     constant = s.any("constant")
     if constant not in (None, "published", "macrospin"):
         raise ConfigError(f"write.constant is published or macrospin, not {shown(constant)}")
@@ -350,7 +271,7 @@ def _precessional(s: _Section, current: float | None) -> Switching:
     )
 
 
-def _fokker_planck(s: _Section, current: float | None) -> Switching:
+def _fokker_planck(s: Section, current: float | None) -> Switching:
     cells = s.whole("cells", 40, 1600, 400)
     if cells % 4:
         raise ConfigError(f"write.cells must be a multiple of 4, not {cells}")
@@ -359,7 +280,7 @@ def _fokker_planck(s: _Section, current: float | None) -> Switching:
     )
 
 
-def _points(s: _Section, current: float | None) -> Switching:
+def _points(s: Section, current: float | None) -> Switching:
     points = s.any("points")
     if not isinstance(points, list) or not 1 <= len(points) <= _MAX_POINTS:
         raise ConfigError(
@@ -369,14 +290,14 @@ def _points(s: _Section, current: float | None) -> Switching:
     for point in points:
         if not isinstance(point, list) or len(point) != 2:
             raise ConfigError(f"write.points: {shown(point)} is not a pair [pulse_ns, error_rate]")
-        pair = _Section("write.points", {"pulse_ns": point[0], "error_rate": point[1]})
+        pair = Section("write.points", {"pulse_ns": point[0], "error_rate": point[1]})
         found.append((pair.number("pulse_ns"), pair.number("error_rate", 1e-30, 1)))
     if any(b <= a for (a, _), (b, _) in itertools.pairwise(found)):
         raise ConfigError("write.points: pulse widths must rise")
     return Points(tuple(found))
 
 
-MODELS: dict[str, Callable[[_Section, float | None], Switching]] = {
+MODELS: dict[str, Callable[[Section, float | None], Switching]] = {
     "tail": _tail,
     "thermal": _thermal,
     "precessional": _precessional,
@@ -386,7 +307,7 @@ MODELS: dict[str, Callable[[_Section, float | None], Switching]] = {
 """Name in a cell file -> what reads its keys."""
 
 
-def _variation(s: _Section) -> Variation:
+def _variation(s: Section) -> Variation:
     found = Variation(
         s.number("sigma_ln_tau", 0, 2, 0.0),
         s.whole("classes", 1, 64, 4),
@@ -396,7 +317,7 @@ def _variation(s: _Section) -> Variation:
     return found
 
 
-def _retention(s: _Section, cell: _Macrospin) -> Retention | None:
+def _retention(s: Section, cell: _Macrospin) -> Retention | None:
     if not s.values:
         return None
     found = Retention(
@@ -408,7 +329,7 @@ def _retention(s: _Section, cell: _Macrospin) -> Retention | None:
     return found
 
 
-def _read(s: _Section, cell: _Macrospin) -> tuple[Read | None, float, float]:
+def _read(s: Section, cell: _Macrospin) -> tuple[Read | None, float, float]:
     """Read disturb, if [read] says enough, and the energy and time of a read."""
     pj, ns = s.number("pj", 0, 1e6, 0.0), s.number("ns", 0, 1e9, 0.0)
     i, pulse = s.maybe("i", 0, _BELOW), s.maybe("pulse_ns")
@@ -425,7 +346,7 @@ def _read(s: _Section, cell: _Macrospin) -> tuple[Read | None, float, float]:
     return Read(delta, t_d, i, pulse, direction), pj, ns
 
 
-def _circuit(s: _Section, read_pj: float, read_ns: float) -> Circuit:
+def _circuit(s: Section, read_pj: float, read_ns: float) -> Circuit:
     found = Circuit(
         read_pj=s.number("read_pj", 0, 1e6, read_pj),
         read_ns=s.number("read_ns", 0, 1e9, read_ns),
@@ -438,7 +359,7 @@ def _circuit(s: _Section, read_pj: float, read_ns: float) -> Circuit:
     return found
 
 
-def _temperature(s: _Section) -> Temperature:
+def _temperature(s: Section) -> Temperature:
     found = Temperature(
         s.number("kelvin", 1, 1000, macrospin.ROOM_K),
         s.number("n", 0, 10, 0.0),

@@ -13,7 +13,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.write_errors import CERTAIN, fail_limit
 
 from mtjkit_host.mtj.cell import Cell, Direction
-from mtjkit_host.mtj.schemes import Pulses, Scheme, Traffic
+from mtjkit_host.mtj.scheme import Pulses, Scheme, Traffic
 from mtjkit_host.mtj.variation import CellClass, Population
 
 RESOLUTION = 1 / CERTAIN

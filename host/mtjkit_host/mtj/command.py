@@ -24,14 +24,8 @@ from mtjkit_host.mtj.cell_file import (
 from mtjkit_host.mtj.fit import Point, TailFit, fit_tail, read_measurements
 from mtjkit_host.mtj.joint_fit import JointFit, Series, fit_jointly
 from mtjkit_host.mtj.plots import draw_fits, draw_joint_fit, draw_models, draw_schemes
-from mtjkit_host.mtj.schemes import (
-    Fixed,
-    Pulses,
-    Traffic,
-    doubts,
-    parse_scheme,
-    saving_percent,
-)
+from mtjkit_host.mtj.scheme import Pulses, Traffic
+from mtjkit_host.mtj.schemes import Fixed, doubts, parse_scheme, saving_percent
 
 USUAL_RATE = 0.024
 """Write-error rate that a run has where none is given."""

@@ -16,7 +16,8 @@ from mtjkit_host.figures import own_settings, plain
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.fit import Point, TailFit
 from mtjkit_host.mtj.joint_fit import JointFit
-from mtjkit_host.mtj.schemes import SCHEMES, Traffic, parse_scheme, reference_write
+from mtjkit_host.mtj.scheme import Traffic
+from mtjkit_host.mtj.schemes import SCHEMES, parse_scheme, reference_write
 from mtjkit_host.mtj.switching import Tail
 
 # Okabe and Ito's palette; line styles tell without colour.

@@ -19,7 +19,8 @@ from mtjkit_export.files import file_sha256
 
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import cell_from_table
-from mtjkit_host.mtj.schemes import Pulses, Scheme, Traffic, parse_scheme
+from mtjkit_host.mtj.scheme import Pulses, Scheme, Traffic
+from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.settings import parse_table, read_text
 
 _VERSION = 2

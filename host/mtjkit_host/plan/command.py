@@ -20,7 +20,8 @@ from mtjkit_host.machine import tell
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.pulse_plan import PulsePlan, read_plan
-from mtjkit_host.mtj.schemes import Pulses, parse_scheme
+from mtjkit_host.mtj.scheme import Pulses
+from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.option_names import RATE
 from mtjkit_host.parse import Given
 from mtjkit_host.paths import carried_inputs

@@ -18,7 +18,8 @@ from rich.table import Table
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.fokker_planck import FokkerPlanck
 from mtjkit_host.mtj.macrospin import retention_delta, time_unit_ns
-from mtjkit_host.mtj.schemes import Pulses, Scheme, parse_scheme
+from mtjkit_host.mtj.scheme import Pulses, Scheme
+from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.plan.search import Found, Rates, Search
 from mtjkit_host.runs.energy import RunEnergy
 

@@ -32,7 +32,8 @@ from numpy.typing import NDArray
 
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.pulse_plan import LayerPulses, layer_pulses, layer_pulses_by_direction
-from mtjkit_host.mtj.schemes import PerDirection, Scheme, Traffic, reference_write
+from mtjkit_host.mtj.scheme import Scheme, Traffic
+from mtjkit_host.mtj.schemes import PerDirection, reference_write
 from mtjkit_host.plan.calibrate import PICTURES, calibrate
 from mtjkit_host.plan.loss import (
     Labels,

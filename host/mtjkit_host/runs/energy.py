@@ -1,6 +1,6 @@
 """The write energy of a run's feature maps: its counts times what its scheme costs.
 
-Everything is modelled. A cell and a scheme give coefficients in pJ (`mtj.schemes.Write`), the run
+Everything is modelled. A cell and a scheme give coefficients in pJ (`mtj.scheme.Write`), the run
 gives counts (`mtjkit_core.write_errors.COUNTS`), and the energy is their dot product. The saving
 compares with a fixed pulse of the same cell, for the same writes, at the reference rate of 1e-8.
 """
@@ -16,16 +16,8 @@ from mtjkit_core.write_errors import COUNTS
 
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.pulse_plan import PulsePlan
-from mtjkit_host.mtj.schemes import (
-    Pulses,
-    Scheme,
-    Traffic,
-    Write,
-    doubts,
-    parse_scheme,
-    reference_write,
-    saving_percent,
-)
+from mtjkit_host.mtj.scheme import Pulses, Scheme, Traffic, Write
+from mtjkit_host.mtj.schemes import doubts, parse_scheme, reference_write, saving_percent
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,8 @@ from mtjkit_host.datasets.fetch import is_named
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.chip import check_chip, class_limits, disturb_rates
 from mtjkit_host.mtj.pulse_plan import PulsePlan
-from mtjkit_host.mtj.schemes import Pulses, Scheme, Traffic, parse_scheme
+from mtjkit_host.mtj.scheme import Pulses, Scheme, Traffic
+from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.runs.model_path import model_path
 

@@ -12,7 +12,8 @@ from mtjkit_host import parse
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
 from mtjkit_host.mtj.pulse_plan import PulsePlan, parse_plan, read_plan
-from mtjkit_host.mtj.schemes import Pulses, parse_scheme
+from mtjkit_host.mtj.scheme import Pulses
+from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.option_names import OLDER_NAMES, RATE, WEIGHT_RATE, shown_option
 from mtjkit_host.parse import Given
 from mtjkit_host.paths import CARRIED_MODEL, carried_inputs

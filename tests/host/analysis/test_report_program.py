@@ -22,7 +22,8 @@ from mtjkit_host.analysis.statistics import acceptable_rate
 from mtjkit_host.analysis.vega import VEGA_LITE, vega_script
 from mtjkit_host.mtj.cell import Cell, flat_cell
 from mtjkit_host.mtj.cell_file import load_cell
-from mtjkit_host.mtj.schemes import Traffic, parse_scheme, saving_percent
+from mtjkit_host.mtj.scheme import Traffic
+from mtjkit_host.mtj.schemes import parse_scheme, saving_percent
 from support.known_results import made_up
 
 FIGURES = json.loads(Path(page_module.__file__).with_name("report_figures.json").read_text())

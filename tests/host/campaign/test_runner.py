@@ -30,7 +30,8 @@ from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.chip import class_limits
 from mtjkit_host.mtj.pulse_plan import PulsePlan, layer_pulses
-from mtjkit_host.mtj.schemes import Traffic, parse_scheme
+from mtjkit_host.mtj.scheme import Traffic
+from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.runs.options import EXPECTED, KINDS
 from mtjkit_host.simulate.simulator import open_simulator
 from support.campaigns import DATA, POINTS, campaign, make_net, measured

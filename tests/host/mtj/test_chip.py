@@ -8,7 +8,8 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_core.write_errors import CERTAIN, WriteErrors
 from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
 from mtjkit_host.mtj.chip import class_limits, disturb_rates, resolution_doubts
-from mtjkit_host.mtj.schemes import Fixed, Pulses, Traffic
+from mtjkit_host.mtj.scheme import Pulses, Traffic
+from mtjkit_host.mtj.schemes import Fixed
 from mtjkit_host.runs.fleet_run import run_unix
 from mtjkit_host.runs.parse_options import options_from_json, parse_options
 from mtjkit_host.runs.result import tables

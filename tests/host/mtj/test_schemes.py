@@ -9,12 +9,11 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_host.mtj.cell import Cell, Circuit, Direction
 from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
 from mtjkit_host.mtj.codes import Code, bch, secded
+from mtjkit_host.mtj.scheme import Pulses, Traffic
 from mtjkit_host.mtj.schemes import (
     SCHEMES,
     Ecc,
     PerDirection,
-    Pulses,
-    Traffic,
     parse_scheme,
     reference_write,
     saving_percent,

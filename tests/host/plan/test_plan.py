@@ -15,7 +15,8 @@ from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.cell_file import load_cell
 from mtjkit_host.mtj.fokker_planck import FokkerPlanck
 from mtjkit_host.mtj.pulse_plan import layer_pulses, layer_pulses_by_direction, read_plan
-from mtjkit_host.mtj.schemes import Traffic, parse_scheme
+from mtjkit_host.mtj.scheme import Traffic
+from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
 from mtjkit_host.plan.command import run_calibrate, run_plan
 from mtjkit_host.plan.levers import best_current, energy_of, polarity

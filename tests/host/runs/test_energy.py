@@ -4,7 +4,8 @@ import pytest
 from mtjkit_core.write_errors import fail_limit
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.cell_file import load_cell
-from mtjkit_host.mtj.schemes import Fixed, Pulses, parse_scheme
+from mtjkit_host.mtj.scheme import Pulses
+from mtjkit_host.mtj.schemes import Fixed, parse_scheme
 from mtjkit_host.runs.energy import RunEnergy
 from mtjkit_host.runs.options import EXPECTED
 from mtjkit_host.runs.parse_options import parse_options
