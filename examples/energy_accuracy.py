@@ -4,7 +4,7 @@
 
 Classifies the whole test set with the twin at rising write-error rates of the feature maps, both
 error kinds, and draws the accuracy over the modelled energy of writing one bit (the paper's
-cell). Needs matplotlib: pip install -e '.[train]'.
+cell). Needs matplotlib: pip install -e '.[report]'.
 """
 
 import argparse

@@ -17,11 +17,11 @@ from mtjkit_export.formats.tflite.arithmetic import trace_int8
 from mtjkit_export.formats.tflite.convert import export_tflite, score_step
 from mtjkit_export.formats.tflite.run import KERNELS, measure_tflite, run_tflite
 from mtjkit_host.datasets import cifar10
+from mtjkit_host.paths import CARRIED_IMAGES
 from mtjkit_host.simulate.simulator import open_simulator
 from mtjkit_host.train import load_net
 from mtjkit_host.train.lower import fold_fixed
 
-CARRIED = Path(cifar10.__file__).parent / "data" / "cifar10_test_500.bin"
 BATCH = 50
 
 
@@ -46,7 +46,7 @@ def differences(net, images, rounding):
     return unlike / total
 
 
-def main(net_path, data=CARRIED, count=None):
+def main(net_path, data=CARRIED_IMAGES, count=None):
     path = Path(net_path)
     net = load_fixed(path) if path.is_file() else fold_fixed(load_net(path))
     images, labels = cifar10.load_test(data)

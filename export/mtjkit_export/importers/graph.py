@@ -57,8 +57,11 @@ class Node:
     inputs: tuple[str, ...]
     """Names of tensors; empty where an optional one is missing."""
     output: str
+    """Name of the tensor that it makes."""
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    """By ONNX's names."""
     name: str = ""
+    """For messages; may be empty."""
 
     def __str__(self) -> str:
         return f"{self.op} {self.name or self.output!r}"
@@ -69,12 +72,17 @@ class Graph:
     """A network as it was read, nodes in an order in which they can be computed."""
 
     nodes: tuple[Node, ...]
+    """The operators."""
     constants: Mapping[str, Array]
+    """Tensors whose values are known, by name."""
     input: str
+    """Name of the input."""
     input_shape: tuple[int, ...]
     """With a batch of 1 in front."""
     output: str
+    """Name of the scores."""
     class_names: tuple[str, ...] = ()
+    """As the file has them; empty for none."""
     notes: tuple[str, ...] = ()
     """What the reader found worth saying, one line each."""
     input_scale: str = "unit"

@@ -85,6 +85,7 @@ class Coded:
     q: NDArray[np.int64]
     """(channels, 256): the int8 for each byte."""
     step: float
+    """Size of a step of q."""
     offset: NDArray[np.float64]
     """(channels,)."""
     bits: bool

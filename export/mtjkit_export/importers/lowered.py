@@ -19,22 +19,27 @@ class Lowered:
     """A network, and what is needed to check and to describe it."""
 
     net: BinaryNet
+    """The network."""
     graph: Graph
+    """What it was made of."""
     tensor: str
     """The tensor of the graph that the scores become."""
     scores: Map
     """What the tensor holds for each sum of the last layer."""
     class_bits: bool
+    """Whether the last layer gives 1 and -1, not sums."""
     input_index: NDArray[np.int64]
     """(height, width, channels): place of each element in the graph's input, flattened."""
     table: NDArray[np.float32]
     """(channels, 256): what the graph takes for each byte."""
     evaluator: evaluate.Evaluator
+    """Computes the graph as it was read."""
     original: evaluate.Evaluator | None = None
     """The graph with its float weights and input, where some were rounded to int8."""
     rounded: str = ""
     """What was, in words."""
     notes: list[str] = field(default_factory=list)
+    """What is worth saying, one line each."""
 
     def feed(self, image: NDArray[Any]) -> NDArray[np.float32]:
         """One image (height, width, channels), uint8 or int8, as the graph's input."""

@@ -51,6 +51,7 @@ class Map:
     """One tensor."""
 
     source: Source
+    """What its values follow from."""
     index: NDArray[np.int64]
     """In the tensor's shape: which element of the source (channel first) each element is."""
     function: Evaluate

@@ -21,6 +21,7 @@ class Options:
     """How to read what a file does not say."""
 
     name: str = "imported"
+    """The model's."""
     scale: InputScale | None = None
     """What the graph takes for a byte; None for what the file says, or p / 255."""
     zero: float | None = None
@@ -32,6 +33,7 @@ class Options:
     shape: tuple[int, int, int] | None = None
     """(height, width, channels) of the images, for a network that takes a vector."""
     class_names: tuple[str, ...] = ()
+    """Used in the place of the file's; empty for those."""
 
 
 @dataclass
@@ -39,19 +41,29 @@ class Linear:
     """A convolution or dense layer whose sums wait for their thresholds."""
 
     node: Node
+    """The operator, for messages."""
     dense: bool
+    """Whether it is a dense layer."""
     weights: Weights
     """Signs of the reading are in them."""
     stride: tuple[int, int] = (1, 1)
+    """Down and across."""
     padding: tuple[int, int, int, int] = (0, 0, 0, 0)
+    """Top, left, bottom, right."""
     pad_value: int = 0
+    """What the padding holds: -1, 0 or 1."""
     groups: int = 1
+    """Of channels."""
     in_shape: tuple[int, int, int] = (1, 1, 1)
+    """(height, width, channels) of its input."""
     pool: tuple[int, int] | None = None
+    """(height, width) of the pooling window; None without pooling."""
     pool_stride: tuple[int, int] | None = None
+    """Down and across."""
     pooling: str = "max"
     """"max", or "average"."""
     stored: BinaryLayer | None = None
+    """The layer of the model file, once it is known."""
     step: float = 1.0
     """What it reads is step x whole number + offset."""
     added: NDArray[np.float64] = field(default_factory=lambda: np.zeros(1))
@@ -63,6 +75,7 @@ class Pooled:
     """Sums of a layer that are pooled before their sign."""
 
     layer: Linear
+    """The layer."""
     rising: NDArray[np.bool_]
     """(channels,): whether the pooled values rise with the sum."""
 
@@ -72,6 +85,7 @@ class Input:
     """The input as the first layer reads it."""
 
     rule: PixelRule | PixelTables | None
+    """How bytes become the input; None for int8."""
     index: NDArray[np.int64]
     """(height, width, channels): which element of the graph's input, channel first, each one is."""
     table: NDArray[np.float32]

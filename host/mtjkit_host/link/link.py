@@ -46,7 +46,9 @@ class Frame(NamedTuple):
     """A frame that came in."""
 
     kind: int
+    """Its type: see mtjkit_core.messages."""
     body: bytes
+    """Its fields, packed."""
     lost_before: bool
     """Frames before this one were lost on their way."""
 

@@ -45,6 +45,7 @@ class Info:
     """What a device says of itself."""
 
     has_model: bool
+    """Whether a model is there and ready."""
     mapped: bool
     """The model lies in mapped read-only memory."""
     weights: bytes | None

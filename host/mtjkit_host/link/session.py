@@ -62,9 +62,13 @@ class RunResult:
     device_us: NDArray[np.int64]
     """(N,): time the device computed, microseconds."""
     kernel: str
+    """The kernel that computed."""
     backend: str
+    """Kind of the device, for results: serial, unix, ..."""
     weight_bits_written: int
+    """Bits written when the weights were programmed."""
     weight_bits_wrong: int
+    """Those among them that ended up wrong."""
 
 
 def check_images(images: Int8, model: Model) -> None:

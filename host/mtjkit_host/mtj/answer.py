@@ -20,9 +20,13 @@ class Answer:
     """One cell, one scheme, one pair of pulses, one traffic."""
 
     cell: Cell
+    """The MTJ cell."""
     scheme: Scheme
+    """How it is written."""
     pulses: Pulses
+    """Pulse widths (down, up), ns."""
     traffic: Traffic
+    """What is written."""
 
     @cached_property
     def write(self) -> Write:

@@ -32,6 +32,7 @@ class Point:
     """One measured pulse width."""
 
     pulse_ns: float
+    """Pulse width, ns."""
     failed: int
     """Writes that did not switch."""
     trials: int
@@ -43,14 +44,19 @@ class TailFit:
     """A fitted tail. Intervals hold 95 %."""
 
     points: tuple[Point, ...]
+    """What was fitted."""
     tau_ns: float
+    """Time constant, ns."""
     tau_error_ns: float | None
-    """Standard error; None from one point, which leaves A at 1."""
+    """Standard error, ns; None from one point, which leaves A at 1."""
     tau_interval_ns: tuple[float, float]
+    """Of tau, ns."""
     amplitude: float
+    """A."""
     log_amplitude_error: float | None
     """Standard error of ln A; None where A is held at 1."""
     deviance: float
+    """Twice the log-likelihood that is lost against each point's own rate."""
     degrees: int
     """Degrees of freedom of the deviance: points less parameters."""
 
@@ -92,7 +98,7 @@ def read_measurements(path: str | Path) -> dict[tuple[str, float | None], list[P
     except OSError as error:
         raise ConfigError(f"{file}: cannot be read ({error.strerror or error})") from None
     except csv.Error as error:
-        raise ConfigError(f"{file}: no CSV file ({shown(str(error))})") from None
+        raise ConfigError(f"{file}: not a CSV file ({shown(str(error))})") from None
     header = [name.strip() for name in rows[0]] if rows else []
     if sorted(header) != sorted(COLUMNS):
         raise ConfigError(

@@ -36,8 +36,11 @@ class Series:
     """Points of one direction and one current."""
 
     direction: str
+    """up or down."""
     current_ua: float
+    """Write current, uA."""
     points: tuple[Point, ...]
+    """Measured pulse widths."""
 
     @property
     def times(self) -> Floats:
@@ -50,6 +53,7 @@ class JointFit:
     """A fitted macrospin. Intervals hold 95 %; they come from the curvature of the likelihood."""
 
     series: tuple[Series, ...]
+    """What was fitted."""
     delta: float
     """Barrier in kT."""
     t_d_ns: float
@@ -59,6 +63,7 @@ class JointFit:
     intervals: dict[str, tuple[float, float]]
     """Of delta, t_d_ns and each direction's ic0_ua (by the direction's name)."""
     deviance: float
+    """Twice the log-likelihood that is lost against each point's own rate."""
     degrees: int
     """Points less parameters."""
 

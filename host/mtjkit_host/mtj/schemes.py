@@ -262,6 +262,7 @@ class Ecc(Scheme):
     """
 
     code: Code
+    """The code."""
 
     uses = ("decode_pj",)
 

@@ -100,10 +100,13 @@ class Queue:
     """A plan under way."""
 
     runs: Sequence[Run]
+    """The plan's."""
     data: Data
+    """What all of them train and test on."""
     base: TrainConfig
     """Whose data, device, threads and limits every run takes; its run folder holds theirs."""
     out: Path
+    """Folder for nets and results."""
     speeds: dict[str, float]
     """Run -> seconds that an image takes in training. Measured first where it is missing and the
     run's number of epochs follows from it."""
@@ -112,6 +115,7 @@ class Queue:
     packed: Path | None = None
     """Folder for the parts of a tar of ``out``."""
     done: list[str] = field(default_factory=list)
+    """Names of the runs that have ended."""
 
     def work(self) -> None:
         """Train every group in turn."""

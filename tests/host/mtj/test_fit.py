@@ -164,7 +164,7 @@ def test_a_file_of_measurements(tmp_path):
         (HEADER + "x,150,up,1,9\n", "line 2: pulse_ns takes a number"),
         (HEADER + "-1,150,up,1,9\n", "line 2: pulse_ns or current_ua is out of range"),
         (HEADER + "20,150,up,0,0\n", "line 2: trials takes"),
-        (HEADER + '"20,150,up,0,0\n', "no CSV file"),
+        (HEADER + '"20,150,up,0,0\n', "not a CSV file"),
     ],
 )
 def test_a_bad_file_ends_in_one_line(tmp_path, text, why):
