@@ -14,7 +14,7 @@ from typing import Any
 
 import tomli_w
 from mtjkit_core.errors import ConfigError
-from mtjkit_core.write_errors import CERTAIN, MAX_LAYERS
+from mtjkit_core.write_errors import CERTAIN, MAX_LAYERS, fail_limit
 from mtjkit_export.files import file_sha256
 
 from mtjkit_host.mtj.cell import Cell
@@ -144,7 +144,7 @@ def layer_pulses_by_direction(
 
 def _layer_pulses(cell: Cell, scheme: Scheme, pulses: Pulses, traffic: Traffic) -> LayerPulses:
     down, up = scheme.rates(cell, pulses, traffic)
-    return LayerPulses(pulses, (round(down * CERTAIN), round(up * CERTAIN)), traffic)
+    return LayerPulses(pulses, (fail_limit(down), fail_limit(up)), traffic)
 
 
 def read_plan(path: str | Path) -> PulsePlan:
