@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 import tempfile
 from pathlib import Path
@@ -63,15 +64,14 @@ def compiled_modules(architecture: str, native: str = "") -> dict[str, bytes]:
     See `device_files`; `native` is "" for the architecture's own build.
     """
     files = {}
-    with tempfile.TemporaryDirectory() as work:
-        for source in _modules():
-            extension = source.stem.rpartition("_")[2]  # of rv32_rows_zbb
-            if extension in EXTENSION_OPTIONS and not native.endswith(f"-{extension}"):
-                continue
-            name = source.relative_to(DEVICE / "lib").as_posix()
-            compiled = _compile(source, name, architecture, Path(work) / "a.mpy")
-            if compiled is not None:
-                files[f"{name[:-3]}.mpy"] = compiled
+    for source in _modules():
+        extension = source.stem.rpartition("_")[2]  # of rv32_rows_zbb
+        if extension in EXTENSION_OPTIONS and not native.endswith(f"-{extension}"):
+            continue
+        name = source.relative_to(DEVICE / "lib").as_posix()
+        compiled = _compile(source.read_bytes(), name, architecture)
+        if compiled is not None:
+            files[f"{name[:-3]}.mpy"] = compiled
     module = find_native(architecture, native)
     if module is not None:
         files[module.name] = module.read_bytes()
@@ -90,17 +90,21 @@ def device_folders(board: BoardInfo) -> list[str]:
     return [f"{library(board)}/{path.relative_to(DEVICE / 'lib').as_posix()}" for path in parents]
 
 
-def _compile(source: Path, name: str, architecture: str, target: Path) -> bytes | None:
+@functools.cache  # a board that starts with its files is compared with them
+def _compile(text: bytes, name: str, architecture: str) -> bytes | None:
     """One module as .mpy; None if this processor's compiler cannot take it."""
-    command = [mpy_cross(), "-O3", "-o", str(target), "-s", name]
-    if architecture:
-        command.append(f"-march={architecture}")
-    done = subprocess.run(
-        [*command, str(source)], capture_output=True, text=True, errors="replace", check=False
-    )
-    if done.returncode == 0:
-        return target.read_bytes()
+    with tempfile.TemporaryDirectory() as work:
+        source, target = Path(work) / "a.py", Path(work) / "a.mpy"
+        source.write_bytes(text)
+        command = [mpy_cross(), "-O3", "-o", str(target), "-s", name]
+        if architecture:
+            command.append(f"-march={architecture}")
+        done = subprocess.run(
+            [*command, str(source)], capture_output=True, text=True, errors="replace", check=False
+        )
+        if done.returncode == 0:
+            return target.read_bytes()
     lines = done.stderr.strip().splitlines() or [f"mpy-cross ended with {done.returncode}"]
-    if "@micropython." in source.read_text(encoding="utf-8"):  # machine code, and not for this one
+    if b"@micropython." in text:  # machine code, and not for this one
         return None
-    raise ConfigError(f"{source.name} does not compile: {lines[-1]}")
+    raise ConfigError(f"{name.rpartition('/')[2]} does not compile: {lines[-1]}")

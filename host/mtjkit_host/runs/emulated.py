@@ -9,12 +9,13 @@ from pathlib import Path
 from mtjkit_core.errors import ConfigError
 from mtjkit_export.formats.mtjb_reader import load
 
-from mtjkit_host.boards.catalog import board_named, boards
-from mtjkit_host.boards.emulate import emulate
+from mtjkit_host.boards.catalog import BoardSpec, board_named, boards
+from mtjkit_host.boards.emulate import emulate, storage_bytes
 from mtjkit_host.boards.firmware import find_firmware
 from mtjkit_host.boards.flash import MODEL_NAME, flash
 from mtjkit_host.boards.romfs import romfs_image
 from mtjkit_host.boards.serial_port import SerialPort
+from mtjkit_host.boards.storage import flashed_files, littlefs_image
 from mtjkit_host.link.link import Link
 from mtjkit_host.runs.fleet_run import run_fleet, run_unix
 from mtjkit_host.runs.options import RunOptions
@@ -80,8 +81,9 @@ def flashed_board(
 ) -> Iterator[str]:
     """Start an emulated board and flash it; a context that yields its serial port.
 
-    A model that is large for the board lies in its mapped memory from the start, where `flash`
-    finds it and checks its hash: over the serial line of an emulator it would take minutes.
+    Where the emulator takes a file system, mtjkit's files are on it from the start, and `flash`
+    finds them there and checks their hashes. A model that is large for the board lies in its
+    mapped memory in the same way. Over an emulator's serial line they would take minutes.
 
     Args:
         name: a board of the catalog.
@@ -98,6 +100,17 @@ def flashed_board(
     firmware = find_firmware(name, heap_bytes)
     most = min(spec.serial_bytes, heap_bytes // 2) if heap_bytes else spec.serial_bytes
     image = romfs_image(MODEL_NAME, model) if len(model) > min(most, sent_bytes) else b""
-    with emulate(spec, firmware, image, count) as port:
+    with emulate(spec, firmware, image, count, _storage(spec, model if image else b"")) as port:
         flash(port, model, kernel, native=spec.native, name=name)
         yield port
+
+
+def _storage(spec: BoardSpec, mapped_model: bytes) -> bytes:
+    """The file system of a board that was flashed before; empty where there can be none."""
+    size = storage_bytes(spec)
+    if not size:
+        return b""
+    try:
+        return littlefs_image(flashed_files(spec.architecture, spec.native, mapped_model), size)
+    except ConfigError:  # without MicroPython's Unix port; then `flash` writes the files
+        return b""

@@ -18,7 +18,8 @@ from mtjkit_host.boards.catalog import BoardSpec, setting
 from mtjkit_host.machine import cores
 from mtjkit_host.paths import BOARDS
 
-_STORAGE_BYTES = 8 << 20  # of files, right below the ROMFS: modules/_boot.py
+STORAGE_BYTES = 8 << 20
+"""Of files, right below the ROMFS: modules/_boot.py."""
 _NUMBERS = ("code", "ram", "serial", "serial_irq", "clock", "clock_hz")
 
 
@@ -39,7 +40,7 @@ def build(spec: BoardSpec, tree: Path, image: Path, heap_bytes: int) -> None:
     Raises:
         ConfigError: the board's settings are wrong, or the build fails.
     """
-    if spec.romfs is None or spec.romfs.address < _STORAGE_BYTES:
+    if spec.romfs is None or spec.romfs.address < STORAGE_BYTES:
         raise ConfigError(f"{spec.name}: this board needs a [romfs], with 8 MB of RAM below it")
     command = ["make", "-C", str(BOARDS / "qemu"), f"-j{cores()}"]
     command += [f"BOARD={spec.name}", f"MPY_DIR={tree}", f"BUILD={image.parent}"]

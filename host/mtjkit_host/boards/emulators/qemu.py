@@ -11,7 +11,9 @@ from pathlib import Path
 
 from mtjkit_core.errors import ConfigError
 
+from mtjkit_host.boards.build.qemu import STORAGE_BYTES
 from mtjkit_host.boards.catalog import BoardSpec, setting
+from mtjkit_host.boards.emulators.start import Start
 
 
 def check(spec: BoardSpec) -> None:
@@ -21,18 +23,20 @@ def check(spec: BoardSpec) -> None:
         raise ConfigError(f"{program} is missing ({spec.advice})")
 
 
-def command(
-    spec: BoardSpec, firmware: Path, romfs: bytes, work: Path, port: int, count: bool
-) -> list[str]:
+def storage_bytes(spec: BoardSpec) -> int:
+    """Size of the file system that may be there from the start; 0 for none."""
+    return STORAGE_BYTES if spec.romfs is not None else 0
+
+
+def command(spec: BoardSpec, start: Start, work: Path, port: int) -> list[str]:
     """The emulator's command line.
 
     Args:
         spec: the board.
-        firmware: its firmware.
-        romfs: image to lie in the mapped memory from the start; empty for none.
+        start: what it starts with; where time counts instructions, each is 1024 ns, whatever the
+            host does.
         work: a folder for files that the emulator reads.
         port: the local TCP port that becomes the board's serial line.
-        count: time counts instructions, 1024 ns each, whatever the host does.
 
     Raises:
         ConfigError: the board's settings are wrong, or the image does not fit.
@@ -42,12 +46,18 @@ def command(
     program = _program(spec)
     words = [shutil.which(program) or program, "-machine", machine, "-display", "none", *options]
     words += ["-monitor", "none", "-serial", f"tcp:127.0.0.1:{port},server=on,wait=off"]
-    words += ["-kernel", str(firmware)]
-    if romfs and spec.romfs is not None:
-        image = work / "romfs.img"
-        image.write_bytes(romfs)
-        words += ["-device", f"loader,file={image},addr={spec.romfs.address:#x},force-raw=on"]
-    if count:
+    words += ["-kernel", str(start.firmware)]
+    if spec.romfs is not None:
+        address = spec.romfs.address
+        for name, image, at in (
+            ("storage", start.storage, address - STORAGE_BYTES),
+            ("romfs", start.romfs, address),
+        ):
+            if image:
+                path = work / f"{name}.img"
+                path.write_bytes(image)
+                words += ["-device", f"loader,file={path},addr={at:#x},force-raw=on"]
+    if start.count:
         words += ["-icount", "shift=10,sleep=off"]
     return words
 

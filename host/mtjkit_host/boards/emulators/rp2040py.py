@@ -11,6 +11,7 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_export.needs import missing
 
 from mtjkit_host.boards.catalog import BoardSpec
+from mtjkit_host.boards.emulators.start import Start
 
 _BLOCK = 512  # bytes of a block of a UF2 file
 _PAYLOAD = 256
@@ -25,15 +26,20 @@ def check(spec: BoardSpec) -> None:
         raise ConfigError(missing("rp2040py", "board", f"emulating {spec.name}"))
 
 
-def command(
-    spec: BoardSpec, firmware: Path, romfs: bytes, work: Path, port: int, count: bool
-) -> list[str]:
+def storage_bytes(spec: BoardSpec) -> int:
+    """No file system is there from the start."""
+    return 0
+
+
+def command(spec: BoardSpec, start: Start, work: Path, port: int) -> list[str]:
     """The emulator's command line; arguments as for the other emulators.
 
-    `count` is ignored: the emulator's time is the processor's cycles anyhow.
+    `start.count` is ignored: the emulator's time is the processor's cycles anyhow.
     """
-    if romfs and spec.romfs is not None:
-        firmware = with_romfs(firmware, romfs, spec.romfs.address, work / "firmware.uf2")
+    firmware = start.firmware
+    if start.romfs and spec.romfs is not None:
+        uf2 = work / "firmware.uf2"
+        firmware = with_romfs(firmware, start.romfs, spec.romfs.address, uf2)
     words = [sys.executable, "-m", "rp2040py", "micropython", "--image", str(firmware)]
     return [*words, "--tcp-port", str(port)]
 
