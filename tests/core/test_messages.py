@@ -1,13 +1,14 @@
 """Message layouts, on CPython and MicroPython alike."""
 
 from mtjkit_core import messages as m
+from mtjkit_core.blocks import IMAGE_BLOCK, MODEL_BLOCK
 from mtjkit_core.errors import ProtocolError
 from mtjkit_core.frames import BODY_AT, MAX_BODY
 from mtjkit_core.write_errors import LIMITS_BYTES
 
 TO_DEVICE = (
     m.HELLO, m.CONFIGURE, m.MODEL_BEGIN, m.MODEL_DATA, m.MODEL_END, m.IMAGE_DATA, m.QUERY,
-    m.PING, m.STOP, m.WRITE_ERRORS,
+    m.PING, m.STOP, m.WRITE_ERRORS, IMAGE_BLOCK, MODEL_BLOCK,
 )  # fmt: skip
 TO_HOST = (m.INFO, m.CONFIGURED, m.DONE, m.RESULT, m.MISSING, m.LOST, m.ACK, m.ERROR)
 
@@ -20,7 +21,7 @@ def test_numbers_are_distinct_and_tell_the_direction():
 
 
 def test_sizes_are_those_of_the_specification():
-    assert [message.size for message in TO_DEVICE] == [5, 52, 40, 4, 0, 9, 5, 0, 0, 8]
+    assert [message.size for message in TO_DEVICE] == [5, 52, 40, 4, 0, 9, 5, 0, 0, 8, 9, 12]
     assert [message.size for message in TO_HOST] == [104, 16, 1, 32, 12, 2, 1, 2]
 
 

@@ -353,10 +353,10 @@ def test_the_line_is_read_as_often_whatever_the_data():
 
 
 @pytest.mark.usefixtures("micropython")
-def test_frames_that_are_read_at_once_give_what_the_deframer_gives():
-    out = run_micropython("tests/device/burst_frames.py", path=[ROOT / "tests" / "device"])
-    # Of each image but the first of its nine frames: one read in the place of four.
-    assert out.strip() == "20 streams, 36 frames, 96 reads saved"
+def test_blocks_give_what_frames_give():
+    out = run_micropython("tests/device/block_frames.py", path=[ROOT / "tests" / "device"])
+    # A model and six images.
+    assert out.strip() == "161 reads by frames, 46 by blocks"
 
 
 def processor_ns(pid):

@@ -72,6 +72,6 @@ def test_neither_do_long_ones(tmp_path):
 def test_what_needs_one_says_so_in_a_line(tmp_path):
     status, out, err = there(tmp_path, "run-unix", "--images", "2")
     assert (status, out) == (2, "")
-    assert err.startswith("run-unix: this system has no pseudo-terminals")
+    assert err.startswith("run-unix: this system does not run MicroPython")
     assert err.count("\n") == 1
     assert not list(tmp_path.rglob("*.jsonl"))

@@ -1,4 +1,4 @@
-"""MicroPython's Unix port as a device: a process on a pseudo-terminal, reached like a board."""
+"""MicroPython's Unix port as a device: a process over a socket pair, reached like a board."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import platform
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +19,7 @@ from mtjkit_core.errors import ConfigError, LinkError
 
 from mtjkit_host.boards.native_module import find_native
 from mtjkit_host.link.link import Link
+from mtjkit_host.link.socket_pair import SocketPair
 from mtjkit_host.paths import DEVICE
 
 LIB = DEVICE / "lib"
@@ -81,6 +83,20 @@ def raw_pty() -> tuple[int, int]:
     return master, slave
 
 
+def _socket_pair() -> tuple[socket.socket, socket.socket]:
+    """A line within this computer: the host's end, and the device's.
+
+    Raises:
+        ConfigError: this system cannot run a process on one.
+    """
+    if not hasattr(os, "killpg"):
+        raise ConfigError(
+            "this system does not run MicroPython's Unix port: `twin` computes the same bits "
+            "without it"
+        )
+    return socket.socketpair()
+
+
 @functools.cache
 def check_version(executable: str) -> None:
     """Raise ConfigError if a program says that it is a MicroPython before `OLDEST`."""
@@ -113,7 +129,8 @@ def start_micropython(
     """Start MicroPython with the server on an open line.
 
     Args:
-        line: file descriptor of its standard input and output: a raw pseudo-terminal's end.
+        line: file descriptor of its standard input and output: an end of a raw pseudo-terminal,
+            or of a socket pair.
         executable: MicroPython; found by find_micropython if None.
         heap: as -X heapsize takes it: "32M", "200K".
         script: what to run.
@@ -196,16 +213,15 @@ class UnixPort:
             ConfigError: MicroPython or the firmware is not there.
             LinkError: the process cannot be reached.
         """
-        master, slave = raw_pty()
-        try:
-            self._process = start_micropython(master, self._micropython, self._heap)
-            self._link = Link.open(os.ttyname(slave), self.backend, self.name)
-        except BaseException:
-            self.close()
-            raise
-        finally:
-            os.close(master)
-            os.close(slave)
+        near, far = _socket_pair()
+        with far:
+            try:
+                self._process = start_micropython(far.fileno(), self._micropython, self._heap)
+                self._link = Link(SocketPair(near), self.name, self.backend)
+            except BaseException:
+                near.close()
+                self.close()
+                raise
         return self._link
 
     def close(self) -> str:

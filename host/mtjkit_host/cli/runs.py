@@ -41,7 +41,7 @@ def _finish(result: Any) -> tuple[Any, ...]:
 def run_unix(
     c: Context, boards: str = "1", resume: str | None = None, **options: str | None
 ) -> Any:
-    """Classify images on MicroPython's Unix port, over a pseudo-terminal: no board needed."""
+    """Classify images on MicroPython's Unix port, in a process here: no board needed."""
     from mtjkit_host.parse import whole
     from mtjkit_host.runs.fleet_run import parse_run
     from mtjkit_host.runs.fleet_run import run_unix as run

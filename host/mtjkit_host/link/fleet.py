@@ -1,7 +1,7 @@
 """Many images, one device or several, and none of them reliable.
 
-Every device has a thread that reaches it, programs it and takes images from a common pool. When
-the line fails, the images on their way go back to the pool and the thread reaches the device
+Every device is reached, programmed and given images from a common pool; of several, each has a
+thread. When the line fails, the images on their way go back to the pool and the device is reached
 again; one that stays away is left out. Results do not depend on who computed them.
 """
 
@@ -77,19 +77,12 @@ class _Work:
     written_model: WrittenModel | None
 
 
-class _Worker(threading.Thread):
+class _Board:
     """One device: reached, programmed, kept busy, reached again."""
 
     def __init__(
-        self,
-        port: Port,
-        work: _Work,
-        pool: Pool,
-        results: queue.SimpleQueue[ImageResult | _Worker],
-        patience: Patience,
-        progress: Progress | None,
+        self, port: Port, work: _Work, pool: Pool, patience: Patience, progress: Progress | None
     ) -> None:
-        super().__init__(name=port.name, daemon=True)
         self.port = port
         self.error: BaseException | None = None
         """Why it gave up."""
@@ -97,7 +90,6 @@ class _Worker(threading.Thread):
         self.connections = 0
         self._work = work
         self._pool = pool
-        self._results = results
         self._patience = patience
         self._progress = progress
         self._link: Link | None = None
@@ -105,14 +97,19 @@ class _Worker(threading.Thread):
         self._came = 0  # results of this connection
         self._mine: set[int] = set()
 
-    def run(self) -> None:
+    def results(self) -> Iterator[ImageResult]:
+        """Yield a result for each image that it takes from the pool.
+
+        Raises:
+            MtjkitError: it gave up.
+        """
         pause_s = _PAUSE_S[0]
         failing_since = 0.0
         try:
             while self._pool.wait() and not self._stopping.is_set():
                 self._came = 0
                 try:
-                    self._compute()
+                    yield from self._compute()
                 except (LinkError, ProtocolError) as error:
                     if isinstance(error, StuckError) and not self._came:
                         raise  # it would be so again
@@ -126,13 +123,10 @@ class _Worker(threading.Thread):
                     self._pool.give_back(self._mine)
                     self._stopping.wait(pause_s)
                     pause_s = min(2 * pause_s, _PAUSE_S[1])
-        except BaseException as error:
-            self.error = error
         finally:
             self._pool.give_back(self._mine)
-            self._results.put(self)
 
-    def _compute(self) -> None:
+    def _compute(self) -> Iterator[ImageResult]:
         """Reach the device and compute until the pool is empty."""
         with self.port.connect() as link:
             self._link = link
@@ -152,18 +146,42 @@ class _Worker(threading.Thread):
                     self._came += 1
                     self._mine.discard(result.index)
                     self._pool.deliver(result.index)
-                    self._results.put(result)
+                    yield result
 
     def stop(self) -> None:
-        """Give up, wherever it is now."""
+        """From another thread: give up, wherever it is now."""
         self._stopping.set()
         if self._link:
             self._link.interrupt()
 
+    @property
+    def is_reached(self) -> bool:
+        """Its line was open at least once."""
+        return self._link is not None
+
+
+class _Worker(threading.Thread):
+    """The thread of one board of several."""
+
+    def __init__(self, board: _Board, results: queue.SimpleQueue[ImageResult | _Board]) -> None:
+        super().__init__(name=board.port.name, daemon=True)
+        self._board = board
+        self._results = results
+
+    def run(self) -> None:
+        """Pass the board's results on, and at last the board."""
+        try:
+            for result in self._board.results():
+                self._results.put(result)
+        except BaseException as error:
+            self._board.error = error
+        finally:
+            self._results.put(self._board)
+
     def leave(self) -> None:
         """Wait until it has given up; one that still opens its line may take long and is left."""
         self.join(_OPENING_S)
-        if self._link:
+        if self._board.is_reached:
             self.join()
 
 
@@ -196,22 +214,22 @@ class Fleet:
         self._work = _Work(model, errors, kernel, written_model)
         self._patience = patience or Patience()
         self._progress = progress
-        self._workers: list[_Worker] = []
+        self._boards: list[_Board] = []
 
     @property
     def programmed(self) -> Programmed | None:
         """What programming the model did, on the first device that has it."""
-        return next((w.programmed for w in self._workers if w.programmed), None)
+        return next((b.programmed for b in self._boards if b.programmed), None)
 
     @property
     def left_out(self) -> dict[str, str]:
         """The devices that were left out, and why."""
-        return {w.port.name: str(w.error) for w in self._workers if w.error and not w.is_alive()}
+        return {b.port.name: str(b.error) for b in self._boards if b.error}
 
     @property
     def connections(self) -> int:
         """How often a device was reached, in all."""
-        return sum(w.connections for w in self._workers)
+        return sum(b.connections for b in self._boards)
 
     def classify(
         self,
@@ -233,21 +251,28 @@ class Fleet:
         return self._results(Pool(images, taken))
 
     def _results(self, pool: Pool) -> Iterator[ImageResult]:
-        results: queue.SimpleQueue[ImageResult | _Worker] = queue.SimpleQueue()
-        self._workers = [
-            _Worker(
-                port,
-                self._work,
-                pool,
-                results,
-                self._patience,
-                None if n else self._progress,
-            )
+        self._boards = [
+            _Board(port, self._work, pool, self._patience, None if n else self._progress)
             for n, port in enumerate(self._ports)
         ]
-        running = len(self._workers)
+        return self._of_several(pool) if len(self._boards) > 1 else self._of_one(pool)
+
+    def _of_one(self, pool: Pool) -> Iterator[ImageResult]:
+        """In the caller's thread: handing a result over costs as much as computing a small net."""
+        (board,) = self._boards
         try:
-            for worker in self._workers:
+            yield from board.results()
+        except Exception as error:
+            board.error = error
+            if not pool.is_empty():
+                raise
+
+    def _of_several(self, pool: Pool) -> Iterator[ImageResult]:
+        results: queue.SimpleQueue[ImageResult | _Board] = queue.SimpleQueue()
+        workers = [_Worker(board, results) for board in self._boards]
+        running = len(workers)
+        try:
+            for worker in workers:
                 worker.start()
             while running:
                 item = results.get()
@@ -259,17 +284,17 @@ class Fleet:
                     self._ended(item, running)
         finally:
             pool.stop()
-            for worker in self._workers:
-                worker.stop()
-            for worker in self._workers:
+            for board in self._boards:
+                board.stop()
+            for worker in workers:
                 worker.leave()
 
-    def _ended(self, worker: _Worker, others: int) -> None:
-        """Raise what ended a worker, if the others cannot do without it."""
-        error = worker.error
+    def _ended(self, board: _Board, others: int) -> None:
+        """Raise what ended a board, if the others cannot do without it."""
+        error = board.error
         if error is None:
             return
-        never = worker.programmed is None
+        never = board.programmed is None
         fatal = isinstance(error, (ConfigError, FormatError)) or not isinstance(error, MtjkitError)
         if never or fatal or not others:
             raise error

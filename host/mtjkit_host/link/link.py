@@ -1,7 +1,8 @@
 """A serial line to one device: frames out, frames in. PROTOCOL.md specifies them.
 
 pyserial opens whatever it is: a board's port, a pseudo-terminal, `socket://host:port`. A thread
-reads all the time, so that neither side ever waits for the other to take bytes.
+reads all the time, so that neither side ever waits for the other to take bytes. A `SocketPair`
+needs no thread: it is read by whoever waits for a frame.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import socket
 import threading
 import time
 from types import TracebackType
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import serial
 from mtjkit_core import messages as m
@@ -23,6 +24,7 @@ from mtjkit_core.whole_frames import frames, pack
 from mtjkit_host.link.credit import Credit
 from mtjkit_host.link.packed import packed
 from mtjkit_host.link.said import error_of, last_line
+from mtjkit_host.link.socket_pair import SocketPair
 
 BAUD = 115200
 _READ_S = 0.2  # how long the reader waits before it looks whether the link was closed
@@ -57,12 +59,14 @@ class Link:
     """An open line. Usable as a context; closing it twice is fine.
 
     Args:
-        port: an open pyserial port.
+        port: an open port of pyserial's, or one end of a socket pair.
         name: what error messages call the line.
         backend: name of the kind of device, for results: serial, unix, ...
     """
 
-    def __init__(self, port: serial.SerialBase, name: str, backend: str = "serial") -> None:
+    def __init__(
+        self, port: serial.SerialBase | SocketPair, name: str, backend: str = "serial"
+    ) -> None:
         self.name = name
         self.backend = backend
         self.credit = Credit()
@@ -83,7 +87,7 @@ class Link:
         self._taken = -1  # number of the frame that the device said it expects next
         self.echoed = False
         """Own frames came back."""
-        self._port = port
+        self._port: Any = port
         self._port_lock = threading.Lock()  # an interruption finds the port open or closed
         self.seq = 0
         """Number of the next message, 0 to 255."""
@@ -94,8 +98,12 @@ class Link:
         self._half = False  # a write was cut short: the device may wait for the rest of a frame
         self._words = b""  # what came since the last frame and is not a frame
         self._words_at = time.monotonic()
+        self._deframer = Deframer()
+        self._expected = -1  # number of the next frame that comes; -1: any
+        self._pair = port if isinstance(port, SocketPair) else None
         self._reader = threading.Thread(target=self._read, name=f"read {name}", daemon=True)
-        self._reader.start()
+        if not self._pair:
+            self._reader.start()
 
     @classmethod
     def open(cls, url: str, backend: str = "serial", name: str = "") -> Link:
@@ -122,6 +130,19 @@ class Link:
         frames_out = [self._frame(kind, body) for body in bodies]
         self.write(b"\0" + b"".join(b"\0" + data for _, data in frames_out))
         return [seq for seq, _ in frames_out]
+
+    @property
+    def loses_nothing(self) -> bool:
+        """Every byte arrives, in its order, so that data may follow a frame as they are."""
+        return self._pair is not None
+
+    def send_block(self, kind: int, body: bytes, data: bytes) -> None:
+        """Send a message that announces data, and the data.
+
+        Raises:
+            LinkError: the line is gone.
+        """
+        self.write(_BEGIN + self._frame(kind, body)[1] + data)
 
     def sent(self, first: int, count: int) -> list[tuple[int, bytes]]:
         """The last messages sent under these sequence numbers, as (kind, body)."""
@@ -170,8 +191,11 @@ class Link:
         Raises:
             LinkError: the line is gone.
         """
+        if self._pair:
+            self._listen(timeout_s)
+            timeout_s = 0.0
         try:
-            item = self._frames.get(timeout=timeout_s)
+            item = self._frames.get(timeout_s > 0, timeout_s)
         except queue.Empty:
             return None
         self._check()  # before what a flood has left in the queue
@@ -226,9 +250,10 @@ class Link:
         self._closing = True
         if self._port.is_open and hasattr(self._port, "cancel_read"):
             self._port.cancel_read()
-        self._reader.join()
+        if not self._pair:
+            self._reader.join()
         with self._port_lock:
-            if self._half and self._port.is_open:
+            if self._half and self._port.is_open and not self._pair:
                 self._end_frame()
             self._port.close()
 
@@ -239,7 +264,7 @@ class Link:
         rest of a frame: Ctrl-C would be a part of that.
         """
         silent_s = time.monotonic() - self.heard_at
-        broken = self._closing or self._interrupted or self._half
+        broken = self._closing or self._interrupted or self._half or self._pair
         if broken or not self._serves or silent_s > _ASK_S:
             return
         with contextlib.suppress(LinkError):
@@ -277,6 +302,9 @@ class Link:
         Raises:
             LinkError: the device has stopped reading, or the line is gone.
         """
+        if self._pair:
+            self._write_pair(self._pair, memoryview(data))
+            return
         began = time.monotonic()
         self._half = True
         while True:
@@ -294,6 +322,23 @@ class Link:
                 data = _ZEROS + data.lstrip(b"\0")
             except (OSError, TypeError, ValueError) as error:  # pyserial, of a closed port
                 raise LinkError(f"{self.name}: {reason(error)}") from error
+
+    def _write_pair(self, pair: SocketPair, left: memoryview) -> None:
+        """Write to a socket pair: what was taken is not said again."""
+        since = time.monotonic()
+        try:
+            while left:
+                self._check()
+                sent, came = pair.exchange(left, _WRITE_S)
+                self._take(came)
+                left = left[sent:]
+                if sent:
+                    since = time.monotonic()
+                elif self._is_stuck(since):
+                    raise LinkError(f"{self.name}: the device has stopped reading")
+        except OSError as error:
+            self._check()
+            raise LinkError(f"{self.name}: {reason(error)}") from error
 
     def _frame(self, kind: int, body: bytes) -> tuple[int, bytes]:
         """Number a message; returns that number and the frame."""
@@ -336,37 +381,55 @@ class Link:
 
     def _read(self) -> None:
         """The reader's loop: bytes to frames, until the link is closed or the line is gone."""
-        deframer = Deframer()
-        expected = -1
         try:
             while not self._closing:
-                data = self._port.read(self._port.in_waiting or 1)
-                if data:
-                    self._words = (self._words + data)[-_WORDS:]
-                    self._words_at = time.monotonic()
-                for kind, seq, body in frames(deframer, data):
-                    if kind < _FROM_DEVICE:
-                        self.echoed = True  # and no sign of life
-                        continue
-                    self.heard_at = time.monotonic()
-                    self._serves = True
-                    self._words = b""
-                    lost = expected >= 0 and seq != expected
-                    expected = (seq + 1) & 255
-                    if kind == m.ACK.kind and len(body) == m.ACK.size:
-                        self.acks += 1
-                        self.credit.acknowledge(body[0])
-                        self._taken = body[0]
-                    else:
-                        self._frames.put(Frame(kind, body, lost))
-                if self._frames.qsize() > _MOST_FRAMES:
-                    raise OSError(
-                        "the device sends data nobody asked for; is this an mtjkit board?"
-                    )
-                self.frames_bad = deframer.bad
+                self._take(self._port.read(self._port.in_waiting or 1))
         except (OSError, TypeError, ValueError) as error:
             if not self._closing:
                 self._frames.put(LinkError(f"{self.name}: {reason(error)}"))
+
+    def _listen(self, timeout_s: float) -> None:
+        """Read a socket pair until there is a frame, the line is gone, or the time is up."""
+        if not self._pair or not self._frames.empty():
+            return
+        until = time.monotonic() + timeout_s
+        try:
+            while data := self._pair.read_within(until - time.monotonic()):
+                self._take(data)
+                if not self._frames.empty():
+                    return
+        except (OSError, TypeError, ValueError) as error:
+            why = "interrupted" if self._interrupted else reason(error)
+            self._frames.put(LinkError(f"{self.name}: {why}"))
+
+    def _take(self, data: bytes) -> None:
+        """Take bytes that came.
+
+        Raises:
+            OSError: too many frames came.
+        """
+        if not data:
+            return
+        self._words = (self._words + data)[-_WORDS:]
+        self._words_at = time.monotonic()
+        for kind, seq, body in frames(self._deframer, data):
+            if kind < _FROM_DEVICE:
+                self.echoed = True  # and no sign of life
+                continue
+            self.heard_at = time.monotonic()
+            self._serves = True
+            self._words = b""
+            lost = self._expected >= 0 and seq != self._expected
+            self._expected = (seq + 1) & 255
+            if kind == m.ACK.kind and len(body) == m.ACK.size:
+                self.acks += 1
+                self.credit.acknowledge(body[0])
+                self._taken = body[0]
+            else:
+                self._frames.put(Frame(kind, body, lost))
+        if self._frames.qsize() > _MOST_FRAMES:
+            raise OSError("the device sends data nobody asked for; is this an mtjkit board?")
+        self.frames_bad = self._deframer.bad
 
 
 def open_port(url: str, timeout_s: float) -> serial.SerialBase:
@@ -397,7 +460,8 @@ def reason(error: Exception) -> str:
         return "no permission to open it (on Linux: join the group dialout)"
     if number in (11, 16) or "exclusively lock" in text:
         return "the port is busy: another program has it open"
-    if "returned no data" in text or "Input/output" in text or isinstance(error, TypeError):
+    broken = isinstance(error, (TypeError, BrokenPipeError, ConnectionResetError))
+    if broken or "returned no data" in text or "Input/output" in text:
         return "the connection is gone"
     if "refused" in text:
         return "nothing listens there"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import binascii
 import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from mtjkit_core import messages as m
+from mtjkit_core.blocks import MODEL_BLOCK, TAKES_BLOCKS
 from mtjkit_core.chip_errors import ChipErrors
 from mtjkit_core.errors import ConfigError, FormatError, LinkError, MtjkitError, ProtocolError
 from mtjkit_core.write_errors import LIMITS_BYTES, WriteErrors, pack_limits
@@ -24,6 +26,7 @@ _PYTHON_MAC_S = 1e-4  # the same with the kernel python
 _MOST_FRAMES = 1 << 12  # that are not the answer waited for, or that got lost
 _MODEL_STUCK_S = 30.0  # in which at least one byte of a model must arrive that was missing
 _BATCH = 16  # chunks of a model sent between two looks at what came back
+_BLOCK = 256  # chunks of a model in a block
 
 
 class DeviceResetError(LinkError):
@@ -48,6 +51,8 @@ class Info:
     """Whether a model is there and ready."""
     mapped: bool
     """The model lies in mapped read-only memory."""
+    takes_blocks: bool
+    """It takes data behind a frame."""
     weights: bytes | None
     """WriteErrors.weights_digest of the errors its weights were written with, zeros where the
     device cannot tell; None: without errors."""
@@ -91,6 +96,7 @@ class Info:
         return cls(
             has_model=bool(f.flags & m.HAS_MODEL),
             mapped=bool(f.flags & m.MAPPED),
+            takes_blocks=bool(f.flags & TAKES_BLOCKS),
             weights=f.weights if f.flags & m.PROGRAMMED else None,
             model_sha256=f.sha256,
             kernel=m.KERNELS[f.kernel],
@@ -150,7 +156,7 @@ class Requests:
         if info.credit:
             self._settle(timeout_s)
             self.link.zeros = FEW_ZEROS
-        self.link.credit.limit = info.credit
+        self.link.credit.limit = 0 if self.link.loses_nothing else info.credit
         self.link.patience_s = self.timeout_s
         self.link.stuck_s = self.timeout_s + self._work_s
         return info
@@ -261,6 +267,7 @@ class Requests:
         work_bytes: int,
         chunk: int,
         progress: Callable[[int, int], None] | None = None,
+        blocks: bool = False,
     ) -> None:
         """Send a model; what got lost is sent again until the device has all of it.
 
@@ -269,6 +276,7 @@ class Requests:
             work_bytes: memory that the device will need beside it.
             chunk: data bytes of a frame.
             progress: called with (bytes sent, bytes in all).
+            blocks: whether to send it in blocks first.
 
         Raises:
             FormatError, ConfigError: the device cannot take it.
@@ -278,7 +286,10 @@ class Requests:
         self._again = 0
         digest = hashlib.sha256(model).digest()
         self.request(m.MODEL_BEGIN, m.MODEL_BEGIN.pack(len(model), work_bytes, digest), m.DONE)
-        self._send_model(model, chunk, 0, len(model), progress)
+        if blocks:
+            self._send_blocks(model, _BLOCK * chunk, progress)
+        else:
+            self._send_model(model, chunk, 0, len(model), progress)
         there, grew_at = -1, time.monotonic()
         while True:
             answer = self.request(m.MODEL_END, b"", m.DONE, m.MISSING)
@@ -298,6 +309,16 @@ class Requests:
                     f"after {now - grew_at:.0f} s of sending it again"
                 )
             self._send_model(model, chunk, lacks.offset, end, None)
+
+    def _send_blocks(
+        self, model: bytes, step: int, progress: Callable[[int, int], None] | None
+    ) -> None:
+        for at in range(0, len(model), step):
+            data = model[at : at + step]
+            body = MODEL_BLOCK.pack(at, len(data), binascii.crc32(data))
+            self.link.send_block(MODEL_BLOCK.kind, body, data)
+            if progress:
+                progress(at + len(data), len(model))
 
     def _send_model(
         self,

@@ -154,7 +154,7 @@ class Session:
         send = not there or info.weights not in (None, wanted)
         if send:
             work_bytes = ram_bytes(self._model, kernel)
-            self._requests.upload(model, work_bytes, info.chunk, progress)
+            self._requests.upload(model, work_bytes, info.chunk, progress, self._blocks)
         self.programmed = self._configure(errors, send)
         return self.programmed
 
@@ -188,7 +188,8 @@ class Session:
             raise ConfigError("program the device before it classifies")
         # A new run number: the device forgets the results it keeps, which may be of other images.
         slots = self._configure(self._on_device, self.programmed.sent).slots
-        return Stream(self._requests, self.info.chunk, slots, self._model.classes).run(images)
+        chunk, classes = self.info.chunk, self._model.classes
+        return Stream(self._requests, chunk, slots, classes, self._blocks).run(images)
 
     def run(
         self, images: Int8, first_index: int = 0, progress: Progress | None = None
@@ -222,6 +223,11 @@ class Session:
             weight_bits_written=self.programmed.bits_written,
             weight_bits_wrong=self.programmed.bits_wrong,
         )
+
+    @property
+    def _blocks(self) -> bool:
+        """Whether data are sent behind a frame as they are."""
+        return self.info.takes_blocks and self.link.loses_nothing
 
     def stop(self) -> None:
         """End the server on the device: a board goes back to its prompt."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import binascii
 import time
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator
 
 import numpy as np
 from mtjkit_core import messages as m
+from mtjkit_core.blocks import IMAGE_BLOCK
 from mtjkit_core.errors import LinkError, ProtocolError
 from mtjkit_core.write_errors import COUNTS
 
@@ -52,13 +54,17 @@ class Stream:
         chunk: data bytes of a frame.
         slots: images that may be on their way at the same time.
         classes: scores of an image.
+        blocks: whether an image is sent as one block first.
     """
 
-    def __init__(self, requests: Requests, chunk: int, slots: int, classes: int) -> None:
+    def __init__(
+        self, requests: Requests, chunk: int, slots: int, classes: int, blocks: bool = False
+    ) -> None:
         self._requests = requests
         self._link = requests.link
         self._chunk = chunk
         self._classes = classes
+        self._blocks = blocks
         self._free = deque(range(slots))
         self._pending: dict[int, _Pending] = {}
         self._order = 0
@@ -146,10 +152,15 @@ class Stream:
             )
 
     def _start(self, index: int, data: bytes) -> None:
-        self._pending[index] = _Pending(data, self._free.popleft(), self._order, self._classes)
+        slot = self._free.popleft()
+        self._pending[index] = _Pending(data, slot, self._order, self._classes)
         self._order += 1
         self._chunks = -(-len(data) // self._chunk)
-        self._send(index, 0, len(data))
+        if self._blocks:
+            body = IMAGE_BLOCK.pack(index, slot, binascii.crc32(data))
+            self._link.send_block(IMAGE_BLOCK.kind, body, data)
+        else:
+            self._send(index, 0, len(data))
 
     def _send(self, index: int, start: int, end: int) -> None:
         """Send an image's bytes from `start`, where a chunk begins, to `end`."""

@@ -159,7 +159,7 @@ def run_fleet(
 def run_unix(
     options: RunOptions, boards: int = 1, path: Path | None = None, images: Any = None
 ) -> Result:
-    """Classify the images on MicroPython's Unix port, over pseudo-terminals.
+    """Classify the images on MicroPython's Unix port.
 
     Args:
         options, path, images: see run_fleet.

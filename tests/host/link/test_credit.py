@@ -85,7 +85,7 @@ def test_a_slow_board_is_never_overrun(uart):
     images = np.random.default_rng(0).integers(-128, 128, (5, *Model(raw).input_shape), np.int8)
     with Link.open(uart.path) as link:
         session = Session(link)
-        assert (session.info.credit, session.info.chunk) == (256, 128)
+        assert (session.info.credit, session.info.chunk) == (256, 64)
         uart.lost = 0  # before it knows of the credit, a host may be too fast
         errors = WriteErrors(limits=1 << 27)
         session.program(raw, errors, "python")

@@ -98,7 +98,7 @@ def test_a_board_that_stays_away_is_left_out_and_its_images_are_redone(micropyth
     few = 30
     for result in fleet.classify({i: AGAIN[i] for i in range(few)}):
         scores[result.index] = result.scores
-        if not killed and all(worker.programmed for worker in fleet._workers):
+        if not killed and all(board.programmed for board in fleet._boards):
             killed = True
             os.killpg(mortal.pid, signal.SIGKILL)
     assert killed

@@ -238,6 +238,7 @@ def interrupt_a_run(port, folder, device, kind):
     Returns:
         Seconds until the command ended, its status, its stderr.
     """
+    device.heard.clear()  # of a test before
     words = ["run", "--port", port, "--images", "8"]
     run = subprocess.Popen(
         [sys.executable, "-m", "invoke", "--search-root", ROOT, *words],

@@ -9,7 +9,7 @@ from mtjkit_core.messages import CHUNK
 
 from mtjkit_device import board
 
-SMALL_CHUNK = 128  # data bytes of a frame that leaves room in a UART's buffer for a question
+SMALL_CHUNK = 64  # data bytes of a frame: two and a question fit the buffer of a UART
 
 _CTRL_C = 3
 _ENTER = 13

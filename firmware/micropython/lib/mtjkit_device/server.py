@@ -56,15 +56,16 @@ class Server:
         self._greeted = False
         self._running = True
         self._beat_at = time.ticks_ms()
-        self._session = Session(line, copy, self._beat)
-        self._burst = None
+        self.session = Session(line, copy, self._beat)
+        self._blocks = None
         if not _FORGETS:  # now, so that it does not lie between others' buffers
             from mtjkit_device import setup  # noqa: F401
 
             if not line.credit:
-                from mtjkit_device.burst import Burst
+                from mtjkit_device.blocks import Blocks
 
-                self._burst = Burst(line)
+                self._blocks = Blocks(self, line)
+                self.session.flags = self._blocks.flag
 
     def serve(self) -> None:
         """Answer until STOP comes or the line ends."""
@@ -73,13 +74,13 @@ class Server:
         readinto = self._line.readinto
         wanted = deframer.wanted
         feed = deframer.feed
-        burst = self._burst
+        blocks = self._blocks
         try:
             while self._running:
                 source = chunk
-                if burst and burst.slot:
-                    source = burst.chunk
-                    size = burst.rest(self)
+                if blocks and blocks.follow:
+                    source = blocks.head
+                    size = blocks.read()
                     if size < 0:
                         continue
                 else:
@@ -90,7 +91,7 @@ class Server:
                 while at < size:
                     at = feed(source, at, size)
                     if deframer.body_size >= 0:
-                        self._take(deframer.frame, deframer.body_size)
+                        self.take(deframer.frame, deframer.body_size)
         except OSError:  # a pseudo-terminal whose other end was closed
             pass
 
@@ -100,7 +101,7 @@ class Server:
         if kind >= len(m.SHORTEST_FRAMES):
             return OVERHEAD
         shortest = m.SHORTEST_FRAMES[kind]
-        session = self._session
+        session = self.session
         at = _OFFSET_AT
         of = session.slots[0] if session.slots else None
         if kind == m.MODEL_DATA.kind:
@@ -114,7 +115,7 @@ class Server:
                 shortest += min(len(of.data) - offset, session.chunk)
         return shortest
 
-    def _take(self, frame, size: int) -> None:
+    def take(self, frame, size: int) -> None:
         """Answer one frame."""
         kind = frame[TYPE_AT]
         seq = frame[SEQ_AT]
@@ -136,6 +137,8 @@ class Server:
                 self._image_data(frame, size, late)
             elif kind == m.MODEL_DATA.kind:
                 self._model_data(frame, size)
+            elif self._blocks and kind in self._blocks.kinds:
+                self._blocks.take(frame, size)
             elif kind == m.QUERY.kind:
                 self._query(frame, size)
             elif kind == m.PING.kind:
@@ -158,7 +161,7 @@ class Server:
             self._running = False
             self._reply(m.DONE, seq)
             return
-        session = self._session
+        session = self.session
         session.free = board.free_bytes()
         session.used = gc.mem_alloc()
         from mtjkit_device import setup
@@ -196,7 +199,7 @@ class Server:
 
     def _model_data(self, frame, size: int) -> None:
         m.MODEL_DATA.check(size)
-        incoming = self._session.incoming
+        incoming = self.session.incoming
         offset = m.u32(frame, _MODEL_OFFSET_AT)
         if incoming and not incoming.put(offset, frame, _MODEL_AT, size - m.MODEL_DATA.size):
             raise ProtocolError("MODEL_DATA at %d is not a chunk of the model" % offset)
@@ -208,16 +211,16 @@ class Server:
             self._beat_at = now
             self._reply(m.ACK, self.expected)
 
-    def _missing(self, index: int, offset: int, size: int) -> None:
+    def missing(self, index: int, offset: int, size: int) -> None:
         struct.pack_into(m.MISSING.format, self._out, BODY_AT, index, offset, size)
         self._send(m.MISSING, m.MISSING.size)
 
     def _image_data(self, frame, size: int, late: bool) -> None:
         if size < m.IMAGE_DATA.size:
             m.IMAGE_DATA.check(size)
-        if not self._session.configured:
+        if not self.session.configured:
             return  # the host will ask
-        slot = self._session.slot(frame[_SLOT_AT])
+        slot = self.session.slot(frame[_SLOT_AT])
         index = m.u32(frame, _INDEX_AT)
         if index != slot.index:
             if late:
@@ -232,12 +235,10 @@ class Server:
             raise ProtocolError("IMAGE_DATA at %d is not a chunk of the image" % offset)
         if not slot.left:
             self.compute(slot)
-        elif self._burst:
-            self._burst.begin(slot, frame[_SLOT_AT], offset + size, self._session.chunk)
 
     def compute(self, slot) -> None:
         """Compute a slot's image and send its result."""
-        engine = self._session.engine
+        engine = self.session.engine
         self._beat_at = time.ticks_ms()
         start = time.ticks_us()
         engine.run(slot.data, slot.index)
@@ -266,10 +267,10 @@ class Server:
     def _query(self, frame, size: int) -> None:
         m.QUERY.check(size)
         index = m.u32(frame, _ASKED_INDEX_AT)
-        slot = self._session.slot(frame[_ASKED_SLOT_AT])
+        slot = self.session.slot(frame[_ASKED_SLOT_AT])
         if slot.index != index:
-            self._missing(index, 0, len(slot.data))
+            self.missing(index, 0, len(slot.data))
         elif slot.done:
             self._results(slot)
         else:
-            self._missing(index, *slot.gap())
+            self.missing(index, *slot.gap())

@@ -34,6 +34,7 @@ class Session:
     Attributes:
         chunk, credit: of the line.
         boot: a number that is another after every start.
+        flags: of INFO, beside those of the model.
         free, used: bytes of heap at the last request, set by the server.
         model: mtjkit_core.model.Model, or None.
         incoming: transfers.Transfer of the model while it comes, else None.
@@ -59,7 +60,7 @@ class Session:
         self.copy = copy
         self.beat = beat
         self.boot = board.boot_number()
-        self.free = self.used = 0
+        self.free = self.used = self.flags = 0
         self.weight_bits = (0, 0)
         self.limits_run = -1
         self.limits = [b"", b""]

@@ -97,7 +97,8 @@ def _info(session, fields) -> bytes:
     if fields.version != m.VERSION:
         text = "the host speaks protocol version %d, this firmware speaks %d: use one mtjkit"
         raise RefusedError(m.WRONG_VERSION, text % (fields.version, m.VERSION))
-    flags = (m.HAS_MODEL if session.model else 0) | (m.MAPPED if session.mapped else 0)
+    flags = session.flags | (m.HAS_MODEL if session.model else 0)
+    flags |= m.MAPPED if session.mapped else 0
     flags |= m.PROGRAMMED if session.weights else 0
     return m.INFO.pack(
         version=m.VERSION,
