@@ -177,7 +177,11 @@ class Scheme(ABC):
         while left(high) > rate:
             low, high = high, 2 * high
             if high > _LONGEST_NS:
-                raise ConfigError(f"{self.name}: no pulse reaches the error rate {rate:g}")
+                raise ConfigError(
+                    f"{self.name}: no pulse reaches the error rate {rate:g} with this cell, the "
+                    f"longest leaves {left(low):.2g}; check the cell file's numbers, or fit "
+                    "another model (cell-fit --model tail)"
+                )
         while high - low > 1e-14 * high:
             middle = (low + high) / 2
             low, high = (middle, high) if left(middle) > rate else (low, middle)
