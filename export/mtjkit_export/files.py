@@ -26,6 +26,7 @@ from mtjkit_core.errors import ConfigError, FormatError
 LONGEST_LINE = 1 << 20
 """Bytes of one line of a `LineFile`."""
 
+_LINES = json.JSONEncoder(separators=(",", ":"))
 _BINARY = getattr(os, "O_BINARY", 0)  # Windows
 _NO_LOCKS = (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP)
 _NO_SYNC = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EROFS)
@@ -371,7 +372,7 @@ class LineFile:
 
 def to_line(value: Any) -> bytes:
     """A value as one line of JSON."""
-    return json.dumps(value, separators=(",", ":")).encode() + b"\n"
+    return _LINES.encode(value).encode() + b"\n"
 
 
 def complete_lines(file: BinaryIO, name: str) -> Iterator[bytes]:

@@ -21,7 +21,7 @@ def test_numbers_are_distinct_and_tell_the_direction():
 
 
 def test_sizes_are_those_of_the_specification():
-    assert [message.size for message in TO_DEVICE] == [5, 52, 40, 4, 0, 9, 5, 0, 0, 8, 9, 12]
+    assert [message.size for message in TO_DEVICE] == [5, 52, 40, 4, 0, 9, 5, 0, 0, 8, 9, 8]
     assert [message.size for message in TO_HOST] == [104, 16, 1, 32, 12, 2, 1, 2]
 
 

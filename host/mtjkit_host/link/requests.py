@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import binascii
 import hashlib
 import time
 from collections.abc import Callable
@@ -26,7 +25,7 @@ _PYTHON_MAC_S = 1e-4  # the same with the kernel python
 _MOST_FRAMES = 1 << 12  # that are not the answer waited for, or that got lost
 _MODEL_STUCK_S = 30.0  # in which at least one byte of a model must arrive that was missing
 _BATCH = 16  # chunks of a model sent between two looks at what came back
-_BLOCK = 256  # chunks of a model in a block
+_BLOCK = 1024  # chunks of a model in a block
 
 
 class DeviceResetError(LinkError):
@@ -315,7 +314,7 @@ class Requests:
     ) -> None:
         for at in range(0, len(model), step):
             data = model[at : at + step]
-            body = MODEL_BLOCK.pack(at, len(data), binascii.crc32(data))
+            body = MODEL_BLOCK.pack(at, len(data))
             self.link.send_block(MODEL_BLOCK.kind, body, data)
             if progress:
                 progress(at + len(data), len(model))

@@ -8,4 +8,4 @@ from mtjkit_core.messages import Message
 TAKES_BLOCKS = 8  # flag of INFO
 
 IMAGE_BLOCK = Message(0x0B, "IMAGE_BLOCK", "IBI", "index slot crc")
-MODEL_BLOCK = Message(0x0C, "MODEL_BLOCK", "III", "offset size crc")
+MODEL_BLOCK = Message(0x0C, "MODEL_BLOCK", "II", "offset size")

@@ -91,13 +91,13 @@ class Blocks:
             return
         if right:
             if slot.left:
-                _mark(slot, 0, len(slot.have), 1)
+                _fill(slot, 0, len(slot.have))
             self._server.compute(slot)
         else:
             slot.begin(index)
             self._server.missing(index, 0, len(data))
 
-    def _model(self, offset: int, size: int, crc: int) -> None:
+    def _model(self, offset: int, size: int) -> None:
         incoming = self._server.session.incoming
         if not incoming:
             raise ProtocolError("MODEL_BLOCK without a MODEL_BEGIN")
@@ -109,15 +109,11 @@ class Blocks:
             raise ProtocolError("MODEL_BLOCK ends at %d, within a chunk" % end)
         first = offset // chunk
         last = -(-end // chunk)
-        _mark(incoming, first, last, 0)
-        part = memoryview(incoming.data)[offset:end]
-        if self._raw(part, size) == size and crc32(part) == crc:
-            _mark(incoming, first, last, 1)
+        if self._raw(memoryview(incoming.data)[offset:end], size) == size:
+            _fill(incoming, first, last)
 
 
-def _mark(transfer, first: int, end: int, there: int) -> None:
-    """Count chunks of a transfer as there, or as not there."""
-    have = transfer.have
-    for n in range(first, end):
-        transfer.left += have[n] - there
-        have[n] = there
+def _fill(transfer, first: int, end: int) -> None:
+    """Count chunks of a transfer as there."""
+    transfer.left -= bytes(transfer.have[first:end]).count(b"\0")
+    transfer.have[first:end] = b"\1" * (end - first)
