@@ -356,7 +356,7 @@ def test_the_line_is_read_as_often_whatever_the_data():
 def test_blocks_give_what_frames_give():
     out = run_micropython("tests/device/block_frames.py", path=[ROOT / "tests" / "device"])
     # A model and six images.
-    assert out.strip() == "161 reads by frames, 46 by blocks"
+    assert out.strip() == "161 reads by frames, 47 by blocks"
 
 
 def processor_ns(pid):
