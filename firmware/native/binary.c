@@ -201,6 +201,7 @@ static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32
 
 #elif defined(__ARM_ARCH_6M__)
 
+#define MTJ_THUMB1
 #include "binary_thumb1.h"
 
 static inline uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32_t n) {
@@ -220,6 +221,16 @@ static NOINLINE uint32_t mismatches(const uint32_t *x, const uint32_t *w, uint32
 
 #endif
 
+#ifndef MTJ_THUMB1
+
+/* x has no ones beyond the mask. */
+static NOINLINE uint32_t masked_mismatches(const uint32_t *x, const uint32_t *w,
+                                           const uint32_t *mask, uint32_t n) {
+    return count(x, w, mask, n);
+}
+
+#endif
+
 /* How a layer is computed: by tables of its pixels' sums, by the words of its input, or value by
  * value. */
 enum { BY_TABLES, BY_WORDS, BY_VALUES };
@@ -233,11 +244,6 @@ static SMALL int how(const mtj_layer *l) {
     }
     /* A table's sums have 16 bits. */
     return l->reads == MTJ_INT8 && MTJ_STORED(l->output) && l->fan_in < 256 ? BY_TABLES : BY_VALUES;
-}
-
-static NOINLINE uint32_t masked_mismatches(const uint32_t *x, const uint32_t *w,
-                                           const uint32_t *mask, uint32_t n) {
-    return count(x, w, mask, n);
 }
 
 /* ---- first layer: int8 pixels ---- */

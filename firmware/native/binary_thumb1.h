@@ -245,4 +245,20 @@ static SMALL uint32_t long_mismatches(const uint32_t *x, const uint32_t *w, uint
     return total + short_mismatches(x, w, n);
 }
 
+/* Popcount of (x ^ w) & mask; x has no ones beyond the mask. */
+static NOINLINE uint32_t masked_mismatches(const uint32_t *x, const uint32_t *w,
+                                           const uint32_t *mask, uint32_t n) {
+    enum { PART = 72 }; /* 3x3 taps of 256 channels; on the stack */
+    uint32_t kept[PART], total = 0;
+    while (n) {
+        uint32_t words = n < PART ? n : PART;
+        for (uint32_t i = 0; i < words; i++) {
+            kept[i] = w[i] & mask[i];
+        }
+        total += short_mismatches(x, kept, words);
+        n -= words, x += words, w += words, mask += words;
+    }
+    return total;
+}
+
 #endif

@@ -2,12 +2,13 @@
 #include <stdint.h>
 #include <stdlib.h>
 
-#define SMALL __attribute__((noinline))
+#define NOINLINE __attribute__((noinline))
+#define SMALL NOINLINE
 #include "binary_thumb1.h"
 
 enum { MOST = 600 };
 
-static uint32_t x[MOST], w[MOST], state = 1;
+static uint32_t x[MOST], w[MOST], mask[MOST], state = 1;
 
 extern void _start(void);
 
@@ -24,7 +25,7 @@ static uint32_t draw(void) {
 int main(void) {
     for (uint32_t n = 1; n <= MOST; n += n < 280 ? 1 : 37) {
         for (int kind = 0; kind < 5; kind++) { /* words that differ everywhere, nowhere, ... */
-            uint32_t expected = 0, found;
+            uint32_t expected = 0, masked = 0, found;
             for (uint32_t i = 0; i < n; i++) {
                 uint32_t few = draw() & draw() & draw();
                 uint32_t differ[] = {0xffffffffu, 0, few, ~few, few ^ draw()};
@@ -35,6 +36,14 @@ int main(void) {
             found = n < 256 ? short_mismatches(x, w, n) : long_mismatches(x, w, n);
             if (found != expected) {
                 exit(1);
+            }
+            for (uint32_t i = 0; i < n; i++) {
+                mask[i] = draw() | draw();
+                x[i] &= mask[i];
+                masked += (uint32_t)__builtin_popcount((x[i] ^ w[i]) & mask[i]);
+            }
+            if (masked_mismatches(x, w, mask, n) != masked) {
+                exit(2);
             }
         }
     }
