@@ -12,7 +12,7 @@ from mtjkit_host import paper
 from mtjkit_host.analysis.sections import by_layer
 from mtjkit_host.analysis.summary import summarize
 from mtjkit_host.campaign.runner import CampaignResult
-from mtjkit_host.mtj.cell import Cell
+from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 
 COLUMNS = 200
 """A terminal's width that every column has room in."""
@@ -65,7 +65,11 @@ def tables(
             "" if row.saving_percent is None else f"{row.saving_percent:.1f}",
             *[theirs] * beside,
         )
-    second.caption = f"cell {(cell or Cell()).describe()}; scheme {scheme}; against a fixed pulse"
+    its = cell or Cell()
+    second.caption = (
+        f"cell {its.describe()}, {its.population}; scheme {scheme}, half of the bits toggle; "
+        f"saving against a fixed pulse at {REFERENCE_RATE:g}"
+    )
     parts: list[Table | Text] = [first, second]
     layers = by_layer(summary)
     if layers.rows:
@@ -75,16 +79,21 @@ def tables(
         parts.append(third)
     plans = [line for line in summary.tradeoffs if line.is_plan]
     if plans:
-        fourth = Table("plan", "errors", "lost (%)", "pJ", "saving (%)", title="Pulse plans")
-        fourth.caption = "lost: of the error-free accuracy of the net as it was trained"
+        fourth = Table("plan", "written", "lost (%)", "pJ", "saving (%)", title="Pulse plans")
+        fourth.caption = (
+            "lost: of the error-free accuracy of the net as it was trained; saving against a fixed "
+            f"pulse of the same cell at {REFERENCE_RATE:g}"
+        )
         for line in plans:
             for spot in line.spots:
                 fourth.add_row(
                     Text(line.way),
-                    f"{line.errors}, scheme {line.scheme}",
+                    f"{line.errors}; {line.cell}, {line.population}; scheme {line.scheme}, "
+                    f"{100 * spot.toggle_share:.0f} % of the bits toggle",
                     f"{100 * spot.lost.value:.2f}",
                     f"{spot.energy_pj:.2f}",
-                    f"{spot.saving_percent:.1f}",
+                    f"{spot.saving_percent:.1f}"
+                    + " (near chance: worth nothing)" * spot.near_chance,
                 )
         parts.append(fourth)
     parts += [Text(f"missing: {label}: {why}") for label, why in result.missing.items()]

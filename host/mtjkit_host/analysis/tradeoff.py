@@ -138,7 +138,7 @@ def _of_plan(
         way=f"{net}{', calibrated' if calibrated else ''}",
         errors=plan.errors,
         cell=plan.cell.describe(),
-        population=energy.population,
+        population=plan.cell.population,
         scheme=plan.scheme,
         overheads=energy.scheme.overheads(plan.cell.circuit),
         is_plan=True,
@@ -157,7 +157,6 @@ def _of_scheme(
 ) -> Tradeoff:
     stated, assumed = with_reads(cell, scheme)
     spots: list[Spot] = []
-    population = ""
     for rate, rows in sorted(levels.items()):
         counts = _counts(rows)
         written, toggled, _, ones, up = counts
@@ -165,7 +164,6 @@ def _of_scheme(
             traffic = Traffic.of_run(written, ones, toggled - up, up)
             pulses = scheme.pulses_for(stated, rate, traffic)
             energy = RunEnergy(stated, scheme, pulses, counts)
-            population = energy.population
             spots += _spots(rate, energy, rows, error_free, chance)
         except ConfigError:  # no pulse of this scheme leaves the rate
             continue
@@ -174,7 +172,7 @@ def _of_scheme(
         way=scheme.name,
         errors=errors,
         cell=cell.describe(),
-        population=population,
+        population=stated.population,
         scheme=scheme.name,
         overheads=assumed or scheme.overheads(cell.circuit),
         is_plan=False,

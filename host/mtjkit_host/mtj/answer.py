@@ -156,8 +156,8 @@ class Answer:
             at += f", {reference.per_bit_pj(traffic):.4g} pJ/bit"
         saved = self.saving_percent
         row("saving", (f"{saved:.2f} %" if saved is not None else "not known") + f" against {at}")
+        row("population", cell.population)
         if classes := values["class_error_rates"]:
-            row("cells differ", f"sigma of ln tau {cell.variation.sigma_ln_tau:g}")
             row("classes' error rates", ", ".join(_percent(rate) for rate in classes))
         kelvin = f"at {cell.temperature.kelvin:g} K"
         if cell.retention:

@@ -188,6 +188,12 @@ class Cell:
         return self.up == self.down
 
     @property
+    def population(self) -> str:
+        """Which cells are meant, in words."""
+        sigma = self.variation.sigma_ln_tau
+        return f"sigma of ln tau {sigma:g}" if sigma else "all cells alike"
+
+    @property
     def has_power(self) -> bool:
         """Whether currents and voltages are known, so that there are energies in pJ."""
         return self.up.has_power and self.down.has_power

@@ -270,7 +270,10 @@ def _table(
     table = Table("", "", title=f"{net.name}: pulses by layer", show_header=False)
     low, high = (100 * end for end in loss.interval)
     _add_pulses(table, "", found)
-    table.add_row("write energy saved", f"{found.saving_percent:.1f} % against rate 1e-8")
+    saved = f"{found.saving_percent:.1f} % against a fixed pulse at 1e-8"
+    if loss.accuracy <= 1.5 / net.outcomes:
+        saved += f"\nworth nothing: accuracy near chance ({100 / net.outcomes:.3g} %)"
+    table.add_row("write energy saved", saved)
     erasing, reuse = (plan.found[name] for name in (_WITH_ERASING, _IN_REUSE))
     table.add_row("erasing paid, steady reuse", f"{erasing:.1f} %, {reuse:.1f} % saved")
     table.add_row(
@@ -289,19 +292,21 @@ def _table(
         f"{loss.pictures} pictures that the search has not seen{seen}",
     )  # fmt: skip
     table.add_row("", str(plan.found["verdict"]))
-    table.add_row("cell, scheme, errors", f"{plan.cell.describe()}; {plan.scheme}; {plan.errors}")
+    table.add_row("cell", f"{plan.cell.describe()}, {plan.cell.population}")
+    toggle = 100 * plan.found["toggle_share"]
+    table.add_row(
+        "scheme, errors", f"{plan.scheme}, {toggle:.1f} % of the bits toggle; {plan.errors}"
+    )
     table.add_row("written", str(target) if beside is None else f"{target}, {beside}")
     return table
 
 
 def _add_pulses(table: Table, which: str, found: Found) -> None:
-    for way, word in enumerate(("down", "up")):
-        pulses = [p.pulses[way] for p in found.layers]
-        if way == 1 and all(p.pulses.down_ns == p.pulses.up_ns for p in found.layers):
-            continue
+    same = all(p.pulses.down_ns == p.pulses.up_ns for p in found.layers)
+    for way, word in enumerate(("",) if same else (" down", " up")):
         rates = [p.limits[way] / CERTAIN for p in found.layers]
-        table.add_row(f"{which}write-error rates {word}", described(rates))
-        table.add_row(f"{which}pulse widths {word}", _widths(pulses))
+        table.add_row(f"{which}write-error rates{word}", described(rates))
+        table.add_row(f"{which}pulse widths{word}", _widths([p.pulses[way] for p in found.layers]))
 
 
 def _widths(ns: list[float]) -> str:

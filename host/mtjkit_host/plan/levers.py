@@ -77,7 +77,12 @@ def levers(search: Search, found: Found, limit: float) -> Table:
             f"{(100 - row.saving_percent) / left:.2f} x",
             row.note,
         )
-    table.caption = "energy: of this plan's. Each lever alone, circuits cost what the cell states."
+    table.caption = (
+        f"saved: against a fixed pulse of {search.cell.describe()}, {search.cell.population}, at "
+        f"{REFERENCE_RATE:g}. "
+        f"energy: of this plan's. {100 * search.traffic.toggle_share:.1f} % of the bits toggle. "
+        "Each lever alone, circuits cost what the cell states."
+    )
     return table
 
 

@@ -189,12 +189,6 @@ class RunEnergy:
         return reference_write(self.cell, traffic)[1].per_bit_pj(traffic)
 
     @property
-    def population(self) -> str:
-        """Which cells are meant, in words."""
-        sigma = self.cell.variation.sigma_ln_tau
-        return f"sigma of ln tau {sigma:g}" if sigma else "all cells alike"
-
-    @property
     def warnings(self) -> list[str]:
         """What is doubtful about the cell at these pulses."""
         found = self.cell.warnings(self.pulses.longest_ns)

@@ -292,7 +292,7 @@ def _add_energy(table: Table, result: Result) -> None:
         if result.near_chance:
             note = f"\nworth nothing: accuracy near chance ({100 * result.chance:.3g} %)"
         table.add_row("saving", f"{saved} against {against} (rate 1e-8){note}")
-        table.add_row("cell", _plain(f"{o.cell.name}, {energy.population}"))
+        table.add_row("cell", _plain(f"{o.cell.name}, {o.cell.population}"))
         table.add_row(
             "scheme",
             f"{o.scheme}, {100 * energy.traffic.toggle_share:.1f} % of the bits toggle, "
