@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from mtjkit_core import blocks
 from mtjkit_core import messages as m
 from mtjkit_core.errors import ProtocolError
 from mtjkit_core.frames import BODY_AT, Deframer
@@ -20,7 +21,11 @@ from mtjkit_host.link.requests import Info, device_error
 ROOT = Path(__file__).parents[3]
 RECORDS = json.loads((ROOT / "tests" / "vectors" / "link.json").read_text())
 PAGE = (ROOT / "host" / "PROTOCOL.md").read_text()
-MESSAGES = {message.name: message for message in vars(m).values() if isinstance(message, m.Message)}
+MESSAGES = {
+    message.name: message
+    for message in (*vars(m).values(), *vars(blocks).values())
+    if isinstance(message, m.Message)
+}
 
 
 def body_of(record):
