@@ -1,6 +1,5 @@
 """The model reader's rules, one test for each; runs on CPython and MicroPython."""
 
-import binascii
 import struct
 import sys
 
@@ -10,12 +9,6 @@ from mtjkit_core.errors import FormatError
 from mtjkit_core.geometry import CONV, DENSE
 from mtjkit_core.model import Model
 from mtjkit_core.mtjb import chain, entries_1
-
-
-def sealed(data):
-    """The bytes with a right checksum."""
-    body = bytes(data[:-4])
-    return body + struct.pack("<I", binascii.crc32(body) & 0xFFFFFFFF)
 
 
 def refused(data, word):
@@ -32,7 +25,7 @@ def refused(data, word):
 def changed(name, at, fmt, *values):
     data = networks.build(name)
     struct.pack_into(fmt, data, at, *values)
-    return sealed(data)
+    return networks.sealed(data)
 
 
 def test_networks_are_read():
@@ -124,10 +117,10 @@ def test_padding_bits_are_0():
     first, second = model.layers[:2]
     weights = bytearray(model.data)
     weights[first.weights_at + 3] |= 0x80  # 27 weights in a word of 32
-    refused(sealed(weights), "weight padding")
+    refused(networks.sealed(weights), "weight padding")
     mask = bytearray(model.data)
     mask[second.inverted_at + 7] |= 0x80  # 33 channels in two words
-    refused(sealed(mask), "inversion mask padding")
+    refused(networks.sealed(mask), "inversion mask padding")
 
 
 def test_the_padding_of_every_run_is_checked():

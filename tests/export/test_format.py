@@ -3,7 +3,6 @@
 import dataclasses
 import re
 import struct
-import zlib
 from pathlib import Path
 
 import networks
@@ -46,19 +45,11 @@ HEADER_FIELDS = {  # offset and struct format
 }
 
 
-def sealed(data):
-    """The same bytes with the right size and checksum."""
-    data = bytearray(data)
-    struct.pack_into("<I", data, 8, len(data))
-    struct.pack_into("<I", data, len(data) - 4, zlib.crc32(data[:-4]))
-    return bytes(data)
-
-
 def patched(at, raw, data=None):
     """The tiny model with other bytes at an offset, sealed."""
     data = bytearray(data or encode(TINY))
     data[at : at + len(raw)] = raw
-    return sealed(data)
+    return networks.sealed(data)
 
 
 def header(**fields):
@@ -67,7 +58,7 @@ def header(**fields):
     for name, value in fields.items():
         at, form = HEADER_FIELDS[name]
         struct.pack_into(form, data, at, value)
-    return sealed(data)
+    return networks.sealed(data)
 
 
 def longer(header_zeros, entry_zeros):
@@ -77,7 +68,7 @@ def longer(header_zeros, entry_zeros):
         data[end:end] = entry_zeros
     data[96:96] = header_zeros
     struct.pack_into("<HH", data, 12, 96 + len(header_zeros), 32 + len(entry_zeros))
-    return sealed(data)
+    return networks.sealed(data)
 
 
 def layers(*entries, shape=(3, 3, 1), minor=0):
@@ -88,7 +79,7 @@ def layers(*entries, shape=(3, 3, 1), minor=0):
     head = struct.pack(mtjb.START, b"MTJB", 2, minor, len(entries), 0, 0)
     head += struct.pack(mtjb.HEADER, 96, 32, *shape, 0, 0, 1, 0, 1, 0, 0, 0)
     table = b"".join(struct.pack(mtjb.ENTRY, *one).ljust(32, b"\0") for one in entries)
-    return sealed(head.ljust(96, b"\0") + table + bytes(4))
+    return networks.sealed(head.ljust(96, b"\0") + table + bytes(4))
 
 
 def conv(index, out=2, **options):
@@ -123,7 +114,7 @@ def layers_1(*specs, shape=(3, 3, 1)):
     head = struct.pack(mtjb.START, b"MTJB", 1, 0, len(specs), 0, 0)
     head += struct.pack(mtjb.HEADER_1, *shape, 1, 0, 1, 0, 0, 0) + bytes(32)
     table = b"".join(struct.pack(mtjb.ENTRY_1, k, pad, pool, 0, n, 0) for k, pad, pool, n in specs)
-    return sealed(head + table + bytes(4))
+    return networks.sealed(head + table + bytes(4))
 
 
 def tiny_1():
@@ -135,7 +126,7 @@ def tiny_1():
     table = struct.pack(mtjb.ENTRY_1, 1, 0, 0, 0, 2, 0) + struct.pack(
         mtjb.ENTRY_1, 2, 0, 0, 0, 2, 0
     )
-    return sealed(head + labels + table + body + bytes(4))
+    return networks.sealed(head + labels + table + body + bytes(4))
 
 
 def named(name, *class_names, **options):
@@ -146,14 +137,14 @@ def named(name, *class_names, **options):
         raw = "\n".join(class_names).encode()
         labels = raw + bytes(-len(raw) % 4)
         data = data[:32] + struct.pack("<I", len(labels)) + data[36:96] + labels + data[96:]
-    return sealed(data)
+    return networks.sealed(data)
 
 
 def scaled(number):
     """The tiny model with scales and offsets, of which the last one is `number`."""
     data = bytearray(encode(dataclasses.replace(TINY, scale=[0.5, 2], offset=[0, -1])))
     struct.pack_into("<f", data, len(data) - 8, number)
-    return sealed(data)
+    return networks.sealed(data)
 
 
 def signed(mask):
@@ -163,7 +154,7 @@ def signed(mask):
     at = DATA_AT + 20
     assert data[at : at + 4] == b"\1\0\0\0"
     data[at : at + len(mask)] = mask
-    return sealed(data)
+    return networks.sealed(data)
 
 
 SIZE = len(encode(TINY))
@@ -175,7 +166,7 @@ BROKEN = [
     ("R1", patched(0, b"MTJC"), "not an .mtjb model"),
     ("R1", b"\x7fELF" + bytes(200), "not an .mtjb model"),
     ("R2", encode(TINY)[:67], "shorter than a header"),
-    ("R2", sealed(encode(TINY)[:99]), "shorter than a header"),
+    ("R2", networks.sealed(encode(TINY)[:99]), "shorter than a header"),
     ("R3", patched(4, b"\x03"), "format version 3.0"),
     ("R3", patched(4, b"\0"), "format version 0.0"),
     ("R3", patched(5, b"\x03"), "format version 2.3"),
@@ -257,8 +248,8 @@ BROKEN = [
         ),
         "too long",
     ),
-    ("R18", sealed(encode(TINY)[:-4]), f"the file has {SIZE - 4}"),
-    ("R18", sealed(encode(TINY) + bytes(4)), f"the file has {SIZE + 4}"),
+    ("R18", networks.sealed(encode(TINY)[:-4]), f"the file has {SIZE - 4}"),
+    ("R18", networks.sealed(encode(TINY) + bytes(4)), f"the file has {SIZE + 4}"),
     ("R18", layers(conv(0, **WIDE), dense(1, 1024), shape=(2, 2, 1)), "the layers need"),
     ("R19", patched(DATA_AT + 1, b"\x02"), "layer 0: weight padding"),
     ("R19", patched(DATA_AT + 20, b"\x04"), "layer 1: weight padding"),
@@ -338,7 +329,7 @@ BROKEN_1 = [
     ("R14", layers_1(CONV_1, DENSE_1, (1, 1, 0, 2), DENSE_1), "cannot follow"),
     ("R16", layers_1(CONV_1, CONV_1, DENSE_1), "layer 1: its input of 1 x 1"),
     ("R16", layers_1((1, 1, 1, 2), DENSE_1), "pooling of odd 3 x 3"),
-    ("R18", sealed(tiny_1()[:-4]), "the file has 116"),
+    ("R18", networks.sealed(tiny_1()[:-4]), "the file has 116"),
     ("R19", patched(88 + 1, b"\x02", tiny_1()), "layer 0: weight padding"),
 ]
 

@@ -41,6 +41,7 @@ def guided(name: str, seconds: int, rss_mb: int, count: int) -> None:
     ):
         import targets
     import inputs
+    import networks
 
     _check(name, targets.TARGETS)
     folder = FOUND / name
@@ -54,7 +55,7 @@ def guided(name: str, seconds: int, rss_mb: int, count: int) -> None:
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
         """The mutation of atheris; of models, mostly with the size and checksum set right."""
         changed = atheris.Mutate(data, max_size)
-        return inputs.sealed(changed) if seed % 8 else changed
+        return networks.sealed(changed) if seed % 8 else changed
 
     more: dict[str, Any] = {"custom_mutator": mutate} if name.startswith("model") else {}
     options = [

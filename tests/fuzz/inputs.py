@@ -45,28 +45,19 @@ SEQUENCES = tuple(
 TOKEN = re.compile(rb'"[^"\n]*"|[\w.+-]+|[^\s\w]')
 
 
-def sealed(data: bytes | bytearray) -> bytes:
-    """A model's bytes with the right size and checksum, as far as there is room for them."""
-    data = bytearray(data)
-    if len(data) >= 16:
-        struct.pack_into("<I", data, 8, len(data))
-        struct.pack_into("<I", data, len(data) - 4, zlib.crc32(data[:-4]))
-    return bytes(data)
-
-
 def absurd(shape: tuple[int, ...], specs: list[tuple[int, ...]], body: int = 0) -> bytes:
     """A model with a right size and checksum and `body` bytes of zeros as its layers."""
     head = struct.pack(mtjb.START, b"MTJB", 1, 0, len(specs), 0, 0)
     head += struct.pack(mtjb.HEADER_1, *shape, 1, 0, 1, 0, 0, 0)
     table = b"".join(struct.pack(mtjb.ENTRY_1, k, pad, pool, 0, n, 0) for k, pad, pool, n in specs)
-    return sealed(head + bytes(32) + table + bytes(body + 4))
+    return networks.sealed(head + bytes(32) + table + bytes(body + 4))
 
 
 def absurd_2(shape: tuple[int, ...], entries: list[tuple[int, ...]], body: int = 0) -> bytes:
     """The same as `absurd` in version 2.0."""
     head = struct.pack(mtjb.START, b"MTJB", 2, 0, len(entries), 0, 0) + networks.head_2(shape)
     head = head.ljust(mtjb.HEADER_BYTES, b"\0")
-    return sealed(head + networks.table_2(entries) + bytes(body + 4))
+    return networks.sealed(head + networks.table_2(entries) + bytes(body + 4))
 
 
 def lying(frame: bytes) -> Iterator[bytes]:
@@ -108,9 +99,9 @@ HOSTILE_MODELS = {
     "every geometry field at its most": absurd(
         (65535, 65535, 65535), [(255, 255, 255, 65535)] * 255, 65535
     ),
-    "4 GB, it says": sealed(absurd((3, 3, 1), [WIDE, (DENSE, 0, 0, 1)]))[:8]
+    "4 GB, it says": networks.sealed(absurd((3, 3, 1), [WIDE, (DENSE, 0, 0, 1)]))[:8]
     + b"\xff\xff\xff\xff" + bytes(116),
-    "a size that wraps to the right one": sealed(
+    "a size that wraps to the right one": networks.sealed(
         absurd((1024, 1024, 16), [WIDE, WIDE, WIDE, (DENSE, 0, 0, 1024)], 16384)
     ),
     "valid and absurd: 1.05e9 map bits and 2e10 products in a file of 10 kB": absurd(
@@ -142,7 +133,7 @@ HOSTILE_MODELS = {
     "2.0: a vector of 16384 inputs, then 16384 outputs": absurd_2(
         (1, 1, 16384), [dense_entry(0, 16384), dense_entry(1, 1, True)], 4 * 16384
     ),
-    "2.0: a header longer than any file": sealed(
+    "2.0: a header longer than any file": networks.sealed(
         absurd_2((3, 3, 1), [conv_entry(0, 1), dense_entry(1, 1, True)], 16)[:12]
         + b"\xfc\xff\xfc\xff" + bytes(200)
     ),
@@ -172,7 +163,7 @@ def seeds(name: str) -> tuple[bytes, ...]:
         named[:64] = networks.build("thin")[:64]
         named[24:26] = b"\x0c\x00"
         named[64:76] = "K\u00e4se\u20ac\U0001f600".encode()
-        return (*good, sealed(named), *HOSTILE_MODELS.values())
+        return (*good, networks.sealed(named), *HOSTILE_MODELS.values())
     if name == "frames":
         stream = whole_frames.pack(1, 0, b"\x01\0\0\xff") + whole_frames.pack(7, 9, bytes(248))
         stream += b"".join(
@@ -363,7 +354,7 @@ def mutated(name: str, rng: Random) -> bytes:
     for _ in range(rng.randint(1, 4)):
         data = _words(data, rng) if rng.random() < _TEXT.get(name, 0) else _bytes(data, rng)
     if name in ("model", "model-file") and rng.random() < 0.9:
-        return sealed(data)
+        return networks.sealed(data)
     return bytes(data)
 
 

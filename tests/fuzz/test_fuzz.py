@@ -13,6 +13,7 @@ from random import Random
 import both
 import importing
 import inputs
+import networks
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -200,7 +201,7 @@ def named(text):
     """A small model of this name."""
     data = bytearray(inputs.seeds("model")[4])
     data[32:64] = text.ljust(32, b"\0")
-    return inputs.sealed(data)
+    return networks.sealed(data)
 
 
 @pytest.mark.slow

@@ -320,6 +320,15 @@ def as_version_2(data):
     return bytearray(whole + struct.pack("<I", binascii.crc32(whole) & 0xFFFFFFFF))
 
 
+def sealed(data):
+    """A model's bytes with the right size and checksum, as far as there is room for them."""
+    data = bytearray(data)
+    if len(data) >= 16:
+        struct.pack_into("<I", data, 8, len(data))
+        struct.pack_into("<I", data, len(data) - 4, binascii.crc32(bytes(data[:-4])) & 0xFFFFFFFF)
+    return bytes(data)
+
+
 def image(name, seed):
     """A random int8 image of the network's shape; seed 0 gives the most negative pixels."""
     net = NETWORKS.get(name) or GEOMETRIES.get(name) or KINDS[name]
