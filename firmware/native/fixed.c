@@ -13,6 +13,7 @@
 #include <math.h>
 #include <string.h>
 
+#include "bits.h"
 #include "mtjkit.h"
 
 #include "simd.h"
@@ -252,6 +253,7 @@ INLINE void layer(const mtj_fixed_layer *g, int images, const int16_t *x, const 
 }
 
 #ifdef MTJ_AVX2
+#include "runs_avx2.h"
 #include "wide_avx2.h"
 #endif
 
@@ -394,6 +396,14 @@ void mtj_fixed_write(int n, int bits, uint32_t *cells, int step, const uint32_t 
                      const uint32_t *images, const uint32_t key[2], uint32_t place,
                      const mtj_write_errors *errors, uint32_t *counts) {
     uint32_t words = ((uint32_t)bits + 31) / 32, state[32];
+#ifdef MTJ_AVX2
+    if (mtj_level() && !(errors->down | errors->up | errors->down_certain | errors->up_certain)) {
+        for (; n; n--, cells += step, intended += words, counts += MTJ_COUNTS) {
+            avx2_store(cells, intended, bits, counts);
+        }
+        return;
+    }
+#endif
     for (; n; n--, cells += step, intended += words, counts += MTJ_COUNTS) {
         for (int k = 0; k < MTJ_COUNTS; k++) {
             counts[k] = 0;

@@ -36,10 +36,16 @@ class FirstMaps:
         self._kind, self._shape = self.maps.dtype, self.maps.shape[1:]
 
     def of(self, indices: NDArray[np.uint32]) -> NDArray[Any] | None:
-        """The maps of images as they were kept, (n, ...); None unless all of them are there."""
+        """The maps of images as they were kept, (n, ...); None unless all of them are there.
+
+        They are to be read alone: those of consecutive images are not copied.
+        """
         if not len(indices) or indices.max() >= self.count or not self.there[indices].all():
             return None
-        return self.maps[indices].view(self._kind).reshape(len(indices), *self._shape)
+        first, n = int(indices[0]), len(indices)
+        in_order = np.array_equal(indices, np.arange(first, first + n))
+        maps = self.maps[first : first + n] if in_order else self.maps[indices]
+        return maps.view(self._kind).reshape(n, *self._shape)
 
     def keep(self, indices: NDArray[np.uint32], maps: NDArray[Any]) -> None:
         """Keep maps of images that have room.

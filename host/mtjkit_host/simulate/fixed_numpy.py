@@ -138,7 +138,8 @@ class FixedNumpy:
             counts += self._write(cells, words, size * bits, errors, images, index)
             if maps is not None:
                 maps[index][:] = cells
-            codes = unpack(cells, size, bits).reshape(intended.shape)
+            # Not a copy: the next layer writes the other half.
+            codes = cells.view(f"<i{bits // 8}")[:, :size].reshape(intended.shape)
         return self._layers[-1].values(codes), counts
 
     def _first_codes(self, codes: Codes, images: Words, first: FirstMaps | None) -> Codes:
