@@ -1,5 +1,6 @@
 """The pages: their links lead somewhere, their commands and options exist, their Python runs."""
 
+import ast
 import io
 import re
 import runpy
@@ -135,6 +136,21 @@ def test_an_own_main_py_classifies_as_the_twin_does(tmp_path):
     [found] = run_twin(options).predictions
     names = run_twin(options).model.class_names
     assert run_micropython(script) == names[found] + "\n"
+
+
+def test_slurm_is_given_workers_of_one_thread():
+    slurm = pytest.importorskip("dask_jobqueue.slurm", reason="needs dask-jobqueue")
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "docs/cluster.md").read_text(), re.DOTALL)
+    [call] = re.findall(r"SLURMCluster\(.*?\)", code, re.DOTALL)
+    keywords = ast.parse(call).body[0].value.keywords
+    options = {one.arg: ast.literal_eval(one.value) for one in keywords}
+    script = slurm.SLURMJob("tcp://node0:8786", "worker", **options).job_script()
+    words = script.split()
+    asked = {"-p": "cpu", "-t": "04:00:00", "--interface": "ib0"}
+    for option, value in {**asked, "--nworkers": "32", "--nthreads": "1"}.items():
+        assert words[words.index(option) + 1] == value, script
+    assert "--cpus-per-task=32" in words
+    assert "tcp://node0:8786" in words
 
 
 @pytest.mark.program

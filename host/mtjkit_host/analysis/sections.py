@@ -297,7 +297,7 @@ def energy_note(cell: Cell, scheme: str) -> str:
         "Acceptable rate: where the mean degradation, made monotone (pool adjacent violators), "
         "reaches the limit, interpolated linearly over log(rate). In brackets its 95 % "
         "bootstrap interval over the repeats; an end outside the measured rates is shown as …. "
-        f"Energies are modelled: E = V I t with {cell.describe()}, {cell.population}, scheme "
-        f"{scheme}, where half of the bits toggle; savings are against a fixed pulse at the "
+        f"Energies are modelled: E = V I t of the cell ({cell.describe()}), {cell.population}, "
+        f"scheme {scheme}, where half of the bits toggle; savings are against a fixed pulse at the "
         f"reference write-error rate of {REFERENCE_RATE:g} ({cell.reference_energy_pj:.3f} pJ)."
     )

@@ -277,12 +277,12 @@ class Cell:
         return dict(self.settings)
 
     def describe(self) -> str:
-        """The cell in a few words: its numbers in the paper's form, or its name and model."""
+        """The cell in a few words: its numbers in the paper's form, or its name."""
         way = self.up
         if self.symmetric and isinstance(way.switching, Tail) and way.after_ua is None:
             power = f"{way.voltage_v:g} V, {way.current_ua:g} µA, " if self.has_power else ""
             return f"{power}tau = {way.switching.tau_ns:g} ns"
-        return f"cell {self.name}"
+        return self.name
 
 
 def flat_cell(**values: float) -> Cell:
