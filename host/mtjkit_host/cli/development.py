@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -51,11 +52,13 @@ def check(c: Context, tier: str = "check") -> None:
     """Lint, build the emulated boards' firmware, run the tests: all that CI does."""
     choice("--tier", tier, (*TIERS,))
     # mypy has one thread and a board's build waits for files: side by side they take less time.
-    with subprocess.Popen([REPOSITORY / ".ci" / "boards"], env=_environment()) as boards:
+    builds = [REPOSITORY / ".ci" / "boards"]
+    with subprocess.Popen(builds, env=_environment(), start_new_session=True) as boards:
         try:
             _lint(c)
-        except Exit:
-            boards.terminate()
+            boards.wait()
+        except BaseException:
+            os.killpg(boards.pid, signal.SIGTERM)
             raise
     if boards.returncode:
         tell(".ci/boards found something to fix; see above")
