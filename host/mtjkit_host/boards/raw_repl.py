@@ -8,6 +8,7 @@ searched for in what comes, and the rest is kept to be shown in messages.
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 
 import serial
@@ -23,6 +24,8 @@ ACK = b"\x06"
 _PIECE = 256  # bytes of code at once: a port with a small buffer reads them in _PIECE_S
 _PIECE_S = 0.01
 _MOST_BYTES = 1 << 17  # of an answer
+_UNTRACED = re.compile(rb"(?m)^\w*(?:Error|Exception|Interrupt|Exit)(?:: |\r?$)")
+"""What MicroPython says of an exception for whose traceback there was no memory."""
 _READ_S = 0.05
 _SHORT_S = 10.0  # for what the board answers at once
 
@@ -129,8 +132,8 @@ class RawRepl:
         printed = rest if ok else printed
         error = self._expect(_CTRL_D, _SHORT_S, "code")
         self._expect(b">", _SHORT_S, "code")
-        if b"Traceback" in error:  # other lines are the board's system's
-            raise LinkError(f"{self.name}: {error_of(error)}")
+        if b"Traceback" in error or _UNTRACED.search(error):  # other lines are the board's system's
+            raise LinkError(f"{self.name}: {error_of(error) or last_line(error)}")
         return printed
 
     def run(self, code: str, wait_s: float) -> bytes:
