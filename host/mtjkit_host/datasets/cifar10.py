@@ -54,12 +54,7 @@ def decode(data: bytes, name: str = "data") -> tuple[Images, Labels]:
     Raises:
         FormatError: the file is empty or torn, or a label is over 9.
     """
-    if not data or len(data) % RECORD_BYTES:
-        raise FormatError(
-            f"{name}: {len(data)} bytes is not a whole number of {RECORD_BYTES}-byte CIFAR-10 "
-            "records; fetch the binary version of the data again"
-        )
-    records = np.frombuffer(data, np.uint8).reshape(-1, RECORD_BYTES)
+    records = split_records(data, RECORD_BYTES, "CIFAR-10", name)
     labels = records[:, 0].copy()
     if labels.max() >= len(CLASSES):
         bad = int(np.argmax(labels >= len(CLASSES)))
@@ -67,8 +62,33 @@ def decode(data: bytes, name: str = "data") -> tuple[Images, Labels]:
             f"{name}: record {bad} has label {labels[bad]}, but CIFAR-10 has labels 0 to 9; "
             "this is not a CIFAR-10 binary file"
         )
-    planes = records[:, 1:].reshape(-1, CHANNELS, SIDE, SIDE)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
+    return images_of(records[:, 1:]), labels
+
+
+def split_records(data: bytes, record_bytes: int, kind: str, name: str) -> Images:
+    """The records of a CIFAR file, uint8 (N, record_bytes).
+
+    Args:
+        data: the file's bytes.
+        record_bytes: of one record: its labels, then its picture.
+        kind: of the data set, for messages.
+        name: what messages call the file.
+
+    Raises:
+        FormatError: the file is empty or torn.
+    """
+    if not data or len(data) % record_bytes:
+        raise FormatError(
+            f"{name}: {len(data)} bytes is not a whole number of {record_bytes}-byte {kind} "
+            "records; fetch the binary version of the data again"
+        )
+    return np.frombuffer(data, np.uint8).reshape(-1, record_bytes)
+
+
+def images_of(pictures: Images) -> Images:
+    """Images uint8 (N, 32, 32, 3) of records' pictures (N, 3072), plane after plane."""
+    planes = pictures.reshape(-1, CHANNELS, SIDE, SIDE)
+    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1))
 
 
 def encode(images: Images, labels: Labels) -> bytes:

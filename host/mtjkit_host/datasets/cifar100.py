@@ -12,7 +12,7 @@ import numpy as np
 from mtjkit_core.errors import ConfigError, FormatError
 
 from mtjkit_host.datasets import cifar10
-from mtjkit_host.datasets.cifar10 import CHANNELS, SIDE, Images, Labels
+from mtjkit_host.datasets.cifar10 import Images, Labels
 from mtjkit_host.settings import decode_text
 
 RECORD_BYTES = 1 + cifar10.RECORD_BYTES
@@ -35,18 +35,12 @@ def decode(data: bytes, name: str = "data") -> tuple[Images, Labels]:
     Raises:
         FormatError: the file is empty or torn, or a label is over 99.
     """
-    if not data or len(data) % RECORD_BYTES:
-        raise FormatError(
-            f"{name}: {len(data)} bytes is not a whole number of {RECORD_BYTES}-byte CIFAR-100 "
-            "records; fetch the binary version of the data again"
-        )
-    records = np.frombuffer(data, np.uint8).reshape(-1, RECORD_BYTES)
+    records = cifar10.split_records(data, RECORD_BYTES, "CIFAR-100", name)
     labels = records[:, 1].copy()
     if labels.max() >= CLASSES:
         bad = int(np.argmax(labels >= CLASSES))
         raise FormatError(f"{name}: record {bad} has label {labels[bad]}, expected 0 to 99")
-    planes = records[:, 2:].reshape(-1, CHANNELS, SIDE, SIDE)
-    return np.ascontiguousarray(planes.transpose(0, 2, 3, 1)), labels
+    return cifar10.images_of(records[:, 2:]), labels
 
 
 def load(file: Path) -> tuple[Images, Labels, tuple[str, ...]]:
