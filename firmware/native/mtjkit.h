@@ -1,7 +1,7 @@
 /* mtjkit's C library, for boards and hosts: the emulated MTJ memory (memory.c), whole layers of
  * packed binarized networks (binary.c), and, on hosts, whole images (chip.c) and layers of
  * fixed-point networks (fixed.c). They call the memory; the memory calls none of them. Campaigns
- * ask which images no error reaches (spared.c).
+ * ask which images no error reaches (spared.c), calibration asks for sums (sums.c).
  *
  * The definition is Python's, and everything here gives the same bits: mtjkit_core (reference.py,
  * mtj_memory.py, streams.py), and mtjkit_host.simulate for fixed point. Words are 32-bit
@@ -147,6 +147,27 @@ typedef struct {
  * is intended. errors: of each map, with equal limits in both directions. */
 void mtj_spared(const mtj_place *places, uint32_t count, uint32_t n, const uint32_t *indices,
                 const uint32_t key[2], const mtj_write_errors *errors, uint8_t *spared);
+
+/* ---- sums.c: on hosts only: for calibration ---- */
+
+/* Bytes of work memory for mtj_sums; 0 where this processor or layer has none. */
+size_t mtj_sums_bytes(const mtj_layer *layer);
+
+/* What the stored bits of a hidden layer hang on: the largest sum of each pooling window, or the
+ * smallest one where the channel is inverted.
+ *
+ * cells: n input maps, one after the other. sums: n times (pixel of the map, 32 * out_words),
+ * channels beyond out_channels without meaning. work: mtj_sums_bytes. */
+void mtj_sums(const mtj_layer *layer, const uint8_t *model, uint32_t n, const uint32_t *cells,
+              int16_t *sums, uint8_t *work);
+
+/* How often each sum comes with a bit of 0 and of 1, for up to 32 channels of n pixels.
+ *
+ * sums: channel c of pixel i at [i * stride + c], low .. low + span - 1. bits: its bit c of
+ * [i * words]. counts: [channels][span][2], added to. */
+void mtj_histograms(uint32_t n, uint32_t channels, const int16_t *sums, uint32_t stride,
+                    const uint32_t *bits, uint32_t words, int32_t low, uint32_t span,
+                    uint32_t *counts);
 
 /* ---- fixed.c: on hosts only: fixed-point networks, and what runs ---- */
 

@@ -115,7 +115,8 @@ C_FILES = {
     "binary_octets.h": {"mtjkit.h", "bits.h"},
     "binary_thumb1.h": set(),
     "binary_thumb2.h": set(),
-    "binary_avx2.h": {"mtjkit.h", "simd.h", "binary_blocks.h"},
+    "mismatches_avx2.h": {"mtjkit.h", "simd.h", "binary_blocks.h"},
+    "binary_avx2.h": {"mtjkit.h", "simd.h", "binary_blocks.h", "mismatches_avx2.h"},
     "binary_lanes.h": HEADERS | {"binary_blocks.h"},
     "binary_mve.h": {"mtjkit.h", "ones_mve.h"},
     "binary.c": HEADERS
@@ -123,6 +124,7 @@ C_FILES = {
     | {"binary_thumb1.h", "binary_thumb2.h", "binary_mve.h"},
     "chip.c": HEADERS | {"draws.h"},
     "spared.c": HEADERS | {"draws.h", "draws_avx2.h"},
+    "sums.c": {"mtjkit.h", "simd.h", "mismatches_avx2.h"},
     "fixed_avx2.h": {"mtjkit.h", "simd.h"},
     "winograd_avx2.h": {"fixed_avx2.h"},
     "wide_avx2.h": {"winograd_avx2.h"},
@@ -135,6 +137,7 @@ C_CALLS = {
     "binary": {"memory"},
     "chip": {"memory", "binary"},
     "spared": {"memory"},
+    "sums": {"memory"},
     "fixed": {"memory"},
     "module": {"memory", "binary"},
 }

@@ -20,10 +20,10 @@ from mtjkit_core.model import Model
 from mtjkit_core.write_errors import WriteErrors
 from numpy.typing import NDArray
 
-from mtjkit_host.simulate import draws
-from mtjkit_host.simulate.binary_numpy import NumpyLayer, unpack_maps, with_crc
+from mtjkit_host.simulate.binary_numpy import with_crc
 from mtjkit_host.simulate.draws import Words
 from mtjkit_host.simulate.simulator import open_simulator
+from mtjkit_host.simulate.sums import LayerSums, Sums
 
 PICTURES = 300
 """Enough to set thresholds: with 1,000 the loss is the same within its scatter."""
@@ -33,9 +33,6 @@ _BALANCE = 0.5
 full size with 10 % `flip`, 1,500 test pictures: 0 leaves 77.0 % right, 0.3 78.8, 1 78.4, 100
 77.1."""
 
-_TOGETHER = 16  # channels whose sums are copied together: a cache line of int32
-_BLOCK = 128  # pictures whose sums are floats at the same time
-
 
 def calibrate(
     model: Model,
@@ -43,93 +40,110 @@ def calibrate(
     errors: WriteErrors,
     progress: Callable[[int, int], None] = lambda done, of: None,
 ) -> Model:
-    """Set a net's thresholds for a memory with errors.
+    """Set a net's thresholds for a memory with errors: see Calibration."""
+    return Calibration(model, inputs).model_for(errors, progress)
 
-    A channel whose bit is the same on all pictures keeps its threshold, and so do the last layer
-    and one before an average.
+
+class Calibration:
+    """A net and the pictures that set its thresholds, for one memory after the other.
+
+    What errors cannot change is computed once: the error-free maps, and the first layer's map
+    before its errors.
 
     Args:
         model: the net as it was trained.
         inputs: int8 (n, height, width, channels), pictures like those that it will see.
-        errors: the error process of the feature maps.
-        progress: told of each layer: how many are done, and of how many.
-
-    Returns:
-        The net with other thresholds.
 
     Raises:
-        ConfigError: there is no picture, or the limits are those of another number of layers.
+        ConfigError: there is no picture.
     """
-    if not len(inputs):
-        raise ConfigError("calibration takes at least one picture")
-    errors.check_layers(len(model.layers))
-    indices = np.arange(len(inputs), dtype=np.uint32)
-    trace: list[Words] = []
-    open_simulator(model).run(inputs, indices, trace=trace)
-    clean = unpack_maps(model, trace)
-    del trace
-    data = np.frombuffer(model.data, np.uint8).copy()
-    halves = [np.zeros((len(inputs), words), np.uint32) for words in model.half_words]
-    source: NDArray[np.int8] | Words = inputs
-    for layer in model.layers[:-1]:
-        arrays = NumpyLayer(model, layer)
-        if layer.output == AVERAGES:  # not in the memory; the last layer's numbers hang on it
-            source = arrays.outputs(source)
-            progress(layer.index + 1, len(model.layers) - 1)
-            continue
-        cells = halves[layer.index & 1][:, : layer.map_words]
-        bits = clean[layer.index].reshape(len(inputs), -1, layer.out_channels).astype(np.bool_)
-        whole = np.int16 if arrays.largest_sum < 1 << 15 else np.int32
-        sums = np.concatenate(
-            [
-                arrays.pooled_sums(source[at : at + _BLOCK], arrays.inverted).astype(whole)
-                for at in range(0, len(inputs), _BLOCK)
-            ]
-        )
-        thresholds = _thresholds(
-            sums.reshape(-1, layer.out_channels), bits.reshape(-1, layer.out_channels), arrays
-        )
-        data[layer.thresholds_at :][: 4 * layer.out_channels].view("<i4")[:] = thresholds
-        intended = arrays.pack(arrays.stored(sums, thresholds))
-        draws.write(cells, intended, arrays.lanes, errors, indices, layer.index)
-        source = cells
-        progress(layer.index + 1, len(model.layers) - 1)
-    return Model(with_crc(data))
+
+    def __init__(self, model: Model, inputs: NDArray[np.int8]) -> None:
+        if not len(inputs):
+            raise ConfigError("calibration takes at least one picture")
+        self._model = model
+        self._inputs = inputs
+        self._indices = np.arange(len(inputs), dtype=np.uint32)
+        simulator = open_simulator(model)
+        self._clean: list[Words] = []
+        simulator.run(inputs, self._indices, trace=self._clean)
+        native = simulator.engine == "native"
+        self._layers = [LayerSums(model, layer, native) for layer in model.layers[:-1]]
+        self._first: tuple[NDArray[np.int32], Words] | None = None
+
+    def model_for(
+        self,
+        errors: WriteErrors,
+        progress: Callable[[int, int], None] = lambda done, of: None,
+    ) -> Model:
+        """The net with thresholds for these errors.
+
+        A channel whose bit is the same on all pictures keeps its threshold, and so do the last
+        layer and one before an average.
+
+        Args:
+            errors: the error process of the feature maps.
+            progress: told of each layer: how many are done, and of how many.
+
+        Raises:
+            ConfigError: the limits are those of another number of layers.
+        """
+        model = self._model
+        errors.check_layers(len(model.layers))
+        data = np.frombuffer(model.data, np.uint8).copy()
+        count = len(self._inputs)
+        halves = [np.zeros((count, words), np.uint32) for words in model.half_words]
+        source: NDArray[np.int8] | Words = self._inputs
+        for layer, sums in zip(model.layers, self._layers, strict=False):
+            progress(layer.index, len(self._layers))
+            if layer.output == AVERAGES:  # not in the memory; the last layer hangs on its numbers
+                source = sums.arrays.outputs(source)
+                continue
+            if layer.index or self._first is None:
+                thresholds, intended = self._set(sums, source, self._clean[layer.index])
+                if not layer.index:
+                    self._first = thresholds, intended
+            else:
+                thresholds, intended = self._first
+            data[layer.thresholds_at :][: 4 * layer.out_channels].view("<i4")[:] = thresholds
+            cells = halves[layer.index & 1][:, : layer.map_words]
+            sums.write(cells, intended, errors, self._indices)
+            source = cells
+        progress(len(self._layers), len(self._layers))
+        return Model(with_crc(data))
+
+    @staticmethod
+    def _set(
+        layer: LayerSums, source: NDArray[Any], clean: Words
+    ) -> tuple[NDArray[np.int32], Words]:
+        """A layer's thresholds, (channels,), and its maps with them, (n, map_words)."""
+        sums = layer.pooled(source)
+        thresholds = _thresholds(layer, sums, clean)
+        return thresholds, layer.arrays.pack(layer.arrays.stored(sums, thresholds))
 
 
-def _thresholds(
-    sums: NDArray[np.integer[Any]], clean: NDArray[np.bool_], arrays: NumpyLayer
-) -> NDArray[np.int32]:
+def _thresholds(layer: LayerSums, sums: Sums, clean: Words) -> NDArray[np.int32]:
     """The best threshold of each channel, (channels,).
 
     Args:
-        sums: what the bits hang on under errors, (n, channels).
-        clean: the bits without errors, (n, channels).
-        arrays: the layer.
+        layer: the layer.
+        sums: what its bits hang on under errors, (n, map_height, map_width, channels).
+        clean: its maps without errors, (n, map_words).
     """
-    low, span = int(sums.min()), int(sums.max()) - int(sums.min()) + 1
+    arrays, low = layer.arrays, int(sums.min())
     thresholds = arrays.thresholds.astype(np.int32)
-    for first in range(0, sums.shape[1], _TOGETHER):
-        some = slice(first, first + _TOGETHER)
-        part = np.ascontiguousarray(sums[:, some].T, np.int32)
-        rows = 2 * (part - low) + clean[:, some].T
-        for channel, row in enumerate(rows, first):
-            counts = np.bincount(row, minlength=2 * span).reshape(span, 2)
-            zeros, ones = (_below(counts[:, bit]) for bit in (0, 1))
-            if not zeros[-1] or not ones[-1]:
-                continue
-            # At each threshold: error-free zeros that become 1, error-free ones that become 0.
-            inverted = arrays.inverted[channel] ^ arrays.signs[channel]
-            up = zeros if inverted else zeros[-1] - zeros
-            down = ones[-1] - ones if inverted else ones
-            cost = up + down + _BALANCE * np.abs(up - down)
-            best = np.flatnonzero(cost == cost.min())
-            thresholds[channel] = low + (int(best[0]) + int(best[-1]) + 1) // 2
+    for first, counts in layer.histograms(sums, clean):
+        some = slice(first, first + len(counts))
+        # At each threshold: how many sums lie below it, of error-free zeros and ones.
+        below = np.zeros((len(counts), counts.shape[1] + 1, 2), np.int64)
+        np.cumsum(counts, axis=1, out=below[:, 1:])
+        zeros, ones = below[..., 0], below[..., 1]
+        inverted = (arrays.inverted ^ arrays.signs)[some, None]
+        up = np.where(inverted, zeros, zeros[:, -1:] - zeros)  # zeros that become 1
+        down = np.where(inverted, ones[:, -1:] - ones, ones)
+        cost = up + down + _BALANCE * np.abs(up - down)
+        best = cost == cost.min(axis=1, keepdims=True)
+        edges = best.argmax(axis=1) + (best.shape[1] - 1 - best[:, ::-1].argmax(axis=1))
+        varies = (zeros[:, -1] > 0) & (ones[:, -1] > 0)
+        thresholds[some] = np.where(varies, low + (edges + 1) // 2, thresholds[some])
     return thresholds
-
-
-def _below(counts: NDArray[np.intp]) -> NDArray[np.int64]:
-    """How many values lie below 0, 1, ... span, where `counts` (span,) counts each: (span + 1,)."""
-    below = np.zeros(len(counts) + 1, np.int64)
-    np.cumsum(counts, out=below[1:])
-    return below

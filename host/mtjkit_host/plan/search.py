@@ -34,7 +34,7 @@ from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 from mtjkit_host.mtj.pulse_plan import LayerPulses, layer_pulses, layer_pulses_by_direction
 from mtjkit_host.mtj.scheme import Scheme, Traffic
 from mtjkit_host.mtj.schemes import PerDirection, reference_write
-from mtjkit_host.plan.calibrate import PICTURES, calibrate
+from mtjkit_host.plan.calibrate import PICTURES, Calibration
 from mtjkit_host.plan.loss import (
     Labels,
     Loss,
@@ -141,6 +141,7 @@ class Search:
         self.weights = weights
         self.tell = tell
         self._confirmed_on = confirmed_on
+        self._calibrations: dict[int, Calibration] = {}  # by how many pictures
         self._inputs = inputs
         self._labels = labels
         some = inputs[:_TROUBLE_PICTURES]
@@ -167,6 +168,7 @@ class Search:
         """The same search of the maps, for the same net with other signs of its channels."""
         other = copy.copy(self)
         other.model = fewer_ones(self.model, self._inputs[:SIGN_PICTURES]).model
+        other._calibrations = {}
         other._count(map_counts(other.model, self._inputs[:_TROUBLE_PICTURES]))
         return other
 
@@ -247,7 +249,9 @@ class Search:
     def _prepared(self, errors: WriteErrors, pictures: int) -> Model:
         if not self.calibrated:
             return self.model
-        return calibrate(self.model, self._inputs[-pictures:], errors)
+        if pictures not in self._calibrations:
+            self._calibrations[pictures] = Calibration(self.model, self._inputs[-pictures:])
+        return self._calibrations[pictures].model_for(errors)
 
     def _tried(self, rates: Rates, pictures: int) -> tuple[Model, Loss]:
         errors = self._errors(rates)

@@ -25,7 +25,7 @@ from mtjkit_host.paths import BUILT
 from mtjkit_host.paths import NATIVE as SOURCE
 from mtjkit_host.simulate.compiled import kept
 
-SOURCES = ("memory.c", "binary.c", "chip.c", "spared.c", "fixed.c")
+SOURCES = ("memory.c", "binary.c", "chip.c", "spared.c", "sums.c", "fixed.c")
 FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 LEVELS: dict[str, tuple[str, ...]] = {
     "best": (),
@@ -44,6 +44,13 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mtj_program": (None, [_POINTER] * 5),
     "mtj_run": (None, [_POINTER, _WORD, _POINTER, _POINTER, _WORD, *[_POINTER] * 11]),
     "mtj_spared": (None, [_POINTER, _WORD, _WORD, *[_POINTER] * 4]),
+    "mtj_sums_bytes": (_SIZE, [_POINTER]),
+    "mtj_sums": (None, [_POINTER, _POINTER, _WORD, *[_POINTER] * 3]),
+    "mtj_histograms": (
+        None,
+        [_WORD, _WORD, _POINTER, _WORD, _POINTER, _WORD, _INT, _WORD, _POINTER],
+    ),
+    "mtj_write_run": (None, [_POINTER, _POINTER, _INT, _WORD, _WORD, _WORD, *[_POINTER] * 3]),
     "mtj_program_chip": (None, [_POINTER] * 6),
     "mtj_simd": (ctypes.c_char_p, []),
     "mtj_fixed_level": (_INT, []),
