@@ -21,7 +21,7 @@ from mtjkit_host import paper
 from mtjkit_host.analysis import sections
 from mtjkit_host.analysis.content import content
 from mtjkit_host.analysis.findings import findings
-from mtjkit_host.analysis.plots import draw_all
+from mtjkit_host.analysis.plots import COLOURS, draw_all
 from mtjkit_host.analysis.summary import Summary, summarize
 from mtjkit_host.analysis.vega import vega_script
 from mtjkit_host.campaign.runner import CampaignResult
@@ -39,6 +39,8 @@ _CAPTIONS = {
     "figure-10": "Fig. 10: write energy of one MTJ over its error rate (Eq. 2), and the error "
     "rates acceptable in feature maps.",
 }
+_ON_ANY_PAGE = {"#000000": "#888888", "#F0E442": "#B8A900"}
+"""What stands for colours that a black or a white page hides."""
 _BANDS = (
     " Points are means over the repeats; bands, from four repeats on, are 95 % intervals of the "
     "mean (Student's t)."
@@ -144,6 +146,7 @@ def render(
         vega=_in_script(vega),
         content=content(result, summary, cell, scheme) if vega else {},
         specifications=json.loads((_HERE / "report_figures.json").read_text(encoding="utf-8")),
+        colours=[_ON_ANY_PAGE.get(colour, colour) for colour in COLOURS],
         program=_in_script((_HERE / "report.js").read_text(encoding="utf-8")),
     )
 

@@ -18,8 +18,12 @@ from mtjkit_host.analysis.tradeoff import SCHEMES
 from mtjkit_host.figures import own_settings, plain
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 
-# Okabe and Ito's palette, told apart by colour-blind readers too; the markers tell without colour.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+COLOURS = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442",
+    "#8C5A2B", "#7B61D6", "#00B3A6", "#C2185B", "#8DB600", "#E58E8E", "#5C7C8A", "#B5A37A",
+)  # fmt: skip
+"""Okabe and Ito's palette, which colour-blind readers tell apart too, and eight more for campaigns
+of many nets; the markers tell without colour."""
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 BAND_REPEATS = 4
 """Repeats from which on a curve has a band: an interval of two or three covers everything."""
@@ -109,7 +113,8 @@ def _legend(figure: Any, axes: Sequence[Any], title: str = "", columns: int = 6)
 
 def _style(label: str, labels: Sequence[str]) -> dict[str, Any]:
     i = labels.index(label)
-    return {"color": _COLOURS[i % 8], "marker": _MARKERS[i % 8], "markersize": 4.5}
+    marker = _MARKERS[(i + 3 * (i // 8)) % 8]  # neighbours in colour have other markers
+    return {"color": COLOURS[i % len(COLOURS)], "marker": marker, "markersize": 4.5}
 
 
 def curves_figure(
@@ -216,7 +221,7 @@ def _mark(ax: Any, entry: Acceptable, labels: Sequence[str]) -> None:
         ax.plot(ends, [entry.energy_pj] * 2, color=style["color"], linewidth=1)
 
 
-_WAY_COLOURS = dict(zip(SCHEMES, _COLOURS, strict=False))
+_WAY_COLOURS = dict(zip(SCHEMES, COLOURS, strict=False))
 
 
 def _tradeoff(summary: Summary) -> Any:
@@ -240,8 +245,9 @@ def _tradeoff(summary: Summary) -> Any:
             if line.is_plan:
                 half = [100 * (spot.accuracy.half_width or 0.0) for spot in line.spots]
                 ax.errorbar(
-                    x, y, half, fmt="*", color=_COLOURS[-1 - stars % 8], markersize=13, zorder=3,
-                    markeredgecolor="black", capsize=3, label=plain(f"plan: {line.way}, {kind}"),
+                    x, y, half, fmt="*", color=COLOURS[-1 - stars % len(COLOURS)], markersize=13,
+                    zorder=3, markeredgecolor="black", capsize=3,
+                    label=plain(f"plan: {line.way}, {kind}"),
                 )  # fmt: skip
                 stars += 1
                 continue

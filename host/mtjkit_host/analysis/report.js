@@ -7,8 +7,6 @@ const OWN = ["tau_ns", "current_ua", "voltage_v"];
 const MEMORIES = { weights: "weights", feature_maps: "feature maps" };
 const KINDS = { flip: "bit flipped", keep: "old value kept" };
 const AXES = { ns: "pulse width (ns)", pj: "energy of a written bit (pJ)", rate: "write-error rate (%)" };
-// Okabe and Ito's palette; black and white are the page's own colour.
-const COLOURS = ["#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#888888", "#B8A900"];
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const shown = {}; // figure -> { view, spec, rows }
 

@@ -114,6 +114,17 @@ def test_the_same_results_give_the_same_page(result):
     assert len(one) < 90_000
 
 
+def test_sixteen_nets_have_colours_of_their_own(result):
+    labels = [f"net {n}" for n in range(16)]
+    styles = [plots._style(label, labels) for label in labels]
+    assert len({style["color"] for style in styles}) == 16
+    assert all(a["marker"] != b["marker"] for a, b in zip(styles, styles[8:], strict=False))
+    text = page.render(result, summarize(result), {}, Cell(), vega="/* vega */")
+    shown = json.loads(re.search(r"const COLOURS = (\[.*?\]);", text)[1])
+    assert len(set(shown)) == 16
+    assert not {"#000000", "#F0E442"} & set(shown)
+
+
 def test_the_legend_names_a_net_that_is_in_one_panel_only(result):
     curves = [
         c for c in summarize(result).accuracy if (c.net, c.memory) != ("Fxp8 & co", "feature_maps")
