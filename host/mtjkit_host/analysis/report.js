@@ -140,6 +140,7 @@ function config(isDark) {
     legend: { ...titles, orient: "bottom", columns: narrow() ? 1 : 4, labelLimit: 260,
       symbolBaseStrokeColor: text },
     range: { category: COLOURS },
+    style: { edged: { stroke: isDark ? "white" : "black", strokeWidth: 1.2 } },
   };
 }
 
@@ -219,7 +220,7 @@ function drawSchemes() {
     ...spot, rate: 100 * spot.rate, accuracy: 100 * spot.accuracy,
     half: spot.half === null ? null : 100 * spot.half,
   }));
-  dashes(spec.encoding.strokeDash, rows);
+  dashes(spec.layer[0].encoding.strokeDash, rows);
   return draw("schemes", spec, { rows });
 }
 
@@ -236,8 +237,11 @@ function drawLayers() {
   let rows;
   if (chosen === "plans") {
     spec.encoding.color.title = "pulse (ns)";
-    rows = CONTENT.plans.flatMap((plan) => ["down", "up"].flatMap((way) =>
-      plan[way].map((value, layer) => ({ what: `${plan.plan}, ${way}`, layer, value }))));
+    rows = CONTENT.plans.flatMap((plan) => {
+      const same = plan.down.every((value, layer) => value === plan.up[layer]);
+      return (same ? ["down"] : ["down", "up"]).flatMap((way) => plan[way].map((value, layer) => (
+        { what: same ? plan.plan : `${plan.plan}, ${way}`, layer, value })));
+    });
   } else {
     spec.encoding.color.title = "RRMSE";
     rows = CONTENT.layers.filter((row) => String(row.rate) === chosen).flatMap((row) =>
