@@ -28,6 +28,7 @@ assert mtjkit.load(options.model).classes == 10
 
 
 def test_the_public_names_are_there():
+    assert dir(mtjkit) == sorted(mtjkit.__all__)
     for name in mtjkit.__all__:
         assert getattr(mtjkit, name) is not None
     assert mtjkit.run_twin.__module__ == "mtjkit_host.runs.run"
@@ -128,6 +129,8 @@ def test_on_an_index_page_the_readme_has_no_dead_links(built):
     assert "\nProject-URL: " in page
     assert "(https://doi.org/10.1587/transinf.2023LOP0007)" in page
     assert not re.findall(r"\]\((?!https?:)[^)]*\)", page)
+    assert "$ mtjkit run-unix" in page
+    assert "./inv " not in page
 
 
 @pytest.mark.slow

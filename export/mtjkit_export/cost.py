@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from struct import unpack_from
+from textwrap import wrap
 
 from mtjkit_core.footprint import MAX_IMAGES, ram_bytes
 from mtjkit_core.geometry import AVERAGES, CONV, INT8, SIGNED, SUMS, LayerShape
 from mtjkit_core.model import Model
 
 from mtjkit_export.heap import Processor, heap_in_use, heap_needed
+
+COLUMNS = 80
+"""Columns of a terminal, into which tables fit."""
+
+MIN_NAME = 16
+"""Columns that a table's first column has at least."""
 
 
 @dataclass(frozen=True)
@@ -20,7 +27,7 @@ class LayerCost:
     name: str
     """conv or dense, with padding and pooling."""
     output: str
-    """Stored output, height x width x channels; the last layer's scores."""
+    """Stored output, as height x width x channels; the last layer's scores."""
     weight_bits: int
     """Bits of the weights, one or eight each, without padding."""
     file_bytes: int
@@ -67,17 +74,15 @@ def cost(model: Model, kernel: str = "viper") -> Cost:
 def summary(model: Model, processors: Iterable[Processor] = ()) -> str:
     """The same as a plain text table, and the heap that the model needs on some processors."""
     total = cost(model)
-    rows: list[tuple[str, ...]] = [
-        ("layer", "", "output", "weight bits", "bytes", "MACs", "bits written")
-    ]
+    rows: list[tuple[str, ...]] = [("layer", "output", "weights", "bytes", "MACs", "written")]
     for number, one in enumerate(total.layers):
         counts = (one.weight_bits, one.file_bytes, one.macs, one.written_bits)
-        rows.append((str(number), one.name, one.output, *(f"{n:,}" for n in counts)))
+        rows.append((f"{number:<2} {one.name}", one.output, *(f"{n:,}" for n in counts)))
     data = sum(one.file_bytes for one in total.layers)
     counts = (total.weight_bits, data, total.macs, total.written_bits)
-    rows.append(("all", "", "", *(f"{n:,}" for n in counts)))
-    lines = [f"{model.name}: {_input(model)}, {model.outcomes} classes", *_aligned(rows, 3)]
-    lines.append(f"file {total.file_bytes:,} bytes")
+    rows.append(("all", "", *(f"{n:,}" for n in counts)))
+    lines = [f"{model.name}: {_input(model)}, {model.outcomes} classes", *_aligned(rows, 2)]
+    lines.append(f"file {total.file_bytes:,} bytes; weights, and written for an image, in bits")
     for number, one in enumerate(total.layers):
         if one.dead:
             channels = model.layers[number].out_channels
@@ -90,7 +95,7 @@ def summary(model: Model, processors: Iterable[Processor] = ()) -> str:
 
 def _heaps(model: Model, processors: Iterable[Processor]) -> list[str]:
     """Lines of a table: the heap on each kind of processor, by kernel; none without processors."""
-    head = ("heap, in bytes", "kernel", "needed", "peak", "mapped: needed", "peak")
+    head = ("heap, in bytes", "kernel", "needed", "peak", "mapped", "peak")
     rows: list[tuple[str, ...]] = [head]
     for processor in processors:
         for kernel in processor.shares:
@@ -111,19 +116,24 @@ def _heaps(model: Model, processors: Iterable[Processor]) -> list[str]:
         *_aligned(rows, 2),
         "needed: the smallest heap that does; peak: in use, in a heap with room for",
         f"{MAX_IMAGES} images on their way; both with MicroPython and all code.",
-        "mapped: the weights are read in flash.",
+        "mapped: needed where the weights are read in flash.",
     ]
 
 
 def _aligned(rows: list[tuple[str, ...]], words: int) -> list[str]:
-    """Lines of a table whose first columns, `words` of them, are aligned left."""
+    """Lines of a table whose first columns, `words` of them, are aligned left.
+
+    Where a line would be wider than a terminal, the first column is folded.
+    """
     widths = [max(len(row[k]) for row in rows) for k in range(len(rows[0]))]
+    widths[0] = max(MIN_NAME, min(widths[0], COLUMNS - sum(width + 2 for width in widths[1:])))
     lines = []
     for row in rows:
-        cells = list(zip(row, widths, strict=True))
+        first, *more = wrap(row[0], widths[0], subsequent_indent="   ") or [""]
+        cells = list(zip((first, *row[1:]), widths, strict=True))
         left = [cell.ljust(width) for cell, width in cells[:words]]
         right = [cell.rjust(width) for cell, width in cells[words:]]
-        lines.append("  ".join(left + right).rstrip())
+        lines += ["  ".join(left + right).rstrip(), *more]
     return lines
 
 
@@ -161,7 +171,7 @@ def _layer_cost(model: Model, layer: LayerShape) -> LayerCost:
     height, width, channels = layer.map_shape
     return LayerCost(
         name=name,
-        output=f"{channels} scores" if layer.last else f"{height} x {width} x {channels}",
+        output=f"{channels} scores" if layer.last else f"{height}x{width}x{channels}",
         weight_bits=layer.weight_bits,
         file_bytes=layer.data_bytes,
         macs=layer.macs,

@@ -39,6 +39,9 @@ else:
         module, attribute = _PLACES[name]
         return getattr(import_module(module), attribute)
 
+    def __dir__() -> list[str]:
+        return __all__
+
 
 __version__ = version()
 

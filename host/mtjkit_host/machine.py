@@ -42,7 +42,7 @@ def memory_bytes() -> int:
 
 
 def leave_on_interrupt() -> None:
-    """Have Ctrl-C end this process at once, with status 130 and without a traceback.
+    """Have Ctrl-C end this process at once, with status 130 and a word instead of a traceback.
 
     For the time in which nothing has begun, or all is done. A process that ignores Ctrl-C (nohup)
     goes on to do so.
@@ -63,6 +63,8 @@ def leave(status: int) -> NoReturn:
 
 
 def _leave(number: int, frame: object) -> None:
+    with contextlib.suppress(OSError):
+        os.write(2, b"interrupted\n")  # not through a stream that may be in the middle of a line
     os._exit(INTERRUPTED)
 
 

@@ -48,10 +48,10 @@ def rate(option: str, value: object) -> float:
     Raises:
         ConfigError: the value is not a number, or lies outside.
     """
-    found = number(option, value)
-    if not 0 <= found <= 1:
+    text = _text(value)
+    if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= 1:
         raise ConfigError(f"{option} is an error rate from 0 to 1, not {shown(value)}")
-    return abs(found)  # -0 is 0
+    return abs(float(text))  # -0 is 0
 
 
 def whole(option: str, value: object, low: int, high: int) -> int:

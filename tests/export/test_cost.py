@@ -47,10 +47,17 @@ def test_a_quarter_of_its_width_and_the_table():
     assert total.file_bytes == len(model.data) == 114_296
     assert total.ram_bytes == ram_bytes(model, "viper")
     text = summary(model)
-    for part in ("conv 3x3, padded, pooled", "16 x 16 x 32", "10 scores", "878,944", "72,192"):
+    for part in ("conv 3x3, padded, pooled", "16x16x32", "10 scores", "878,944", "72,192"):
         assert part in text
     assert "file 114,296 bytes" in text
     assert len({len(line) for line in text.splitlines()[1:12]}) == 1  # columns are aligned
+
+
+@pytest.mark.parametrize("width", [0.25, 1])
+def test_the_tables_fit_into_a_terminal(width):
+    lines = summary(paper_shape(width), processors().values()).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert ("   pooled" in lines) == (width == 1)  # folded where it must be
 
 
 def test_dead_channels_are_counted_and_said():

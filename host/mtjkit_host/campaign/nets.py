@@ -43,7 +43,7 @@ def find_net(models: Sequence[str], folders: Sequence[Path], beside: Path | None
         if model in OTHER_NAMES:
             return CARRIED / f"{OTHER_NAMES[model]}.mtjb"
     places = ", ".join(dict.fromkeys(os.path.relpath(folder) for folder in folders))
-    more = "" if IS_CHECKOUT else " (pip install mtjkit-nets brings the larger carried nets)"
+    more = "" if IS_CHECKOUT else " (the wheel mtjkit-nets brings the larger carried nets)"
     raise ConfigError(f"no {' or '.join(models)} in {places}; train it, or name its file{more}")
 
 

@@ -44,6 +44,17 @@ class MtjkitProgram(Program):
             words = [words[0], "--help", words[1]]
         super().run(words, exit)
 
+    def core_args(self) -> list[Argument]:
+        """See `invoke.Program.core_args`. Of its letters only -h, -l and -V are left.
+
+        A letter of invoke's own, such as -e, would be taken after any command and do nothing.
+        """
+        arguments: list[Argument] = super().core_args()
+        for one in arguments:
+            if one.names[0] not in ("help", "list", "version"):
+                one.names = one.names[:1]
+        return arguments
+
     def parse_tasks(self) -> None:
         """See `invoke.Program.parse_tasks`."""
         try:

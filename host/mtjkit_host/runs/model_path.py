@@ -35,5 +35,5 @@ def model_path(value: str | float | Path) -> Path:
     if path.suffix:
         return path
     names = ", ".join(sorted(file.stem for file in CARRIED.glob("*.mtjb")))
-    more = "" if IS_CHECKOUT else "; pip install mtjkit-nets brings the larger ones"
+    more = "" if IS_CHECKOUT else "; the wheel mtjkit-nets brings the larger ones"
     raise ConfigError(f"--model {value}: no such file, and the carried models are {names}{more}")

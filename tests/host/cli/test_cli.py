@@ -110,6 +110,7 @@ def test_the_program_has_invokes_commands(tmp_path):
     refused(mtjkit("rununix"), "there is no command rununix; perhaps run-unix; mtjkit --help lists")
     refused(mtjkit("info"), "info takes MODEL; mtjkit --help info explains it")
     refused(mtjkit("info", "digits", "net"), "info takes no further word, net; mtjkit --help info")
+    refused(mtjkit("info", "digits", "-e"), "info has no option -e; mtjkit --help info")
     text = finished(mtjkit("info", "--help"))
     assert text.startswith("Usage: mtjkit info MODEL\n")
     assert re.search(r"\n  MODEL +model file", text)
@@ -217,8 +218,8 @@ main()
 @pytest.mark.parametrize(
     ("at", "said"),
     [
-        ("invoke.program", ""),  # nothing has begun
-        ("mtjkit_host.cli.nets", ""),
+        ("invoke.program", "interrupted\n"),  # nothing has begun
+        ("mtjkit_host.cli.nets", "interrupted\n"),
         # the command is under way; what torch, say, has loaded is not taken apart
         ("mtjkit_export.cost", "info: interrupted\nfiles are closed\n"),
     ],
