@@ -60,6 +60,7 @@ _TROUBLE_PICTURES = 500
 _SOME = 100  # pictures that set the thresholds of a plan that is one of many
 
 _TRIES = 6  # savings that are tried for a loss
+_FEW, _ROUGH = 1000, 2  # pictures of the first tries, where there are more; and tries on them
 _ROOM = (
     1.5  # halves of the interval: the loss on other pictures scatters by a half of it, 95 in 100
 )
@@ -88,10 +89,6 @@ class Found:
     """The best single rate for all layers."""
     single_saving_percent: float
     """What that saves."""
-    loss: Loss
-    """On the pictures of the search."""
-    single_loss: Loss
-    """The same for the single rate."""
 
 
 class Search:
@@ -188,19 +185,14 @@ class Search:
         shape = self._exchanged(shape, single)
         self.tell("all layers together")
         rates = self._longest_saving(shape, limit, self.saving_percent(single) + 1)
-        self.tell("thresholds" if self.calibrated else "the loss")
-        model, loss = self._tried(rates, PICTURES)
-        _, single_loss = self._tried(single, PICTURES)
         means = (t.mean(*pair) for t, pair in zip(self.by_layer, _pairs(rates), strict=True))
         return Found(
             tuple(float(rate) for rate in means),
             self.pulses(rates),
-            model,
+            self._prepared(self._errors(rates), PICTURES),
             self.saving_percent(rates),
             float(single[0, 0]),
             self.saving_percent(single),
-            loss,
-            single_loss,
         )
 
     def single(self, limit: float) -> Rates:
@@ -253,10 +245,11 @@ class Search:
             self._calibrations[pictures] = Calibration(self.model, self._inputs[-pictures:])
         return self._calibrations[pictures].model_for(errors)
 
-    def _tried(self, rates: Rates, pictures: int) -> tuple[Model, Loss]:
+    def loss(self, rates: Rates, pictures: int | None = None) -> Loss:
+        """What these rates cost on the first `pictures` of the search; None: on all."""
         errors = self._errors(rates)
-        model = self._prepared(errors, pictures)
-        return model, loss_of(self._right, model, self._inputs, self._labels, errors)
+        model, some = self._prepared(errors, PICTURES), slice(pictures)
+        return loss_of(self._right[some], model, self._inputs[some], self._labels[some], errors)
 
     def trouble(self, rates: Rates) -> float:
         """How much these rates trouble the net, without labels: see the top of this module."""
@@ -287,7 +280,8 @@ class Search:
 
         The logarithm of the loss is nearly a straight line over the saving, and one loss has the
         scatter of its pictures and thresholds: the answer is where a line through the nearest
-        points that were tried meets the limit.
+        points that were tried meets the limit. A few pictures find the way to it: tries on them
+        count until two are on all pictures.
 
         Args:
             shape: proportions.
@@ -296,16 +290,24 @@ class Search:
         """
         most = self.saving_percent(np.full(len(shape), _LARGEST))
         aim = _MARGIN * limit
+        rough: list[tuple[float, float]] = []
         points: list[tuple[float, float]] = []
+        few = _FEW if len(self._inputs) >= 2 * _FEW else None
         for _ in range(_TRIES):
             saving = min(max(saving, 0.0), most)
-            _, loss = self._tried(self.at_saving(shape, saving), PICTURES)
-            self.tell(f"{saving:.1f} % saved: {100 * loss.loss:.1f} % lost")
+            loss = self.loss(self.at_saving(shape, saving), few)
+            self.tell(
+                f"{saving:.1f} % saved: {100 * loss.loss:.1f} % lost, {loss.pictures} pictures"
+            )
             counted = loss.loss + self._room(loss)
-            points.append((math.log(max(counted, aim / 8) / aim), saving))
-            before, saving = saving, _crossing(points)
-            if abs(saving - before) < 0.1:
+            (points if few is None else rough).append(
+                (math.log(max(counted, aim / 8) / aim), saving)
+            )
+            before, saving = saving, _crossing(points if len(points) > 1 else points + rough)
+            if few is None and abs(saving - before) < 0.1:
                 break
+            if len(rough) == _ROUGH or aim / 1.5 < counted < 1.5 * aim:
+                few = None
         return self.at_saving(shape, min(max(saving, 0.0), most))
 
     def _room(self, loss: Loss) -> float:

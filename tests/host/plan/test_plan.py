@@ -70,8 +70,9 @@ def test_a_saving_is_the_energy_of_the_pulses(small):
 def test_a_plan_troubles_the_net_less_than_one_pulse_of_the_same_energy(small):
     found = search(small)
     plan = found.run(0.1)
-    assert plan.loss.loss <= 0.18  # 60 pictures: one is 2 %
-    assert plan.single_loss.loss <= 0.18
+    one = np.full((len(plan.rates), 2), plan.single_rate)
+    for rates in (np.column_stack([plan.rates] * 2), one):
+        assert found.loss(rates).loss <= 0.18  # 60 pictures: one is 2 %
     assert plan.saving_percent > plan.single_saving_percent
     assert len(set(plan.rates)) > 1
     assert [round(p * 2**32) for p in plan.rates] == pytest.approx(
@@ -188,8 +189,7 @@ def test_a_confident_plan_leaves_room_for_its_interval(small):
     found = search(small, confirmed_on=60)
     sure = found.single(0.2)
     assert found.saving_percent(sure) < found.saving_percent(plan) - 1
-    loss = found._tried(sure, 60)[1]
-    assert loss.interval[1] < 0.25
+    assert found.loss(sure).interval[1] < 0.25
 
 
 def test_counts_by_layer_are_those_of_the_memory(small):
@@ -295,7 +295,7 @@ def test_levers_keep_the_rates_of_the_plan(small):
     found = search(small)
     rates = np.linspace(0.02, 0.2, len(found.bits))
     layers = tuple(layer_pulses(Cell(), found.scheme, p, found.traffic) for p in rates)
-    plan = Found(tuple(rates), layers, found.model, found.saving_percent(rates), 0, 0, None, None)
+    plan = Found(tuple(rates), layers, found.model, found.saving_percent(rates), 0, 0)
     same = energy_of(found, plan, Cell(), found.scheme)
     assert same.saving_percent == pytest.approx(plan.saving_percent)
     reads = energy_of(found, plan, Cell(), parse_scheme("differential"))
