@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from mtjkit_host import paper
 from mtjkit_host.analysis.sections import by_layer
-from mtjkit_host.analysis.summary import summarize
+from mtjkit_host.analysis.summary import Acceptable, Summary, summarize
 from mtjkit_host.campaign.runner import CampaignResult
 from mtjkit_host.mtj.cell import REFERENCE_RATE, Cell
 
@@ -47,30 +45,7 @@ def tables(
         values = (ours, printed) if beside else (ours,)
         cells = ("" if value is None else f"{100 * value:.2f}" for value in values)
         first.add_row(Text(entry.label), *cells)
-    second = Table(title="Acceptable write-error rates and modelled write energy")
-    head = ["net", "errors in", "loss", "rate % [95 %]", "pJ", "saving %"]
-    head += ["paper %"] * beside
-    for name in head:
-        justify: Literal["left", "right"] = "left" if name in head[:2] else "right"
-        second.add_column(name, justify=justify, no_wrap=name != "net")
-    for row in summary.acceptable:
-        theirs = "" if row.paper is None else f"{100 * row.paper.rate:.2f}"
-        memory = {"feature_maps": "maps"}.get(row.memory, row.memory)
-        second.add_row(
-            Text(row.net),
-            f"{memory}, {row.errors}",
-            f"{100 * row.found.limit:g} %",
-            Text(row.interval),
-            "" if row.energy_pj is None else f"{row.energy_pj:.2f}",
-            "" if row.saving_percent is None else f"{row.saving_percent:.1f}",
-            *[theirs] * beside,
-        )
-    its = cell or Cell()
-    second.caption = (
-        f"cell {its.describe()}, {its.population}; scheme {scheme}, half of the bits toggle; "
-        f"saving against a fixed pulse at {REFERENCE_RATE:g}"
-    )
-    parts: list[Table | Text] = [first, second]
+    parts: list[Table | Text] = [first, *_acceptable(summary, cell or Cell(), scheme)]
     layers = by_layer(summary)
     if layers.rows:
         third = Table(*layers.head, title=layers.caption.rstrip("."))
@@ -100,4 +75,34 @@ def tables(
     if not result.complete:
         left = result.points - len(result.records)
         parts.append(Text(f"{left} of {result.points} points are left; the same command goes on"))
+    return parts
+
+
+def _acceptable(summary: Summary, cell: Cell, scheme: str) -> list[Table]:
+    """Table 2: a table of acceptable rates for each memory and kind of error, of 80 columns."""
+    found: dict[tuple[str, str], list[Acceptable]] = {}
+    for row in summary.acceptable:
+        found.setdefault((row.memory, row.errors), []).append(row)
+    parts = []
+    for (memory, errors), rows in sorted(found.items()):
+        beside = any(row.paper for row in rows)
+        table = Table(title=f"Acceptable write-error rates of {memory.replace('_', ' ')}, {errors}")
+        table.add_column("net", overflow="fold")
+        for name in ("loss", "rate % [95 %]", "pJ", "saving %", "paper %")[: 5 if beside else 4]:
+            table.add_column(name, justify="right", no_wrap=True)
+        for row in rows:
+            table.add_row(
+                Text(row.net),
+                f"{100 * row.found.limit:g} %",
+                Text(row.interval),
+                "" if row.energy_pj is None else f"{row.energy_pj:.2f}",
+                "" if row.saving_percent is None else f"{row.saving_percent:.1f}",
+                *["" if row.paper is None else f"{100 * row.paper.rate:.2f}"] * beside,
+            )
+        parts.append(table)
+    if parts:
+        parts[-1].caption = (
+            f"pJ for a bit, modelled: cell {cell.describe()}, {cell.population}; scheme {scheme}, "
+            f"half of the bits toggle; saving against a fixed pulse at {REFERENCE_RATE:g}"
+        )
     return parts

@@ -256,8 +256,12 @@ def test_a_column_of_words_begins_at_the_left():
 
 
 def test_tables_on_a_terminal(result, capsys):
-    print_tables(result, console=Console(width=120))
+    print_tables(result, console=Console(width=80))
     out = capsys.readouterr().out
+    [lines] = re.findall("(.*)^ +pJ for a bit, modelled", out, re.M | re.S)
+    assert "…" not in lines  # every column has room
+    assert re.search("│ Binary +│ +3 % │", lines)
+    assert re.search("│ Fxp8 & co +│ +3 % │", lines)
     assert "85.07" in out
     assert "missing: Gone: no c in" in out
     assert "1 of" in out
