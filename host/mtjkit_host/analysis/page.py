@@ -43,7 +43,8 @@ _ON_ANY_PAGE = {"#000000": "#888888", "#F0E442": "#B8A900"}
 """What stands for colours that a black or a white page hides."""
 _BANDS = (
     " Points are means over the repeats; bands, from four repeats on, are 95 % intervals of the "
-    "mean (Student's t)."
+    "mean (Student's t). Lines become thinner from the first net to the last, so that none hides "
+    "another."
 )
 
 

@@ -95,16 +95,23 @@ def _tick(value: float, position: int | None = None) -> str:
 
 
 def _legend(figure: Any, axes: Sequence[Any], title: str = "", columns: int = 6) -> None:
-    """One legend under the panels, where it hides nothing; it has the entries of all panels."""
+    """One legend under the panels, where it hides nothing; it has the entries of all panels.
+
+    They are in order row by row, with rows of about equal length.
+    """
     handles: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
+    rows = -(-len(handles) // columns)
+    columns = -(-len(handles) // rows)
+    names = [*handles]
+    names = [name for column in range(columns) for name in names[column::columns]]
     figure.legend(
-        list(handles.values()),
-        list(handles),
+        [handles[name] for name in names],
+        names,
         loc="outside lower center",
-        ncols=min(len(handles), columns),
+        ncols=columns,
         fontsize=8,
         title=title or None,
         title_fontsize=8,
@@ -112,6 +119,7 @@ def _legend(figure: Any, axes: Sequence[Any], title: str = "", columns: int = 6)
 
 
 def _style(label: str, labels: Sequence[str]) -> dict[str, Any]:
+    """Colour and marker of a net."""
     i = labels.index(label)
     marker = _MARKERS[(i + 3 * (i // 8)) % 8]  # neighbours in colour have other markers
     return {"color": COLOURS[i % len(COLOURS)], "marker": marker, "markersize": 4.5}
@@ -126,6 +134,8 @@ def curves_figure(
     lines: tuple[float, ...],
 ) -> Any:
     """One panel for each memory, one line for each net; bands are 95 % intervals.
+
+    Lines become thinner from the first net to the last, so that none hides another.
 
     Dotted lines across the panels mark `lines`; with them the axis goes below 0, where noise may
     have taken a degradation. Its upper end follows the means: intervals of two or three repeats
@@ -147,8 +157,9 @@ def curves_figure(
             label = plain(curve.net)
             if len(kinds) > 1:
                 label += ", bit flipped" if curve.errors == "flip" else ", old value kept"
-            style = _style(curve.net, labels)
-            ax.plot(rates, y, _LINES[curve.errors], label=label, linewidth=1.3, **style)
+            below = 1 - labels.index(curve.net) / len(labels)  # 1: under all others
+            style = _style(curve.net, labels) | {"markersize": 4 + 4 * below}
+            ax.plot(rates, y, _LINES[curve.errors], label=label, linewidth=0.6 + 2 * below, **style)
             if min(len(level.values) for level in curve.levels) >= BAND_REPEATS:
                 ax.fill_between(rates, y - half, y + half, color=style["color"], alpha=0.2, lw=0)
         ax.set_title(f"({letter}) {_PANELS[memory]}" if len(memories) > 1 else _PANELS[memory])

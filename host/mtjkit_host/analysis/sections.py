@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,11 +38,11 @@ class TextTable:
 
     @property
     def texts(self) -> set[int]:
-        """Columns of words, which begin at the left; the others are numbers."""
+        """Columns of words, which begin at the left; the others are numbers and units."""
         found = set(range(len(self.head)))
         for column in range(len(self.head)):
             values = [row[column] for row in self.rows if row[column]]
-            if all(value[0] in "0123456789+-<>–" for value in values):
+            if all(v[0] in "0123456789+-<>–" and not re.search("[a-z]{3}", v) for v in values):
                 found.remove(column)
         return found
 

@@ -251,8 +251,8 @@ def test_nothing_measured_is_said(tmp_path):
 
 
 def test_a_column_of_words_begins_at_the_left():
-    rows = [["net", "1.5", "why it differs", ""], ["other", "", "5", "< 3"]]
-    assert TextTable(["a", "b", "c", "d"], rows).texts == {0, 2}
+    rows = [["net", "1.5", "why it differs", "", "9 weights"], ["other", "", "5", "< 3", "8 more"]]
+    assert TextTable(["a", "b", "c", "d", "e"], rows).texts == {0, 2, 4}
 
 
 def test_tables_on_a_terminal(result, capsys):
