@@ -254,7 +254,7 @@ INLINE void layer(const mtj_fixed_layer *g, int images, const int16_t *x, const 
 
 #ifdef MTJ_AVX2
 #include "runs_avx2.h"
-#include "wide_avx2.h"
+#include "wide_winograd_avx2.h"
 #endif
 
 #define ARGUMENTS g, images, x, w, fixed, norm, scale, to, work
@@ -297,9 +297,6 @@ void mtj_fixed_run(PARAMETERS, int level) {
     layer(ARGUMENTS, tile1_plain, 1, tile1_plain);
 }
 
-#define WIDE                                                                                       \
-    const mtj_wide *g, int images, const char *x, const double *w, const double *norm,             \
-        double scale, char *to, double *work
 #define WINOGRAD                                                                                   \
     const mtj_winograd *g, int images, const char *x, const int16_t *w, const double *norm,        \
         const float *line, double scale, char *to, char *work
@@ -330,34 +327,51 @@ int mtj_winograd_run(WINOGRAD, int level) {
     return 0;
 }
 
+#define WIDE                                                                                       \
+    const mtj_wide *g, int images, const char *x, const double *w, const double *norm,             \
+        double scale, char *to, double *work
 #ifdef MTJ_AVX2
-#define WIDE_ARGUMENTS g, images, x, w, norm, scale, to, work
-FMA static void wide_layer_avx2(WIDE) {
+FMA static void wide_avx2(WIDE) {
     if (g->input_bits == 8) {
-        wide_layer(WIDE_ARGUMENTS, 8);
+        wide_layer(g, images, x, w, norm, scale, to, work, 8);
     } else if (g->input_bits == 16) {
-        wide_layer(WIDE_ARGUMENTS, 16);
+        wide_layer(g, images, x, w, norm, scale, to, work, 16);
     } else {
-        wide_layer(WIDE_ARGUMENTS, 32);
-    }
-}
-
-FMA static void wide_winograd_avx2(WIDE) {
-    if (g->bits == 16) {
-        wide_winograd(WIDE_ARGUMENTS, 16);
-    } else {
-        wide_winograd(WIDE_ARGUMENTS, 32);
+        wide_layer(g, images, x, w, norm, scale, to, work, 32);
     }
 }
 #endif
 
-int mtj_wide_run(WIDE, int winograd) {
+int mtj_wide_run(WIDE) {
 #ifdef MTJ_AVX2
-    (winograd ? wide_winograd_avx2 : wide_layer_avx2)(WIDE_ARGUMENTS);
+    wide_avx2(g, images, x, w, norm, scale, to, work);
     return 1;
 #else
     (void)g, (void)images, (void)x, (void)w, (void)norm, (void)scale, (void)to, (void)work;
-    (void)winograd;
+    return 0;
+#endif
+}
+
+#define WIDE_WINOGRAD                                                                              \
+    const mtj_wide *g, int images, const char *x, const double *w, const int32_t *codes,           \
+        const double *norm, const double *line, double scale, char *to, double *work
+#ifdef MTJ_AVX2
+FMA static void wide_winograd_avx2(WIDE_WINOGRAD) {
+    if (g->bits == 16) {
+        wide_winograd(g, images, x, w, codes, norm, line, scale, to, work, 16);
+    } else {
+        wide_winograd(g, images, x, w, codes, norm, line, scale, to, work, 32);
+    }
+}
+#endif
+
+int mtj_wide_winograd_run(WIDE_WINOGRAD) {
+#ifdef MTJ_AVX2
+    wide_winograd_avx2(g, images, x, w, codes, norm, line, scale, to, work);
+    return 1;
+#else
+    (void)g, (void)images, (void)x, (void)w, (void)codes, (void)norm, (void)line, (void)scale;
+    (void)to, (void)work;
     return 0;
 #endif
 }

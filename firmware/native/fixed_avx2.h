@@ -11,12 +11,13 @@
 AVX2_INLINE __m256i load(const void *from) { return _mm256_loadu_si256((const __m256i *)from); }
 AVX2_INLINE void store(void *to, __m256i v) { _mm256_storeu_si256((__m256i *)to, v); }
 
-/* The code of one sum as fixed.c's row_codes computes it. */
-static int32_t exact_code(const double *norm, int out, int o, int32_t sum, double scale) {
+/* The code of one sum as fixed.c's codes_from computes it; one: the code of 1. */
+static int32_t exact_code(const double *norm, int out, int o, double sum, double scale,
+                          double one) {
     const double *mean = norm + out, *gamma = mean + out, *std = gamma + out, *beta = std + out;
-    double code = rint(((sum * scale - mean[o]) * gamma[o] / std[o] + beta[o]) * 128.0);
-    code = code < -128 ? -128 : code;
-    return (int32_t)(code > 127 ? 127 : code);
+    double code = rint(((sum * scale - mean[o]) * gamma[o] / std[o] + beta[o]) * one);
+    code = code < -one ? -one : code;
+    return (int32_t)(code > one - 1 ? one - 1 : code);
 }
 
 /* Codes of 8 outputs from output o on, as int32s that are still to be clipped. line: [4][stride]
@@ -38,7 +39,7 @@ AVX2_INLINE __m256i codes_of(__m256i sums, const float *line, ptrdiff_t stride, 
         store(some, sums), store(found, codes);
         for (int k = 0; k < 8 && o + k < out; k++) {
             if (unsure >> k & 1) {
-                found[k] = exact_code(norm, out, o + k, some[k], scale);
+                found[k] = exact_code(norm, out, o + k, some[k], scale, 128);
             }
         }
         codes = load(found);

@@ -237,15 +237,24 @@ typedef struct {
  * x: codes (images, rows, cols, channels). norm, scale: see mtj_fixed_run. `parts` below are 3 for
  * inputs of 32 bits, else 1.
  *
- * As they are: w: [panels of 8][parts][taps][taps * channels][8]. work: doubles [parts] of one
- * image, with zeros around it where taps is 3, and [2 + parts][cols][outputs of all panels].
- *
- * By Winograd's way, hidden convolutions alone: w: transformed, [groups of 32][parts][36][4]
- * [depth][8], depth the next multiple of 8 channels. work: doubles [tiles][parts][36][32],
- * [parts][36][tiles * depth + 8] and [17][32]; and bytes of one image with two more rows and
- * columns than all tiles have, of depth channels. */
+ * w: [panels of 8][parts][taps][taps * channels][8]. work: doubles [parts] of one image, with zeros
+ * around it where taps is 3, and [2 + parts][cols][outputs of all panels]. */
 int mtj_wide_run(const mtj_wide *layer, int images, const char *x, const double *w,
-                 const double *norm, double scale, char *to, double *work, int winograd);
+                 const double *norm, double scale, char *to, double *work);
+
+/* The same codes of a hidden convolution, whose inputs are as wide as its outputs, by Winograd's
+ * way; see wide_winograd_avx2.h.
+ *
+ * w: transformed weights, [groups of 32][36][4][depth][8], depth the next multiple of 8 channels.
+ * codes: weights, [out][3][3][channels]. line: [3 + places][outputs of all groups] doubles: factor
+ * and offset of a code as a function of 576 times its sum; how near a whole number a code must be
+ * so that it is sure if that sum is exact; and by how much nearer for each unit of a tile's length,
+ * at each of a tile's places after pooling. work: doubles [tiles][36][32], [36][tiles * depth + 8]
+ * and [tiles]; and bytes of one image with two more rows and columns than all tiles have, of depth
+ * channels. */
+int mtj_wide_winograd_run(const mtj_wide *layer, int images, const char *x, const double *w,
+                          const int32_t *codes, const double *norm, const double *line,
+                          double scale, char *to, double *work);
 
 /* The highest level of mtj_fixed_run on this processor: 2 AVX-512 with VNNI, 1 AVX2 with FMA,
  * 0 plain C. */

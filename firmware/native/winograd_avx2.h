@@ -32,24 +32,36 @@ static void pad(int rows, int cols, int bytes, const char *image, char *to, ptrd
     }
 }
 
-/* Six inputs in a line, transformed in place. */
-AVX2_INLINE void transform_six(__m256i v[6]) {
-#define ADD _mm256_add_epi16
-#define SUB _mm256_sub_epi16
-#define TIMES(a, k) _mm256_slli_epi16(a, k)
-    const __m256i d0 = v[0], d1 = v[1], d2 = v[2], d3 = v[3], d4 = v[4], d5 = v[5];
-    const __m256i even = SUB(d4, TIMES(d2, 2)), odd = SUB(d3, TIMES(d1, 2)); /* d4 - 4 d2, ... */
-    const __m256i near = SUB(d4, d2), apart = SUB(d3, d1), twice = TIMES(apart, 1);
-    v[0] = ADD(TIMES(SUB(d0, d2), 2), near);  /* 4 d0 - 5 d2 + d4 */
-    v[1] = ADD(even, odd);                    /* -4 d1 - 4 d2 + d3 + d4 */
-    v[2] = SUB(even, odd);                    /* 4 d1 - 4 d2 - d3 + d4 */
-    v[3] = ADD(near, twice);                  /* -2 d1 - d2 + 2 d3 + d4 */
-    v[4] = SUB(near, twice);                  /* 2 d1 - d2 - 2 d3 + d4 */
-    v[5] = SUB(SUB(d5, d3), TIMES(apart, 2)); /* 4 d1 - 5 d3 + d5 */
-#undef ADD
-#undef SUB
-#undef TIMES
-}
+/* Six inputs in a line, transformed in place. TIMES(a, k): a 2^k. */
+#define TRANSFORM_SIX(NAME, TARGET_INLINE, VECTOR, ADD, SUB, TIMES)                                \
+    TARGET_INLINE void NAME(VECTOR v[6]) {                                                         \
+        const VECTOR d0 = v[0], d1 = v[1], d2 = v[2], d3 = v[3], d4 = v[4], d5 = v[5];             \
+        const VECTOR even = SUB(d4, TIMES(d2, 2)), odd = SUB(d3, TIMES(d1, 2));                    \
+        const VECTOR near = SUB(d4, d2), apart = SUB(d3, d1), twice = TIMES(apart, 1);             \
+        v[0] = ADD(TIMES(SUB(d0, d2), 2), near);  /* 4 d0 - 5 d2 + d4 */                           \
+        v[1] = ADD(even, odd);                    /* -4 d1 - 4 d2 + d3 + d4 */                     \
+        v[2] = SUB(even, odd);                    /* 4 d1 - 4 d2 - d3 + d4 */                      \
+        v[3] = ADD(near, twice);                  /* -2 d1 - d2 + 2 d3 + d4 */                     \
+        v[4] = SUB(near, twice);                  /* 2 d1 - d2 - 2 d3 + d4 */                      \
+        v[5] = SUB(SUB(d5, d3), TIMES(apart, 2)); /* 4 d1 - 5 d3 + d5 */                           \
+    }
+
+/* 24 times four outputs in a line, from six transformed products. */
+#define TRANSFORM_BACK(NAME, TARGET_INLINE, VECTOR, ADD, SUB, TIMES)                               \
+    TARGET_INLINE void NAME(VECTOR y[4], const VECTOR m[6]) {                                      \
+        const VECTOR sum = TIMES(ADD(m[1], m[2]), 2), apart = TIMES(SUB(m[1], m[2]), 2);           \
+        const VECTOR outer = ADD(m[3], m[4]), skew = SUB(m[3], m[4]);                              \
+        const VECTOR first = ADD(m[0], TIMES(m[0], 1)), last = ADD(m[5], TIMES(m[5], 1));          \
+        y[0] = ADD(ADD(TIMES(first, 1), sum), outer); /* 6 m0 + 4 (m1 + m2) + m3 + m4 */           \
+        y[1] = ADD(apart, TIMES(skew, 1));            /* 4 (m1 - m2) + 2 (m3 - m4) */              \
+        y[2] = ADD(sum, TIMES(outer, 2));             /* 4 (m1 + m2) + 4 (m3 + m4) */              \
+        y[3] = ADD(apart, TIMES(ADD(skew, last), 3)); /* 4 (m1 - m2) + 8 (m3 - m4) + 24 m5 */      \
+    }
+
+TRANSFORM_SIX(transform_six, AVX2_INLINE, __m256i, _mm256_add_epi16, _mm256_sub_epi16,
+              _mm256_slli_epi16)
+TRANSFORM_BACK(transform_back, AVX2_INLINE, __m256i, _mm256_add_epi32, _mm256_sub_epi32,
+               _mm256_slli_epi32)
 
 /* Transform one tile's window of a padded image, `chunk` channels, into to[WINDOW], `step` int16s
  * apart. */
@@ -73,23 +85,6 @@ AVX2_INLINE void transform8(const int8_t *from, ptrdiff_t row_step, int depth, i
             UNROLL for (int x = 0; x < 6; x++) { store(to + (6 * y + x) * step + c, v[x]); }
         }
     }
-}
-
-/* 24 times four outputs in a line, from six transformed products. */
-AVX2_INLINE void transform_back(__m256i y[4], const __m256i m[6]) {
-#define ADD _mm256_add_epi32
-#define SUB _mm256_sub_epi32
-#define TIMES(a, k) _mm256_slli_epi32(a, k)
-    const __m256i sum = TIMES(ADD(m[1], m[2]), 2), apart = TIMES(SUB(m[1], m[2]), 2);
-    const __m256i outer = ADD(m[3], m[4]), skew = SUB(m[3], m[4]);
-    const __m256i first = ADD(m[0], TIMES(m[0], 1)), last = ADD(m[5], TIMES(m[5], 1));
-    y[0] = ADD(ADD(TIMES(first, 1), sum), outer); /* 6 m0 + 4 (m1 + m2) + m3 + m4 */
-    y[1] = ADD(apart, TIMES(skew, 1));            /* 4 (m1 - m2) + 2 (m3 - m4) */
-    y[2] = ADD(sum, TIMES(outer, 2));             /* 4 (m1 + m2) + 4 (m3 + m4) */
-    y[3] = ADD(apart, TIMES(ADD(skew, last), 3)); /* 4 (m1 - m2) + 8 (m3 - m4) + 24 m5 */
-#undef ADD
-#undef SUB
-#undef TIMES
 }
 
 /* The 16 sums of one tile, 8 outputs each. from: [WINDOW][LANES] products. */

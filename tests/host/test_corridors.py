@@ -127,9 +127,10 @@ C_FILES = {
     "sums.c": {"mtjkit.h", "simd.h", "mismatches_avx2.h"},
     "fixed_avx2.h": {"mtjkit.h", "simd.h"},
     "winograd_avx2.h": {"fixed_avx2.h"},
-    "wide_avx2.h": {"winograd_avx2.h"},
+    "wide_avx2.h": {"mtjkit.h", "simd.h"},
+    "wide_winograd_avx2.h": {"wide_avx2.h", "winograd_avx2.h"},
     "runs_avx2.h": HEADERS,
-    "fixed.c": HEADERS | {"runs_avx2.h", "wide_avx2.h"},
+    "fixed.c": HEADERS | {"runs_avx2.h", "wide_winograd_avx2.h"},
     "module.c": {"mtjkit.h"},
 }
 C_CALLS = {

@@ -64,7 +64,11 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     ),
     "mtj_wide_run": (
         _INT,
-        [_POINTER, _INT, *[_POINTER] * 3, ctypes.c_double, _POINTER, _POINTER, _INT],
+        [_POINTER, _INT, *[_POINTER] * 3, ctypes.c_double, _POINTER, _POINTER],
+    ),
+    "mtj_wide_winograd_run": (
+        _INT,
+        [_POINTER, _INT, *[_POINTER] * 5, ctypes.c_double, _POINTER, _POINTER],
     ),
     "mtj_fixed_write": (
         None,

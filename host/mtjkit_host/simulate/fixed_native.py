@@ -23,6 +23,7 @@ from mtjkit_host.simulate.draws import Words
 from mtjkit_host.simulate.fixed_layout import LANES, Int16, is_hidden_conv, line_of, panels
 from mtjkit_host.simulate.fixed_numpy import Codes, FixedNumpy
 from mtjkit_host.simulate.fixed_wide import Wide
+from mtjkit_host.simulate.fixed_wide_winograd import WideWinograd
 from mtjkit_host.simulate.fixed_winograd import Winograd
 
 # mtj_fixed_layer of mtjkit.h.
@@ -144,11 +145,14 @@ class NativeLayer:
             sign = np.where(norm.gamma < 0, -1.0, 1.0)
             self._norm = np.stack([sign, norm.mean, norm.gamma, norm.std, norm.beta])
             self._line = line_of(norm, self._scale)
-        self._fast: Winograd | Wide | None = None
-        if self._level and layer.bits > 8 and fixed_wide.is_exact(layer):
+        self._fast: Winograd | WideWinograd | Wide | None = None
+        if self._level and is_hidden_conv(layer):
+            if layer.bits == 8:
+                self._fast = Winograd(layer, self._norm, self._line, self._scale, self._level)
+            else:
+                self._fast = WideWinograd(layer, self._norm, self._scale)
+        elif self._level and layer.bits > 8 and fixed_wide.is_exact(layer):
             self._fast = Wide(layer, self._norm, self._scale)
-        elif self._level and layer.bits == 8 and is_hidden_conv(layer):
-            self._fast = Winograd(layer, self._norm, self._line, self._scale, self._level)
 
     @functools.cached_property
     def _weights(self) -> Int16:

@@ -1,5 +1,7 @@
 """Layers of 16 and 32 bits in compiled code: integers in doubles, every sum exact.
 
+Hidden convolutions go another way: see `mtjkit_host.simulate.fixed_wide_winograd`.
+
 The codes are those of `mtjkit_host.simulate.fixed_numpy`; firmware/native/wide_avx2.h says how.
 """
 
@@ -13,11 +15,11 @@ import numpy.typing as npt
 from mtjkit_export.nets.fixed import FixedLayer
 
 from mtjkit_host.simulate.compile import library
-from mtjkit_host.simulate.fixed_layout import GENERATORS, is_hidden_conv
 from mtjkit_host.simulate.fixed_numpy import Codes
 
-_TILES = 24  # of 4x4 outputs, computed together
-_PANEL, _GROUP = 8, 32
+PANEL = 8
+"""Outputs that are summed together: PANEL of wide_avx2.h."""
+
 _INPUTS = {8: (1 << 7,), 16: (1 << 15,), 32: (1 << 15, 1 << 16, 1 << 15)}
 """The largest parts of an input: itself, or its high half, the sum of its halves, its low half."""
 
@@ -27,7 +29,7 @@ Doubles = npt.NDArray[np.float64]
 _GEOMETRY = "rows cols channels out taps pool input_bits bits tiles"
 
 
-class _WideGeometry(ctypes.Structure):
+class WideGeometry(ctypes.Structure):
     """mtj_wide of mtjkit.h."""
 
     _fields_ = [(name, ctypes.c_int32) for name in _GEOMETRY.split()]
@@ -45,27 +47,22 @@ class Wide:
         self._lib = library()
         self._layer, self._norm, self._scale = layer, norm, scale
         parts = _parts(layer)
-        moved = _transformed(parts) if is_hidden_conv(layer) else None
-        self._winograd = moved is not None and _winograd_is_exact(moved, parts, layer.input_bits)
-        if moved is not None and self._winograd:
-            self._weights = _grouped(moved)
-        else:
-            if layer.kind == "conv":
-                parts = parts.transpose(0, 1, 3, 4, 2)
-            self._weights = _panels(parts.reshape(*parts.shape[:2], -1))
+        if layer.kind == "conv":
+            parts = parts.transpose(0, 1, 3, 4, 2)
+        self._weights = _panels(parts.reshape(*parts.shape[:2], -1))
 
     def codes(self, inputs: Codes) -> Codes:
         """See NativeLayer.codes."""
         kind = np.dtype(f"<i{self._layer.bits // 8}")
-        codes: Codes = self._run(inputs, kind, self._norm, self._winograd)
+        codes: Codes = self._run(inputs, kind, self._norm)
         return codes
 
     def values(self, inputs: Codes) -> Doubles:
         """See NativeLayer.values; of layers without batch norm."""
-        values: Doubles = self._run(inputs, np.dtype(np.float64), None, False)
+        values: Doubles = self._run(inputs, np.dtype(np.float64), None)
         return values
 
-    def _run(self, inputs: Codes, kind: np.dtype[Any], norm: Any, winograd: bool) -> Any:
+    def _run(self, inputs: Codes, kind: np.dtype[Any], norm: Any) -> Any:
         layer, n, out = self._layer, len(inputs), len(self._layer.codes)
         parts = len(_INPUTS[layer.input_bits])
         if layer.kind == "conv":
@@ -76,14 +73,8 @@ class Wide:
         else:
             rows, cols, channels, pool, shape = 1, n, inputs[0].size, 1, (n, out)
             padded = n * channels
-        if winograd:
-            depth = channels + -channels % 8
-            tiles = parts * 36 * (_TILES * (_GROUP + depth) + 8)
-            padded = (rows + -rows % 4 + 2) * (cols + -cols % 4 + 2) * depth  # of at most 8 bytes
-            work = np.empty(tiles + 17 * _GROUP + padded)
-        else:
-            work = np.empty(parts * padded + (2 + parts) * cols * (out + -out % _PANEL))
-        geometry = _WideGeometry(
+        work = np.empty(parts * padded + (2 + parts) * cols * (out + -out % PANEL))
+        geometry = WideGeometry(
             rows=rows,
             cols=cols,
             channels=channels,
@@ -92,7 +83,6 @@ class Wide:
             pool=pool,
             input_bits=layer.input_bits,
             bits=layer.bits,
-            tiles=_TILES,
         )
         inputs = np.ascontiguousarray(inputs)
         result = np.empty(shape, kind)
@@ -105,7 +95,6 @@ class Wide:
             self._scale,
             result.ctypes.data,
             work.ctypes.data,
-            winograd,
         )
         return result
 
@@ -131,33 +120,9 @@ def _largest(weights: Doubles, input_bits: int) -> float:
     return float((reach * _INPUTS[input_bits]).max())
 
 
-def _transformed(parts: Doubles) -> Doubles:
-    """Weights of a convolution as Winograd's way takes them, (parts, out, channels, 36)."""
-    both = np.kron(GENERATORS, GENERATORS).T.astype(np.float64)
-    moved: Doubles = (parts.reshape(-1, 9) @ both).reshape(*parts.shape[:3], -1)
-    return moved
-
-
-def _winograd_is_exact(moved: Doubles, parts: Doubles, input_bits: int) -> bool:
-    """Whether products of transformed inputs, up to 100 times an input's part, stay below 2^51.
-
-    So must 9 times each sum.
-    """
-    products = 100 * max(_largest(moved[..., k], input_bits) for k in range(moved.shape[-1]))
-    return max(products, 9 * _largest(parts, input_bits)) < 2.0**51
-
-
 def _panels(rows: Doubles) -> Doubles:
     """(parts, out, products) as (panels, parts, products, outputs of a panel)."""
     parts, out, products = rows.shape
-    rows = np.pad(rows, ((0, 0), (0, -out % _PANEL), (0, 0)))
-    rows = rows.reshape(parts, -1, _PANEL, products)
+    rows = np.pad(rows, ((0, 0), (0, -out % PANEL), (0, 0)))
+    rows = rows.reshape(parts, -1, PANEL, products)
     return np.ascontiguousarray(rows.transpose(1, 0, 3, 2))
-
-
-def _grouped(moved: Doubles) -> Doubles:
-    """(parts, out, channels, 36) as (groups, parts, 36, panels, depth, outputs of a panel)."""
-    parts, out, channels, window = moved.shape
-    moved = np.pad(moved, ((0, 0), (0, -out % _GROUP), (0, -channels % 8), (0, 0)))
-    moved = moved.reshape(parts, -1, _GROUP // _PANEL, _PANEL, channels + -channels % 8, window)
-    return np.ascontiguousarray(moved.transpose(1, 0, 5, 2, 4, 3))

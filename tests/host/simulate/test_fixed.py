@@ -193,6 +193,33 @@ def test_codes_near_a_tie_are_those_of_the_definition():
         assert np.array_equal(NativeLayer(layer, level).codes(inputs), expected)
 
 
+@compiled
+@pytest.mark.parametrize("bits", [16, 32])
+@pytest.mark.parametrize("pool", [1, 2])
+def test_wide_codes_are_exact_where_rounded_sums_are_not(bits, pool):
+    """Products of whole ranges cancel, what is left are a few ties: of every sum, or close to."""
+    rng = np.random.default_rng(bits + pool)
+    one = 1 << bits - 1
+    codes = np.zeros((12, 33, 3, 3), np.int32)
+    codes[:, :32:2] = rng.integers(-one, one - 1, (12, 16, 3, 3), dtype=np.int64)
+    codes[:, 1:32:2] = -1 - codes[:, :32:2].astype(np.int64)
+    codes[6:, :32] = 0
+    codes[:, 32, 1, 1] = 3
+    inputs = np.zeros((3, 6, 5, 33), f"<i{bits // 8}")
+    inputs[..., :32:2] = inputs[..., 1:32:2] = rng.integers(-one, one, (3, 6, 5, 16))
+    inputs[..., 32] = rng.integers(-400, 400, (3, 6, 5))
+    inputs[0, ..., :32] = 0
+    sums = NumpyLayer(FixedLayer("conv", bits, bits, codes, None, 1, 1)).values(inputs)
+    mean = np.median(sums, (0, 1, 2)) * (np.arange(12) % 3 > 0)
+    slope = 0.5 ** np.arange(1, 4)[np.arange(12) // 2 % 3] * rng.choice([1, -1, 1 + 2**-40], 12)
+    norm = FoldedNorm(slope * one, mean, np.full(12, 0.5 / one) * (np.arange(12) % 2), np.ones(12))
+    layer = FixedLayer("conv", bits, bits, codes, norm, 1, pool)
+    expected = NumpyLayer(layer).codes(inputs)
+    assert len(np.unique(expected)) > 50
+    for level in range(compile.library().mtj_fixed_level() + 1):
+        assert np.array_equal(NativeLayer(layer, level).codes(inputs), expected)
+
+
 @pytest.mark.parametrize("kind", [NumpyLayer, pytest.param(NativeLayer, marks=compiled)])
 @pytest.mark.parametrize("bits", BITS)
 def test_sums_are_python_s(kind, bits):
