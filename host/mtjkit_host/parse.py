@@ -21,7 +21,7 @@ def shown(value: object, longest: int = 40) -> str:
     """A value as typed or read, quoted and cut to a length that leaves the message one line."""
     short = reprlib.Repr()
     short.maxstring = short.maxother = short.maxlong = longest
-    text = short.repr(value)
+    text = short.repr(value).replace("\n", " ")
     return text if len(text) <= 2 * longest else text[: 2 * longest] + "..."
 
 
@@ -84,7 +84,7 @@ def path(option: str, value: object) -> Path:
         ConfigError: the value is something else, or empty.
     """
     if not isinstance(value, (str, Path)) or not str(value) or "\0" in str(value):
-        raise ConfigError(f"{option} takes a path, not {value!r}")
+        raise ConfigError(f"{option} takes a path, not {shown(value)}")
     return Path(value)
 
 

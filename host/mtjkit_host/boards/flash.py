@@ -167,7 +167,8 @@ def _flash(
 
 def describe(done: Flashed) -> str:
     """What `flash` has done, in a few lines."""
-    copied = f"{len(done.copied)} files copied, {len(done.kept)} were there"
+    files = "1 file" if len(done.copied) == 1 else f"{len(done.copied)} files"
+    copied = f"{files} copied, {len(done.kept)} were there"
     if done.removed:
         copied += f", {len(done.removed)} old ones removed"
     lines = [f"{done.board.machine}: {copied}"]

@@ -166,8 +166,10 @@ def run_unix(
         boards: how many MicroPython processes share the images.
 
     Raises:
-        MtjkitError: see run_fleet; or MicroPython is not there.
+        MtjkitError: see run_fleet; MicroPython is not there; or there is no board.
     """
+    if boards < 1:
+        raise ConfigError(f"boards is 1 or more, not {boards}")
     names = ["MicroPython"] if boards == 1 else [f"MicroPython {n + 1}" for n in range(boards)]
     return run_fleet(options, [UnixPort(name=name) for name in names], path, images)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from mtjkit_core.errors import ConfigError, FormatError
@@ -95,7 +96,7 @@ def parse_options(
     file = CARRIED_MODEL if model is None else model_path(model)
     options = RunOptions(
         model=file,
-        data=carried_inputs(file) if data is None else parse.path("--data", data),
+        data=carried_inputs(file) if data is None else _data_path(data),
         images=None if images is None else parse.whole("--images", images, 1, 2**30 - 1),
         write_error_rate=rate,
         given_pulse_ns=pulse,
@@ -158,6 +159,15 @@ def _pulse(given: object) -> float:
     if not 0 < pulse <= _MAX_PULSE_NS:
         raise ConfigError(f"--pulse-ns must be above 0 and at most 1e9, not {parse.shown(given)}")
     return pulse
+
+
+def _data_path(data: Given) -> Path:
+    if not isinstance(data, (str, Path)):
+        raise ConfigError(
+            f"--data takes a path, not {parse.shown(data)}; arrays go to run_twin and run_unix as "
+            "images=(pixels, labels)"
+        )
+    return parse.path("--data", data)
 
 
 def _either(name: str, value: Given, older_value: Given) -> Given:

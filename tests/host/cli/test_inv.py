@@ -6,8 +6,10 @@ a network and minutes.
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -28,7 +30,7 @@ case "$1 $2" in
     chmod +x "$3/bin/pip"
     ;;
 */tasks.py*) echo "$0 runs" "$@" ;;
-"-m pip") for last; do :; done; echo "$last" >>"$NOTES" ;;
+"-m pip") for last; do :; done; echo "$last" >>"$NOTES"; [ -z "$SLOW" ] || exec sleep 60 ;;
 *) exec {sys.executable} "$@" ;;
 esac
 """
@@ -58,6 +60,7 @@ def inv(folder, *words, cwd=None, script=None):
             "PYTHON": str(base / "python"),
             "SHAM": str(base / "python"),
             "NOTES": str(notes),
+            "SLOW": "",
         },
         capture_output=True,
         text=True,
@@ -114,6 +117,24 @@ def test_export_of_a_training_run_takes_torch(checkout):
     run.mkdir(parents=True)
     (run / "last.json").touch()
     assert inv(checkout, "export")[1] == ["train"]
+
+
+def test_an_interrupted_installation_is_one_line_and_goes_on(checkout, tmp_path):
+    """Ctrl-C reaches all processes of the terminal; pip would answer with a traceback."""
+    notes = tmp_path / "notes"
+    sham = {name: str(tmp_path / "python") for name in ("PYTHON", "SHAM")}
+    process = subprocess.Popen(
+        [checkout / "inv", "twin"],
+        env={**os.environ, **sham, "NOTES": str(notes), "SLOW": "yes"},
+        stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    while not notes.exists() and process.poll() is None:
+        time.sleep(0.02)
+    os.killpg(process.pid, signal.SIGINT)
+    said = process.communicate(timeout=30)[1].splitlines()
+    assert process.returncode == 130
+    assert said[-1] == "inv: interrupted; the same command installs the rest"
+    assert inv(checkout, "twin")[1] == []
 
 
 def test_nothing_is_installed_twice(checkout):

@@ -118,6 +118,7 @@ def test_numbers_and_paths_of_a_program_are_taken(tmp_path):
         ({"images": 1.5}, "--images"),
         ({"seed": -1}, "--seed"),
         ({"data": 3}, "--data"),
+        ({"data": np.zeros((9, 8, 8, 1))}, r"--data takes a path, not array\(.*images=\(pixels"),
         ({"errors": 1}, "--errors"),
         ({"json": Path("a\0b")}, "--json"),
     ],
