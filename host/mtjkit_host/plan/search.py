@@ -22,6 +22,8 @@ import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import NormalDist
+from typing import NamedTuple
 
 import numpy as np
 from mtjkit_core.errors import ConfigError
@@ -60,13 +62,16 @@ _TROUBLE_PICTURES = 500
 _SOME = 100  # pictures that set the thresholds of a plan that is one of many
 
 _TRIES = 6  # savings that are tried for a loss
+_LEAST = 3  # of them on all pictures
 _FEW, _ROUGH = 1000, 2  # pictures of the first tries, where there are more; and tries on them
 _ROOM = (
     1.5  # halves of the interval: the loss on other pictures scatters by a half of it, 95 in 100
 )
 _MARGIN = 0.95  # of the accepted loss; rates that fit the search's pictures fit others less well
 _FIRST = 82.0  # percent saved that are tried first
-_SLOPE = 0.25  # of ln(loss) by percent of energy saved, near 85 %, where nothing is known yet
+_SLOPE, _SLOPE_ERROR = 0.25, 0.1  # of ln(loss) by percent of energy saved, before anything is tried
+_BENT = 0.25  # of ln(loss / what is accepted): how far it may lie from a straight line
+_SIGMAS = NormalDist().inv_cdf(0.975)  # in half of an interval
 
 Rates = NDArray[np.float64]
 """Error rates (layers, 2), down and up; or proportions of them. (layers,) is the same for both."""
@@ -279,9 +284,8 @@ class Search:
         """The rates in these proportions that save most within the loss on the pictures.
 
         The logarithm of the loss is nearly a straight line over the saving, and one loss has the
-        scatter of its pictures and thresholds: the answer is where a line through the nearest
-        points that were tried meets the limit. A few pictures find the way to it: tries on them
-        count until two are on all pictures.
+        scatter of its pictures and thresholds: the answer is where a line through all tries meets
+        the limit. The first tries take a few pictures.
 
         Args:
             shape: proportions.
@@ -290,23 +294,23 @@ class Search:
         """
         most = self.saving_percent(np.full(len(shape), _LARGEST))
         aim = _MARGIN * limit
-        rough: list[tuple[float, float]] = []
-        points: list[tuple[float, float]] = []
+        points: list[_Try] = []
         few = _FEW if len(self._inputs) >= 2 * _FEW else None
+        whole = 0
         for _ in range(_TRIES):
             saving = min(max(saving, 0.0), most)
             loss = self.loss(self.at_saving(shape, saving), few)
             self.tell(
                 f"{saving:.1f} % saved: {100 * loss.loss:.1f} % lost, {loss.pictures} pictures"
             )
-            counted = loss.loss + self._room(loss)
-            (points if few is None else rough).append(
-                (math.log(max(counted, aim / 8) / aim), saving)
-            )
-            before, saving = saving, _crossing(points if len(points) > 1 else points + rough)
-            if few is None and abs(saving - before) < 0.1:
+            counted = max(loss.loss + self._room(loss), aim / 8)
+            half = (loss.interval[1] - loss.interval[0]) / 2
+            points.append(_Try(saving, math.log(counted / aim), half / _SIGMAS / counted))
+            before, saving = saving, _crossing(points)
+            whole += few is None
+            if whole >= _LEAST and abs(saving - before) < 0.1:
                 break
-            if len(rough) == _ROUGH or aim / 1.5 < counted < 1.5 * aim:
+            if len(points) == _ROUGH or aim / 1.5 < counted < 1.5 * aim:
                 few = None
         return self.at_saving(shape, min(max(saving, 0.0), most))
 
@@ -410,16 +414,29 @@ def _traffic(counts: Sequence[int]) -> Traffic:
     return Traffic.of_run(written, ones, toggled - up, up)
 
 
-def _crossing(points: list[tuple[float, float]]) -> float:
-    """The saving at which ln(loss / aim) is 0, from pairs (ln, saving) that were tried."""
-    near = sorted(points, key=lambda point: abs(point[0]))[:3]
-    logs, savings = (np.array(values) for values in zip(*near, strict=True))
-    spread = float(np.var(logs))
-    slope = 1 / _SLOPE  # percent saved by unit of ln(loss)
-    if spread > 1e-4:
-        fitted = float(np.mean((logs - logs.mean()) * (savings - savings.mean()))) / spread
-        slope = min(max(fitted, slope / 8), 4 * slope)  # more is lost where more is saved
-    return float(savings.mean() - slope * logs.mean())
+class _Try(NamedTuple):
+    """A saving that was tried."""
+
+    saving: float
+    """Percent."""
+    log: float
+    """ln(loss / what is accepted)."""
+    scatter: float
+    """Standard error of `log`."""
+
+
+def _crossing(tries: Sequence[_Try]) -> float:
+    """The saving at which ln(loss / what is accepted) is 0 on a line through what was tried.
+
+    The line's slope is about _SLOPE; tries near the limit and on many pictures weigh more.
+    """
+    savings, logs, scatter = (np.array(values) for values in zip(*tries, strict=True))
+    weights = 1 / (scatter**2 + (_BENT * logs) ** 2 + 1e-6)
+    saving, log = (np.average(values, weights=weights) for values in (savings, logs))
+    known = 1 / _SLOPE_ERROR**2
+    slope = float(weights @ ((savings - saving) * (logs - log))) + known * _SLOPE
+    slope /= float(weights @ (savings - saving) ** 2) + known
+    return float(saving - log / max(slope, _SLOPE / 4))
 
 
 def _leads(
