@@ -1,17 +1,27 @@
-/* On hosts only: whole images, and the memory of a chip whose cells differ or are disturbed
- * (mtjkit_core.chip_memory). On boards mtjkit_device's engine and kernels/chip.py do this.
+/* On hosts only: whole images, and the memory of a chip whose cells differ, are disturbed or not
+ * erased (mtjkit_core.chip_memory). On boards mtjkit_device's engine and kernels/chip.py do this.
  */
 #include "bits.h"
 #include "draws.h"
 #include "mtjkit.h"
 
-enum { BUFFER_CLASSES = 3, WEIGHT_CLASSES = 4 }; /* memory numbers of mtjkit_core.chip_errors */
+enum { BEFORE = 2, BUFFER_CLASSES, WEIGHT_CLASSES }; /* memories of mtjkit_core.chip_errors */
 
 static uint32_t next_word(uint32_t s[4]) {
     uint32_t s0 = s[0], s1 = s[1], s2 = s[2], s3 = s[3], word;
     DRAW(word);
     s[0] = s0, s[1] = s1, s[2] = s2, s[3] = s3;
     return word;
+}
+
+/* The cells of a half as they are before an image, where they are not erased. */
+static void fill(uint32_t *cells, uint32_t words, const uint32_t key[2], uint32_t image,
+                 uint32_t half) {
+    uint32_t streams[32];
+    mtj_seed(streams, key, image, BEFORE << 16 | half << 3);
+    for (uint32_t w = 0; w < words; w++) {
+        cells[w] = next_word(streams + 4 * (w & 7));
+    }
 }
 
 /* mtj_write_run on cells of four classes, whose streams are `streams`. */
@@ -94,6 +104,9 @@ void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, cons
         }
         for (uint32_t *cell = work; cell < intended; cell++) {
             *cell = 0; /* all cells in the P state */
+        }
+        for (uint32_t half = 0; chip && chip->before && half < 2; half++) {
+            fill(halves[half], half_words[half], key, *indices, half);
         }
         for (const mtj_layer *l = layers; l < last; l++) {
             uint32_t *cells = halves[l->index & 1], *map = intended;

@@ -107,6 +107,7 @@ typedef struct {
                                         are alike */
     const mtj_write_errors *disturb; /* one of each */
     uint32_t key[2];                 /* the chip's seed */
+    uint32_t before;                 /* 1: cells of maps hold random bits before an image; or 0 */
 } mtj_chip;
 
 /* mtj_program on a chip. errors: for cells that are alike. */
@@ -124,7 +125,7 @@ typedef struct {
 /* Images through the whole network.
  *
  * layers: `count` of them. images: n images of int8. errors: one for each hidden layer.
- * chip: NULL where all cells are alike and nothing is disturbed.
+ * chip: NULL where all cells are alike, erased before an image and not disturbed.
  * work: both halves of the buffer (half_words), then a map as long as the longer half, then the
  * scratch memory. scores: n times the classes; counts: n times MTJ_COUNTS, set. trace: NULL, or
  * room for every stored map of every image. first: NULL, or maps that are taken if they are there,

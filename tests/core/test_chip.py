@@ -1,12 +1,20 @@
-"""Cells that differ and are disturbed, against the vectors; runs on CPython and MicroPython."""
+"""Cells that differ, are disturbed or not erased; against the vectors, also on MicroPython."""
 
 import networks
 import records
-from mtjkit_core import chip_memory
+from mtjkit_core import chip_memory, mtj_memory
 from mtjkit_core import reference as xnor
 from mtjkit_core import streams as random
 from mtjkit_core.bits import popcount
-from mtjkit_core.chip_errors import BUFFER_CLASSES, CLASSES, WEIGHT_CLASSES, ChipErrors
+from mtjkit_core.chip_errors import (
+    BEFORE,
+    BUFFER_CLASSES,
+    CLASSES,
+    PARTS,
+    RANDOM,
+    WEIGHT_CLASSES,
+    ChipErrors,
+)
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit, unpack_limits
@@ -33,6 +41,15 @@ def test_runs_on_chips_are_locked():
         model = Model(networks.build(name))
         for n, run in enumerate(record["runs"]):
             errors = records.chip_errors(n, len(model.layers))
+            assert records.one_run(model, name, n, errors) == run
+
+
+def test_runs_over_random_bits_are_locked():
+    for record in records.load("networks_1_3")[-2:]:
+        name = record["name"]
+        model = Model(networks.build(name))
+        for n, run in enumerate(record["runs"]):
+            errors = records.random_errors(n, len(model.layers))
             assert records.one_run(model, name, n, errors) == run
 
 
@@ -88,11 +105,44 @@ def test_a_disturbance_hangs_on_what_is_stored():
     assert cells == b"\xff\xff\xff\0"  # every 0, where there is a cell
 
 
+def test_cells_that_are_not_erased_hold_random_bits():
+    halves = [bytearray(4 * 1000), bytearray(4 * 999)]
+    chip_memory.begin(halves, ChipErrors(5, before=RANDOM), 3)
+    for cells in halves:  # N = 32,000, p = 1/2: within 5 sigma
+        words = len(cells) // 4
+        ones = sum([popcount(xnor.load_word(cells, w)) for w in range(words)])
+        assert abs(ones - 16 * words) < 5 * (8 * words) ** 0.5
+    again = [bytearray(4000), bytearray(400)]
+    chip_memory.begin(again, ChipErrors(5, KEEP, chip=8, before=RANDOM), 3)
+    # The bits hang on the run's seed and on the image alone, and each half has its own.
+    assert again[0] == halves[0] and again[1] == halves[1][:400] != halves[0][:400]
+    chip_memory.begin(again, ChipErrors(5, before=RANDOM), 4)
+    assert again[0] != halves[0]
+
+
+def test_every_bit_that_is_kept_is_an_old_one():
+    name = "thin"
+    model = Model(networks.build(name))
+    errors = ChipErrors(9, KEEP, 1 << 32, before=RANDOM)  # nothing can be written
+    halves = [bytearray(4 * words) for words in model.half_words]
+    chip_memory.begin(halves, errors, 5)
+    maps, counts = [], [0] * 5
+    xnor.run_image(model, networks.image(name, 0), 5, errors, counts, maps)
+    first = model.layers[0]
+    mask = (1 << first.out_channels) - 1  # one word for each pixel
+    for w in range(first.map_words):
+        assert xnor.load_word(maps[0], w) == xnor.load_word(halves[0], w) & mask
+    assert counts[1] == counts[2] > 0
+
+
 def test_what_is_off_draws_nothing():
     state, before = streams(0), streams(0)
     cells = bytearray(b"\x5a" * 40)
     chip_memory.disturb(cells, 10, 1, FULL, state, (0, 0))
     assert cells == b"\x5a" * 40 and state == before
+    halves = [bytearray(b"\x5a" * 4)] * 2
+    chip_memory.begin(halves, ChipErrors(5, chip=1), 3)
+    assert halves[0] == b"\x5a" * 4
 
 
 def test_a_process_without_classes_and_disturb_stores_what_write_errors_store():
@@ -123,6 +173,20 @@ def test_the_example_of_memory_md():
         assert cells[0] == 0x4B
 
 
+def test_the_example_of_random_bits_in_memory_md():
+    state = [0] * 32
+    random.seed_streams(state, 0xFEDCBA9876543210, 9999, 2, 1)
+    assert state[:4] == [0x96691367, 0xEC03B4C7, 0x98761E91, 0xDC188CCA]
+    halves = [bytearray(4), bytearray(4)]
+    chip_memory.begin(halves, ChipErrors(0xFEDCBA9876543210, before=RANDOM), 9999)
+    assert xnor.load_word(halves[1], 0) == 0xD7392C20
+    assert BEFORE == 2
+    random.seed_streams(state, 0xFEDCBA9876543210, 9999, random.BUFFER, 1)
+    limits, counts = (fail_limit(0.3), fail_limit(0.3)), [0] * 5
+    mtj_memory.write(halves[1], b"\x5a\0\0\0", 1, 1, 0xFF, state, limits, KEEP, counts)
+    assert xnor.load_word(halves[1], 0) == 0x6A and counts == [8, 5, 2, 4, 4]
+
+
 def test_half_and_layer_say_which_cells_there_are():
     # Layers 0 and 2 share the cells of half 0, so their classes; the halves differ.
     low = streams(BUFFER_CLASSES, 0), streams(BUFFER_CLASSES, 1)
@@ -131,8 +195,9 @@ def test_half_and_layer_say_which_cells_there_are():
 
 def test_parts_come_back():
     for layers in (2, 4):
-        for n in range(3):
-            errors = records.chip_errors(n, layers)
+        several = [records.chip_errors(n, layers) for n in range(3)]
+        for errors in several + [records.random_errors(n, layers) for n in range(3)]:
+            assert len(errors.parts()) == PARTS - (not errors.before)
             parts = [unpack_limits(part) for part in errors.parts()]
             again = ChipErrors.of_parts(
                 errors.seed, errors.kind, errors.limits, errors.weight_limits, parts
@@ -155,6 +220,7 @@ def test_bad_arguments_are_refused():
     assert "4 classes" in refused(chip=1, classes=[0] * 3)
     assert "those of its classes" in refused(chip=1, limits=1, classes=four)
     assert "0 and 2**32" in refused(disturb=-1)
+    assert "random bits (1), not 2" in refused(before=2)
     errors = ChipErrors(disturb=[(0, 1), (1, 0), (2, 0)])
     try:
         errors.check_layers(3)
@@ -162,6 +228,14 @@ def test_bad_arguments_are_refused():
         assert "3 layers" in str(error)
     else:
         raise AssertionError
+
+
+def test_weights_take_no_notice_of_what_maps_lie_over():
+    errors, erased = ChipErrors(3, KEEP, 5, 7, before=RANDOM), ChipErrors(3, KEEP, 5, 7)
+    assert errors != erased
+    assert errors.without_maps() == erased.without_maps()
+    assert errors.weights_digest() == erased.weights_digest()
+    assert errors.with_perfect_weights() == ChipErrors(3, KEEP, 5, before=RANDOM)
 
 
 def test_what_can_fail_is_known():

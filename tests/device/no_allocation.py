@@ -16,7 +16,7 @@ from mtjkit_core.write_errors import WriteErrors
 from mtjkit_device.engine import Engine
 from mtjkit_device.kernels import KERNELS, load_kernel
 from mtjkit_device.setup import ram_bytes
-from records import chip_errors
+from records import chip_errors, random_errors
 
 NAMES = ("pooled", "padded", "to one", "strides", "pooling", "long sums", "bits 0 and 1")
 NAMES += ("zeros, padded", "class bits", "global average", "int8 weights", "groups")
@@ -53,8 +53,10 @@ for kernel in KERNELS[:-1]:
                 micropython.heap_lock()
                 made.run(image, (1 << 30) - 1)
                 micropython.heap_unlock()
-        for n in range(3):
-            made.configure(chip_errors(n, len(model.layers)))
+        layers = len(model.layers)
+        chips = [chip_errors(n, layers) for n in range(3)] + [random_errors(2, layers)]
+        for errors in chips:
+            made.configure(errors)
             micropython.heap_lock()
             made.run(image, (1 << 30) - 1)
             micropython.heap_unlock()

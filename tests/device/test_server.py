@@ -192,12 +192,12 @@ def test_limits_by_layer_come_before_their_configuration(link):
 
 def test_the_parts_of_a_chip_come_before_their_configuration(link):
     model = prepare(link, run=6)
-    errors = records.chip_errors(0, len(model.layers))
+    errors = records.random_errors(2, len(model.layers))
     parts = [b"", b"", *errors.parts()]
 
     def configure(run):
         crc = binascii.crc32(b"".join(parts))
-        body = m.CONFIGURE.pack(run=run, seed=errors.seed, kind=m.CHIP, crc=crc)
+        body = m.CONFIGURE.pack(run=run, seed=errors.seed, kind=m.CHIP | errors.kind, crc=crc)
         link.send(m.CONFIGURE.kind, body)
         return replies(link)
 
@@ -284,7 +284,7 @@ def test_a_model_larger_than_any_memory(link):
         (m.CONFIGURE, (9, 0, 0, 0, 0, 0, 0, 0, 1 << 63, 0, 0), b""),
         (m.CONFIGURE, (9, 0, 0, 0, 0, 0, 0, 0, 0, 1 << 63, 0), b""),
         (m.CONFIGURE, (9, *[0] * 10), b"x"),
-        (m.WRITE_ERRORS, (9, 13, 0, 1, 0), bytes(16)),
+        (m.WRITE_ERRORS, (9, 14, 0, 1, 0), bytes(16)),
         (m.WRITE_ERRORS, (9, 2, 1, 1, 0), bytes(16)),
         (m.WRITE_ERRORS, (9, 4, 0, 1, 1), bytes(16)),
         (m.WRITE_ERRORS, (9, 12, 0, 2, 0), bytes(16)),

@@ -3,7 +3,7 @@
 `python tests/vectors/records.py` (with PYTHONPATH=firmware/micropython/lib) writes them again:
 only for a new version of MEMORY.md, because they lock its bytes. `memory` and `networks` are of
 version 1.0, whose writes have one limit and three counts; the two `_1_1` have two and five. The two
-`_1_2` have classes of cells and disturb limits.
+`_1_2` have classes of cells and disturb limits, `networks_1_3` has random bits before an image.
 """
 
 import binascii
@@ -17,7 +17,7 @@ from mtjkit_core import reference as xnor
 from mtjkit_core import streams as random
 from mtjkit_core import write_errors as we
 from mtjkit_core.bits import tail_mask
-from mtjkit_core.chip_errors import BUFFER_CLASSES, CLASSES, ChipErrors
+from mtjkit_core.chip_errors import BUFFER_CLASSES, CLASSES, ERASED, RANDOM, ChipErrors
 from mtjkit_core.model import Model
 from mtjkit_core.prediction import predict
 
@@ -64,6 +64,7 @@ PLACES = [
 UNEVEN_RUNS = 4
 CHIP = 0x0123456789ABCDEF
 CHIP_RUNS = 3
+RANDOM_RUNS = 3
 PREDICTION_NETS, PREDICTIONS = 13, 24
 CHIP_NETWORKS = ("padded", "pooled", "thin", "to one")
 # (words, run_words, run_bits) of a write
@@ -215,7 +216,7 @@ def uneven_errors(n, layers):
     return we.WriteErrors(SEED + n, n % 2, limits[:-1], limits[::-1])
 
 
-def chip_errors(n, layers):
+def chip_errors(n, layers, before=ERASED):
     """The error process of a network's run number n of version 1.2.
 
     Classes and disturb, disturb alone, classes alone.
@@ -225,12 +226,24 @@ def chip_errors(n, layers):
         return [LIMITS[(n + k + 5 * layer) % len(LIMITS)] for layer in range(layers)]
 
     rest = dict(disturb=limits(1)[1:], weight_disturb=limits(2)) if n % 3 < 2 else {}
+    rest["before"] = before
     if n % 3 == 1:
         return ChipErrors(SEED + n, n % 2, limits(3)[1:], limits(4), **rest)
     rest["chip"] = CHIP + n
     rest["classes"] = [limits(5 + k)[1:] for k in range(CLASSES)]
     rest["weight_classes"] = [limits(9 + k) for k in range(CLASSES)]
     return ChipErrors(SEED + n, n % 2, **rest)
+
+
+def random_errors(n, layers):
+    """The error process of a network's run number n of version 1.3: no cell is erased.
+
+    One limit, limits for each layer and direction, classes and disturb.
+    """
+    if n == 2:
+        return chip_errors(3, layers, RANDOM)
+    limits = uneven_errors(1, layers).limits if n else FIVE_PERCENT
+    return ChipErrors(SEED + n, we.KEEP, limits, before=RANDOM)
 
 
 def chip_write_record(shape, n):
@@ -348,6 +361,14 @@ def chip_network_record(name):
     }
 
 
+def random_network_record(name):
+    """Runs over cells that hold random bits before an image."""
+    model = Model(networks.build(name))
+    layers = len(model.layers)
+    runs = [one_run(model, name, n, random_errors(n, layers)) for n in range(RANDOM_RUNS)]
+    return {"name": name, "runs": runs}
+
+
 def rows_record(words):
     """Two images through rows of `words` words: checksum of the hidden bits, and scores."""
     model = Model(networks.with_rows(words))
@@ -376,6 +397,7 @@ if __name__ == "__main__":
     save("memory_1_1", [uneven_write_record(s, n) for s in SHAPES for n in range(len(LIMITS))])
     save("memory_1_2", [chip_write_record(s, n) for s in SHAPES for n in (1, 4, 7, 11)])
     save("networks_1_2", [chip_network_record(name) for name in CHIP_NETWORKS])
+    save("networks_1_3", [random_network_record(name) for name in CHIP_NETWORKS])
     save("rows", [rows_record(words) for words in range(1, 41)])
     save("geometries", [geometry_record(name) for name in sorted(networks.GEOMETRIES)])
     save("kinds", [geometry_record(name) for name in sorted(networks.KINDS)])

@@ -130,7 +130,9 @@ def errors_of(point: Point, layers: int, plan: PulsePlan | None = None) -> Write
     kind = KINDS[point.errors]
     if point.chip is not None:
         classes = [spread(pair) for pair in point.class_limits]
-        by_memory = {"weight_classes" if memory == "weights" else "classes": classes}
+        by_memory: dict[str, Any] = {
+            "weight_classes" if memory == "weights" else "classes": classes
+        }
         return ChipErrors(point.seed, kind, chip=point.chip, **by_memory)
     limit = fail_limit(point.rate)
     limits: int | list[tuple[int, int]] = limit if layer is None else spread((limit, limit))

@@ -44,6 +44,8 @@ RUN_HELP = {
     "fails at the mean rate",
     "disturb": "how often a stored bit is read; it may be lost as the cell's [read] and "
     "[retention] say; default: none is lost",
+    "cells-before": "what cells hold before an image: erased (only 0; default) or random (bits, as "
+    "where nothing is erased)",
 }
 """Options of every run."""
 

@@ -36,24 +36,33 @@ class RunEnergy:
     """Where layers differ: each layer's share of the written bits, its pulse widths, and what it
     writes. The run's ones and toggles are shared out among the layers as this says; where it says
     nothing, as the written bits are."""
+    reused: bool = False
+    """Whether the cells of the run were in steady reuse: not erased, but full of random bits."""
 
     @classmethod
-    def of_plan(cls, plan: PulsePlan, bits: Sequence[int], counts: Sequence[int]) -> RunEnergy:
+    def of_plan(
+        cls, plan: PulsePlan, bits: Sequence[int], counts: Sequence[int], reused: bool = False
+    ) -> RunEnergy:
         """Energy of feature maps that are written with a plan.
 
         Args:
             plan: pulses of each hidden layer.
             bits: bits that each hidden layer writes for an image.
             counts: bits of the whole run.
+            reused: see RunEnergy. The plan says what its layers write over erased cells.
         """
         pulses = [layer.pulses for layer in plan.layers]
         longest = Pulses(max(p.down_ns for p in pulses), max(p.up_ns for p in pulses))
         layers = tuple(
-            (n / sum(bits), layer.pulses, layer.traffic)
+            (
+                n / sum(bits),
+                layer.pulses,
+                _in_reuse(layer.traffic) if reused and layer.traffic else layer.traffic,
+            )
             for n, layer in zip(bits, plan.layers, strict=True)
             if n
         )
-        return cls(plan.cell, parse_scheme(plan.scheme), longest, counts, layers)
+        return cls(plan.cell, parse_scheme(plan.scheme), longest, counts, layers, reused)
 
     @cached_property
     def traffic(self) -> Traffic:
@@ -142,9 +151,9 @@ class RunEnergy:
         """Cells that must be erased before an image, over the bits written in one.
 
         MEMORY.md erases both halves before every image and does not count it. A cell to be erased
-        has gone up and not down again; failed writes are left out.
+        has gone up and not down again; failed writes are left out. In steady reuse there are none.
         """
-        return max(0.0, self.traffic.up - self.traffic.down)
+        return 0.0 if self.reused else max(0.0, self.traffic.up - self.traffic.down)
 
     @property
     def _with_erasing(self) -> float:
@@ -155,7 +164,11 @@ class RunEnergy:
     @property
     def _steady(self) -> float:
         """`steady_pj`; of 1 mW where no power is known."""
-        return self._write(self.traffic, reuse=True).per_bit_pj(_in_reuse(self.traffic))
+        return self._write(self.traffic, reuse=not self.reused).per_bit_pj(self._steady_traffic)
+
+    @property
+    def _steady_traffic(self) -> Traffic:
+        return self.traffic if self.reused else _in_reuse(self.traffic)
 
     @property
     def with_erasing_pj(self) -> float | None:
@@ -172,6 +185,7 @@ class RunEnergy:
 
         A cell then holds an earlier map's bit, which has nothing to do with the new one: half of
         the ones go up and half of the zeros go down. Errors of the run are those over erased cells.
+        A run that was itself in steady reuse has its own counts and errors here.
         """
         return self._steady if self.cell.has_power else None
 
@@ -183,7 +197,7 @@ class RunEnergy:
     @property
     def steady_percent(self) -> float:
         """What `steady_pj` saves against the conventional pulse in steady reuse."""
-        return 100 * (1 - self._steady / self._reference(_in_reuse(self.traffic)))
+        return 100 * (1 - self._steady / self._reference(self._steady_traffic))
 
     def _reference(self, traffic: Traffic) -> float:
         return reference_write(self.cell, traffic)[1].per_bit_pj(traffic)

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mtjkit_core.chip_errors import ChipErrors
+from mtjkit_core.chip_errors import ERASED, RANDOM, ChipErrors
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.messages import KERNELS
 from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
@@ -27,6 +27,9 @@ from mtjkit_host.runs.model_path import model_path
 
 KINDS = {"flip": FLIP, "keep": KEEP}
 """Kinds of errors by their names."""
+
+CELLS_BEFORE = {"erased": ERASED, "random": RANDOM}
+"""What cells of feature maps hold before an image, by its names."""
 
 Limits = tuple[tuple[int, int], ...]
 """Fail limits (down, up) of each layer: see mtjkit_core.write_errors."""
@@ -91,6 +94,9 @@ class RunOptions:
     disturb: int | None = None
     """How often a feature map's bit is read: what the cell's [read] and [retention] may lose of
     it; None: nothing is lost."""
+    cells_before: str = "erased"
+    """What cells of feature maps hold before an image: "erased": 0 everywhere; "random": random
+    bits, as in a memory that is never erased."""
 
     def __post_init__(self) -> None:
         """Check the words, which look options up; rates and limits are `write_errors`' to check.
@@ -103,6 +109,7 @@ class RunOptions:
         object.__setattr__(self, "model", model_path(self.model))
         parse.choice("errors", self.errors, tuple(KINDS))
         parse.choice("kernel", self.kernel, KERNELS)
+        parse.choice("cells_before", self.cells_before, tuple(CELLS_BEFORE))
         if self.write_scheme.reads_first and self.errors == "flip":
             raise ConfigError(
                 f"--scheme {self.scheme} writes only bits that differ, so no other bit can fail: "
@@ -142,13 +149,16 @@ class RunOptions:
             ConfigError: the seed, a rate or a limit is out of range.
         """
         mean = self.mean_errors
-        if self.chip is None and self.disturb is None:
+        before = CELLS_BEFORE[self.cells_before]
+        if self.chip is None and self.disturb is None and before == ERASED:
             return mean
         disturb = 0 if self.disturb is None else (self.disturb_limits,)
+        rest: dict[str, Any] = {"disturb": disturb, "before": before}
         if self.chip is None:
-            return ChipErrors(mean.seed, mean.kind, mean.limits, mean.weight_limits, disturb)
+            return ChipErrors(mean.seed, mean.kind, mean.limits, mean.weight_limits, **rest)
         maps, weights = self.class_limits
-        return ChipErrors(mean.seed, mean.kind, 0, 0, disturb, 0, self.chip, maps, weights)
+        rest.update(chip=self.chip, classes=maps, weight_classes=weights)
+        return ChipErrors(mean.seed, mean.kind, **rest)
 
     @cached_property
     def mean_errors(self) -> WriteErrors:
@@ -268,4 +278,5 @@ class RunOptions:
             "weight_limits": as_lists(self.weight_limits),
             "chip": self.chip,
             "disturb": self.disturb,
+            "cells_before": self.cells_before,
         }

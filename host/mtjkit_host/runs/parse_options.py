@@ -20,6 +20,7 @@ from mtjkit_host.parse import Given
 from mtjkit_host.paths import CARRIED_MODEL, carried_inputs
 from mtjkit_host.runs.model_path import model_path
 from mtjkit_host.runs.options import (
+    CELLS_BEFORE,
     EXPECTED,
     KINDS,
     RunOptions,
@@ -47,6 +48,7 @@ def parse_options(
     scores: Given = None,
     chip: Given = None,
     disturb: Given = None,
+    cells_before: Given = None,
     ber: Given = None,
     weight_ber: Given = None,
     device: Given = None,
@@ -115,6 +117,11 @@ def parse_options(
         scores=None if scores is None else parse.output_path("--scores", scores),
         chip=seed_of_chip,
         disturb=None if disturb is None else parse.whole("--disturb", disturb, 0, 10**9),
+        cells_before=(
+            "erased"
+            if cells_before is None
+            else parse.choice("--cells-before", cells_before, tuple(CELLS_BEFORE))
+        ),
     )
     if options.chip is not None or options.disturb is not None:
         options.write_errors  # noqa: B018 (a cell that says nothing of it is refused now)
@@ -146,6 +153,7 @@ def options_from_json(value: Any, where: str) -> RunOptions:
             weight_limits=as_limits(value["weight_limits"]),
             chip=value.get("chip"),
             disturb=value.get("disturb"),
+            cells_before=value.get("cells_before", "erased"),
         )
         options.write_errors  # noqa: B018 (checks the limits)
     except (ConfigError, KeyError, TypeError, ValueError) as error:

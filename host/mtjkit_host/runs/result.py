@@ -84,12 +84,13 @@ class Result:
     def energy(self) -> RunEnergy | None:
         """Modelled energy of writing feature maps; None for rate 0, or limits without pulses."""
         o = self.options
+        reused = o.cells_before == "random"
         if o.plan is not None:
             bits = [layer.map_bits for layer in self.model.layers[:-1]]
-            return RunEnergy.of_plan(o.plan, bits, self.bits)
+            return RunEnergy.of_plan(o.plan, bits, self.bits, reused)
         if o.pulses is None:
             return None
-        return RunEnergy(o.cell, o.write_scheme, o.pulses, self.bits)
+        return RunEnergy(o.cell, o.write_scheme, o.pulses, self.bits, reused=reused)
 
     @property
     def energy_per_bit_pj(self) -> float | None:
@@ -194,6 +195,7 @@ class Result:
             },
             "chip": _chip(o),
             "disturb": _disturb(o),
+            "cells_before": o.cells_before,
             "bits": counts,
             "energy": {
                 "per_bit_pj": per_bit,
@@ -253,6 +255,8 @@ def _summary(result: Result) -> Table:
             "stored bits lost",
             f"{one:.3g} of ones, {zero:.3g} of zeros: read {o.disturb} times{held}",
         )
+    if o.cells_before == "random":
+        table.add_row("cells before an image", "random bits: nothing is erased")
     _add_energy(table, result)
     table.add_row("bits written / toggled / wrong", " / ".join(f"{b:,}" for b in result.bits[:3]))
     table.add_row("ones written / toggled up", " / ".join(f"{b:,}" for b in result.bits[3:]))
@@ -298,7 +302,8 @@ def _add_energy(table: Table, result: Result) -> None:
             f"{o.scheme}, {100 * energy.traffic.toggle_share:.1f} % of the bits toggle, "
             f"overheads: {energy.scheme.overheads(o.cell.circuit)}",
         )
-        if energy.scheme.hangs_on_old_bits and energy.with_erasing_pj is not None:
+        asks = energy.scheme.hangs_on_old_bits and not energy.reused
+        if asks and energy.with_erasing_pj is not None:
             table.add_row(
                 "erasing paid / steady reuse",
                 f"{energy.with_erasing_pj:.2f} / {energy.steady_pj:.2f} pJ/bit",

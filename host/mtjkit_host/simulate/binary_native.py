@@ -35,6 +35,7 @@ class _Chip(ctypes.Structure):
         ("classes", ctypes.c_void_p),
         ("disturb", ctypes.c_void_p),
         ("key", ctypes.c_uint32 * 2),
+        ("before", ctypes.c_uint32),
     ]
 
     @classmethod
@@ -47,6 +48,7 @@ class _Chip(ctypes.Structure):
         chip = cls()
         chip.arrays = [np.array([disturb(n) for n in range(layers)], np.uint32)]
         chip.disturb = chip.arrays[0].ctypes.data
+        chip.before = errors.before
         if errors.chip is not None:
             chip.arrays.append(np.array([classes(n) for n in range(layers)], np.uint32))
             chip.classes = chip.arrays[1].ctypes.data

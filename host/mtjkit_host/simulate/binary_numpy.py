@@ -112,9 +112,7 @@ class BinaryNumpy:
         maps: list[Words] | None,
     ) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
         counts = np.zeros((len(inputs), len(COUNTS)), np.int64)
-        halves = [  # all cells in the P state before every image
-            np.zeros((len(inputs), words), np.uint32) for words in self.net.half_words
-        ]
+        halves = draws.halves_before(errors, indices, self.net.half_words)
         source: Any = inputs
         for layer in self._layers[:-1]:
             index = layer.layer.index

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from mtjkit_core.bits import tail_mask
-from mtjkit_core.chip_errors import BUFFER_CLASSES, CLASSES, WEIGHT_CLASSES, ChipErrors
+from mtjkit_core.chip_errors import BEFORE, BUFFER_CLASSES, CLASSES, WEIGHT_CLASSES, ChipErrors
 from mtjkit_core.chip_memory import class_limits
 from mtjkit_core.streams import BUFFER, STREAMS, mix, place_word
 from mtjkit_core.write_errors import CERTAIN, FLIP, WriteErrors, limits_of
@@ -208,6 +209,24 @@ def drawn(
     return failed[:, :words]
 
 
+def halves_before(errors: WriteErrors, images: Words, sizes: Iterable[int]) -> list[Words]:
+    """Both halves of the buffer as they are before each image, (n, words) uint32 each.
+
+    Args:
+        errors: says whether all cells are in the P state or hold random bits.
+        images: see `seed_states`.
+        sizes: words of each half.
+    """
+    halves = [np.zeros((len(images), words), np.uint32) for words in sizes]
+    if isinstance(errors, ChipErrors) and errors.before:
+        for half, cells in enumerate(halves):
+            state = seed_states(errors.seed, images, half, BEFORE).reshape(4, -1)
+            for w in range(0, cells.shape[1], STREAMS):
+                drawn = next_words(state).reshape(-1, STREAMS)
+                cells[:, w : w + STREAMS] = drawn[:, : cells.shape[1] - w]
+    return halves
+
+
 def write(
     cells: Words,
     intended: Words,
@@ -219,7 +238,8 @@ def write(
 ) -> NDArray[np.int64]:
     """Write a layer's maps, or its weights, with errors: mtjkit_core.mtj_memory.write.
 
-    On a chip whose cells differ or are disturbed: mtjkit_core.chip_memory.
+    On a chip whose cells differ or are disturbed: mtjkit_core.chip_memory. What cells hold before
+    an image is `halves_before`'s.
 
     Args:
         cells: the old bits, (n, words) uint32; replaced by what is stored.

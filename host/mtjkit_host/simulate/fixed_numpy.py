@@ -125,9 +125,8 @@ class FixedNumpy:
         first: FirstMaps | None,
     ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
         n, bits = len(inputs), self.net.bits
-        halves = [  # all cells in the P state before every image
-            np.zeros((n, max(sizes[half::2], default=0)), np.uint32) for half in (0, 1)
-        ]
+        words_of = [max(sizes[half::2], default=0) for half in (0, 1)]
+        halves = draws.halves_before(errors, images, words_of)
         counts = np.zeros((n, len(COUNTS)), np.int64)
         codes: Codes = inputs
         for index, layer in enumerate(self._layers[:-1]):

@@ -3,9 +3,9 @@
 import json
 
 import pytest
-from mtjkit_core.chip_errors import ChipErrors
-from mtjkit_core.errors import ConfigError
-from mtjkit_core.write_errors import CERTAIN, WriteErrors
+from mtjkit_core.chip_errors import RANDOM, ChipErrors
+from mtjkit_core.errors import ConfigError, FormatError
+from mtjkit_core.write_errors import CERTAIN, KEEP, WriteErrors
 from mtjkit_host.mtj.cell_file import cell_from_table, load_cell
 from mtjkit_host.mtj.chip import class_limits, disturb_rates, resolution_doubts
 from mtjkit_host.mtj.scheme import Pulses, Traffic
@@ -81,6 +81,21 @@ def test_options_make_the_process():
     assert options_from_json(json.loads(json.dumps(on.to_json())), "x") == on
 
 
+def test_cells_are_erased_unless_a_run_says_otherwise():
+    assert parse_options(errors="keep", cells_before="erased").write_errors.plain
+    on = parse_options(errors="keep", seed="3", weight_error_rate="0.01", cells_before="random")
+    off = on.mean_errors
+    expected = ChipErrors(3, KEEP, off.limits, off.weight_limits, before=RANDOM)
+    assert on.write_errors == expected
+    values = on.to_json()
+    assert options_from_json(json.loads(json.dumps(values)), "x") == on
+    del values["cells_before"]  # a run file of an older version
+    assert options_from_json(values, "x").cells_before == "erased"
+    values["cells_before"] = 1
+    with pytest.raises(FormatError, match="cells_before is one of"):
+        options_from_json(values, "x")
+
+
 def test_a_cell_file_may_name_its_chip(tmp_path):
     file = tmp_path / "cell.toml"
     file.write_text("[write]\ntau_ns = 14.8\n[variation]\nsigma_ln_tau = 0.3\nchip = 9\n")
@@ -95,6 +110,7 @@ def test_a_cell_file_may_name_its_chip(tmp_path):
         ({"chip": "x", "cell": SPREAD}, "--chip"),
         ({"disturb": "1"}, "neither \\[retention\\] nor \\[read\\]"),
         ({"disturb": "-1"}, "--disturb"),
+        ({"cells_before": "0"}, "--cells-before is one of erased, random"),
     ],
 )
 def test_what_cannot_be_is_refused_in_one_line(options, word):
@@ -115,7 +131,9 @@ def test_a_run_on_a_chip_is_the_same_on_twin_and_device(tmp_path, micropython):
         "[write]\ntau_ns = 14.8\n[variation]\nsigma_ln_tau = 0.3\n"
         "[read]\ni = 0.6\npulse_ns = 100\ndelta = 50\nt_d_ns = 1\n"
     )
-    options = parse_options(cell=file, chip="7", disturb="3", images="2", errors="keep")
+    options = parse_options(
+        cell=file, chip="7", disturb="3", images="2", errors="keep", cells_before="random"
+    )
     twin, device = run_twin(options), run_unix(options)
     assert (twin.scores == device.scores).all()
     assert twin.bits == device.bits
@@ -123,11 +141,13 @@ def test_a_run_on_a_chip_is_the_same_on_twin_and_device(tmp_path, micropython):
     assert values["chip"]["seed"] == 7
     assert len(values["chip"]["class_limits"]) == 4
     assert values["disturb"]["reads"] == 3
+    assert values["cells_before"] == "random"
     assert values["buffer"]["limits_used"] == [list(options.mean_errors.limits[0])]
     console = Console(width=120)
     with console.capture() as shown:
         console.print(*tables(twin))
     assert "chip 7, 0.278 % (fastest class) to 6.04 % (slowest)" in shown.get()
     assert "stored bits lost" in shown.get()
+    assert "random bits: nothing is erased" in shown.get()
     other = run_twin(parse_options(cell=file, chip="8", disturb="3", images="2", errors="keep"))
     assert (other.scores != twin.scores).any()

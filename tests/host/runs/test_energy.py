@@ -59,6 +59,15 @@ def test_read_before_write_pays_for_bits_that_toggle_and_says_what_erasing_adds(
     assert one.steady_pj == pytest.approx(0.5 * pulse, rel=1e-6)
 
 
+def test_a_run_in_steady_reuse_pays_for_what_it_toggled_and_nothing_for_erasing():
+    # 1000 written, 490 toggled, 480 ones, 236 up: counted over random bits.
+    counts = (1000, 490, 40, 480, 236)
+    one = RunEnergy(Cell(), parse_scheme("differential"), Pulses(55.2, 55.2), counts, reused=True)
+    assert one.erased_share == 0
+    assert one.per_bit_pj == one.with_erasing_pj == one.steady_pj == pytest.approx(0.49 * 8.9424)
+    assert one.saving_percent == one.with_erasing_percent == one.steady_percent
+
+
 def test_nothing_written_costs_nothing():
     assert energy(counts=(0, 0, 0, 0, 0)).total_pj == 0
 

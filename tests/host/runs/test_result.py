@@ -26,7 +26,7 @@ FIELDS = (  # in order; nested names after the dot
     "buffer.ber buffer.write_error_rate buffer.pulse_ns buffer.limits_used "
     "weights.ber weights.write_error_rate "
     "weights.pulse_ns weights.bits_written "
-    "weights.bits_wrong weights.limits_used chip disturb "
+    "weights.bits_wrong weights.limits_used chip disturb cells_before "
     "bits.written bits.toggled bits.wrong bits.ones_written bits.up_toggled "
     "energy.per_bit_pj energy.total_pj "
     "energy.reference_per_bit_pj energy.saving_percent energy.scheme energy.toggle_share "

@@ -119,6 +119,15 @@ def test_same_bits_on_chips(name, n):
 
 @needs_compiler
 @pytest.mark.usefixtures("kernels")
+@pytest.mark.parametrize("n", range(records.RANDOM_RUNS))
+@pytest.mark.parametrize("name", [*records.CHIP_NETWORKS, "global average"])
+def test_same_bits_over_random_bits(name, n):
+    model, images = small_model(name)
+    assert_same(model, images, records.random_errors(n, len(model.layers)))
+
+
+@needs_compiler
+@pytest.mark.usefixtures("kernels")
 @pytest.mark.parametrize("name", [*networks.GEOMETRIES, *networks.KINDS])
 def test_same_bits_of_every_kind(name):
     assert_same(*small_model(name), WriteErrors(SEED, KEEP, (1 << 29, 1 << 30)))

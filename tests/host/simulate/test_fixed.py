@@ -11,7 +11,7 @@ import records
 from mtjkit_core import chip_memory
 from mtjkit_core import mtj_memory as core
 from mtjkit_core.bits import tail_mask
-from mtjkit_core.chip_errors import ChipErrors
+from mtjkit_core.chip_errors import RANDOM, ChipErrors
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.streams import BUFFER, WEIGHTS, seed_streams
 from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, WriteErrors, fail_limit
@@ -111,6 +111,16 @@ def test_a_chip_s_slow_cells_are_the_same_in_every_run(simulator):
         assert counts[2] / counts[0] == pytest.approx(1 / 8, abs=0.02)
     # Half of the slow cells fail at a time, all but 1 in 256 at least once.
     assert ones(failed) == pytest.approx(2 * once, rel=0.1)
+
+
+def test_a_write_that_always_fails_leaves_the_random_bits(simulator):
+    errors, trace = ChipErrors(3, KEEP, CERTAIN, before=RANDOM), []
+    _, counts = simulator.run(IMAGES[:2], np.array([7, 1 << 29]), errors, trace)
+    for stored, image in zip(trace[0], (7, 1 << 29), strict=True):
+        halves = [bytearray(4 * len(stored)), bytearray(0)]
+        chip_memory.begin(halves, errors, image)
+        assert stored[:-1].tobytes() == bytes(halves[0][:-4])
+    assert (counts[:, 1] == counts[:, 2]).all()
 
 
 @pytest.mark.parametrize("bits", BITS)

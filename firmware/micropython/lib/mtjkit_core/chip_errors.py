@@ -1,7 +1,7 @@
-"""The error process of a memory whose cells differ, or lose bits between write and read.
+"""The error process of a memory whose cells differ, lose bits, or are not erased.
 
 A value beside `write_errors.WriteErrors`, for what most runs do not have: MEMORY.md, "Classes of
-cells" and "Disturb". A board loads it when a host asks for it.
+cells", "Disturb" and "Random bits before an image". A board loads it when a host asks for it.
 """
 
 import struct
@@ -19,11 +19,15 @@ from mtjkit_core.write_errors import (
 
 CLASSES = 4
 """Classes of cells, all equally likely."""
-BUFFER_CLASSES = 3  # memory numbers: classes of the feature maps' cells ...
+BEFORE = 2  # memory numbers: what the feature maps' cells hold before an image,
+BUFFER_CLASSES = 3  # classes of these cells ...
 WEIGHT_CLASSES = 4  # ... and of the weights'
 
-PARTS = 3 + 2 * CLASSES
-"""How many `ChipErrors.parts` there are."""
+ERASED, RANDOM = 0, 1
+"""What the feature maps' cells hold before an image: 0 everywhere, or random bits."""
+
+PARTS = 4 + 2 * CLASSES
+"""The most `ChipErrors.parts`."""
 
 
 class ChipErrors(WriteErrors):
@@ -38,6 +42,7 @@ class ChipErrors(WriteErrors):
         chip: seed of the cells' classes, 0 <= chip < 2**64; None where all cells are alike.
         classes: of a chip, the limits of feature maps of each of CLASSES classes.
         weight_classes: the same of weights; None for weights without errors.
+        before: ERASED or RANDOM.
 
     Raises:
         ConfigError: an argument is out of range.
@@ -57,11 +62,16 @@ class ChipErrors(WriteErrors):
         chip=None,
         classes=None,
         weight_classes=None,
+        before: int = ERASED,
     ):
+        if before not in (ERASED, RANDOM):
+            text = "before an image cells are erased (%d) or hold random bits (%d), not %r"
+            raise ConfigError(text % (ERASED, RANDOM, before))
         super().__init__(seed, kind, limits, weight_limits)
         self.disturb = pairs_of(disturb)
         self.weight_disturb = pairs_of(weight_disturb)
         self.chip = chip
+        self.before = before
         self.classes = self.weight_classes = None
         if chip is None:
             if classes is not None or weight_classes is not None:
@@ -82,6 +92,7 @@ class ChipErrors(WriteErrors):
             self.chip,
             self.classes,
             self.weight_classes,
+            self.before,
         )
 
     @property
@@ -129,8 +140,9 @@ class ChipErrors(WriteErrors):
     def with_perfect_weights(self):
         """See WriteErrors.with_perfect_weights."""
         return ChipErrors(
-            self.seed, self.kind, self.limits, 0, self.disturb, 0, self.chip, self.classes
-        )
+            self.seed, self.kind, self.limits, 0, self.disturb, 0, self.chip, self.classes, None,
+            self.before,
+        )  # fmt: skip
 
     def weights_digest(self) -> bytes:
         """See WriteErrors.weights_digest: the packed `parts` of `without_maps` follow."""
@@ -146,24 +158,39 @@ class ChipErrors(WriteErrors):
         """What WriteErrors lacks, as a link carries it, packed pairs each; empty where absent.
 
         Disturb limits of maps and of weights; the fail limits of class 0 of maps, of weights, of
-        class 1 of maps, and so on; the chip's seed, with 0 beside it.
+        class 1 of maps, and so on; the chip's seed, with 0 beside it. Where cells are not erased
+        `before` follows, with 0 beside it.
         """
         found = [pack_limits(self.disturb), pack_limits(self.weight_disturb)]
         if self.chip is None:
-            return found + [b""] * (PARTS - 2)
-        for both in zip(self.classes or (), self.weight_classes or ()):
-            found.extend([pack_limits(pairs) for pairs in both])
-        return found + [pack_limits(((self.chip, 0),))]
+            found.extend([b""] * (2 * CLASSES + 1))
+        else:
+            for both in zip(self.classes or (), self.weight_classes or ()):
+                found.extend([pack_limits(pairs) for pairs in both])
+            found.append(pack_limits(((self.chip, 0),)))
+        if self.before:
+            found.append(pack_limits(((self.before, 0),)))
+        return found
 
     @staticmethod
     def of_parts(seed: int, kind: int, limits, weight_limits, parts):
-        """The ChipErrors that has these `parts`, as pairs; () for an absent one."""
-        disturb, weight_disturb, *rest = parts
-        if not rest[-1]:
-            return ChipErrors(seed, kind, limits, weight_limits, disturb or 0, weight_disturb or 0)
-        ((chip, _),) = rest.pop()
-        classes = [[rest[2 * k + which] for k in range(CLASSES)] for which in (0, 1)]
-        return ChipErrors(seed, kind, 0, 0, disturb or 0, weight_disturb or 0, chip, *classes)
+        """The ChipErrors that has these `parts`, as pairs; () for an absent one.
+
+        Raises:
+            ConfigError: a number is out of range.
+        """
+        parts = list(parts) + [()] * (PARTS - len(parts))
+        disturb, weight_disturb, *rest, chip, before = parts
+        number = classes = weight_classes = None
+        if chip:
+            number, limits, weight_limits = chip[0][0], 0, 0
+            classes = [rest[2 * k] for k in range(CLASSES)]
+            weight_classes = [rest[2 * k + 1] for k in range(CLASSES)]
+        before = before[0][0] if before else ERASED
+        return ChipErrors(
+            seed, kind, limits, weight_limits, disturb or 0, weight_disturb or 0, number, classes,
+            weight_classes, before,
+        )  # fmt: skip
 
 
 def _of(pairs, layer: int) -> tuple:

@@ -1,15 +1,36 @@
-"""The memory of a chip whose cells differ, and what disturbs it: MEMORY.md, to the bit.
+"""The memory of a chip whose cells differ, are disturbed or not erased: MEMORY.md, to the bit.
 
 The reference, beside `mtj_memory`. `chip_errors.ChipErrors` is the value that it takes.
 """
 
-from mtjkit_core.bits import load_word, tail_mask
-from mtjkit_core.chip_errors import BUFFER_CLASSES
+from mtjkit_core.bits import load_word, store_word, tail_mask
+from mtjkit_core.chip_errors import BEFORE, BUFFER_CLASSES
 from mtjkit_core.mtj_memory import draw_uneven, store, write
 from mtjkit_core.streams import STREAMS, next_word, seed_streams
 from mtjkit_core.write_errors import FLIP, WORDS, limits_of
 
 _MASK = 0xFFFFFFFF
+
+
+def fill(cells, streams) -> None:
+    """Give each word of a half the next word of its stream: all 32 bits are random."""
+    for w in range(len(cells) >> 2):
+        store_word(cells, w, next_word(streams, w % STREAMS))
+
+
+def begin(halves, errors, image: int) -> None:
+    """Put both halves of the buffer, all 0, into the state that they have before an image.
+
+    Args:
+        halves: two bytearrays.
+        errors: ChipErrors.
+        image: index of the image in the data.
+    """
+    if errors.before:
+        streams = [0] * 32
+        for half, cells in enumerate(halves):
+            seed_streams(streams, errors.seed, image, BEFORE, half)
+            fill(cells, streams)
 
 
 def class_lanes(state, stream: int) -> list:

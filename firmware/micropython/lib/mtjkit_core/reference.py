@@ -202,28 +202,26 @@ def run_image(model, image, index, errors, counts, trace=None) -> list:
         The scores: see `layer_scores`.
     """
     halves = [bytearray(4 * words) for words in model.half_words]  # all cells in the P state
+    if not errors.plain:
+        from mtjkit_core import chip_memory
+
+        chip_memory.begin(halves, errors, index)
     state = [0] * 32
     source = image
     for layer in model.layers[:-1]:
         intended = bytearray(4 * layer.map_words)
         layer_map(model, layer, source, intended)
-        if layer.output == AVERAGES:
-            source = intended  # never in the memory
-            if trace is not None:
-                trace.append(bytes(source))
-            continue
-        cells = halves[layer.index & 1]
-        seed_streams(state, errors.seed, index, BUFFER, layer.index)
-        if errors.plain:
-            limits = errors.of_map(layer.index)
-            write_map(layer, cells, intended, state, limits, errors.kind, counts)
-        else:
-            from mtjkit_core import chip_memory
-
-            chip_memory.write_map(layer, cells, intended, state, errors, counts)
+        source = intended
+        if layer.output != AVERAGES:  # which are never in the memory
+            source = halves[layer.index & 1]
+            seed_streams(state, errors.seed, index, BUFFER, layer.index)
+            if errors.plain:
+                limits = errors.of_map(layer.index)
+                write_map(layer, source, intended, state, limits, errors.kind, counts)
+            else:
+                chip_memory.write_map(layer, source, intended, state, errors, counts)
         if trace is not None:
-            trace.append(bytes(cells[: 4 * layer.map_words]))
-        source = cells
+            trace.append(bytes(source[: 4 * layer.map_words]))
     return layer_scores(model, model.layers[-1], source)
 
 

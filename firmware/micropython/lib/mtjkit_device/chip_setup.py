@@ -1,4 +1,4 @@
-"""What a host says of a chip whose cells differ or are disturbed: WRITE_ERRORS and CONFIGURE.
+"""What a host says of cells that differ, are disturbed or not erased: WRITE_ERRORS and CONFIGURE.
 
 A part of `setup` that few runs have.
 """
@@ -49,7 +49,7 @@ def chip_errors(session, fields):
         RefusedError: it needs something that did not come.
         ConfigError: a number is out of range.
     """
-    from mtjkit_core.chip_errors import PARTS, ChipErrors
+    from mtjkit_core.chip_errors import ChipErrors
 
     all_parts = session.limits if session.limits_run == fields.run else []
     crc = 0
@@ -58,7 +58,6 @@ def chip_errors(session, fields):
     if len(all_parts) < m.CHIP_PARTS or crc & 0xFFFFFFFF != fields.crc:
         raise RefusedError(m.NOT_READY, "fail limits are missing: send WRITE_ERRORS first")
     maps, weights, *parts = [unpack_limits(part) for part in all_parts]
-    parts += [()] * (PARTS - len(parts))
     if not maps:
         maps = ((fields.down, fields.up),)
     if not weights:

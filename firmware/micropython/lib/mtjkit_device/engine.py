@@ -113,8 +113,7 @@ class Engine:
         halves = self._halves
         beat = self._beat
         self._clear_counts()
-        kernel.erase(halves[0])
-        kernel.erase(halves[1])
+        kernel.erase(halves, index)
         source = image
         n = 0
         layers = self.model.layers

@@ -14,7 +14,7 @@ of a kernel:
     .seed(state, key, image, place)     the eight streams of a place; place = place_word(m, n, 0)
     .write(n, cells, intended, state, errors, counts)    layer n's map, with errors
     .program(n, state, errors, counts)    layer n's weights, in place; the cells count as all 0
-    .erase(cells)                       all cells into the P state (0)
+    .erase(halves, image)               all cells into the P state (0), before an image
 
 `state` is array('I') of 32 words; `key` = array('I', [seed low, seed high]);
 `errors` = array('I') as mtjkit_core.write_errors.words makes it; `counts` = array('I') of

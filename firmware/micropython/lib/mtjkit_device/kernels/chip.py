@@ -1,4 +1,4 @@
-"""Any kernel, on a chip whose cells differ or are disturbed: MEMORY.md.
+"""Any kernel, on a chip whose cells differ, are disturbed or not erased: MEMORY.md.
 
 Loaded for mtjkit_core.chip_errors.ChipErrors alone. The layers, and writes of cells that are alike,
 stay the kernel's own. A disturbance is a write of what is stored, of kind FLIP.
@@ -13,6 +13,8 @@ try:
     from mtjkit_device.kernels.viper_classes import write as write_quickly
 except (ImportError, SyntaxError, ValueError, AttributeError):
     write_quickly = None
+
+_BEFORE = 2  # chip_errors.BEFORE, which is not loaded here
 
 
 class ChipKernel:
@@ -30,7 +32,6 @@ class ChipKernel:
         self.layer_map = kernel.layer_map
         self.layer_scores = kernel.layer_scores
         self.seed = kernel.seed
-        self.erase = kernel.erase
         self._model = model
         hidden = range(len(model.layers) - 1)
         every = range(len(model.layers))
@@ -39,7 +40,11 @@ class ChipKernel:
             self._disturb = [errors.map_disturb_words(n) for n in hidden]
         self._weight_disturb = [errors.weight_disturb_words(n) for n in every]
         self._unused = array("I", bytes(4 * len(COUNTS)))
-        self._classes = None
+        self._classes = self._fill = None
+        self._streams = array("I", bytes(128))
+        if errors.before:
+            self._key = array("I", (errors.seed & 0xFFFFFFFF, errors.seed >> 32))
+            self._fill = _fill_of(name)
         if errors.chip is None:
             return
         self._write = _write_plainly if name == "python" or not write_quickly else write_quickly
@@ -47,7 +52,16 @@ class ChipKernel:
         self._weight_classes = [errors.weight_class_words(n) for n in every]
         self._chip = array("I", (errors.chip & 0xFFFFFFFF, errors.chip >> 32))
         self._memories = errors.memories
-        self._streams = array("I", bytes(128))
+
+    def erase(self, halves, image):
+        kernel = self._kernel
+        kernel.erase(halves, image)
+        if self._fill:
+            half = 0
+            for cells in halves:
+                kernel.seed(self._streams, self._key, image, place_word(_BEFORE, half, 0))
+                self._fill(cells, self._streams)
+                half += 1
 
     def write(self, n, cells, intended, state, errors, counts):
         kernel = self._kernel
@@ -94,6 +108,20 @@ class ChipKernel:
             kernel.program(n, state, errors, counts)
         # Where nothing is disturbed, this has the kernel take the weights as they are now.
         kernel.program(n, state, self._weight_disturb[n], self._unused)
+
+
+def _fill_of(name: str):
+    """What fills cells with random bits, quickly where that can be and the kernel is not python."""
+    if name != "python":
+        try:
+            from mtjkit_device.kernels.viper_before import fill
+
+            return fill
+        except (ImportError, SyntaxError, ValueError, AttributeError):
+            pass
+    from mtjkit_core.chip_memory import fill
+
+    return fill
 
 
 def _write_plainly(

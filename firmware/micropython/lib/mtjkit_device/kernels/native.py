@@ -80,5 +80,6 @@ class Kernel:
         native.program(g, self._data, state, errors, counts)
         native.pack(g, self._data, self._packed)
 
-    def erase(self, cells):
-        native.erase(cells)
+    def erase(self, halves, image):
+        for cells in halves:
+            native.erase(cells)

@@ -47,6 +47,7 @@ class Kernel:
         write(cells, weights, words, layer.run_words, tail, state, limits, errors[4], counts)
         weights[:] = cells
 
-    def erase(self, cells):
-        for i in range(len(cells)):
-            cells[i] = 0
+    def erase(self, halves, image):
+        for cells in halves:
+            for i in range(len(cells)):
+                cells[i] = 0

@@ -138,5 +138,6 @@ class ViperKernel:
         words, run_words, run_bits = g.weight_words, g.run_words, g.run_bits
         self._write(weights, weights, words, run_words, run_bits, 1, state, errors, counts)
 
-    def erase(self, cells):
-        erase(cells, len(cells) >> 2)
+    def erase(self, halves, image):
+        for cells in halves:
+            erase(cells, len(cells) >> 2)
