@@ -44,7 +44,8 @@ def _plot(history: Sequence[EpochRecord], stem: Path, title: str) -> None:
     right.legend()
     for axes in (left, right):
         axes.grid(alpha=0.3)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.set_xlim(epochs[0] - 0.5, epochs[-1] + 0.5)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     figure.suptitle(title)
     for kind in ("svg", "png"):
         buffer = io.BytesIO()
