@@ -62,6 +62,7 @@ _TROUBLE_PICTURES = 500
 _SOME = 100  # pictures that set the thresholds of a plan that is one of many
 
 _TRIES = 6  # savings that are tried for a loss
+_FAR = 5.0  # percent saved between two tries, at most
 _LEAST = 3  # of them on all pictures
 _FEW, _ROUGH = 1000, 2  # pictures of the first tries, where there are more; and tries on them
 _ROOM = (
@@ -306,7 +307,8 @@ class Search:
             counted = max(loss.loss + self._room(loss), aim / 8)
             half = (loss.interval[1] - loss.interval[0]) / 2
             points.append(_Try(saving, math.log(counted / aim), half / _SIGMAS / counted))
-            before, saving = saving, _crossing(points)
+            before = saving
+            saving = min(max(_crossing(points), before - _FAR), before + _FAR)
             whole += few is None
             if whole >= _LEAST and abs(saving - before) < 0.1:
                 break
