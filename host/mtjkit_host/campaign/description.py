@@ -180,7 +180,7 @@ def load_campaign(path_or_name: str | Path) -> Campaign:
         ConfigError: there is no such file, or it says something that a campaign does not have.
     """
     path = Path(path_or_name)
-    if not path.suffix and not os.path.exists(path):
+    if not path.suffix and not os.path.isfile(path):
         path = CAMPAIGNS / f"{path}.toml"
     if not os.path.exists(path):
         carried = ", ".join(sorted(file.stem for file in CAMPAIGNS.glob("*.toml")))

@@ -20,7 +20,8 @@ def model_path(value: str | float | Path) -> Path:
     path = parse.path("--model", value)
     inside = path.suffix == ".mtjb" and path.parent.resolve() == CARRIED  # an older run file's
     if path.suffix != ".safetensors" and (
-        path.exists() or (str(value) != path.name and not inside)
+        (path.exists() and not path.is_dir())
+        or (str(value).rstrip("/") != path.name and not inside)
     ):
         return path
     name = path.stem if inside else path.name

@@ -5,6 +5,8 @@ from mtjkit_core.errors import ConfigError
 from mtjkit_host.campaign import Campaign, NetEntry, Rrmse, load_campaign
 from mtjkit_host.campaign.nets import find_net
 from mtjkit_host.campaign.points import points_of
+from mtjkit_host.paths import CARRIED
+from mtjkit_host.runs.parse_options import parse_options
 
 GOOD = """
 rates = [1e-3, 0.1]
@@ -97,6 +99,15 @@ def test_wrong_files_end_in_one_line(tmp_path, old, new, message):
     with pytest.raises(ConfigError, match=message) as caught:
         load_campaign(path)
     assert "\n" not in str(caught.value)
+
+
+def test_a_folder_of_a_carried_name_hides_nothing(tmp_path, monkeypatch):
+    for name in ("quick", "digits"):
+        (tmp_path / name).mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert load_campaign("quick").name == "quick"
+    for given in ("digits", "digits/"):
+        assert parse_options(model=given).model == CARRIED / "digits.mtjb"
 
 
 def test_an_unknown_name_lists_the_carried_ones():
