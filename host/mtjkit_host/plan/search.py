@@ -304,9 +304,9 @@ class Search:
             self.tell(
                 f"{saving:.1f} % saved: {100 * loss.loss:.1f} % lost, {loss.pictures} pictures"
             )
-            counted = max(loss.loss + self._room(loss), aim / 8)
-            half = (loss.interval[1] - loss.interval[0]) / 2
-            points.append(_Try(saving, math.log(counted / aim), half / _SIGMAS / counted))
+            counted = max(loss.loss + self._room(loss), aim / 4)
+            error = (loss.interval[1] - loss.interval[0]) / 2 / _SIGMAS
+            points.append(_Try(saving, math.log(counted / aim), error / max(counted, aim / 2)))
             before = saving
             saving = min(max(_crossing(points), before - _FAR), before + _FAR)
             whole += few is None

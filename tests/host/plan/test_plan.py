@@ -81,7 +81,11 @@ def test_a_plan_troubles_the_net_less_than_one_pulse_of_the_same_energy(small):
     rates = np.array(plan.rates)
     even = found.at_saving(np.ones(len(rates)), plan.saving_percent)
     assert found.saving_percent(even) == pytest.approx(found.saving_percent(rates))
-    assert found.trouble(rates) < found.trouble(even)
+    troubles = []
+    for seed in range(20):  # one pattern of errors on 60 pictures scatters by a fifth
+        found.base = WriteErrors(seed, KEEP)
+        troubles.append([found.trouble(rates), found.trouble(even)])
+    assert np.mean(troubles, axis=0)[0] < 0.95 * np.mean(troubles, axis=0)[1]
 
 
 def test_losses_are_counted_picture_by_picture(small):
