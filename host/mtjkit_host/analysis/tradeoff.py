@@ -106,6 +106,9 @@ def tradeoffs(result: CampaignResult, cell: Cell, scheme: str = "fixed") -> tupl
     if result.campaign.chips:
         on = f"chips of {Path(result.campaign.chips).name}"
         lines = [replace(line, population=f"{line.population}; {on}") for line in lines]
+    if result.campaign.cells_before == "random":
+        text = "random bits before an image"
+        lines = [replace(line, population=f"{line.population}; {text}") for line in lines]
     return tuple(lines)
 
 
@@ -131,7 +134,8 @@ def _of_plan(
     plan = result.plans[net]
     rate, rows = next(iter(levels.items()))
     counts = _counts(rows)
-    energy = RunEnergy.of_plan(plan, result.nets[net]["layer_map_bits"], counts)
+    reused = result.campaign.cells_before == "random"
+    energy = RunEnergy.of_plan(plan, result.nets[net]["layer_map_bits"], counts, reused)
     calibrated = plan.trained_sha256 not in ("", plan.sha256)
     return Tradeoff(
         net=trained,

@@ -13,7 +13,7 @@ from mtjkit_core.write_errors import MAX_LAYERS
 
 from mtjkit_host import paper
 from mtjkit_host.parse import shown
-from mtjkit_host.runs.options import KINDS
+from mtjkit_host.runs.options import CELLS_BEFORE, KINDS
 from mtjkit_host.settings import parse_table, read_text
 
 MEMORIES = ("weights", "feature_maps")
@@ -84,6 +84,8 @@ class Campaign:
     chips: str = ""
     """A cell whose [variation] tells cells apart, a preset or a file: each repeat is then a chip of
     its own, whose cells keep their class. Empty: all cells fail at the mean rate."""
+    cells_before: str = "erased"
+    """What cells of feature maps hold before an image: `mtjkit_host.runs.options.CELLS_BEFORE`."""
     title: str = ""
     """One line for the report."""
     text: str = field(default="", repr=False, compare=False)
@@ -113,6 +115,7 @@ class Campaign:
             f"errors are of {', '.join(KINDS)}": (
                 _distinct(self.errors) and set(self.errors) <= set(KINDS)
             ),
+            f"cells_before is one of {', '.join(CELLS_BEFORE)}": self.cells_before in CELLS_BEFORE,
             "rates must ascend, above 0 and up to 1": _ascending(self.rates) and bool(self.rates),
             "rrmse.rates must ascend, above 0 and up to 1": _ascending(rrmse_rates),
             "repeats and images must be at least 1": min(self.repeats, self.images) >= 1,

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from mtjkit_core.chip_errors import ChipErrors
+from mtjkit_core.chip_errors import ERASED, ChipErrors
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.write_errors import COUNTS, WriteErrors, fail_limit
 from mtjkit_export.predictions import predictions
@@ -28,7 +28,7 @@ from mtjkit_host.campaign.records import Bits, Record
 from mtjkit_host.campaign.rrmse import VarianceRatios
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.mtj.pulse_plan import PulsePlan
-from mtjkit_host.runs.options import KINDS
+from mtjkit_host.runs.options import CELLS_BEFORE, KINDS
 from mtjkit_host.simulate.repeated import Native, Repeated, is_native
 from mtjkit_host.simulate.simulator import Simulator, open_simulator, run_in_batches
 
@@ -118,27 +118,35 @@ def errors_of(point: Point, layers: int, plan: PulsePlan | None = None) -> Write
         if point.chip is not None:
             pairs, hidden = point.class_limits, layers - 1
             by_class = [pairs[at : at + hidden] for at in range(0, len(pairs), hidden)]
-            return ChipErrors(point.seed, KINDS[plan.errors], chip=point.chip, classes=by_class)
-        weights = plan.weight_limits or 0
-        return WriteErrors(point.seed, KINDS[plan.errors], plan.limits, weights)
+            return _process(point, plan.errors, classes=by_class)
+        return _process(point, plan.errors, plan.limits, plan.weight_limits or 0)
     memory, layer = place_of(point.memory)
     count = layers if memory == "weights" else layers - 1
 
     def spread(pair: tuple[int, int]) -> list[tuple[int, int]]:
         return [pair if layer in (None, number) else (0, 0) for number in range(count)]
 
-    kind = KINDS[point.errors]
     if point.chip is not None:
         classes = [spread(pair) for pair in point.class_limits]
-        by_memory: dict[str, Any] = {
-            "weight_classes" if memory == "weights" else "classes": classes
-        }
-        return ChipErrors(point.seed, kind, chip=point.chip, **by_memory)
+        by_memory = {"weight_classes" if memory == "weights" else "classes": classes}
+        return _process(point, point.errors, **by_memory)
     limit = fail_limit(point.rate)
     limits: int | list[tuple[int, int]] = limit if layer is None else spread((limit, limit))
     if memory == "weights":
-        return WriteErrors(point.seed, kind, 0, limits)
-    return WriteErrors(point.seed, kind, limits)
+        return _process(point, point.errors, 0, limits)
+    return _process(point, point.errors, limits)
+
+
+def _process(
+    point: Point, kind: str, limits: Any = 0, weight_limits: Any = 0, **classes: Any
+) -> WriteErrors:
+    """The error process of a point with these limits, on its chip and over what its cells hold."""
+    before = CELLS_BEFORE[point.cells_before]
+    if point.chip is None and before == ERASED:
+        return WriteErrors(point.seed, KINDS[kind], limits, weight_limits)
+    return ChipErrors(
+        point.seed, KINDS[kind], limits, weight_limits, chip=point.chip, before=before, **classes
+    )
 
 
 def _in_weights(point: Point) -> bool:

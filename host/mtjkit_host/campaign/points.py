@@ -52,6 +52,8 @@ class Point:
     class_limits: tuple[tuple[int, int], ...] = ()
     """Fail limits (down, up) of each class of the chip's cells; their mean is the rate. With a plan
     those of all hidden layers for the first class, then for the next one."""
+    cells_before: str = "erased"
+    """What cells of feature maps hold before an image, where errors are in them."""
 
     @property
     def id(self) -> str:
@@ -65,12 +67,14 @@ class Point:
         return int(self.id[:16], 16)
 
     def to_json(self) -> dict[str, Any]:
-        """The fields; without a plan or a chip as they were before there were any."""
+        """The fields; without a plan, a chip or random bits as before there were any."""
         fields = asdict(self)
         if not self.plan_sha256:
             del fields["plan_sha256"]
         if self.chip is None:
             del fields["chip"], fields["class_limits"]
+        if self.cells_before == "erased":
+            del fields["cells_before"]
         return fields
 
 
@@ -149,6 +153,9 @@ def points_of(
                         plan_sha256=plan.sha256 if plan and memory != "none" else "",
                         chip=(campaign.seed + number) % (1 << 64) if limits else None,
                         class_limits=limits,
+                        cells_before=(
+                            campaign.cells_before if memory.startswith("feature_maps") else "erased"
+                        ),
                     )
                 )
     return points

@@ -84,6 +84,7 @@ def run_campaign(
     ports: Sequence[str] = (),
     watch: Callable[[Standing], None] | None = None,
     chips: str = "",
+    cells_before: str = "",
 ) -> CampaignResult:
     """Run a campaign, or the rest of one, and return all its results.
 
@@ -109,6 +110,7 @@ def run_campaign(
         ports: ports of this machine's boards; ``unix`` is MicroPython's Unix port.
         watch: is called once, before the first missing point, with how the campaign stands.
         chips: a cell in the place of the description's `chips`.
+        cells_before: in the place of the description's `cells_before`.
 
     Raises:
         ConfigError, FormatError: the description, a net or the data cannot be used; or the
@@ -124,7 +126,12 @@ def run_campaign(
     others = parse_cluster(cluster, ports) if cluster else None
     folder = Path("build/campaigns") / campaign.name if folder is None else Path(folder)
     folders = [Path(model) for model in models]
-    campaign = with_plans(replace(campaign, chips=chips or campaign.chips), plans, folders)
+    campaign = replace(
+        campaign,
+        chips=chips or campaign.chips,
+        cells_before=cells_before or campaign.cells_before,
+    )
+    campaign = with_plans(campaign, plans, folders)
     classes = class_limits_of(campaign)
     paths, faces, nets, missing = _find(campaign, folders, skip_missing)
     of_nets = {

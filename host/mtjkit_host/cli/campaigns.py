@@ -7,7 +7,7 @@ from typing import Any
 from invoke.context import Context
 
 from mtjkit_host.cli import streams
-from mtjkit_host.cli.command import command
+from mtjkit_host.cli.command import RUN_HELP, command
 
 CAMPAIGN_HELP = {
     "models": "folder where nets are looked for; may be given several times",
@@ -80,6 +80,7 @@ def _tables(result: Any, cell: Any, scheme: str) -> tuple[Any, ...]:
         "skip-missing": "leave out nets that are not there, and say so in the report",
         "chips": "cell whose [variation] tells cells apart, a preset or a file: each repeat is a "
         "chip of its own",
+        "cells-before": RUN_HELP["cells-before"],
         "on": "boards: boards measure the points that their firmware can; default host",
         "port": "serial port of a board, for --on boards; unix is MicroPython's Unix port; may be "
         "given several times",
@@ -105,6 +106,7 @@ def campaign(
     on: str | None = None,
     watch: bool = False,
     chips: str | None = None,
+    cells_before: str | None = None,
 ) -> Any:
     """Measure nets x memories x error rates x repeats; the same command resumes after a stop."""
     from mtjkit_core.errors import MtjkitError
@@ -113,8 +115,12 @@ def campaign(
     from mtjkit_host.campaign import run_campaign
     from mtjkit_host.parse import choice
     from mtjkit_host.paths import CARRIED_IMAGES
+    from mtjkit_host.runs.options import CELLS_BEFORE
 
     limits = _limits(workers, limit_s, cluster)
+    before = ""
+    if cells_before is not None:
+        before = choice("--cells-before", cells_before, tuple(CELLS_BEFORE))
     on_boards = on is not None and choice("--on", on, ("host", "boards")) == "boards"
     of, way = _cell(cell), _scheme(scheme)
     with _live(watch, of, way) as live:
@@ -129,6 +135,7 @@ def campaign(
             ports=port,
             watch=None if live is None else live.watch,
             chips=chips or "",
+            cells_before=before,
             **limits,
         )
         try:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mtjkit_core.chip_errors import ChipErrors
+from mtjkit_core.chip_errors import RANDOM, ChipErrors
 from mtjkit_core.errors import ConfigError, FormatError
 from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export.files import file_sha256
@@ -23,7 +23,7 @@ from mtjkit_host.analysis.sections import by_layer
 from mtjkit_host.analysis.tradeoff import tradeoffs
 from mtjkit_host.campaign import Campaign, NetEntry, execute, run_campaign
 from mtjkit_host.campaign.measure import errors_of, measure_with
-from mtjkit_host.campaign.points import POINT_VERSION, RRMSE, Point
+from mtjkit_host.campaign.points import POINT_VERSION, RRMSE, Point, points_of
 from mtjkit_host.campaign.records import Record, ResultsFile
 from mtjkit_host.datasets.images import load_images
 from mtjkit_host.mtj.cell import Cell
@@ -98,6 +98,7 @@ def test_a_plan_is_a_net_more_with_the_plans_errors(tmp_path):
     fields = {"version": POINT_VERSION, **asdict(result.records[0].point)}
     assert fields.pop("plan_sha256") == ""
     assert (fields.pop("chip"), fields.pop("class_limits")) == (None, ())
+    assert fields.pop("cells_before") == "erased"
     text = json.dumps(fields, sort_keys=True).encode()
     assert result.records[0].point.id == hashlib.sha256(text).hexdigest()
     (line,) = [one for one in summarize(result).tradeoffs if one.is_plan]
@@ -166,6 +167,32 @@ def test_repeats_are_chips_whose_cells_differ(tmp_path):
         assert record.correct == int((scores.argmax(1) == data.labels).sum())
         assert record.bits.wrong == counts[:, 2].sum() > 0
     assert all("chips of asano2024-spread" in line.population for line in tradeoffs(result, cell))
+
+
+def test_points_over_random_bits(tmp_path):
+    make_net(tmp_path)
+    net = load(tmp_path / "tiny.mtjb")
+    simulator, data = open_simulator(net), load_images(DATA, net, 40)
+    small = campaign(
+        repeats=1, errors=("keep",), memories=("weights", "feature_maps.1"), rates=(0.1,),
+        cells_before="random",
+    )  # fmt: skip
+    small = replace(small, rrmse=None)
+    hashes = {"Tiny": "0" * 64}, {small.images: data.sha256}
+    points = points_of(small, *hashes)
+    erased = points_of(replace(small, cells_before="erased"), *hashes)
+    assert ["cells_before" in point.to_json() for point in points] == [False, False, True]
+    assert not any("cells_before" in point.to_json() for point in erased)
+    point = points[-1]
+    record = measure_with(simulator, point, data)
+    limit = fail_limit(0.1)
+    limits = [(limit if layer == 1 else 0,) * 2 for layer in range(len(net.layers) - 1)]
+    errors = ChipErrors(point.seed, KEEP, limits, before=RANDOM)
+    _, counts = simulator.run(data.images, errors=errors)
+    assert record.bits.toggled == counts[:, 1].sum()
+    assert record.bits.wrong == counts[:, 2].sum() > 0
+    with pytest.raises(ConfigError, match="cells_before is one of erased, random"):
+        campaign(cells_before="full")
 
 
 def test_errors_in_one_layer_alone(tmp_path):
