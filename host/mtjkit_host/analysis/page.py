@@ -11,11 +11,12 @@ import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from mtjkit_export.files import write_atomically, write_json
-from mtjkit_export.needs import needs
+from mtjkit_export.needs import missing, needs
 
 from mtjkit_host import paper
 from mtjkit_host.analysis import sections
@@ -46,6 +47,14 @@ _BANDS = (
     "mean (Student's t). Lines become thinner from the first net to the last, so that none hides "
     "another."
 )
+
+
+def missing_package() -> str:
+    """The first package that `write_report` lacks, and how to install it; empty if it has all."""
+    for name in ("jinja2", "matplotlib"):
+        if find_spec(name) is None:
+            return missing(name, "report", "the report")
+    return ""
 
 
 def write_report(

@@ -112,7 +112,9 @@ def campaign(
     from mtjkit_core.errors import MtjkitError
 
     from mtjkit_host.analysis import write_report
+    from mtjkit_host.analysis.page import missing_package
     from mtjkit_host.campaign import run_campaign
+    from mtjkit_host.machine import tell
     from mtjkit_host.parse import choice
     from mtjkit_host.paths import CARRIED_IMAGES
     from mtjkit_host.runs.options import CELLS_BEFORE
@@ -123,6 +125,9 @@ def campaign(
         before = choice("--cells-before", cells_before, tuple(CELLS_BEFORE))
     on_boards = on is not None and choice("--on", on, ("host", "boards")) == "boards"
     of, way = _cell(cell), _scheme(scheme)
+    lacking = missing_package()
+    if lacking:
+        tell(f"campaign: {lacking}; the points are measured without it")
     with _live(watch, of, way) as live:
         result = run_campaign(
             campaign,

@@ -267,6 +267,12 @@ def test_tables_on_a_terminal(result, capsys):
     assert "1 of" in out
 
 
+def test_a_missing_package_is_named_before_the_work(monkeypatch):
+    assert page.missing_package() == ""
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert page.missing_package().startswith("the report: matplotlib is missing: pip install ")
+
+
 @pytest.mark.program
 def test_a_label_is_shown_as_it_is(tmp_path):
     label = r"_5$$ net $\frac$ [/b] [ours] :fire:"
