@@ -36,7 +36,7 @@ from mtjkit_host.simulate.threads import share_out
 Codes = NDArray[Any]
 """Integer codes: int8, int16 or int32."""
 
-_IMAGES = 50  # computed together
+_MAP_BYTES = 16 << 20  # of the largest map of all images that are computed together
 _PATCH_BYTES = 32 << 20  # of one block's patch matrix: near the cache, and bounded
 
 
@@ -103,7 +103,7 @@ class FixedNumpy:
                 inputs[at:end], numbers[at:end], errors, sizes, stored, first
             )
 
-        share_out(n, self.threads, part, _IMAGES)
+        share_out(n, self.threads, part, max(1, _MAP_BYTES // (4 * max(sizes, default=1))))
         if trace is not None:
             trace.extend(maps)
         return scores, counts
