@@ -27,6 +27,7 @@ of many nets; the markers tell without colour."""
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 BAND_REPEATS = 4
 """Repeats from which on a curve has a band: an interval of two or three covers everything."""
+_LETTER_PT, _HANDLE_PT = 4.3, 40  # widths in a legend: of a letter, and of what is beside a name
 _LINES = {"flip": "-", "keep": "--"}
 _PANELS = {"weights": "errors in weights", "feature_maps": "errors in feature maps"}
 _RATE = "write-error rate (%)"
@@ -97,12 +98,14 @@ def _tick(value: float, position: int | None = None) -> str:
 def _legend(figure: Any, axes: Sequence[Any], title: str = "", columns: int = 6) -> None:
     """One legend under the panels, where it hides nothing; it has the entries of all panels.
 
-    They are in order row by row, with rows of about equal length.
+    They are in order row by row, with rows of about equal length that fit the figure.
     """
     handles: dict[str, Any] = {}
     for ax in axes:
         for handle, label in zip(*ax.get_legend_handles_labels(), strict=True):
             handles.setdefault(label, handle)
+    longest = _LETTER_PT * max(map(len, handles), default=0) + _HANDLE_PT
+    columns = min(columns, max(1, int(72 * figure.get_figwidth() / longest)))
     rows = -(-len(handles) // columns)
     columns = -(-len(handles) // rows)
     names = [*handles]
