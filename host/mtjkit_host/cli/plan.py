@@ -18,6 +18,7 @@ _SHARED = {name: RUN_HELP[name] for name in ("data", "images", "errors", "seed")
         "output": "file for the calibrated model (.mtjb)",
         "write-error-rate": RUN_HELP["write-error-rate"],
         "plan": "a plan whose rates and kind of errors to calibrate for",
+        "cells-before": RUN_HELP["cells-before"],
         **_SHARED,
     },
 )
@@ -31,11 +32,14 @@ def calibrate(
     errors: str | None = None,
     plan: str | None = None,
     seed: str | None = None,
+    cells_before: str | None = None,
 ) -> Any:
     """Set a model's thresholds for a memory with write errors, without labels or training."""
     from mtjkit_host.plan.command import run_calibrate
 
-    return run_calibrate(model, output, data, images, write_error_rate, errors, plan, seed)
+    return run_calibrate(
+        model, output, data, images, write_error_rate, errors, plan, seed, cells_before
+    )
 
 
 @command(

@@ -21,7 +21,7 @@ from mtjkit_core.write_errors import WriteErrors
 from numpy.typing import NDArray
 
 from mtjkit_host.simulate.binary_numpy import with_crc
-from mtjkit_host.simulate.draws import Words
+from mtjkit_host.simulate.draws import Words, halves_before
 from mtjkit_host.simulate.simulator import open_simulator
 from mtjkit_host.simulate.sums import LayerSums, Sums
 
@@ -82,7 +82,7 @@ class Calibration:
         layer and one before an average.
 
         Args:
-            errors: the error process of the feature maps.
+            errors: the error process of the feature maps, and what its cells hold before an image.
             progress: told of each layer: how many are done, and of how many.
 
         Raises:
@@ -91,8 +91,7 @@ class Calibration:
         model = self._model
         errors.check_layers(len(model.layers))
         data = np.frombuffer(model.data, np.uint8).copy()
-        count = len(self._inputs)
-        halves = [np.zeros((count, words), np.uint32) for words in model.half_words]
+        halves = halves_before(errors, self._indices, model.half_words)
         source: NDArray[np.int8] | Words = self._inputs
         for layer, sums in zip(model.layers, self._layers, strict=False):
             progress(layer.index, len(self._layers))

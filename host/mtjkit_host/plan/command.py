@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+from mtjkit_core.chip_errors import RANDOM, ChipErrors
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import CERTAIN, WriteErrors, fail_limit
@@ -32,7 +33,7 @@ from mtjkit_host.plan.search import Found, Search, described
 from mtjkit_host.progress import bar
 from mtjkit_host.runs.energy import RunEnergy
 from mtjkit_host.runs.model_path import model_path
-from mtjkit_host.runs.options import KINDS, RunOptions
+from mtjkit_host.runs.options import CELLS_BEFORE, KINDS, RunOptions
 from mtjkit_host.simulate.polarity import PICTURES as SIGN_PICTURES
 from mtjkit_host.simulate.polarity import described as described_signs
 from mtjkit_host.simulate.polarity import fewer_ones
@@ -52,6 +53,7 @@ def run_calibrate(
     errors: Given = None,
     plan: Given = None,
     seed: Given = None,
+    cells_before: Given = None,
 ) -> Table:
     """Set a model's thresholds for write errors, and write the result as a model file.
 
@@ -79,6 +81,11 @@ def run_calibrate(
         kind = "flip" if errors is None else parse.choice("--errors", errors, tuple(KINDS))
         process = WriteErrors(first, KINDS[kind], fail_limit(rate))
         what = f"write-error rate {100 * rate:g} %, errors {kind}"
+    if cells_before is not None:
+        parse.choice("--cells-before", cells_before, tuple(CELLS_BEFORE))
+    if cells_before == "random":
+        process = ChipErrors(process.seed, process.kind, process.limits, before=RANDOM)
+        what += ", over random bits"
     count = min(PICTURES, len(inputs) // 2)
     if not count:
         raise ConfigError("--data: calibration takes at least two pictures")

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from mtjkit_core.chip_errors import RANDOM, ChipErrors
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import FLIP, KEEP, NO_ERRORS, WriteErrors, fail_limit
@@ -28,16 +29,37 @@ def maps(model, inputs, errors):
     return simulator.elements(trace)
 
 
-@pytest.mark.parametrize("kind", [FLIP, KEEP])
-def test_bits_agree_more_often_with_the_error_free_ones(small, kind):
+TENTH = fail_limit(0.1)
+
+
+@pytest.mark.parametrize(
+    "errors",
+    [
+        WriteErrors(3, FLIP, TENTH),
+        WriteErrors(3, KEEP, TENTH),
+        ChipErrors(3, KEEP, TENTH, before=RANDOM),
+    ],
+)
+def test_bits_agree_more_often_with_the_error_free_ones(small, errors):
     model, inputs = small
-    errors = WriteErrors(3, kind, fail_limit(0.1))
     made = calibrate(model, inputs[:PICTURES], errors)
     other = inputs[PICTURES:]
     clean = maps(model, other, NO_ERRORS)
     before = [(a != b).mean() for a, b in zip(clean, maps(model, other, errors), strict=True)]
     after = [(a != b).mean() for a, b in zip(clean, maps(made, other, errors), strict=True)]
     assert all(a < b for a, b in zip(after[1:6], before[1:6], strict=True))
+
+
+def test_thresholds_are_those_of_what_cells_hold_before_an_image(small):
+    model, inputs = small
+    errors = WriteErrors(3, KEEP, TENTH), ChipErrors(3, KEEP, TENTH, before=RANDOM)
+    clean = maps(model, inputs[PICTURES:], NO_ERRORS)
+    wrong = []
+    for of in errors:
+        made = calibrate(model, inputs[:PICTURES], of)
+        found = maps(made, inputs[PICTURES:], errors[1])
+        wrong.append(sum((a != b).sum() for a, b in zip(clean, found, strict=True)))
+    assert wrong[1] < 0.97 * wrong[0]
 
 
 def test_without_errors_every_stored_bit_stays(small):
