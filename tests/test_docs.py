@@ -185,8 +185,8 @@ def test_the_tutorial_of_a_cell_runs(tmp_path):
     assert len(said) == 6
 
 
-def test_readme_shows_what_a_run_prints():
-    shown = re.findall(r"^│ ([a-z].*?) +│", (ROOT / "README.md").read_text(), re.MULTILINE)
+def test_the_first_page_shows_what_a_run_prints():
+    shown = re.findall(r"^│ ([a-z].*?) +│", (ROOT / "docs" / "start.md").read_text(), re.MULTILINE)
     console = Console(file=io.StringIO(), width=80)
     console.print(*tables(run_twin(parse_options(images=2))))
     printed = re.findall(r"^│ ([a-z].*?) +│", console.file.getvalue(), re.MULTILINE)
