@@ -66,8 +66,8 @@ def test_run_unix_gives_the_twins_json(tmp_path, micropython, words):
     [
         (("--ber", "-0.1"), ("--ber", "0 to 1")),
         (("--ber", "1.5"), ("--ber", "0 to 1")),
-        (("--ber", "much"), ("--ber", "number")),
-        (("--ber", "nan"), ("--ber", "number")),
+        (("--ber", "much"), ("--ber", "error rate")),
+        (("--ber", "nan"), ("--ber", "error rate")),
         (("--ber", "0.1", "--pulse-ns", "3"), ("--ber", "--pulse-ns")),
         (("--weight-ber", "2"), ("--weight-ber",)),
         (("--images", "ten"), ("--images", "whole number")),
