@@ -42,15 +42,15 @@ def number(option: str, value: object) -> float:
     return float(text)
 
 
-def rate(option: str, value: object) -> float:
-    """An error rate from 0 to 1.
+def rate(option: str, value: object, name: str = "an error rate") -> float:
+    """A number from 0 to 1: an error rate, or what messages call by another name.
 
     Raises:
         ConfigError: the value is not a number, or lies outside.
     """
     text = _text(value)
     if not _NUMBER.fullmatch(text) or not 0 <= float(text) <= 1:
-        raise ConfigError(f"{option} is an error rate from 0 to 1, not {shown(value)}")
+        raise ConfigError(f"{option} is {name} from 0 to 1, not {shown(value)}")
     return abs(float(text))  # -0 is 0
 
 

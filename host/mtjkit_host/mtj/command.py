@@ -53,7 +53,9 @@ def parse_traffic(toggle_share: Given, word_bits: Given) -> Traffic:
     Raises:
         ConfigError: one line that names the option.
     """
-    share = 0.5 if toggle_share is None else parse.rate("--toggle-share", toggle_share)
+    share = 0.5
+    if toggle_share is not None:
+        share = parse.rate("--toggle-share", toggle_share, "a share")
     bits = 32 if word_bits is None else parse.whole("--word-bits", word_bits, 1, 1024)
     return Traffic.even(share, bits)
 

@@ -249,7 +249,7 @@ def _by_old_bits(search: Search, found: Found) -> dict[str, float]:
 
 
 def _share(option: str, value: Given, default: float) -> float:
-    found = default if value is None else parse.rate(option, value)
+    found = default if value is None else parse.rate(option, value, "a share")
     if not 0 < found < 1:
         raise ConfigError(f"{option} lies between 0 and 1, not {value}")
     return found
@@ -282,7 +282,11 @@ def _table(
         saved += f"\nworth nothing: accuracy near chance ({100 / net.outcomes:.3g} %)"
     table.add_row("write energy saved", saved)
     erasing, reuse = (plan.found[name] for name in (_WITH_ERASING, _IN_REUSE))
-    table.add_row("erasing paid, steady reuse", f"{erasing:.1f} %, {reuse:.1f} % saved")
+    table.add_row("erasing paid", f"{erasing:.1f} % saved")
+    reused = f"{reuse:.1f} % saved"
+    if plan.errors == "keep":  # a failed write leaves what reuse has left there
+        reused += "; its loss is larger: `twin --plan ... --cells-before random`"
+    table.add_row("steady reuse", reused)
     table.add_row(
         "best single pulse", f"{found.single_saving_percent:.1f} %, rate {found.single_rate:.2%}"
     )

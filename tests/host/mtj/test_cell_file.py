@@ -186,7 +186,7 @@ def test_show_says_what_a_source_states(tmp_path):
         ({"write_error_rate": "0"}, "no pulse is long enough"),
         ({"scheme": "magic"}, "--scheme is one of"),
         ({"kelvin": "0"}, "kelvin must lie"),
-        ({"toggle_share": "x"}, "--toggle-share takes a number"),
+        ({"toggle_share": "x"}, "--toggle-share is a share from 0 to 1"),
         ({"word_bits": "0"}, "--word-bits takes a whole number"),
     ],
 )
