@@ -121,7 +121,7 @@ def test_the_same_bits_on_avx_512(written, tmp_path, level, flags):
     (tmp_path / "cases.bin").write_bytes(written[0])
     (tmp_path / "expected.bin").write_bytes(written[1].tobytes())
     bare = "-ffreestanding -nostdlib -fno-pic -no-pie -mno-red-zone -fno-stack-protector"
-    bare += f" -fno-tree-loop-distribute-patterns -T {FOREIGN / 'bare.ld'} -Wl,--build-id=none"
+    bare += f" -fno-tree-loop-distribute-patterns -T {BARE / 'bare.ld'} -Wl,--build-id=none"
     parts = [BARE / "boot.S", BARE / "bare.c", FOREIGN / "cases.c"]
     command = ["gcc", *FLAGS, *bare.split(), *flags, "-o", "bare64", *parts, *SOURCES]
     subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
