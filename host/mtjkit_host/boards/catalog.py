@@ -146,6 +146,11 @@ def processors() -> dict[str, Processor]:
     return {spec.architecture: spec.processor for spec in found if spec.processor}
 
 
+def microcontrollers() -> list[Processor]:
+    """The measured shares of the heap on processors of 32 bits."""
+    return [found for name, found in processors().items() if name not in ("x64", "x86")]
+
+
 def processor_of(architecture: str) -> Processor:
     """The heap shares of an architecture.
 
@@ -159,7 +164,7 @@ def processor_of(architecture: str) -> Processor:
                 return known[name]
     if architecture in known:
         return known[architecture]
-    small = [processor for name, processor in known.items() if name not in ("x64", "x86")]
+    small = microcontrollers()
     if not small:
         raise ConfigError("no board in firmware/boards has a [heap] table")
     return max(small, key=lambda p: max(share.code for share in p.shares.values()))

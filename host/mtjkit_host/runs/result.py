@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rich.table import Table
 from rich.text import Text
 
-from mtjkit_host.boards.catalog import boards
+from mtjkit_host.boards.catalog import boards, microcontrollers
 from mtjkit_host.datasets.dataset import Dataset
 from mtjkit_host.mtj.chip import disturb_rates, resolution_doubts
 from mtjkit_host.runs.energy import RunEnergy
@@ -124,6 +124,18 @@ class Result:
             return None
         mapped = 0 < spec.serial_bytes < len(self.model.data)
         return heap_in_use(self.model, spec.processor, self.kernel, mapped)
+
+    @property
+    def heap_at_most(self) -> int | None:
+        """The same on the processor that takes most: a board on a serial port does not say its own.
+
+        None for the others, and for a kernel that was not measured.
+        """
+        if self.backend != "serial":
+            return None
+        measured = [one for one in microcontrollers() if self.kernel in one.shares]
+        each = [heap_in_use(self.model, one, self.kernel, False) for one in measured]
+        return max(each, default=None)
 
     @property
     def warnings(self) -> list[str]:
@@ -238,6 +250,9 @@ def _summary(result: Result) -> Table:
     table.add_row("time in the kernel", f"{result.device_us_median / 1000:.4g} ms/image (median)")
     if result.heap_in_use is not None:
         table.add_row("heap in use, foreseen", f"{result.heap_in_use:,} bytes")
+    elif result.heap_at_most is not None:
+        most = f"at most {result.heap_at_most:,} bytes (by processor: `info`)"
+        table.add_row("heap in use, foreseen", most)
     if result.correct is not None and result.error_free_correct is not None:
         table.add_row("accuracy", accuracy_text(result.correct, n))
         table.add_row("error-free accuracy (twin)", accuracy_text(result.error_free_correct, n))

@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+from dataclasses import replace
 
 import pytest
 from mtjkit_core.errors import ConfigError
@@ -10,6 +11,7 @@ from mtjkit_core.model import Model
 from mtjkit_core.reference import run_image
 from mtjkit_core.write_errors import CERTAIN
 from mtjkit_export.files import write_json
+from mtjkit_host.boards.catalog import boards
 from mtjkit_host.datasets.images import load_images, to_input
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.paths import CARRIED_IMAGES, CARRIED_MODEL
@@ -58,6 +60,16 @@ def table(result):
 @pytest.fixture(scope="module")
 def run():
     return run_twin(parse_options(images="12", seed="7", weight_ber="0.001", errors="keep"))
+
+
+def test_a_board_on_a_port_is_told_the_most_that_any_processor_takes():
+    found = replace(run_twin(parse_options(images=2)), backend="serial", kernel="viper")
+    each = [replace(found, backend=name) for name in boards()]
+    taken = [one.heap_in_use for one in each if one.heap_in_use and one.backend != "unix"]
+    assert found.heap_in_use is None
+    assert max(taken) <= found.heap_at_most <= 1.05 * max(taken)
+    assert f"at most {found.heap_at_most:,} bytes" in table(found)
+    assert "heap" not in table(replace(found, backend="twin"))
 
 
 def test_every_field_is_there_in_order_and_consistent(run):
