@@ -251,7 +251,7 @@ def _summary(result: Result) -> Table:
     if result.heap_in_use is not None:
         table.add_row("heap in use, foreseen", f"{result.heap_in_use:,} bytes")
     elif result.heap_at_most is not None:
-        most = f"at most {result.heap_at_most:,} bytes (by processor: `info`)"
+        most = f"at most {result.heap_at_most:,} bytes (by board: `info`)"
         table.add_row("heap in use, foreseen", most)
     if result.correct is not None and result.error_free_correct is not None:
         table.add_row("accuracy", accuracy_text(result.correct, n))
