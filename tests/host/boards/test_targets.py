@@ -92,7 +92,7 @@ def test_ctrl_c_ends_host_and_emulator(after_s, emulator):
         _, messages = host.communicate(timeout=20)
     finally:
         host.kill()
-    assert messages.strip().endswith("KeyboardInterrupt")
+    assert messages.splitlines()[-1].startswith("KeyboardInterrupt")  # or with how to go on
     for pid in children:
         _ended(pid)
 
