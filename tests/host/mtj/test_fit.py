@@ -88,6 +88,7 @@ def macrospin_points(delta, t_d_ns, ic0_ua, times, trials=20_000, seed=1):
     return found
 
 
+@pytest.mark.program
 def test_one_macrospin_for_currents_and_directions(tmp_path):
     # Ic0 up 50 uA, down 30 uA, delta 40, t_d 2 ns; below and above the critical current.
     currents = {"up": [(45.0, 0.9), (75.0, 1.5)], "down": [(39.0, 1.3)]}
