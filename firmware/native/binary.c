@@ -17,6 +17,9 @@
 #ifdef MTJ_LANES
 #include "binary_lanes.h"
 #endif
+#ifdef MTJ_AMX
+#include "binary_amx.h"
+#endif
 
 #define NOINLINE __attribute__((noinline))
 /* What takes the time, whoever calls it. */
@@ -732,6 +735,11 @@ static SMALL int by_octets(const mtj_layer *l) {
 /* ---- the interface ---- */
 
 size_t mtj_packed_bytes(const mtj_layer *l) {
+#ifdef MTJ_AMX
+    if (by_amx(l)) {
+        return amx_packed_bytes(l);
+    }
+#endif
 #ifdef MTJ_LANES
     if (has_lanes()) {
         return lanes_packed_bytes(l);
@@ -747,6 +755,12 @@ size_t mtj_packed_bytes(const mtj_layer *l) {
 }
 
 void mtj_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed) {
+#ifdef MTJ_AMX
+    if (l->packed_at >= 0 && by_amx(l)) {
+        amx_pack(l, model, packed + l->packed_at);
+        return;
+    }
+#endif
 #ifdef MTJ_LANES
     if (l->packed_at >= 0 && has_lanes()) {
         lanes_pack(l, model, packed + l->packed_at);
@@ -762,6 +776,11 @@ void mtj_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed) {
 }
 
 SMALL size_t mtj_scratch_bytes(const mtj_layer *l) {
+#ifdef MTJ_AMX
+    if (by_amx(l)) {
+        return amx_scratch_bytes(l);
+    }
+#endif
 #ifdef MTJ_LANES
     if (has_lanes() && usual(l)) {
         return lanes_scratch_bytes(l);
@@ -790,6 +809,12 @@ SMALL size_t mtj_scratch_bytes(const mtj_layer *l) {
 static inline __attribute__((always_inline)) void
 unsigned_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
              uint32_t *out, void *scratch) {
+#ifdef MTJ_AMX
+    if (l->packed_at >= 0 && by_amx(l)) {
+        amx_map(l, model, packed + l->packed_at, source, out, scratch);
+        return;
+    }
+#endif
 #ifdef MTJ_LANES
     if (l->packed_at >= 0 && has_lanes()) {
         if (l->index == 0) {

@@ -380,7 +380,8 @@ const char *mtj_simd(void) {
 #if defined(MTJ_NEON)
     return "NEON";
 #elif defined(MTJ_AVX2)
-    return mtj_level() == 2 ? "AVX-512" : mtj_level() ? "AVX2" : "portable";
+    static const char *const names[] = {"portable", "AVX2", "AVX-512", "AMX"};
+    return names[mtj_level()];
 #else
     return "portable";
 #endif

@@ -9,6 +9,24 @@
 int mtj_found_level; /* 1 more than mtj_level() once it was asked; not static, as .mpy files want it
                       */
 
+#ifdef MTJ_AMX
+/* Whether the processor (the leaf's last register), the system's kept registers and the system
+ * itself, which a process asks once for the tiles' room, have AMX for bytes. */
+static inline int has_amx(uint32_t features, uint32_t kept) {
+    const uint32_t wanted = bit_AMX_TILE | bit_AMX_INT8;
+    long result = 158; /* arch_prctl(ARCH_REQ_XCOMP_PERM, the tiles' data), by hand: a module of
+                          MicroPython has no C library */
+    if ((features & wanted) != wanted || (kept & 0x60000) != 0x60000) {
+        return 0;
+    }
+    __asm__ volatile("syscall"
+                     : "+a"(result)
+                     : "D"(0x1023L), "S"(18L)
+                     : "rcx", "r11", "memory");
+    return result == 0;
+}
+#endif
+
 int mtj_level(void) {
     if (!mtj_found_level) {
         uint32_t a, b, c, d, kept = 0, high;
@@ -22,6 +40,9 @@ int mtj_level(void) {
         const uint32_t wide = bit_AVX512F | bit_AVX512DQ | bit_AVX512BW | bit_AVX512VL;
         if (found && (kept & 0xe6) == 0xe6 && (b & wide) == wide && (c & bit_AVX512VPOPCNTDQ)) {
             found = 2;
+#ifdef MTJ_AMX
+            found += has_amx(d, kept);
+#endif
         }
 #endif
         mtj_found_level = found + 1;

@@ -29,11 +29,12 @@ SOURCES = ("memory.c", "binary.c", "chip.c", "spared.c", "sums.c", "fixed.c")
 FLAGS = ("-std=gnu11", "-O3", "-fno-math-errno", "-fno-trapping-math", "-shared", "-fPIC")
 LEVELS: dict[str, tuple[str, ...]] = {
     "best": (),
+    "avx512": ("-DMTJ_NO_AMX",),
     "avx2": ("-DMTJ_NO_AVX512",),
     "portable": ("-DMTJ_PORTABLE",),
 }
 """Values of $MTJKIT_SIMD, and their compiler flags: the best vector code that this processor has,
-at most AVX2, or none. The bits are the same."""
+at most AVX-512, at most AVX2, or none. The bits are the same."""
 
 _POINTER, _INT, _WORD, _SIZE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32, ctypes.c_size_t
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {

@@ -1,0 +1,314 @@
+/* Convolutions of binary networks by AMX, the matrix unit of x86-64 servers: 16 x 16 sums of 64
+ * products of bytes are one instruction. Part of binary.c.
+ *
+ * Bits become bytes of 1 and -1. The map does so once for a layer, with zeros around it: padding
+ * adds nothing. A tile of inputs is 16 pixels, a tile of weights 16 channels, both 64 inputs of one
+ * tap deep. 64 pixels times 16 channels are computed together, in four tiles of sums.
+ *
+ * A row of pixels that is no multiple of a tile has the map three times, one for each column of a
+ * window and as wide as the outputs: then all pixels lie at one distance, and tiles cross rows.
+ * Dense layers have one pixel, which fills no tile: binary_lanes.h has them.
+ */
+#ifndef MTJKIT_BINARY_AMX_H
+#define MTJKIT_BINARY_AMX_H
+
+#include "mtjkit.h"
+
+#include "binary_blocks.h"
+#include "simd.h"
+
+/* Bytes of a tile's row, and of a tile; its rows. */
+enum { DEPTH = 64, TILE_BYTES = 1024, TILE_ROWS = 16 };
+
+static inline int32_t by_depth(int32_t bytes) { return (bytes + DEPTH - 1) & ~(DEPTH - 1); }
+
+/* Whether it is for this file: a convolution with more than one pixel. */
+static inline int by_amx(const mtj_layer *l) {
+    return mtj_level() == 3 && usual(l) && l->kernel_height == 3 && l->kernel_width == 3 &&
+           MTJ_STORED(l->output) && l->map_height * l->map_width > 1;
+}
+
+/* Steps of DEPTH products in one tap; the first layer's taps lie side by side, as one. */
+static inline int32_t tap_count(const mtj_layer *l) { return l->index ? 9 : 1; }
+
+static inline int32_t tap_steps(const mtj_layer *l) {
+    return by_depth(l->index ? l->in_channels : l->fan_in) / DEPTH;
+}
+
+/* Rows of a tile that a tap's last step needs: four products each. */
+static inline int32_t last_rows(const mtj_layer *l) {
+    int32_t inputs = l->index ? 32 * l->in_words : l->fan_in;
+    return (inputs - DEPTH * (tap_steps(l) - 1) + 3) / 4;
+}
+
+/* Outputs before pooling, in a row and in all. */
+static inline int32_t outputs_across(const mtj_layer *l) { return l->map_width << l->pool; }
+
+static inline int32_t all_outputs(const mtj_layer *l) {
+    return (l->map_height * l->map_width) << 2 * l->pool;
+}
+
+/* Copies of the map: one for each column of a window, or one for all. */
+static inline int32_t map_copies(const mtj_layer *l) {
+    return l->index && outputs_across(l) % TILE_ROWS ? 3 : 1;
+}
+
+/* ---- weights: thresholds of all channels, then 64 bits for each row of a tile ---- */
+
+static size_t amx_packed_bytes(const mtj_layer *l) {
+    size_t rows = (size_t)tap_count(l) * (TILE_ROWS * (tap_steps(l) - 1) + last_rows(l));
+    return 2 * (size_t)l->out_words * (16 * sizeof(int32_t) + rows * sizeof(uint64_t));
+}
+
+static void amx_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed) {
+    const uint32_t *weights = (const uint32_t *)(model + l->weights_at);
+    const int32_t *thresholds = (const int32_t *)(model + l->thresholds_at);
+    int32_t *limits = (int32_t *)packed, channels = 32 * l->out_words;
+    uint64_t *to = (uint64_t *)(limits + channels);
+    for (int32_t c = 0; c < channels; c++) {
+        limits[c] = c < l->out_channels ? thresholds[c] : INT32_MAX;
+    }
+    const int32_t inputs = l->index ? 32 * l->in_words : l->fan_in; /* of a tap */
+    for (int32_t channel = 0; channel < channels; channel += 16) {
+        for (int32_t tap = 0; tap < tap_count(l); tap++) {
+            for (int32_t k = 0; k < TILE_ROWS * (tap_steps(l) - 1) + last_rows(l); k++) {
+                const int32_t bit = inputs * tap + 4 * k;
+                uint64_t bits = 0;
+                for (int32_t n = 0; n < 16 && channel + n < l->out_channels; n++) {
+                    const uint32_t *from = weights + (size_t)(channel + n) * l->row_words;
+                    bits |= (uint64_t)(from[bit >> 5] >> (bit & 31) & 15) << 4 * n;
+                }
+                *to++ = bits;
+            }
+        }
+    }
+}
+
+AMX_INLINE __m512i signs_of(uint64_t bits) {
+    return _mm512_mask_blend_epi8(bits, _mm512_set1_epi8(-1), _mm512_set1_epi8(1));
+}
+
+/* The weights of 16 channels as tiles. Returns where the next ones' bits are. */
+AMX_INLINE const uint64_t *unpack_weights(const mtj_layer *l, const uint64_t *bits, int8_t *to) {
+    const int32_t rows = TILE_ROWS * (tap_steps(l) - 1) + last_rows(l);
+    for (int32_t tap = 0; tap < tap_count(l); tap++) {
+        for (int32_t row = 0; row < rows; row++, to += DEPTH) {
+            _mm512_store_si512(to, signs_of(*bits++));
+        }
+        for (int32_t row = rows; row % TILE_ROWS; row++, to += DEPTH) {
+            _mm512_store_si512(to, _mm512_setzero_si512());
+        }
+    }
+    return bits;
+}
+
+/* ---- inputs as bytes ---- */
+
+static inline size_t input_bytes(const mtj_layer *l) {
+    int32_t rows = l->index ? l->in_height + 2 * l->padding : all_outputs(l) / outputs_across(l);
+    int32_t across = outputs_across(l) + (l->index && map_copies(l) == 1 ? 2 : 0);
+    return (size_t)rows * across * DEPTH * tap_steps(l);
+}
+
+/* The map's bits as bytes of 1 and -1, with zeros around it and behind the last channel: `across`
+ * pixels of each row, from column `left` on. */
+AMX_INLINE void unpack_map(const mtj_layer *l, const uint32_t *cells, int32_t left, int32_t across,
+                           int8_t *to) {
+    const int32_t steps = tap_steps(l), border = l->padding;
+    const __mmask64 last = ~(uint64_t)0 >> (DEPTH * steps - l->in_channels);
+    for (int32_t y = -border; y < l->in_height + border; y++) {
+        for (int32_t x = left; x < left + across; x++, to += DEPTH * steps) {
+            if (y < 0 || y >= l->in_height || x < 0 || x >= l->in_width) {
+                for (int32_t k = 0; k < steps; k++) {
+                    _mm512_store_si512(to + DEPTH * k, _mm512_setzero_si512());
+                }
+                continue;
+            }
+            const uint32_t *from = cells + ((size_t)y * l->in_width + x) * l->in_words;
+            for (int32_t k = 0; k < steps; k++, from += 2) {
+                uint64_t bits = from[0];
+                if (2 * k + 1 < l->in_words) {
+                    bits |= (uint64_t)from[1] << 32;
+                }
+                _mm512_store_si512(to + DEPTH * k,
+                                   _mm512_maskz_mov_epi8(k + 1 < steps ? ~(__mmask64)0 : last,
+                                                         signs_of(bits)));
+            }
+        }
+    }
+}
+
+/* The windows of the image, row after row: each as DEPTH bytes a step, zeros behind the last one. */
+AMX_INLINE void unpack_windows(const mtj_layer *l, const int8_t *image, int8_t *to) {
+    const int32_t depth = l->in_channels, row = l->in_width * depth, bytes = DEPTH * tap_steps(l);
+    for (int32_t y = -l->padding; y + 3 <= l->in_height + l->padding; y++) {
+        for (int32_t x = -l->padding; x + 3 <= l->in_width + l->padding; x++, to += bytes) {
+            const int32_t from = x < 0 ? 0 : x, end = x + 3 < l->in_width ? x + 3 : l->in_width;
+            const __mmask64 taken = (((uint64_t)1 << (end - from) * depth) - 1)
+                                    << (from - x) * depth;
+            if (bytes == DEPTH) {
+                __m512i window = _mm512_setzero_si512();
+                for (int32_t ky = 0; ky < 3; ky++) {
+                    if (y + ky >= 0 && y + ky < l->in_height) {
+                        const int8_t *at = image + (y + ky) * row + (x - 3 * ky) * depth;
+                        window = _mm512_or_si512(
+                            window, _mm512_maskz_loadu_epi8(taken << 3 * ky * depth, at));
+                    }
+                }
+                _mm512_store_si512(to, window);
+                continue;
+            }
+            for (int32_t k = 0; k < bytes; k += DEPTH) {
+                _mm512_store_si512(to + k, _mm512_setzero_si512());
+            }
+            for (int32_t ky = 0; ky < 3; ky++) {
+                if (y + ky >= 0 && y + ky < l->in_height) {
+                    const int8_t *at = image + (y + ky) * row + x * depth;
+                    _mm512_mask_storeu_epi8(to + 3 * ky * depth, taken,
+                                            _mm512_maskz_loadu_epi8(taken, at));
+                }
+            }
+        }
+    }
+}
+
+/* ---- scratch: 16 channels' weights, inputs, a channel's bits before pooling ---- */
+
+static inline size_t weight_bytes(const mtj_layer *l) {
+    return (size_t)tap_count(l) * tap_steps(l) * TILE_BYTES;
+}
+
+static size_t amx_scratch_bytes(const mtj_layer *l) {
+    return DEPTH + weight_bytes(l) + map_copies(l) * input_bytes(l) +
+           (l->pool ? sizeof(uint16_t) * all_outputs(l) : 0);
+}
+
+/* ---- tiles: 0 to 3 hold sums, 4 to 6 inputs, 7 weights; the instructions take numbers ---- */
+
+typedef struct {
+    uint8_t palette, start, reserved[14];
+    uint16_t row_bytes[16];
+    uint8_t rows[16];
+} tile_shapes;
+
+AMX_INLINE void shape_tiles(int32_t pixels) {
+    tile_shapes shapes __attribute__((aligned(64)));
+    _mm512_store_si512(&shapes, _mm512_setzero_si512());
+    shapes.palette = 1;
+    for (int tile = 0; tile < 8; tile++) {
+        shapes.row_bytes[tile] = DEPTH;
+        shapes.rows[tile] = (uint8_t)(tile < 7 ? pixels : TILE_ROWS);
+    }
+    __asm__ volatile("" ::: "memory");
+    _tile_loadconfig(&shapes);
+}
+
+/* Where inputs lie: bytes from one to the next of a row's pixels, of rows, of a window's columns. */
+typedef struct {
+    const int8_t *at;
+    size_t pixel, row, column;
+} view;
+
+/* Sums of four tiles of pixels, which begin at these bytes, with 16 channels: [tile][pixel][16]. */
+AMX_INLINE void multiply_tiles(const mtj_layer *l, const view *v, const size_t tiles[4],
+                               const int8_t *weights, int32_t sums[4][256]) {
+    const int32_t steps = tap_steps(l);
+    const size_t pixel = v->pixel;
+    __asm__ volatile("" ::: "memory"); /* the instructions do not say what they read and write */
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    for (int32_t tap = 0; tap < tap_count(l); tap++) {
+        const int8_t *at = v->at + tap / 3 * v->row + tap % 3 * v->column;
+        for (int32_t k = 0; k < steps; k++, at += DEPTH, weights += TILE_BYTES) {
+            _tile_loadd(7, weights, DEPTH);
+            _tile_loadd(4, at + tiles[0], pixel);
+            _tile_loadd(5, at + tiles[1], pixel);
+            _tile_dpbssd(0, 4, 7);
+            _tile_loadd(6, at + tiles[2], pixel);
+            _tile_dpbssd(1, 5, 7);
+            _tile_loadd(4, at + tiles[3], pixel);
+            _tile_dpbssd(2, 6, 7);
+            _tile_dpbssd(3, 4, 7);
+        }
+    }
+    _tile_stored(0, sums[0], DEPTH);
+    _tile_stored(1, sums[1], DEPTH);
+    _tile_stored(2, sums[2], DEPTH);
+    _tile_stored(3, sums[3], DEPTH);
+    __asm__ volatile("" ::: "memory");
+}
+
+/* ---- layers ---- */
+
+/* Bits of 16 channels whose half words lie `step` apart. */
+AMX_INLINE void store_bits(const int32_t *sums, int32_t pixels, __m512i limits, uint16_t inverted,
+                           uint16_t mask, uint16_t *to, size_t step) {
+    for (int32_t p = 0; p < pixels; p++, to += step) {
+        *to = (_mm512_cmpge_epi32_mask(_mm512_load_si512(sums + 16 * p), limits) ^ inverted) & mask;
+    }
+}
+
+AMX_INLINE void pool_bits(const mtj_layer *l, const uint16_t *bits, uint16_t *to) {
+    const int32_t across = outputs_across(l);
+    for (int32_t y = 0; y < l->map_height; y++, bits += 2 * across) {
+        for (int32_t x = 0; x < across; x += 2, to += 2 * l->out_words) {
+            *to = bits[x] | bits[x + 1] | bits[across + x] | bits[across + x + 1];
+        }
+    }
+}
+
+AMX static void amx_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
+                        const void *source, uint32_t *out, uint8_t *scratch) {
+    const uint16_t *inverted = (const uint16_t *)(model + l->inverted_at);
+    const int32_t *limits = (const int32_t *)packed;
+    const uint64_t *bits = (const uint64_t *)(limits + 32 * l->out_words);
+    const int32_t across = outputs_across(l), outputs = all_outputs(l), copies = map_copies(l);
+    const int32_t pixels = outputs < TILE_ROWS ? outputs : TILE_ROWS, blocks = 2 * l->out_words;
+    const size_t size = input_bytes(l);
+    int8_t *weights = (int8_t *)(((uintptr_t)scratch + DEPTH - 1) & ~(uintptr_t)(DEPTH - 1));
+    int8_t *inputs = weights + weight_bytes(l);
+    uint16_t *unpooled = (uint16_t *)(inputs + copies * size);
+    int32_t sums[4][256] __attribute__((aligned(64)));
+    view v = {inputs, (size_t)DEPTH * tap_steps(l), 0, 0};
+    v.row = v.pixel * (across + (l->index && copies == 1 ? 2 : 0));
+    v.column = copies == 1 ? v.pixel : size;
+    if (!l->index) {
+        unpack_windows(l, source, inputs);
+    } else if (copies == 1) {
+        unpack_map(l, source, -l->padding, across + 2, inputs);
+    } else {
+        for (int32_t k = 0; k < copies; k++) {
+            unpack_map(l, source, k - l->padding, across, inputs + k * size);
+        }
+    }
+    shape_tiles(pixels);
+    for (int32_t c = 0; c < blocks; c++) {
+        const int32_t left = l->out_channels - 16 * c;
+        const uint16_t mask = left >= 16 ? 0xffff : left > 0 ? (1u << left) - 1 : 0;
+        const __m512i limit = _mm512_loadu_si512(limits + 16 * c);
+        uint16_t *const to = l->pool ? unpooled : (uint16_t *)out + c;
+        const size_t step = l->pool ? 1 : blocks;
+        bits = unpack_weights(l, bits, weights);
+        for (int32_t p = 0; p < outputs; p += 4 * TILE_ROWS) {
+            int32_t starts[4];
+            size_t tiles[4];
+            for (int32_t k = 0; k < 4; k++) { /* the last tile ends with the last pixel */
+                const int32_t start = p + k * TILE_ROWS, last = outputs - pixels;
+                starts[k] = start < last ? start : last;
+                tiles[k] = starts[k] / across * v.row + starts[k] % across * v.pixel;
+            }
+            multiply_tiles(l, &v, tiles, weights, sums);
+            for (int32_t k = 0; k < 4; k++) {
+                store_bits(sums[k], pixels, limit, inverted[c], mask, to + step * starts[k], step);
+            }
+        }
+        if (l->pool) {
+            pool_bits(l, unpooled, (uint16_t *)out + c);
+        }
+    }
+    _tile_release();
+}
+
+#endif
