@@ -60,7 +60,7 @@ def test_the_level_can_be_lowered_and_is_told(monkeypatch):
     assert compile.library().mtj_simd() == b"portable"
     monkeypatch.setenv("MTJKIT_SIMD", "mmx")
     compile.library.cache_clear()
-    with pytest.raises(ConfigError, match="MTJKIT_SIMD=mmx is unknown: best, avx512, avx2, portable"):
+    with pytest.raises(ConfigError, match="mmx is unknown: best, avx512, avx2, portable"):
         compile.library()
 
 
