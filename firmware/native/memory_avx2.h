@@ -19,10 +19,7 @@ static inline int has_amx(uint32_t features, uint32_t kept) {
     if ((features & wanted) != wanted || (kept & 0x60000) != 0x60000) {
         return 0;
     }
-    __asm__ volatile("syscall"
-                     : "+a"(result)
-                     : "D"(0x1023L), "S"(18L)
-                     : "rcx", "r11", "memory");
+    __asm__ volatile("syscall" : "+a"(result) : "D"(0x1023L), "S"(18L) : "rcx", "r11", "memory");
     return result == 0;
 }
 #endif
