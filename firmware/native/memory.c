@@ -10,6 +10,9 @@
 #ifdef MTJ_AVX2
 #include "memory_avx2.h"
 #endif
+#ifdef MTJ_AVX512
+#include "memory_avx512.h"
+#endif
 #ifdef MTJ_MVE
 #include "memory_mve.h"
 #endif
@@ -52,6 +55,12 @@ void mtj_write_run(uint32_t *cells, const uint32_t *intended, int fresh, uint32_
                    const mtj_write_errors *errors, uint32_t counts[MTJ_COUNTS]) {
     uint32_t tail = tail_mask(run_bits), in_run = run_words;
     int uneven = errors->down != errors->up || errors->down_certain != errors->up_certain;
+#ifdef MTJ_AVX512
+    if (mtj_level() >= 2) {
+        avx512_write(cells, intended, fresh, words, run_words, tail, state, errors, uneven, counts);
+        return;
+    }
+#endif
 #ifdef MTJ_AVX2
     if (mtj_level()) {
         avx2_write(cells, intended, fresh, words, run_words, tail, state, errors, uneven, counts);

@@ -108,9 +108,10 @@ C_FILES = {
     "draws.h": {"mtjkit.h"},
     "draws_avx2.h": {"simd.h"},
     "memory_avx2.h": {"mtjkit.h", "draws_avx2.h"},
+    "memory_avx512.h": {"mtjkit.h", "simd.h"},
     "ones_mve.h": set(),
     "memory_mve.h": {"mtjkit.h", "ones_mve.h"},
-    "memory.c": HEADERS | {"draws.h", "memory_avx2.h", "memory_mve.h"},
+    "memory.c": HEADERS | {"draws.h", "memory_avx2.h", "memory_avx512.h", "memory_mve.h"},
     "binary_blocks.h": {"mtjkit.h"},
     "binary_octets.h": {"mtjkit.h", "bits.h"},
     "binary_thumb1.h": set(),
@@ -118,6 +119,7 @@ C_FILES = {
     "mismatches_avx2.h": {"mtjkit.h", "simd.h", "binary_blocks.h"},
     "binary_avx2.h": {"mtjkit.h", "simd.h", "binary_blocks.h", "mismatches_avx2.h"},
     "binary_lanes.h": HEADERS | {"binary_blocks.h"},
+    "binary_amx.h": {"mtjkit.h", "simd.h", "binary_blocks.h"},
     "binary_mve.h": {"mtjkit.h", "ones_mve.h"},
     "binary.c": HEADERS
     | {"binary_octets.h", "binary_avx2.h", "binary_lanes.h", "binary_amx.h"}
