@@ -257,6 +257,10 @@ INLINE void layer(const mtj_fixed_layer *g, int images, const int16_t *x, const 
 #include "wide_winograd_avx2.h"
 #endif
 
+#ifdef MTJ_AMX
+#include "fixed_amx.h"
+#endif
+
 #define ARGUMENTS g, images, x, w, fixed, norm, scale, to, work
 #define PARAMETERS                                                                                 \
     const mtj_fixed_layer *g, int images, const int16_t *x, const int16_t *w,                      \
@@ -282,7 +286,7 @@ LEVEL(layer_avx2, AVX2, tile2_avx2, 2, tile1_avx2)
 
 void mtj_fixed_run(PARAMETERS, int level) {
 #ifdef MTJ_AVX512
-    if (level == 2) {
+    if (level >= 2) {
         layer_vnni(g, images, x, w, fixed, norm, line, scale, to, work);
         return;
     }
@@ -311,7 +315,7 @@ AVX2 static void winograd_avx2(WINOGRAD) { EIGHT(tile2_avx2, 2); }
 
 int mtj_winograd_run(WINOGRAD, int level) {
 #ifdef MTJ_AVX512
-    if (level == 2) {
+    if (level >= 2) {
         winograd_vnni(g, images, x, w, norm, line, scale, to, work);
         return 1;
     }
@@ -376,6 +380,24 @@ int mtj_wide_winograd_run(WIDE_WINOGRAD) {
 #endif
 }
 
+size_t mtj_matrix_bytes(const mtj_matrix *layer, int images) {
+#ifdef MTJ_AMX
+    return mtj_fixed_level() == 3 ? matrix_bytes(layer, images) : 0;
+#else
+    (void)layer, (void)images;
+    return 0;
+#endif
+}
+
+void mtj_matrix_run(const mtj_matrix *layer, int images, const char *x, ptrdiff_t x_step, char *to,
+                    ptrdiff_t to_step, char *work) {
+#ifdef MTJ_AMX
+    matrix_run(layer, images, x, x_step, to, to_step, work);
+#else
+    (void)layer, (void)images, (void)x, (void)x_step, (void)to, (void)to_step, (void)work;
+#endif
+}
+
 const char *mtj_simd(void) {
 #if defined(MTJ_NEON)
     return "NEON";
@@ -394,7 +416,7 @@ int mtj_fixed_level(void) {
     if (mtj_level() && __get_cpuid_count(7, 0, &a, &b, &c, &d)) {
         __asm__("xgetbv" : "=a"(kept), "=d"(high) : "c"(0)); /* registers that the system keeps */
         if ((kept & 0xe6) == 0xe6 && (b & wide) == wide && (c & bit_AVX512VNNI)) {
-            return 2;
+            return mtj_level() == 3 ? 3 : 2;
         }
     }
 #endif

@@ -257,8 +257,30 @@ int mtj_wide_winograd_run(const mtj_wide *layer, int images, const char *x, cons
                           const int32_t *codes, const double *norm, const double *line,
                           double scale, char *to, double *work);
 
-/* The highest level of mtj_fixed_run on this processor: 2 AVX-512 with VNNI, 1 AVX2 with FMA,
- * 0 plain C. */
+/* A layer by AMX; see fixed_amx.h. weights begin on a cache line. */
+typedef struct {
+    int32_t rows, cols;       /* of inputs, and of outputs before pooling; 1 of a dense layer */
+    int32_t channels, out;    /* of inputs and outputs */
+    int32_t taps;             /* 3: a 3x3 convolution with zeros around its input; 1: dense */
+    int32_t pool;             /* 1 or 2 */
+    int32_t input_bits, bits; /* of inputs and of outputs */
+    const int8_t *weights;    /* [16 outputs][digits][taps][64 products][16][16 outputs][4] */
+    const double *norm;       /* see mtj_fixed_run */
+    const void *line;         /* of 8 bits as there; else [3][stride] doubles: factor and offset of
+                                 a code, and how near a whole number it must be so that it is sure */
+    double scale;             /* value of a sum of 1 */
+} mtj_matrix;
+
+/* Bytes of work memory that mtj_matrix_run wants; 0 on processors without AMX. */
+size_t mtj_matrix_bytes(const mtj_matrix *layer, int images);
+
+/* A layer's codes (images, rows, cols, out) after pooling; without `norm` its sums in values.
+ * x: codes (images, rows, cols, channels), images x_step bytes apart; those of `to` to_step. */
+void mtj_matrix_run(const mtj_matrix *layer, int images, const char *x, ptrdiff_t x_step, char *to,
+                    ptrdiff_t to_step, char *work);
+
+/* The highest level of fixed-point layers on this processor: 3 AMX, 2 AVX-512 with VNNI, 1 AVX2
+ * with FMA, 0 plain C. */
 int mtj_fixed_level(void);
 
 /* Write n rows of `bits` bits, each one run, into rows of cells that lie `step` words apart.

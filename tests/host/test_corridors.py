@@ -121,6 +121,7 @@ C_FILES = {
     "binary_lanes.h": HEADERS | {"binary_blocks.h"},
     "binary_amx.h": {"mtjkit.h", "simd.h", "binary_blocks.h"},
     "binary_mve.h": {"mtjkit.h", "ones_mve.h"},
+    "binary_amx.h": {"mtjkit.h", "simd.h", "binary_blocks.h"},
     "binary.c": HEADERS
     | {"binary_octets.h", "binary_avx2.h", "binary_lanes.h", "binary_amx.h"}
     | {"binary_thumb1.h", "binary_thumb2.h", "binary_mve.h"},
@@ -132,7 +133,9 @@ C_FILES = {
     "wide_avx2.h": {"mtjkit.h", "simd.h"},
     "wide_winograd_avx2.h": {"wide_avx2.h", "winograd_avx2.h"},
     "runs_avx2.h": HEADERS,
-    "fixed.c": HEADERS | {"runs_avx2.h", "wide_winograd_avx2.h"},
+    "amx_tiles.h": {"simd.h"},
+    "fixed_amx.h": {"mtjkit.h", "amx_tiles.h", "fixed_avx2.h"},
+    "fixed.c": HEADERS | {"runs_avx2.h", "wide_winograd_avx2.h", "fixed_amx.h"},
     "module.c": {"mtjkit.h"},
 }
 C_CALLS = {

@@ -37,6 +37,7 @@ LEVELS: dict[str, tuple[str, ...]] = {
 at most AVX-512, at most AVX2, or none. The bits are the same."""
 
 _POINTER, _INT, _WORD, _SIZE = ctypes.c_void_p, ctypes.c_int32, ctypes.c_uint32, ctypes.c_size_t
+_SSIZE = ctypes.c_ssize_t
 _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mtj_seed": (None, [_POINTER, _POINTER, _WORD, _WORD]),
     "mtj_packed_bytes": (_SIZE, [_POINTER]),
@@ -71,6 +72,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
         _INT,
         [_POINTER, _INT, *[_POINTER] * 5, ctypes.c_double, _POINTER, _POINTER],
     ),
+    "mtj_matrix_bytes": (_SIZE, [_POINTER, _INT]),
+    "mtj_matrix_run": (None, [_POINTER, _INT, _POINTER, _SSIZE, _POINTER, _SSIZE, _POINTER]),
     "mtj_fixed_write": (
         None,
         [_INT, _INT, _POINTER, _INT, *[_POINTER] * 3, _WORD, _POINTER, _POINTER],

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -21,6 +21,9 @@ _CHANNELS = 16
 """A convolution of fewer is computed faster as it is."""
 
 Int16 = npt.NDArray[np.int16]
+Kind = TypeVar("Kind", bound=np.generic)
+
+_UNIT = 2.0**-53  # a rounding changes a number by at most this share
 
 
 def is_hidden_conv(layer: FixedLayer) -> bool:
@@ -46,6 +49,24 @@ def line_of(norm: FoldedNorm, scale: float) -> npt.NDArray[np.float32]:
         line[2] = 0.5
         line[2, at] -= 2.0**-20 * (256 + size)
     line.view(np.int32)[3, at] = np.where(norm.gamma < 0, -1, 0)
+    return line
+
+
+def wide_line_of(norm: FoldedNorm, bits: int, scale: float) -> npt.NDArray[np.float64]:
+    """The same for codes of 16 and 32 bits in doubles, (3, outputs of all panels).
+
+    Computed with an exact sum, and by the definition, a code differs from its real value by less
+    than 16 roundings of 2 plus the parts of the offset, where it is not clipped.
+    """
+    out, one = len(norm.mean), 2.0 ** (bits - 1)
+    line = np.zeros((3, out + -out % LANES))
+    with np.errstate(over="ignore", invalid="ignore"):
+        slope = norm.gamma / norm.std
+        line[0, :out] = slope * one * scale
+        line[1, :out] = (norm.beta - norm.mean * slope) * one
+        size = np.abs(norm.beta) + np.abs(norm.mean * slope)
+        line[2] = 0.5
+        line[2, :out] -= 16 * _UNIT * one * (2 + size)
     return line
 
 
@@ -82,10 +103,10 @@ def panels(rows: npt.NDArray[np.signedinteger[Any]], digits: int) -> Int16:
     return aligned(panels.transpose(1, 3, 4, 0, 2, 5))
 
 
-def aligned(values: Int16) -> Int16:
+def aligned(values: npt.NDArray[Kind]) -> npt.NDArray[Kind]:
     """A copy whose first element lies on a cache line."""
-    space = np.empty(values.size + 32, np.int16)
-    start = -space.ctypes.data % 64 // 2
-    copy = space[start : start + values.size].reshape(values.shape)
+    space = np.empty(values.nbytes + 64, np.uint8)
+    start = -space.ctypes.data % 64
+    copy = space[start : start + values.nbytes].view(values.dtype).reshape(values.shape)
     copy[...] = values
     return copy

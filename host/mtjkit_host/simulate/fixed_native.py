@@ -17,10 +17,11 @@ from mtjkit_core.write_errors import COUNTS, WriteErrors
 from mtjkit_export.nets.fixed import FixedLayer, FixedNet
 
 from mtjkit_host.machine import cores
-from mtjkit_host.simulate import fixed_numpy, fixed_wide
+from mtjkit_host.simulate import fixed_matrix, fixed_numpy, fixed_wide
 from mtjkit_host.simulate.compile import key_words, library
 from mtjkit_host.simulate.draws import Words
 from mtjkit_host.simulate.fixed_layout import LANES, Int16, is_hidden_conv, line_of, panels
+from mtjkit_host.simulate.fixed_matrix import Matrix
 from mtjkit_host.simulate.fixed_numpy import Codes, FixedNumpy
 from mtjkit_host.simulate.fixed_wide import Wide
 from mtjkit_host.simulate.fixed_wide_winograd import WideWinograd
@@ -126,7 +127,8 @@ class NativeLayer:
 
     Args:
         layer: the layer.
-        level: 2 for AVX-512 with VNNI, 1 for AVX2, 0 for plain C; default the processor's best.
+        level: 3 for AMX, 2 for AVX-512 with VNNI, 1 for AVX2, 0 for plain C; default the
+            processor's best.
 
     Raises:
         ConfigError: there is no compiled code here (see mtjkit_host.simulate.compile).
@@ -145,8 +147,10 @@ class NativeLayer:
             sign = np.where(norm.gamma < 0, -1.0, 1.0)
             self._norm = np.stack([sign, norm.mean, norm.gamma, norm.std, norm.beta])
             self._line = line_of(norm, self._scale)
-        self._fast: Winograd | WideWinograd | Wide | None = None
-        if self._level and is_hidden_conv(layer):
+        self._fast: Matrix | Winograd | WideWinograd | Wide | None = None
+        if self._level == 3 and fixed_matrix.fits(layer):
+            self._fast = Matrix(layer, self._norm, self._line, self._scale)
+        elif self._level and is_hidden_conv(layer):
             if layer.bits == 8:
                 self._fast = Winograd(layer, self._norm, self._line, self._scale, self._level)
             else:
@@ -185,7 +189,7 @@ class NativeLayer:
         Args:
             inputs: codes (n, y, x, channel), or (n, elements) for a dense layer.
         """
-        if isinstance(self._fast, Wide) and self._norm is None:
+        if isinstance(self._fast, Matrix | Wide) and self._norm is None:
             return self._fast.values(inputs)
         sums: npt.NDArray[np.float64] = self._run(inputs, np.dtype(np.float64), None)
         return sums

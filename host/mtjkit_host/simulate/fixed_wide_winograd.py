@@ -14,7 +14,7 @@ import numpy.typing as npt
 from mtjkit_export.nets.fixed import FixedLayer
 
 from mtjkit_host.simulate.compile import library
-from mtjkit_host.simulate.fixed_layout import GENERATORS
+from mtjkit_host.simulate.fixed_layout import GENERATORS, wide_line_of
 from mtjkit_host.simulate.fixed_numpy import Codes
 from mtjkit_host.simulate.fixed_wide import PANEL, WideGeometry
 
@@ -98,24 +98,15 @@ def _grouped(moved: Doubles) -> Doubles:
 def _line(layer: FixedLayer, bounds: Doubles, scale: float) -> Doubles:
     """What wide_winograd_avx2.h takes for codes, (3 + places, outputs of all groups).
 
-    A code is factor * 576 sum + offset, rounded and clipped. Computed with an exact sum, and by the
-    definition, it differs from its real value by less than 16 roundings of 2 plus the parts of the
-    offset, where it is not clipped.
+    That of wide_line_of with the factor of 576 times a sum, and the bounds of this sum.
     """
-    norm = layer.norm
-    if norm is None:
+    if layer.norm is None:
         raise ValueError("a hidden layer has batch norm")
-    out, one = len(layer.codes), 2.0 ** (layer.bits - 1)
-    line = np.zeros((3 + len(bounds), out + -out % _GROUP))
-    with np.errstate(over="ignore", invalid="ignore"):
-        slope = norm.gamma / norm.std
-        line[0, :out] = slope * one * scale / 576
-        line[1, :out] = (norm.beta - norm.mean * slope) * one
-        size = np.abs(norm.beta) + np.abs(norm.mean * slope)
-        line[2] = 0.5
-        line[2, :out] -= 16 * _UNIT * one * (2 + size)
-        line[3:, :out] = bounds * np.abs(line[0, :out])
-    return line
+    line = wide_line_of(layer.norm, layer.bits, scale)
+    line[0] /= 576
+    spread = np.zeros((len(bounds), line.shape[1]))
+    spread[:, : bounds.shape[1]] = bounds * np.abs(line[0, : bounds.shape[1]])
+    return np.concatenate([line, spread])
 
 
 def _bounds(moved: Doubles, pool: int) -> Doubles:

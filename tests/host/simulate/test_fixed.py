@@ -134,11 +134,11 @@ def test_codes_lie_one_after_the_other(bits):
     assert np.array_equal(unpack(words, 7, bits), codes)
 
 
-LEVELS = ("plain C", "AVX2", "AVX-512 VNNI")
+LEVELS = ("plain C", "AVX2", "AVX-512 VNNI", "AMX")
 
 
 @compiled
-@pytest.mark.parametrize("level", range(3), ids=LEVELS)
+@pytest.mark.parametrize("level", range(4), ids=LEVELS)
 @pytest.mark.parametrize(("bits", "input_bits"), [(8, 8), (16, 8), (16, 16), (32, 8), (32, 32)])
 def test_compiled_layers_are_those_of_numpy(bits, input_bits, level):
     if level > compile.library().mtj_fixed_level():
@@ -149,13 +149,18 @@ def test_compiled_layers_are_those_of_numpy(bits, input_bits, level):
         ("conv", (33, 64, 3, 3), 1, (3, 9, 64)),
         ("conv", (4, 345, 3, 3), 2, (2, 3, 345)),
         ("conv", (40, 20, 3, 3), 2, (7, 10, 20)),
+        ("conv", (17, 65, 3, 3), 2, (5, 5, 65)),
+        ("conv", (18, 16, 3, 3), 1, (1, 1, 16)),
+        ("conv", (16, 16, 3, 3), 1, (2, 3, 16)),
+        ("conv", (6, 3, 3, 3), 2, (17, 33, 3)),  # more than AMX takes at once, also in a row
         ("dense", (17, 1101), 1, (1101,)),
         ("dense", (9, 9 * 4), 1, (3, 3, 4)),
+        ("dense", (33, 64), 1, (64,)),
     ]
     one = 1 << (input_bits - 1)
-    for kind, shape, pool, size in shapes:
+    for number, (kind, shape, pool, size) in enumerate(shapes):
         layer = fixed_layer(rng, kind, shape, bits, input_bits, pool)
-        inputs = rng.integers(-one, one, (5, *size)).astype(f"<i{input_bits // 8}")
+        inputs = rng.integers(-one, one, (5 + 14 * (number % 2), *size)).astype(f"<i{input_bits // 8}")
         inputs[0], inputs[1] = -one, one - 1
         expected, found = NumpyLayer(layer), NativeLayer(layer, level)
         codes = expected.codes(inputs)
