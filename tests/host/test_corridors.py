@@ -121,7 +121,6 @@ C_FILES = {
     "binary_lanes.h": HEADERS | {"binary_blocks.h"},
     "binary_amx.h": {"mtjkit.h", "simd.h", "binary_blocks.h"},
     "binary_mve.h": {"mtjkit.h", "ones_mve.h"},
-    "binary_amx.h": {"mtjkit.h", "simd.h", "binary_blocks.h"},
     "binary.c": HEADERS
     | {"binary_octets.h", "binary_avx2.h", "binary_lanes.h", "binary_amx.h"}
     | {"binary_thumb1.h", "binary_thumb2.h", "binary_mve.h"},

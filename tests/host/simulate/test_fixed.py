@@ -160,7 +160,8 @@ def test_compiled_layers_are_those_of_numpy(bits, input_bits, level):
     one = 1 << (input_bits - 1)
     for number, (kind, shape, pool, size) in enumerate(shapes):
         layer = fixed_layer(rng, kind, shape, bits, input_bits, pool)
-        inputs = rng.integers(-one, one, (5 + 14 * (number % 2), *size)).astype(f"<i{input_bits // 8}")
+        inputs = rng.integers(-one, one, (5 + 14 * (number % 2), *size))
+        inputs = inputs.astype(f"<i{input_bits // 8}")
         inputs[0], inputs[1] = -one, one - 1
         expected, found = NumpyLayer(layer), NativeLayer(layer, level)
         codes = expected.codes(inputs)
