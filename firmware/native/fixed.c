@@ -257,6 +257,10 @@ INLINE void layer(const mtj_fixed_layer *g, int images, const int16_t *x, const 
 #include "wide_winograd_avx2.h"
 #endif
 
+#ifdef MTJ_AVX512
+#include "rows_avx512.h"
+#endif
+
 #ifdef MTJ_AMX
 #include "fixed_amx.h"
 #endif
@@ -432,11 +436,22 @@ int mtj_fixed_level(void) {
 void mtj_fixed_write(int n, int bits, uint32_t *cells, int step, const uint32_t *intended,
                      const uint32_t *images, const uint32_t key[2], uint32_t place,
                      const mtj_write_errors *errors, uint32_t *counts) {
-    uint32_t words = ((uint32_t)bits + 31) / 32, state[32];
+    const uint32_t words = ((uint32_t)bits + 31) / 32;
+    const uint32_t certain = errors->down_certain | errors->up_certain;
+    uint32_t state[32];
+#ifdef MTJ_AVX512
+    if (mtj_level() >= 2 && errors->up && errors->up == errors->down && !certain) {
+        for (; n >= ROWS; n -= ROWS, images += ROWS, counts += ROWS * MTJ_COUNTS) {
+            rows_write((uint32_t)bits, cells, step, intended, words, images, key, place, errors,
+                       counts);
+            cells += ROWS * (ptrdiff_t)step, intended += ROWS * words;
+        }
+    }
+#endif
 #ifdef MTJ_AVX2
-    if (mtj_level() && !(errors->down | errors->up | errors->down_certain | errors->up_certain)) {
+    if (mtj_level() && !(errors->down | errors->up | certain)) {
         for (; n; n--, cells += step, intended += words, counts += MTJ_COUNTS) {
-            avx2_store(cells, intended, bits, counts);
+            avx2_store(cells, intended, (uint32_t)bits, counts);
         }
         return;
     }
@@ -446,6 +461,6 @@ void mtj_fixed_write(int n, int bits, uint32_t *cells, int step, const uint32_t 
             counts[k] = 0;
         }
         mtj_seed(state, key, *images++, place);
-        mtj_write_run(cells, intended, 0, words, words, bits, state, errors, counts);
+        mtj_write_run(cells, intended, 0, words, words, (uint32_t)bits, state, errors, counts);
     }
 }

@@ -108,7 +108,7 @@ class Matrix:
 def fits(layer: FixedLayer) -> bool:
     """Whether int32s hold the sums of each group of digits, and doubles those of four groups."""
     inputs, weights = layer.input_bits // 8, layer.bits // 8
-    products = layer.codes[0].size
+    products = int(layer.codes[0].size)
     if inputs == weights == 1:
         return products < 1 << 17  # of at most 2^14
     if inputs + weights <= 5 and products >= 1 << 52 - layer.input_bits - layer.bits + 2:

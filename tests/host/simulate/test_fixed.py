@@ -54,8 +54,8 @@ def ones(words):
 )
 def test_writes_are_those_of_the_memory_s_definition(write, kind, place, limits):
     rng, seed, layer, bits = np.random.default_rng(1), 0xFEDCBA9876543210, 3, 8 * 77
-    old, new = (pack(rng.integers(-128, 128, (3, 77)).astype(np.int8)) for _ in range(2))
-    images = np.array([9999, 2**32 - 1, 0], np.uint32)
+    old, new = (pack(rng.integers(-128, 128, (9, 77)).astype(np.int8)) for _ in range(2))
+    images = np.array([9999, 2**32 - 1, 0, 1, 77, 1 << 31, 5, 6, 9999], np.uint32)
     expected, state, totals = [], [0] * 32, []
     for row, image in enumerate(images.tolist()):
         cells, total = bytearray(old[row].tobytes()), [0] * 5
@@ -64,7 +64,7 @@ def test_writes_are_those_of_the_memory_s_definition(write, kind, place, limits)
         core.write(cells, new[row].tobytes(), *run, state, limits, kind, total)
         expected.append(np.frombuffer(cells, "<u4"))
         totals.append(total)
-    half = np.full((3, 30), 7, np.uint32)  # the cells are a part of a half
+    half = np.full((9, 30), 7, np.uint32)  # the cells are a part of a half
     half[:, : old.shape[1]] = old
     cells = half[:, : old.shape[1]]
     errors = WriteErrors(seed, kind, *((limits, 0) if place == BUFFER else (0, limits)))
