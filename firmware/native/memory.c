@@ -18,6 +18,12 @@
 #endif
 
 void mtj_seed(uint32_t state[32], const uint32_t key[2], uint32_t image, uint32_t place) {
+#ifdef MTJ_AVX512
+    if (mtj_level() >= 2) {
+        avx512_seed(state, key, image, place);
+        return;
+    }
+#endif
     for (uint32_t stream = 0; stream < 8; stream++) {
         uint32_t a = 0x61707865u ^ key[0];
         uint32_t b = 0x3320646eu ^ key[1];

@@ -12,6 +12,31 @@
 /* Functions of three inputs, as the instruction takes them: bit 4a + 2b + c is the value. */
 enum { XOR = 0x96, CHOOSE = 0xca, A_OR_B_WITHOUT_C = 0xf4, A_WITHOUT_B_AND_C = 0x10 };
 
+#define QUARTER_ROUND(a, b, c, d)                                                                  \
+    a = _mm256_add_epi32(a, b), d = _mm256_rol_epi32(_mm256_xor_si256(d, a), 16);                  \
+    c = _mm256_add_epi32(c, d), b = _mm256_rol_epi32(_mm256_xor_si256(b, c), 12);                  \
+    a = _mm256_add_epi32(a, b), d = _mm256_rol_epi32(_mm256_xor_si256(d, a), 8);                   \
+    c = _mm256_add_epi32(c, d), b = _mm256_rol_epi32(_mm256_xor_si256(b, c), 7)
+
+/* mtj_seed of all eight streams. */
+AVX512 static void avx512_seed(uint32_t state[32], const uint32_t key[2], uint32_t image,
+                               uint32_t place) {
+    const __m256i streams = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i each = _mm256_slli_epi32(streams, 2);
+    __m256i a = _mm256_set1_epi32((int32_t)(0x61707865u ^ key[0]));
+    __m256i b = _mm256_set1_epi32((int32_t)(0x3320646eu ^ key[1]));
+    __m256i c = _mm256_set1_epi32((int32_t)(0x79622d32u ^ image));
+    __m256i d = _mm256_or_si256(streams, _mm256_set1_epi32((int32_t)place));
+    d = _mm256_xor_si256(d, _mm256_set1_epi32(0x6b206574));
+    for (int round = 0; round < 8; round++) {
+        QUARTER_ROUND(a, b, c, d);
+    }
+    _mm256_i32scatter_epi32((int *)state, each, a, 4);
+    _mm256_i32scatter_epi32((int *)state + 1, each, b, 4);
+    _mm256_i32scatter_epi32((int *)state + 2, each, c, 4);
+    _mm256_i32scatter_epi32((int *)state + 3, each, d, 4);
+}
+
 /* One draw of all eight streams. */
 AVX512_INLINE __m256i avx512_draw(__m256i r[4]) {
     const __m256i word = _mm256_add_epi32(_mm256_rol_epi32(_mm256_add_epi32(r[0], r[3]), 7), r[0]);
