@@ -433,34 +433,58 @@ int mtj_fixed_level(void) {
     return 0;
 }
 
-void mtj_fixed_write(int n, int bits, uint32_t *cells, int step, const uint32_t *intended,
-                     const uint32_t *images, const uint32_t key[2], uint32_t place,
-                     const mtj_write_errors *errors, uint32_t *counts) {
-    const uint32_t words = ((uint32_t)bits + 31) / 32;
-    const uint32_t certain = errors->down_certain | errors->up_certain;
+INLINE int any_certain(const mtj_write_errors *errors) {
+    return errors->down_certain || errors->up_certain;
+}
+
+/* mtj_fixed_write with rows of what is intended that lie `intended_step` words apart. */
+static void write_rows(int n, uint32_t bits, uint32_t *cells, ptrdiff_t step,
+                       const uint32_t *intended, ptrdiff_t intended_step, const uint32_t *images,
+                       const uint32_t key[2], uint32_t place, const mtj_write_errors *errors,
+                       uint32_t *counts) {
+    const uint32_t words = (bits + 31) / 32;
     uint32_t state[32];
 #ifdef MTJ_AVX512
-    if (mtj_level() >= 2 && errors->up && errors->up == errors->down && !certain) {
+    if (mtj_level() >= 2 && errors->up && errors->up == errors->down && !any_certain(errors)) {
         for (; n >= ROWS; n -= ROWS, images += ROWS, counts += ROWS * MTJ_COUNTS) {
-            rows_write((uint32_t)bits, cells, step, intended, words, images, key, place, errors,
+            rows_write(bits, cells, step, intended, intended_step, images, key, place, errors,
                        counts);
-            cells += ROWS * (ptrdiff_t)step, intended += ROWS * words;
+            cells += ROWS * step, intended += ROWS * intended_step;
         }
     }
 #endif
+    for (; n; n--, cells += step, intended += intended_step, images++, counts += MTJ_COUNTS) {
 #ifdef MTJ_AVX2
-    if (mtj_level() && !(errors->down | errors->up | certain)) {
-        for (; n; n--, cells += step, intended += words, counts += MTJ_COUNTS) {
-            avx2_store(cells, intended, (uint32_t)bits, counts);
+        if (mtj_level() && !(errors->down | errors->up) && !any_certain(errors)) {
+            avx2_store(cells, intended, bits, counts);
+            continue;
         }
-        return;
-    }
 #endif
-    for (; n; n--, cells += step, intended += words, counts += MTJ_COUNTS) {
         for (int k = 0; k < MTJ_COUNTS; k++) {
             counts[k] = 0;
         }
-        mtj_seed(state, key, *images++, place);
-        mtj_write_run(cells, intended, 0, words, words, (uint32_t)bits, state, errors, counts);
+        mtj_seed(state, key, *images, place);
+        mtj_write_run(cells, intended, 0, words, words, bits, state, errors, counts);
     }
+}
+
+void mtj_fixed_write(int n, int bits, uint32_t *cells, int step, const uint32_t *intended,
+                     const uint32_t *images, const uint32_t key[2], uint32_t place,
+                     const mtj_write_errors *errors, uint32_t *counts) {
+    write_rows(n, (uint32_t)bits, cells, step, intended, (bits + 31) / 32, images, key, place,
+               errors, counts);
+}
+
+#include "fixed_images.h"
+
+size_t mtj_matrix_images_bytes(const mtj_matrix *layers, int count) {
+    return images_bytes(layers, count);
+}
+
+void mtj_matrix_images(const mtj_matrix *layers, int count, int n, const int8_t *images,
+                       const uint32_t *indices, const uint32_t key[2], const mtj_place *places,
+                       const mtj_write_errors *errors, const mtj_first *first, double *scores,
+                       uint32_t *counts, uint32_t *const *trace, char *work) {
+    run_images(layers, count, n, images, indices, key, places, errors, first, scores, counts, trace,
+               work);
 }

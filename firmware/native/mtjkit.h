@@ -279,6 +279,19 @@ size_t mtj_matrix_bytes(const mtj_matrix *layer, int images);
 void mtj_matrix_run(const mtj_matrix *layer, int images, const char *x, ptrdiff_t x_step, char *to,
                     ptrdiff_t to_step, char *work);
 
+/* Bytes of work memory that mtj_matrix_images wants; 0 on processors without AMX. */
+size_t mtj_matrix_images_bytes(const mtj_matrix *layers, int count);
+
+/* Images through a whole network of `count` layers by AMX; see mtj_run.
+ *
+ * images: n images of int8. places, errors: one for each hidden layer. first: maps in bytes, one
+ * after the other. scores: n times the classes; counts: n times MTJ_COUNTS, set. trace: NULL, or
+ * for each hidden layer n rows of words for the stored maps. */
+void mtj_matrix_images(const mtj_matrix *layers, int count, int n, const int8_t *images,
+                       const uint32_t *indices, const uint32_t key[2], const mtj_place *places,
+                       const mtj_write_errors *errors, const mtj_first *first, double *scores,
+                       uint32_t *counts, uint32_t *const *trace, char *work);
+
 /* The highest level of fixed-point layers on this processor: 3 AMX, 2 AVX-512 with VNNI, 1 AVX2
  * with FMA, 0 plain C. */
 int mtj_fixed_level(void);

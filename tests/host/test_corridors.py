@@ -133,9 +133,12 @@ C_FILES = {
     "wide_winograd_avx2.h": {"wide_avx2.h", "winograd_avx2.h"},
     "runs_avx2.h": HEADERS,
     "rows_avx512.h": HEADERS,
+    "fixed_images.h": {"mtjkit.h"},
     "amx_tiles.h": {"simd.h"},
     "fixed_amx.h": {"mtjkit.h", "amx_tiles.h", "fixed_avx2.h"},
-    "fixed.c": HEADERS | {"runs_avx2.h", "rows_avx512.h", "wide_winograd_avx2.h", "fixed_amx.h"},
+    "fixed.c": HEADERS
+    | {"runs_avx2.h", "rows_avx512.h", "wide_winograd_avx2.h"}
+    | {"fixed_amx.h", "fixed_images.h"},
     "module.c": {"mtjkit.h"},
 }
 C_CALLS = {

@@ -74,6 +74,8 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     ),
     "mtj_matrix_bytes": (_SIZE, [_POINTER, _INT]),
     "mtj_matrix_run": (None, [_POINTER, _INT, _POINTER, _SSIZE, _POINTER, _SSIZE, _POINTER]),
+    "mtj_matrix_images_bytes": (_SIZE, [_POINTER, _INT]),
+    "mtj_matrix_images": (None, [_POINTER, _INT, _INT, *[_POINTER] * 10]),
     "mtj_fixed_write": (
         None,
         [_INT, _INT, _POINTER, _INT, *[_POINTER] * 3, _WORD, _POINTER, _POINTER],

@@ -33,7 +33,7 @@ class FirstMaps:
         self.count = min(images, most // max(1, bytes_each))
         self.there = np.zeros(self.count, np.uint8)
         self.maps = np.empty((self.count, bytes_each), np.uint8)
-        self._kind, self._shape = self.maps.dtype, self.maps.shape[1:]
+        self.hold(self.maps.dtype, self.maps.shape[1:])
 
     def of(self, indices: NDArray[np.uint32]) -> NDArray[Any] | None:
         """The maps of images as they were kept, (n, ...); None unless all of them are there.
@@ -47,6 +47,10 @@ class FirstMaps:
         maps = self.maps[first : first + n] if in_order else self.maps[indices]
         return maps.view(self._kind).reshape(n, *self._shape)
 
+    def hold(self, kind: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        """Say of which type and shape each map is; maps may also come in compiled code."""
+        self._kind, self._shape = kind, shape
+
     def keep(self, indices: NDArray[np.uint32], maps: NDArray[Any]) -> None:
         """Keep maps of images that have room.
 
@@ -54,7 +58,7 @@ class FirstMaps:
             indices: of the images, (n,).
             maps: of the same images, (n, ...), all of one type.
         """
-        self._kind, self._shape = maps.dtype, maps.shape[1:]
+        self.hold(maps.dtype, maps.shape[1:])
         room = indices < self.count
         self.maps[indices[room]] = maps.reshape(len(maps), -1).view(np.uint8)[room]
         self.there[indices[room]] = 1
@@ -71,7 +75,7 @@ class CFirst(ctypes.Structure):
 
     @classmethod
     def of(cls, first: FirstMaps) -> CFirst:
-        """The maps of a binary net, whose words C reads and writes."""
+        """Maps that C reads and writes."""
         it = cls(first.count, first.there.ctypes.data, first.maps.ctypes.data)
         it.maps_kept = first
         return it

@@ -6,13 +6,17 @@ The codes are those of `mtjkit_host.simulate.fixed_numpy`; firmware/native/fixed
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from mtjkit_export.nets.fixed import FixedLayer
+from mtjkit_core.write_errors import COUNTS, WriteErrors
+from mtjkit_export.nets.fixed import FixedLayer, FixedNet
 
-from mtjkit_host.simulate.compile import library
+from mtjkit_host.simulate.compile import key_words, library
+from mtjkit_host.simulate.draws import Words
+from mtjkit_host.simulate.first_maps import CFirst, FirstMaps
 from mtjkit_host.simulate.fixed_layout import aligned, wide_line_of
 from mtjkit_host.simulate.fixed_numpy import Codes
 
@@ -128,3 +132,76 @@ def _tiles(layer: FixedLayer) -> npt.NDArray[np.int8]:
     # (16 outputs, output, taps, four products, product, digit)
     moved = digits[..., :count].transpose(0, 5, 2, 3, 1, 4)
     return aligned(moved)
+
+
+class MatrixNet:
+    """A net whose layers all go by AMX: images through all of them, in compiled code.
+
+    Args:
+        net: the net.
+        layers: its layers.
+        places: where hidden layers' maps are written: rows of mtj_place.
+    """
+
+    def __init__(self, net: FixedNet, layers: Sequence[Matrix], places: Words) -> None:
+        self._lib = library()
+        side, self._parts = net.side, []
+        for fixed, layer in zip(net.layers, layers, strict=True):
+            side = side if fixed.kind == "conv" else 1
+            self._parts.append(layer.shape(side, side))
+            side //= fixed.pool
+        self._layers = (CMatrix * len(layers))(*self._parts)
+        self._places, self._classes = places, net.classes
+        first = self._parts[0]
+        sides = () if first.taps == 1 else (first.rows // first.pool, first.cols // first.pool)
+        self._first = *sides, first.out
+        self._kind = np.dtype(f"<i{net.bits // 8}")
+
+    def run(
+        self,
+        inputs: npt.NDArray[np.int8],
+        images: Words,
+        errors: WriteErrors,
+        maps: list[Words] | None,
+        first: FirstMaps | None,
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        """Scores (n, classes) and counts (n, 5) of images.
+
+        Args:
+            inputs: images as the first layer takes them.
+            images: their numbers.
+            errors: the error process, which is plain.
+            maps: room for the stored maps of each hidden layer, (n, words).
+            first: see mtjkit_host.simulate.repeated.Native.run.
+        """
+        n, count = len(inputs), len(self._layers)
+        scores = np.empty((n, self._classes))
+        counts = np.empty((n, len(COUNTS)), np.uint32)
+        limits = np.array([errors.map_words(k) for k in range(count - 1)], np.uint32)
+        key = key_words(errors.seed)
+        kept = None
+        if first is not None:
+            first.hold(self._kind, self._first)
+            kept = CFirst.of(first)
+        trace = None if maps is None else (ctypes.c_void_p * len(maps))(*map(_address, maps))
+        work = np.empty(self._lib.mtj_matrix_images_bytes(self._layers, count), np.uint8)
+        self._lib.mtj_matrix_images(
+            self._layers,
+            count,
+            n,
+            inputs.ctypes.data,
+            images.ctypes.data,
+            key.ctypes.data,
+            self._places.ctypes.data,
+            limits.ctypes.data,
+            None if kept is None else ctypes.byref(kept),
+            scores.ctypes.data,
+            counts.ctypes.data,
+            trace,
+            work.ctypes.data,
+        )
+        return scores, counts.astype(np.int64)
+
+
+def _address(array: Words) -> int:
+    return array.ctypes.data

@@ -20,8 +20,9 @@ from mtjkit_host.machine import cores
 from mtjkit_host.simulate import fixed_matrix, fixed_numpy, fixed_wide
 from mtjkit_host.simulate.compile import key_words, library
 from mtjkit_host.simulate.draws import Words
+from mtjkit_host.simulate.first_maps import FirstMaps
 from mtjkit_host.simulate.fixed_layout import LANES, Int16, is_hidden_conv, line_of, panels
-from mtjkit_host.simulate.fixed_matrix import Matrix
+from mtjkit_host.simulate.fixed_matrix import Matrix, MatrixNet
 from mtjkit_host.simulate.fixed_numpy import Codes, FixedNumpy
 from mtjkit_host.simulate.fixed_wide import Wide
 from mtjkit_host.simulate.fixed_wide_winograd import WideWinograd
@@ -53,7 +54,12 @@ class FixedNative(FixedNumpy):
     def __init__(self, net: FixedNet, threads: int | None = None) -> None:
         self.net = net
         self.threads = threads or cores()
-        self._layers = [NativeLayer(layer) for layer in net.layers]
+        layers = [NativeLayer(layer) for layer in net.layers]
+        self._layers = layers
+        matrices = [layer.fast for layer in layers if isinstance(layer.fast, Matrix)]
+        self._whole: MatrixNet | None = None
+        if len(matrices) == len(net.layers) > 1:
+            self._whole = MatrixNet(net, matrices, self.places())
 
     def program(self, errors: WriteErrors) -> tuple[FixedNative, npt.NDArray[np.int64]]:
         """See Simulator.program."""
@@ -73,6 +79,19 @@ class FixedNative(FixedNumpy):
     def first_bytes(self) -> int:
         """See mtjkit_host.simulate.repeated.Native."""
         return sum(self.net.map_elements()[:1]) * self.net.bits // 8
+
+    def _some(
+        self,
+        inputs: npt.NDArray[np.int8],
+        images: Words,
+        errors: WriteErrors,
+        sizes: list[int],
+        maps: list[Words] | None,
+        first: FirstMaps | None,
+    ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+        if self._whole is not None and errors.plain:
+            return self._whole.run(inputs, images, errors, maps, first)
+        return super()._some(inputs, images, errors, sizes, maps, first)
 
     def _write(
         self,
@@ -147,16 +166,16 @@ class NativeLayer:
             sign = np.where(norm.gamma < 0, -1.0, 1.0)
             self._norm = np.stack([sign, norm.mean, norm.gamma, norm.std, norm.beta])
             self._line = line_of(norm, self._scale)
-        self._fast: Matrix | Winograd | WideWinograd | Wide | None = None
+        self.fast: Matrix | Winograd | WideWinograd | Wide | None = None
         if self._level == 3 and fixed_matrix.fits(layer):
-            self._fast = Matrix(layer, self._norm, self._line, self._scale)
+            self.fast = Matrix(layer, self._norm, self._line, self._scale)
         elif self._level and is_hidden_conv(layer):
             if layer.bits == 8:
-                self._fast = Winograd(layer, self._norm, self._line, self._scale, self._level)
+                self.fast = Winograd(layer, self._norm, self._line, self._scale, self._level)
             else:
-                self._fast = WideWinograd(layer, self._norm, self._scale)
+                self.fast = WideWinograd(layer, self._norm, self._scale)
         elif self._level and layer.bits > 8 and fixed_wide.is_exact(layer):
-            self._fast = Wide(layer, self._norm, self._scale)
+            self.fast = Wide(layer, self._norm, self._scale)
 
     @functools.cached_property
     def _weights(self) -> Int16:
@@ -178,8 +197,8 @@ class NativeLayer:
 
     def codes(self, inputs: Codes) -> Codes:
         """Output codes, (n, y, x, channel) or (n, channel); inputs as in `values`."""
-        if self._fast is not None:
-            return self._fast.codes(inputs)
+        if self.fast is not None:
+            return self.fast.codes(inputs)
         codes: Codes = self._run(inputs, np.dtype(f"<i{self._layer.bits // 8}"), self._norm)
         return codes
 
@@ -189,8 +208,8 @@ class NativeLayer:
         Args:
             inputs: codes (n, y, x, channel), or (n, elements) for a dense layer.
         """
-        if isinstance(self._fast, Matrix | Wide) and self._norm is None:
-            return self._fast.values(inputs)
+        if isinstance(self.fast, Matrix | Wide) and self._norm is None:
+            return self.fast.values(inputs)
         sums: npt.NDArray[np.float64] = self._run(inputs, np.dtype(np.float64), None)
         return sums
 
