@@ -181,7 +181,8 @@ def job_words(model) -> int:
 def native_bytes(model, avx2: bool) -> int:
     """Bytes that the C kernels take: scratch memory, and on x86-64 the weights once more, repacked.
 
-    The result is exact without AVX2. With AVX2 it is what AVX2 or AVX-512 takes at most.
+    The result is exact without AVX2. With AVX2 it is what AVX2 or AVX-512 takes at most. AMX takes
+    more, for the maps' bits as bytes: a device there asks the kernels.
 
     The scratch memory of a layer holds
       by tables (int8 of few taps): tables of 16 sums;
@@ -236,7 +237,7 @@ def _portable_bytes(layer) -> int:
     return size
 
 
-def ram_bytes(model, kernel: str, avx2: bool = False) -> int:
+def ram_bytes(model, kernel: str, avx2: bool = False, native: int = -1) -> int:
     """Bytes of heap that mtjkit_device.engine.Engine allocates for a model, without code.
 
     Two halves, the intended output of one layer, scores and streams; but for the kernel `python`
@@ -246,13 +247,14 @@ def ram_bytes(model, kernel: str, avx2: bool = False) -> int:
         model: mtjkit_core.model.Model.
         kernel: python, viper, asm_thumb, asm_rv32 or native; auto counts as viper.
         avx2: the kernel `native` finds AVX2.
+        native: what the kernel `native` says that it takes; -1: by native_bytes.
     """
     even, odd = model.half_words
     size = 4 * (even + odd + max(even, odd) + model.classes + 64)
     if kernel != "python":
         size += 128 * len(model.layers)
     if kernel == "native":
-        size += native_bytes(model, avx2)
+        size += native_bytes(model, avx2) if native < 0 else native
     elif kernel != "python":
         size += 4 * (work_words(model) + job_words(model))
         size += image_bytes(model.layers[0]) + bits_bytes(model)

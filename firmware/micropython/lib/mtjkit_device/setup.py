@@ -278,7 +278,8 @@ def ram_bytes(model, kernel: str) -> int:
     kind, name = load_kernel(kernel, model.layers)
     from mtjkit_core import footprint  # here, because it is forgotten first
 
-    return footprint.ram_bytes(model, name, name == "native" and kind.repacks(model))
+    native = kind.memory_bytes(model) if name == "native" else -1
+    return footprint.ram_bytes(model, name, False, native)
 
 
 def _build(session, kernel: str) -> None:

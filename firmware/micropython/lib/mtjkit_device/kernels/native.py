@@ -22,8 +22,8 @@ def as_c(layer):
 class Kernel:
     """See mtjkit_device.kernels.
 
-    On x86-64 with AVX2 the weights are repacked into memory of their own, once; elsewhere they
-    are read in place.
+    On x86-64 with AVX2, AVX-512 or AMX the weights are repacked into memory of their own, once;
+    elsewhere they are read in place.
     """
 
     def __init__(self, model):
@@ -49,9 +49,14 @@ class Kernel:
             raise ConfigError("the model is not 4-byte aligned: copy it into RAM")
 
     @staticmethod
-    def repacks(model) -> bool:
-        """Whether this processor has the weights repacked, which takes memory."""
-        return any([native.packed_bytes(as_c(layer)) for layer in model.layers])
+    def memory_bytes(model) -> int:
+        """Bytes of a model's repacked weights and of scratch memory on this processor."""
+        packed = scratch = 0
+        for layer in model.layers:
+            g = as_c(layer)
+            packed += (native.packed_bytes(g) + 63) & ~63
+            scratch = max(scratch, native.scratch_bytes(g))
+        return packed + scratch
 
     @staticmethod
     def load(layers):
