@@ -386,7 +386,7 @@ int mtj_wide_winograd_run(WIDE_WINOGRAD) {
 
 size_t mtj_matrix_bytes(const mtj_matrix *layer, int images) {
 #ifdef MTJ_AMX
-    return mtj_fixed_level() == 3 ? matrix_bytes(layer, images) : 0;
+    return mtj_level() == 3 ? matrix_bytes(layer, images) : 0;
 #else
     (void)layer, (void)images;
     return 0;

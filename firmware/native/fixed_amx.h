@@ -4,10 +4,11 @@
  * bytes. Products of digits whose places add up to the same one are summed together, a group, in
  * int32s.
  *
- * A tile of inputs is 16 windows, a tile of weights 16 outputs, both 64 products deep. Each column
- * of a row of the map holds three columns of inputs, so windows lie at one distance, and a window
- * is three such rows, or one of a dense layer. All of them begin on a cache line: tiles of rows
- * that do not take four times as long.
+ * A tile of inputs is 16 windows, a tile of weights 16 outputs, both 64 products deep. A window is
+ * three rows of three pixels, each a number of steps, or one row of a dense layer. Rows of a tile
+ * lie at one distance, and on cache lines: others take four times as long. Digits lie in a map with
+ * zeros around it. Where its pixels are whole lines and its rows whole tiles, tiles come from
+ * there; else from windows that are laid out one after the other, a strip of the map at a time.
  */
 #ifndef MTJKIT_FIXED_AMX_H
 #define MTJKIT_FIXED_AMX_H
@@ -16,19 +17,27 @@
 #include "fixed_avx2.h"
 #include "mtjkit.h"
 
-enum { GROUPS = 7, STRIP = 16 /* tiles whose sums are kept together, at most, of one group */ };
+enum { STRIP = 4 /* tiles that are computed together, or more where rows are longer */ };
+
+/* Where digits lie: bytes to the next pixel, row, image, digit. */
+typedef struct {
+    ptrdiff_t pixel, row, image, digit;
+} grid;
 
 /* What follows from a layer's numbers. */
 typedef struct {
     int inputs, weights;     /* digits of a code */
     int groups;              /* of products */
     int steps;               /* of 64 products, of a row of a window */
-    int edge;                /* rows of zeros above the map, and below */
-    int together;            /* images whose inputs are laid out together */
+    int edge;                /* rows and columns of zeros around the map */
+    int direct;              /* whether tiles come from the map */
+    int pairs;               /* whether windows are pairs of pixels, each shared by three */
+    int together;            /* images that are laid out together */
     int strip;               /* rows of outputs that are computed together */
     int most;                /* tiles of a strip's images, rounded up to four */
-    ptrdiff_t pixel, row;    /* bytes from a window to the next one, to the one below */
-    ptrdiff_t image, digit;  /* bytes from an image to the next one, from a digit's inputs */
+    grid map, windows;       /* windows: of a strip; the map itself if direct */
+    ptrdiff_t step;          /* bytes from a step's inputs to the next one's */
+    ptrdiff_t lead;          /* before the map, so that its first pixel begins on a cache line */
     ptrdiff_t weights_bytes; /* of 16 outputs and one digit */
 } matrix_plan;
 
@@ -36,86 +45,107 @@ static inline int tiles_of(int pixels) { return (pixels + TILE_ROWS - 1) / TILE_
 
 static matrix_plan plan_of(const mtj_matrix *l) {
     matrix_plan p;
+    const int whole = tiles_of(l->rows * l->cols), rows = (STRIP * TILE_ROWS - 1) / l->cols + 1;
     p.inputs = l->input_bits / 8, p.weights = l->bits / 8;
     p.groups = p.inputs + p.weights - 1;
     p.steps = by_depth(l->taps * l->channels) / DEPTH;
     p.edge = l->taps == 3;
-    const int most = p.groups == 1 ? STRIP : STRIP / 4, whole = tiles_of(l->rows * l->cols);
-    p.strip = l->rows, p.together = whole < most ? most / whole : 1;
-    if (whole > most) {
-        p.strip = most * TILE_ROWS / l->cols / l->pool * l->pool;
-        p.strip = p.strip < l->pool ? l->pool : p.strip;
-    }
+    p.direct = !p.edge || (l->channels % DEPTH == 0 && l->cols % TILE_ROWS == 0);
+    p.pairs = p.edge && 2 * l->channels == DEPTH && l->cols % TILE_ROWS == 0;
+    p.step = p.pairs ? 2 * DEPTH : DEPTH;
+    p.together = whole < STRIP ? STRIP / whole : 1;
+    p.strip = rows < l->rows ? (rows + l->pool - 1) / l->pool * l->pool : l->rows;
     p.most = (p.together * tiles_of(p.strip * l->cols) + 3) & ~3;
     /* Rows whose distance is a multiple of 512 bytes share few places of a cache. */
-    p.pixel = (ptrdiff_t)DEPTH * (p.steps % 8 ? p.steps : p.steps + 1);
-    p.row = p.pixel * l->cols;
-    p.image = p.row * (l->rows + 2 * p.edge);
-    p.digit = p.image * p.together + TILE_ROWS * p.pixel; /* a last tile is a whole one */
+    const ptrdiff_t window = (ptrdiff_t)DEPTH * (p.steps % 8 ? p.steps : p.steps + 1);
+    p.map.pixel = p.edge ? l->channels : window;
+    p.lead = -p.edge * p.map.pixel & (DEPTH - 1);
+    p.map.row = p.map.pixel * (l->cols + 2 * p.edge);
+    p.map.image = by_depth(p.map.row * (l->rows + 2 * p.edge));
+    p.map.digit =
+        DEPTH + p.map.image * p.together + TILE_ROWS * window; /* a last tile is a whole one */
+    p.windows = p.map;
+    if (!p.direct) {
+        p.windows.pixel = p.pairs ? DEPTH : window;
+        p.windows.row = p.windows.pixel * (l->cols + (p.pairs ? 2 : 0));
+        p.windows.image = p.windows.row * (p.strip + 2 * p.edge);
+        p.windows.digit = p.windows.image * p.together + TILE_ROWS * window;
+    }
     p.weights_bytes = (ptrdiff_t)l->taps * p.steps * TILE_BYTES;
     return p;
 }
 
-/* Zeros before a row of a map, and a row of one digit with zeros before and behind it; of a dense
- * layer one image. */
-static inline ptrdiff_t lead(const mtj_matrix *l) {
-    return l->taps == 3 ? by_depth(l->channels) : 0;
-}
-
-static inline ptrdiff_t line_bytes(const mtj_matrix *l) {
-    return lead(l) + by_depth((l->taps == 3 ? l->cols + 1 : 1) * l->channels);
-}
-
 static size_t plan_bytes(const mtj_matrix *l) {
     const matrix_plan p = plan_of(l);
-    return DEPTH + (size_t)p.groups * p.most * TILE_BYTES + p.inputs * (p.digit + line_bytes(l)) +
-           sizeof(ptrdiff_t) * p.most;
+    return DEPTH + (size_t)p.groups * p.most * TILE_BYTES +
+           p.inputs * (p.map.digit + (p.direct ? 0 : p.windows.digit)) + sizeof(ptrdiff_t) * p.most;
 }
 
 /* ---- inputs ---- */
 
-/* The digits of `count` codes, `step` bytes apart. */
-AMX_INLINE void digits_of(const char *codes, int digits, int count, int8_t *to, ptrdiff_t step) {
+/* Those of 64 elements that come before element n. */
+AMX_INLINE __mmask64 before(int n) {
+    return n <= 0 ? 0 : n < 64 ? ((uint64_t)1 << n) - 1 : ~(uint64_t)0;
+}
+
+/* One digit of those of 64 codes that `some` says, else 0. */
+AMX_INLINE __m512i digit_of(const char *codes, __mmask64 some, int digit, const int digits) {
     if (digits == 1) {
-        memcpy(to, codes, count);
-    } else if (digits == 2) {
-        for (int k = 0; k < count; k++) {
-            const int16_t code = ((const int16_t *)codes)[k];
-            to[k] = (int8_t)code, to[step + k] = (int8_t)(code >> 8);
+        return _mm512_maskz_loadu_epi8(some, codes);
+    }
+    __m128i quarter[4];
+    for (int k = 0; k < 4; k++) {
+        if (digits == 2) {
+            const __m256i wide =
+                _mm256_maskz_loadu_epi16((__mmask16)(some >> 16 * k), codes + 32 * k);
+            quarter[k] = _mm256_cvtepi16_epi8(_mm256_srli_epi16(wide, 8 * digit));
+        } else {
+            const __m512i wide =
+                _mm512_maskz_loadu_epi32((__mmask16)(some >> 16 * k), codes + 64 * k);
+            quarter[k] = _mm512_cvtepi32_epi8(_mm512_srli_epi32(wide, 8 * digit));
         }
-    } else {
-        for (int k = 0; k < count; k++) {
-            const int32_t code = ((const int32_t *)codes)[k];
-            to[k] = (int8_t)code, to[step + k] = (int8_t)(code >> 8);
-            to[2 * step + k] = (int8_t)(code >> 16), to[3 * step + k] = (int8_t)(code >> 24);
+    }
+    return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_set_m128i(quarter[1], quarter[0])),
+                              _mm256_set_m128i(quarter[3], quarter[2]), 1);
+}
+
+/* The digits of `count` codes, `step` bytes apart; zeros up to a whole number of steps, which what
+ * comes next is written over. */
+AMX_INLINE void split(const char *codes, int count, int8_t *to, ptrdiff_t step, const int digits) {
+    for (int k = 0; k < count; k += DEPTH, codes += DEPTH * digits, to += DEPTH) {
+        const __mmask64 some = before(count - k);
+        UNROLL for (int digit = 0; digit < digits; digit++) {
+            _mm512_storeu_si512(to + digit * step, digit_of(codes, some, digit, digits));
         }
     }
 }
 
-/* `bytes` bytes, and zeros up to a whole number of steps. */
-AMX_INLINE void copy_steps(int8_t *to, const int8_t *from, int bytes) {
-    for (; bytes > 0; bytes -= DEPTH, from += DEPTH, to += DEPTH) {
-        const __mmask64 some = bytes < DEPTH ? ((uint64_t)1 << bytes) - 1 : ~(uint64_t)0;
-        _mm512_store_si512(to, _mm512_maskz_loadu_epi8(some, from));
+/* The map of one image, with zeros around it from before; a dense layer's images are its pixels. */
+AMX_INLINE void lay_out_map(const mtj_matrix *l, const matrix_plan *p, const char *image,
+                            ptrdiff_t apart, int8_t *to, const int digits) {
+    const int pixels = p->edge ? l->cols : 1; /* that lie side by side */
+    to += p->edge * (p->map.row + p->map.pixel);
+    for (int y = 0; y < l->rows; y++, to += p->map.row) {
+        for (int x = 0; x < l->cols; x += pixels, image += pixels * apart) {
+            split(image, pixels * l->channels, to + x * p->map.pixel, p->map.digit, digits);
+        }
     }
 }
 
-/* A row of windows. from: codes whose digits are laid out first, in `line`; of a dense layer
- * windows lie `apart` bytes from each other. */
-AMX_INLINE void lay_out(const mtj_matrix *l, const matrix_plan *p, const char *from,
-                        ptrdiff_t apart, int8_t *to, int8_t *line) {
-    const int depth = l->channels, conv = l->taps == 3;
-    const ptrdiff_t step = line_bytes(l);
-    if (conv) {
-        digits_of(from, p->inputs, l->cols * depth, line + lead(l), step);
-    }
-    for (int x = 0; x < l->cols; x++, to += p->pixel, from += apart) {
-        if (!conv) {
-            digits_of(from, p->inputs, depth, line, step);
-        }
-        const int8_t *window = conv ? line + lead(l) + (x - 1) * depth : line;
-        for (int digit = 0; digit < p->inputs; digit++) {
-            copy_steps(to + digit * p->digit, window + digit * step, l->taps * depth);
+/* Rows of windows, from rows of the map; zeros up to a whole number of steps. */
+AMX_INLINE void lay_out_windows(const mtj_matrix *l, const matrix_plan *p, const int8_t *map,
+                                int rows, int8_t *to) {
+    const int bytes = (p->pairs ? 2 : 3) * l->channels, count = l->cols + (p->pairs ? 2 : 0);
+    const ptrdiff_t from_pixel = p->map.pixel, from_row = p->map.row;
+    const ptrdiff_t pixel = p->windows.pixel, row = p->windows.row;
+    for (int y = 0; y < rows; y++, map += from_row, to += row) {
+        for (int k = 0; k < bytes; k += DEPTH) {
+            const __mmask64 some = before(bytes - k);
+            const int8_t *at = map + k;
+            for (int8_t *into = to + k, *end = into + count * pixel; into < end; into += pixel) {
+                _mm512_store_si512(into, _mm512_maskz_loadu_epi8(some, at));
+                at += from_pixel;
+            }
         }
     }
 }
@@ -123,11 +153,12 @@ AMX_INLINE void lay_out(const mtj_matrix *l, const matrix_plan *p, const char *f
 /* ---- sums ---- */
 
 #define PRODUCTS(NAME, MULTIPLY)                                                                   \
-    AMX static void NAME(const int8_t *x, const ptrdiff_t tiles[4], ptrdiff_t pixel,               \
-                         ptrdiff_t row, int taps, int steps, const int8_t *w) {                    \
-        for (int tap = 0; tap < taps; tap++, x += row) {                                           \
+    AMX static void NAME(const mtj_matrix *l, const matrix_plan *p, const int8_t *x,               \
+                         const ptrdiff_t tiles[4], const int8_t *w) {                              \
+        const ptrdiff_t pixel = p->windows.pixel, step = p->step;                                  \
+        for (int tap = 0; tap < l->taps; tap++, x += p->windows.row) {                             \
             const int8_t *at = x;                                                                  \
-            for (int k = 0; k < steps; k++, at += DEPTH, w += TILE_BYTES) {                        \
+            for (int k = 0; k < p->steps; k++, at += step, w += TILE_BYTES) {                      \
                 _tile_loadd(7, w, DEPTH);                                                          \
                 _tile_loadd(4, at + tiles[0], pixel);                                              \
                 _tile_loadd(5, at + tiles[1], pixel);                                              \
@@ -156,10 +187,10 @@ AMX_INLINE void sum_group(const mtj_matrix *l, const matrix_plan *p, int group, 
     const int first = group < p->weights ? 0 : group - p->weights + 1;
     for (int i = first; i < p->inputs && i <= group; i++) {
         const int j = group - i, high = i == p->inputs - 1, high_weight = j == p->weights - 1;
-        (high          ? high_weight ? products_ss : products_su
-         : high_weight ? products_us
-                       : products_uu)(x + i * p->digit, tiles, p->pixel, p->row, l->taps, p->steps,
-                                      w + j * p->weights_bytes);
+        (high ? high_weight ? products_ss : products_su
+         : high_weight
+             ? products_us
+             : products_uu)(l, p, x + i * p->windows.digit, tiles, w + j * p->weights_bytes);
     }
     _tile_stored(0, sums, DEPTH);
     _tile_stored(1, sums + 256, DEPTH);
@@ -221,7 +252,7 @@ AMX_INLINE __m512d totals_8(const int32_t *sums, ptrdiff_t step, int groups) {
         return total;
     }
     __m512i half[2] = {_mm512_setzero_si512(), _mm512_setzero_si512()}; /* 2^32 apart */
-    for (int g = 0; g < groups; g++) {
+    UNROLL for (int g = 0; g < groups; g++) {
         const __m512i one =
             _mm512_cvtepi32_epi64(_mm256_load_si256((const __m256i *)(sums + g * step)));
         half[g / 4] = _mm512_add_epi64(half[g / 4], _mm512_slli_epi64(one, 8 * (g % 4)));
@@ -241,8 +272,8 @@ AMX_INLINE void codes_wide(const mtj_matrix *l, const int32_t *sums, ptrdiff_t s
     const __m512d least = _mm512_sub_pd(_mm512_setzero_pd(), one);
     const __m512d most = _mm512_sub_pd(one, _mm512_set1_pd(1));
     const ptrdiff_t places[4] = {0, 16, below, below + 16};
-    int32_t found[16] __attribute__((aligned(64)));
-    for (int half = 0; half < 16; half += 8) {
+    __m256i halves[2];
+    UNROLL for (int half = 0; half < 16; half += 8) {
         const __m512d factor = _mm512_loadu_pd(line + o + half);
         const __m512d offset = _mm512_loadu_pd(line + stride + o + half);
         __m512d value = _mm512_fmadd_pd(totals_8(sums + half, step, groups), factor, offset);
@@ -257,27 +288,29 @@ AMX_INLINE void codes_wide(const mtj_matrix *l, const int32_t *sums, ptrdiff_t s
         const __mmask8 sure =
             _mm512_cmp_pd_mask(_mm512_abs_pd(_mm512_sub_pd(value, code)),
                                _mm512_loadu_pd(line + 2 * stride + o + half), _CMP_LT_OQ);
-        _mm256_store_si256((__m256i *)(found + half),
-                           _mm512_cvtpd_epi32(_mm512_min_pd(code, most)));
+        halves[half / 8] = _mm512_cvtpd_epi32(_mm512_min_pd(code, most));
         if (__builtin_expect(sure != 0xff, 0)) {
             double exact[4][8];
+            int32_t found[8];
+            _mm256_storeu_si256((__m256i *)found, halves[half / 8]);
             for (int k = 0; k < l->pool * l->pool; k++) {
                 _mm512_storeu_pd(exact[k], totals_8(sums + places[k] + half, step, groups));
             }
             for (int k = 0; k < 8; k++) {
                 if ((there >> half & ~sure) >> k & 1) {
-                    found[half + k] = INT32_MIN;
+                    found[k] = INT32_MIN;
                     for (int place = 0; place < l->pool * l->pool; place++) {
                         const int32_t code =
                             exact_code(l->norm, l->out, o + half + k, exact[place][k], l->scale,
                                        (double)(1ULL << (l->bits - 1)));
-                        found[half + k] = code > found[half + k] ? code : found[half + k];
+                        found[k] = code > found[k] ? code : found[k];
                     }
                 }
             }
+            halves[half / 8] = _mm256_loadu_si256((const __m256i *)found);
         }
     }
-    const __m512i codes = _mm512_load_si512(found);
+    const __m512i codes = _mm512_inserti64x4(_mm512_castsi256_si512(halves[0]), halves[1], 1);
     if (l->bits == 16) {
         _mm256_mask_storeu_epi16(to, there, _mm512_cvtepi32_epi16(codes));
     } else {
@@ -297,7 +330,7 @@ AMX_INLINE void values_16(const mtj_matrix *l, const int32_t *sums, ptrdiff_t st
 /* 16 outputs of one image's strip of `rows` rows; what they become lies `apart` bytes apart. */
 AMX_INLINE void outputs_16(const mtj_matrix *l, const int32_t *sums, ptrdiff_t step, int rows,
                            int o, char *to, ptrdiff_t apart, const int groups) {
-    const int left = l->out - o, pool = l->pool;
+    const int left = l->out - o, pool = l->pool, cols = l->cols, bytes = l->bits / 8;
     const __mmask16 there = (__mmask16)(left < 16 ? (1 << left) - 1 : 0xffff);
     const ptrdiff_t stride = (l->out + LANES - 1) / LANES * LANES, below = 16 * l->cols;
     const __mmask16 turned =
@@ -305,15 +338,15 @@ AMX_INLINE void outputs_16(const mtj_matrix *l, const int32_t *sums, ptrdiff_t s
             ? _mm512_movepi32_mask(_mm512_loadu_si512((const float *)l->line + 3 * stride + o))
             : 0;
     for (int y = 0; y + pool <= rows; y += pool, sums += pool * below) {
-        for (int x = 0; x + pool <= l->cols; x += pool, to += apart) {
+        for (int x = 0; x + pool <= cols; x += pool, to += apart) {
+            const int32_t *from = sums + 16 * x;
             if (!l->norm) {
-                values_16(l, sums + 16 * x, step, groups, there, (double *)to + o);
+                values_16(l, from, step, groups, there, (double *)to + o);
             } else if (groups == 1) {
-                codes_8(l, sums + 16 * x, below, o, l->line, stride, turned, there,
-                        (int8_t *)to + o);
+                codes_8(l, from, below, o, l->line, stride, turned, there, (int8_t *)to + o);
             } else {
-                codes_wide(l, sums + 16 * x, step, groups, below, o, l->line, stride, there,
-                           to + (ptrdiff_t)o * (l->bits / 8));
+                codes_wide(l, from, step, groups, below, o, l->line, stride, there,
+                           to + (ptrdiff_t)o * bytes);
             }
         }
     }
@@ -338,32 +371,43 @@ AMX static void matrix_run(const mtj_matrix *layer, int images, const char *x, p
     const ptrdiff_t x_apart = conv ? (ptrdiff_t)l->channels * p.inputs : x_step;
     const ptrdiff_t apart = conv ? l->out * element : to_step;
     int32_t *sums = (int32_t *)(((uintptr_t)work + DEPTH - 1) & ~(uintptr_t)(DEPTH - 1));
-    int8_t *inputs = (int8_t *)(sums + p.groups * step), *line = inputs + p.inputs * p.digit;
-    ptrdiff_t *starts = (ptrdiff_t *)(line + p.inputs * line_bytes(l));
-    memset(line, 0, p.inputs * line_bytes(l));
-    for (int k = 0; p.edge && k < p.inputs * p.together; k++) {
-        int8_t *image = inputs + k / p.together * p.digit + k % p.together * p.image;
-        memset(image, 0, p.row);
-        memset(image + p.image - p.row, 0, p.row);
-    }
+    int8_t *map = (int8_t *)(sums + p.groups * step) + p.lead;
+    int8_t *windows = map - p.lead + p.inputs * p.map.digit;
+    ptrdiff_t *starts = (ptrdiff_t *)(p.direct ? windows : windows + p.inputs * p.windows.digit);
+    memset(map - p.lead, 0, p.inputs * p.map.digit);
     shape_tiles();
     images = conv ? images : 1;
     for (int first = 0; first < images; first += p.together) {
         const int some = images - first < p.together ? images - first : p.together;
-        for (int k = 0; k < some * l->rows; k++) {
-            const int image = k / l->rows, y = k % l->rows;
-            lay_out(l, &p, x + (first + image) * x_step + y * l->cols * x_apart, x_apart,
-                    inputs + image * p.image + (y + p.edge) * p.row, line);
+        for (int k = 0; k < some; k++) {
+            const char *from = x + (first + k) * x_step;
+            if (p.inputs == 1) {
+                lay_out_map(l, &p, from, x_apart, map + k * p.map.image, 1);
+            } else if (p.inputs == 2) {
+                lay_out_map(l, &p, from, x_apart, map + k * p.map.image, 2);
+            } else {
+                lay_out_map(l, &p, from, x_apart, map + k * p.map.image, 4);
+            }
         }
         for (int top = 0; top + l->pool <= l->rows; top += p.strip) {
             const int rows = l->rows - top < p.strip ? l->rows - top : p.strip;
             const int each = tiles_of(rows * l->cols), count = some * each;
-            char *place = to + first * to_step + top / l->pool * (l->cols / l->pool) * apart;
-            for (int t = 0; t < p.most; t++) { /* the last one again where there is no other */
-                const int tile = t < count ? t : count - 1;
-                starts[t] = tile / each * p.image + top * p.row +
-                            (ptrdiff_t)(tile % each) * TILE_ROWS * p.pixel;
+            const int8_t *inputs = map + top * p.map.row;
+            if (!p.direct) {
+                for (int k = 0; k < some * p.inputs; k++) {
+                    const int image = k / p.inputs, digit = k % p.inputs;
+                    lay_out_windows(l, &p, inputs + image * p.map.image + digit * p.map.digit,
+                                    rows + 2,
+                                    windows + image * p.windows.image + digit * p.windows.digit);
+                }
+                inputs = windows;
             }
+            for (int t = 0; t < p.most; t++) { /* the last one again where there is no other */
+                const int tile = t < count ? t : count - 1, at = tile % each * TILE_ROWS;
+                starts[t] = tile / each * p.windows.image + at / l->cols * p.windows.row +
+                            at % l->cols * p.windows.pixel;
+            }
+            char *place = to + first * to_step + top / l->pool * (l->cols / l->pool) * apart;
             for (int o = 0; o < l->out; o += 16) {
                 const int8_t *weights = l->weights + o / 16 * p.weights * p.weights_bytes;
                 for (int group = 0; group < p.groups; group++) {
@@ -379,7 +423,9 @@ AMX static void matrix_run(const mtj_matrix *layer, int images, const char *x, p
                         outputs_16(l, from, step, rows, o, into, apart, 1);
                     } else if (p.groups == 3) {
                         outputs_16(l, from, step, rows, o, into, apart, 3);
-                    } else {
+                    } else if (p.groups == 7) {
+                        outputs_16(l, from, step, rows, o, into, apart, 7);
+                    } else { /* the first layer's */
                         outputs_16(l, from, step, rows, o, into, apart, p.groups);
                     }
                 }

@@ -152,6 +152,8 @@ def test_compiled_layers_are_those_of_numpy(bits, input_bits, level):
         ("conv", (17, 65, 3, 3), 2, (5, 5, 65)),
         ("conv", (18, 16, 3, 3), 1, (1, 1, 16)),
         ("conv", (16, 16, 3, 3), 1, (2, 3, 16)),
+        ("conv", (17, 32, 3, 3), 2, (6, 16, 32)),  # where AMX shares pixels among windows
+        ("conv", (18, 64, 3, 3), 2, (7, 32, 64)),  # and reads the map itself
         ("conv", (6, 3, 3, 3), 2, (17, 33, 3)),  # more than AMX takes at once, also in a row
         ("dense", (17, 1101), 1, (1101,)),
         ("dense", (9, 9 * 4), 1, (3, 3, 4)),
