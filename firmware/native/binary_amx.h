@@ -225,12 +225,15 @@ typedef struct {
 
 AMX_INLINE void unpack_next(ring *r) {
     if (r->left > 0) {
+        const uint64_t *const bits = r->bits;
+        int8_t *const to = r->to;
+#pragma GCC unroll 16
         for (int32_t row = 0; row < TILE_ROWS; row++) {
-            _mm512_store_si512(r->to + DEPTH * row, signs_of(*r->bits++));
+            _mm512_store_si512(to + DEPTH * row, signs_of(bits[row]));
         }
         r->left--;
-        r->to += TILE_BYTES;
-        r->to = r->to == r->end ? r->begin : r->to;
+        r->bits = bits + TILE_ROWS;
+        r->to = to + TILE_BYTES == r->end ? r->begin : to + TILE_BYTES;
     }
 }
 
