@@ -14,14 +14,10 @@
 
 #include "mtjkit.h"
 
+#include "amx_tiles.h"
 #include "binary_blocks.h"
-#include "simd.h"
 
-/* Bytes of a tile's row, and of a tile; its rows. */
-enum { DEPTH = 64, TILE_BYTES = 1024, TILE_ROWS = 16 };
 enum { MOST_TILES = 9 * 64 }; /* of 16 channels' weights: up to 4,096 input channels */
-
-static inline int32_t by_depth(int32_t bytes) { return (bytes + DEPTH - 1) & ~(DEPTH - 1); }
 
 /* Whether it is for this file: a convolution with more than one pixel. */
 static inline int by_amx(const mtj_layer *l) {
@@ -136,8 +132,7 @@ AMX_INLINE void unpack_map(const mtj_layer *l, const uint32_t *cells, int32_t le
     }
 }
 
-/* The windows of the image, row after row: each as DEPTH bytes a step, zeros behind the last one.
- */
+/* The windows of the image, row after row: DEPTH bytes a step, zeros behind the last tap. */
 AMX_INLINE void unpack_windows(const mtj_layer *l, const int8_t *image, int8_t *to) {
     const int32_t depth = l->in_channels, row = l->in_width * depth, bytes = pixel_bytes(l);
     for (int32_t y = -l->padding; y + 3 <= l->in_height + l->padding; y++) {
@@ -185,36 +180,42 @@ static inline int32_t ring_tiles(const mtj_layer *l) {
 
 static size_t amx_scratch_bytes(const mtj_layer *l) {
     return DEPTH + (size_t)ring_tiles(l) * TILE_BYTES + map_copies(l) * input_bytes(l) +
-           (l->pool ? sizeof(uint16_t) * all_outputs(l) : 0);
+           (l->pool ? sizeof(uint16_t) * all_outputs(l) : 0) +
+           (size_t)TILE_ROWS * pixel_bytes(l); /* a tile is read whole */
 }
 
 /* ---- tiles: 0 to 3 hold sums, 4 to 6 inputs, 7 weights; the instructions take numbers ---- */
 
+/* A layer's inputs: bytes from one pixel to the next, from one row to the next, and to the inputs
+ * of each tile of weights. */
 typedef struct {
-    uint8_t palette, start, reserved[14];
-    uint16_t row_bytes[16];
-    uint8_t rows[16];
-} tile_shapes;
-
-AMX_INLINE void shape_tiles(int32_t pixels) {
-    tile_shapes shapes __attribute__((aligned(64)));
-    _mm512_store_si512(&shapes, _mm512_setzero_si512());
-    shapes.palette = 1;
-    for (int tile = 0; tile < 8; tile++) {
-        shapes.row_bytes[tile] = DEPTH;
-        shapes.rows[tile] = (uint8_t)(tile < 7 ? pixels : TILE_ROWS);
-    }
-    __asm__ volatile("" ::: "memory");
-    _tile_loadconfig(&shapes);
-}
-
-/* A layer's inputs: bytes from one pixel to the next, and to the inputs of each tile of weights. */
-typedef struct {
-    const int8_t *at;
-    size_t pixel;
+    int8_t *at;
+    size_t pixel, row;
     int32_t steps;
-    const uint32_t *offsets;
+    uint32_t offsets[MOST_TILES];
 } view;
+
+/* Unpack a layer's input to `inputs`. */
+AMX_INLINE void unpack_inputs(const mtj_layer *l, const void *source, int8_t *inputs, view *v) {
+    const int32_t across = outputs_across(l), copies = map_copies(l), taps = tap_count(l);
+    const size_t size = input_bytes(l);
+    v->at = inputs, v->pixel = pixel_bytes(l), v->steps = tile_count(l);
+    v->row = v->pixel * (across + (l->index && copies == 1 ? 2 : 0));
+    for (int32_t k = 0; k < v->steps; k++) {
+        const int32_t tap = k % taps, step = k / taps;
+        const size_t column = copies == 1 ? v->pixel : size;
+        v->offsets[k] = tap / 3 * v->row + tap % 3 * column + DEPTH * step;
+    }
+    if (!l->index) {
+        unpack_windows(l, source, inputs);
+    } else if (copies == 1) {
+        unpack_map(l, source, -l->padding, across + 2, inputs);
+    } else {
+        for (int32_t k = 0; k < copies; k++) {
+            unpack_map(l, source, k - l->padding, across, inputs + k * size);
+        }
+    }
+}
 
 /* Weights that become tiles while others are multiplied, in a ring. */
 typedef struct {
@@ -241,12 +242,12 @@ AMX_INLINE void unpack_next(ring *r) {
  * takes 0.3 us on Sapphire Rapids. */
 enum { STORED_EVERY = 12 };
 
-/* The sums of a group whose tiles begin at these bytes; `spare` has room for a tile. With `unpacks`
- * as many tiles are unpacked meanwhile as are read. Returns where the next channels' weights are.
- */
-AMX_INLINE const int8_t *multiply_tiles(const view *v, const size_t tiles[4], const int8_t *weights,
-                                        ring *r, int unpacks, int32_t sums[4][256],
-                                        int32_t *spare) {
+/* Sums of four tiles of pixels, which begin at these places, with 16 channels:
+ * [tile][pixel][channel]. `spare` has room for a tile. With `unpacks`, as many tiles of weights are
+ * unpacked meanwhile as are read. Returns where the next channels' weights are. */
+AMX_INLINE const int8_t *multiply_tiles(const view *v, const size_t places[4],
+                                        const int8_t *weights, ring *r, int unpacks,
+                                        int32_t sums[4][256], int32_t *spare) {
     const size_t pixel = v->pixel;
     __asm__ volatile("" ::: "memory"); /* the instructions do not say what they read and write */
     _tile_zero(0);
@@ -256,12 +257,12 @@ AMX_INLINE const int8_t *multiply_tiles(const view *v, const size_t tiles[4], co
     for (int32_t step = 0; step < v->steps; step++) {
         const int8_t *at = v->at + v->offsets[step];
         _tile_loadd(7, weights, DEPTH);
-        _tile_loadd(4, at + tiles[0], pixel);
-        _tile_loadd(5, at + tiles[1], pixel);
+        _tile_loadd(4, at + places[0], pixel);
+        _tile_loadd(5, at + places[1], pixel);
         _tile_dpbssd(0, 4, 7);
-        _tile_loadd(6, at + tiles[2], pixel);
+        _tile_loadd(6, at + places[2], pixel);
         _tile_dpbssd(1, 5, 7);
-        _tile_loadd(4, at + tiles[3], pixel);
+        _tile_loadd(4, at + places[3], pixel);
         _tile_dpbssd(2, 6, 7);
         _tile_dpbssd(3, 4, 7);
         weights += TILE_BYTES;
@@ -304,34 +305,19 @@ AMX static void amx_map(const mtj_layer *l, const uint8_t *model, const uint8_t 
                         const void *source, uint32_t *out, uint8_t *scratch) {
     const uint16_t *inverted = (const uint16_t *)(model + l->inverted_at);
     const int32_t *limits = (const int32_t *)packed;
-    const uint64_t *bits = (const uint64_t *)(limits + 32 * l->out_words);
-    const int32_t across = outputs_across(l), outputs = all_outputs(l), copies = map_copies(l);
-    const int32_t pixels = outputs < TILE_ROWS ? outputs : TILE_ROWS, blocks = 2 * l->out_words;
-    const size_t size = input_bytes(l), pixel = pixel_bytes(l);
-    const size_t row = pixel * (across + (l->index && copies == 1 ? 2 : 0));
-    int8_t *const aligned = (int8_t *)(((uintptr_t)scratch + DEPTH - 1) & ~(uintptr_t)(DEPTH - 1));
-    int8_t *const inputs = aligned + (size_t)ring_tiles(l) * TILE_BYTES;
-    uint16_t *unpooled = (uint16_t *)(inputs + copies * size);
-    int32_t sums[5][256] __attribute__((aligned(64)));
-    uint32_t offsets[MOST_TILES];
-    view v = {inputs, pixel, tile_count(l), offsets};
-    ring r = {aligned, inputs, aligned, bits, blocks * tile_count(l)};
-    for (int32_t k = 0; k < tile_count(l); k++) {
-        int32_t tap = k % tap_count(l), step = k / tap_count(l);
-        offsets[k] = tap / 3 * row + tap % 3 * (copies == 1 ? pixel : size) + DEPTH * step;
-    }
-    if (!l->index) {
-        unpack_windows(l, source, inputs);
-    } else if (copies == 1) {
-        unpack_map(l, source, -l->padding, across + 2, inputs);
-    } else {
-        for (int32_t k = 0; k < copies; k++) {
-            unpack_map(l, source, k - l->padding, across, inputs + k * size);
-        }
-    }
-    shape_tiles(pixels);
+    const int32_t across = outputs_across(l), outputs = all_outputs(l), blocks = 2 * l->out_words;
+    const int32_t pixels = outputs < TILE_ROWS ? outputs : TILE_ROWS;
+    int8_t *const tiles = (int8_t *)(((uintptr_t)scratch + DEPTH - 1) & ~(uintptr_t)(DEPTH - 1));
+    int8_t *const inputs = tiles + (size_t)ring_tiles(l) * TILE_BYTES;
+    uint16_t *const unpooled = (uint16_t *)(inputs + map_copies(l) * input_bytes(l));
+    ring r = {tiles, inputs, tiles, (const uint64_t *)(limits + 16 * blocks), 0};
+    const int8_t *weights = tiles;
     const int single = group_count(l) == 1;
-    const int8_t *weights = aligned;
+    int32_t sums[5][256] __attribute__((aligned(64)));
+    view v;
+    r.left = blocks * tile_count(l);
+    unpack_inputs(l, source, inputs, &v);
+    shape_tiles();
     for (int32_t k = 0; k < ring_tiles(l) / 2 && single; k++) {
         unpack_next(&r);
     }
@@ -342,18 +328,18 @@ AMX static void amx_map(const mtj_layer *l, const uint8_t *model, const uint8_t 
         uint16_t *const to = l->pool ? unpooled : (uint16_t *)out + c;
         const size_t step = l->pool ? 1 : blocks;
         const int8_t *next = weights;
-        for (int32_t k = 0; k < tile_count(l) && !single; k++) {
+        for (int32_t k = 0; k < v.steps && !single; k++) {
             unpack_next(&r);
         }
         for (int32_t p = 0; p < outputs; p += 4 * TILE_ROWS) {
             int32_t starts[4];
-            size_t tiles[4];
+            size_t places[4];
             for (int32_t k = 0; k < 4; k++) { /* the last tile ends with the last pixel */
                 const int32_t start = p + k * TILE_ROWS, last = outputs - pixels;
                 starts[k] = start < last ? start : last;
-                tiles[k] = starts[k] / across * row + starts[k] % across * pixel;
+                places[k] = starts[k] / across * v.row + starts[k] % across * v.pixel;
             }
-            next = multiply_tiles(&v, tiles, weights, &r, single, sums, sums[4]);
+            next = multiply_tiles(&v, places, weights, &r, single, sums, sums[4]);
             for (int32_t k = 0; k < 4; k++) {
                 store_bits(sums[k], pixels, limit, inverted[c], mask, to + step * starts[k], step);
             }

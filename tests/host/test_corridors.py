@@ -119,7 +119,7 @@ C_FILES = {
     "mismatches_avx2.h": {"mtjkit.h", "simd.h", "binary_blocks.h"},
     "binary_avx2.h": {"mtjkit.h", "simd.h", "binary_blocks.h", "mismatches_avx2.h"},
     "binary_lanes.h": HEADERS | {"binary_blocks.h"},
-    "binary_amx.h": {"mtjkit.h", "simd.h", "binary_blocks.h"},
+    "binary_amx.h": {"mtjkit.h", "amx_tiles.h", "binary_blocks.h"},
     "binary_mve.h": {"mtjkit.h", "ones_mve.h"},
     "binary.c": HEADERS
     | {"binary_octets.h", "binary_avx2.h", "binary_lanes.h", "binary_amx.h"}
