@@ -70,9 +70,68 @@ AVX2 static int none_fails_avx2(const mtj_place *place, uint32_t state[32], uint
 }
 #endif
 
+#ifdef MTJ_AVX512
+#include "draws_avx512.h"
+
+/* Those of ROWS images, as bits, in which no bit fails in a write of a place; of the ones that
+ * `asked` says. */
+AVX512 static uint32_t none_fail(const mtj_place *place, const uint32_t *images,
+                                 const uint32_t key[2], uint32_t limit, uint32_t asked) {
+    const uint32_t tail = tail_mask(place->run_bits);
+    uint32_t in_run = place->run_words;
+    __m512i s[2][4];
+    seed_two(s[0], key, images, place->place);
+    seed_two(s[1], key, images + 2, place->place);
+    for (uint32_t w = 0; w < place->words && asked; w += 8) {
+        __m512i lanes = _mm512_set1_epi32(-1), failed[2];
+        if (tail != 0xffffffffu || place->words - w < 8) {
+            uint32_t masks[8];
+            for (uint32_t i = 0; i < 8; i++) {
+                masks[i] = w + i < place->words ? 0xffffffffu : 0;
+                if (--in_run == 0) {
+                    in_run = place->run_words;
+                    masks[i] &= tail;
+                }
+            }
+            lanes = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)masks));
+        }
+        draw_rows(s, limit, lanes, failed);
+        for (int v = 0; v < 2; v++) {
+            const uint32_t words = _mm512_test_epi32_mask(failed[v], failed[v]);
+            asked &= ~((uint32_t)((words & 0xff) != 0) << 2 * v);
+            asked &= ~((uint32_t)(words >> 8 != 0) << (2 * v + 1));
+        }
+    }
+    return asked;
+}
+
+/* The same of all places. */
+static uint32_t four_spared(const mtj_place *places, uint32_t count, const uint32_t *indices,
+                            const uint32_t key[2], const mtj_write_errors *errors) {
+    uint32_t spared = (1 << ROWS) - 1;
+    for (uint32_t p = 0; p < count && spared; p++) {
+        if (errors[p].up_certain) {
+            spared = 0;
+        } else if (errors[p].up) {
+            spared = none_fail(&places[p], indices, key, errors[p].up, spared);
+        }
+    }
+    return spared;
+}
+#endif
+
 void mtj_spared(const mtj_place *places, uint32_t count, uint32_t n, const uint32_t *indices,
                 const uint32_t key[2], const mtj_write_errors *errors, uint8_t *spared) {
-    for (uint32_t image = 0; image < n; image++) {
+    uint32_t image = 0;
+#ifdef MTJ_AVX512
+    for (; mtj_level() >= 2 && image + ROWS <= n; image += ROWS) {
+        const uint32_t found = four_spared(places, count, indices + image, key, errors);
+        for (uint32_t k = 0; k < ROWS; k++) {
+            spared[image + k] = (uint8_t)(found >> k & 1);
+        }
+    }
+#endif
+    for (; image < n; image++) {
         spared[image] = 1;
         for (uint32_t p = 0; p < count && spared[image]; p++) {
             uint32_t state[32];

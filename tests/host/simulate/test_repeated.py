@@ -42,11 +42,11 @@ def images_of(net, count):
     return np.random.default_rng(7).integers(-128, 128, shape, np.int8)
 
 
-@pytest.mark.parametrize("level", ["best", "portable"])
+@pytest.mark.parametrize("level", ["best", "avx2", "portable"])
 def test_spared_images_are_those_whose_draws_fail_nowhere(level, monkeypatch):
     library = compile.library(*compile.LEVELS[level])
     monkeypatch.setattr(repeated, "library", lambda: library)
-    numbers = np.arange(16, dtype=np.uint32) * 0x01000193
+    numbers = np.arange(18, dtype=np.uint32) * 0x01000193
     found = set()
     for simulator in simulators():
         kept = Repeated(simulator, 0)
