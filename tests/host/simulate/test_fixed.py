@@ -17,7 +17,7 @@ from mtjkit_core.streams import BUFFER, WEIGHTS, seed_streams
 from mtjkit_core.write_errors import CERTAIN, FLIP, KEEP, WriteErrors, fail_limit
 from mtjkit_export.formats.safetensors import encode_fixed, save_fixed
 from mtjkit_export.nets.fixed import FixedLayer, FoldedNorm
-from mtjkit_host.simulate import compile, fixed_native, fixed_numpy
+from mtjkit_host.simulate import compile, fixed_matrix, fixed_native, fixed_numpy
 from mtjkit_host.simulate.fixed_native import FixedNative, NativeLayer
 from mtjkit_host.simulate.fixed_numpy import FixedNumpy, NumpyLayer, pack, unpack
 from mtjkit_host.simulate.simulator import open_simulator
@@ -190,6 +190,23 @@ def test_the_largest_sums_of_a_convolution_are_exact(bits, channels):
     assert len(np.unique(expected)) > 9
     for level in range(compile.library().mtj_fixed_level() + 1):
         assert np.array_equal(NativeLayer(layer, level).codes(inputs), expected)
+
+
+@compiled
+@pytest.mark.parametrize(("bits", "most"), [(16, 16512), (32, 8256)])
+def test_the_largest_sums_of_digits_are_exact(bits, most):
+    """Bytes at their ends in the longest rows that AMX takes, and in longer ones."""
+    ends = np.array([-32513, 32767, -(1 << 15), 255]) << bits - 16 | (1 << bits - 16) - 1
+    for products in (most, most + 1):
+        codes = np.repeat(ends[:, None], products, 1).astype(np.int32)
+        inputs = codes.astype(f"<i{bits // 8}")
+        norm = FoldedNorm(np.full(4, 0.5 / products), *np.zeros((2, 4)), np.ones(4))
+        layer = FixedLayer("dense", bits, bits, codes, norm, 0, 1)
+        assert fixed_matrix.fits(layer) == (products == most)
+        expected = NumpyLayer(layer).codes(inputs)
+        assert len(np.unique(expected)) > 4
+        for level in range(compile.library().mtj_fixed_level() + 1):
+            assert np.array_equal(NativeLayer(layer, level).codes(inputs), expected)
 
 
 @compiled
