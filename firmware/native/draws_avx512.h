@@ -32,9 +32,9 @@ AVX512_INLINE __m512i draw_some(__m512i s[4], __mmask16 some) {
     const __m512i sum = _mm512_rol_epi32(_mm512_add_epi32(s[0], s[3]), 7);
     const __m512i word = _mm512_add_epi32(sum, s[0]), shifted = _mm512_slli_epi32(s[1], 9);
     const __m512i x3 = _mm512_xor_si512(s[3], s[1]);
-    const int xor = 0x96; /* of three */
-    s[1] = _mm512_mask_ternarylogic_epi32(s[1], some, s[2], s[0], xor);
-    s[2] = _mm512_mask_ternarylogic_epi32(s[2], some, s[0], shifted, xor);
+    enum { XOR = 0x96 }; /* of three */
+    s[1] = _mm512_mask_ternarylogic_epi32(s[1], some, s[2], s[0], XOR);
+    s[2] = _mm512_mask_ternarylogic_epi32(s[2], some, s[0], shifted, XOR);
     s[0] = _mm512_mask_xor_epi32(s[0], some, s[0], x3);
     s[3] = _mm512_mask_rol_epi32(s[3], some, x3, 11);
     return word;

@@ -13,7 +13,7 @@ int mtj_found_level; /* 1 more than mtj_level() once it was asked; not static, a
 /* Whether the processor (the leaf's last register), the system's kept registers and the system
  * itself, which a process asks once for the tiles' room, have AMX for bytes. */
 static inline int has_amx(uint32_t features, uint32_t kept) {
-    const uint32_t wanted = bit_AMX_TILE | bit_AMX_INT8;
+    const uint32_t wanted = 1u << 24 | 1u << 25; /* tiles, and bytes in them */
     long result = 158; /* arch_prctl(ARCH_REQ_XCOMP_PERM, the tiles' data), by hand: a module of
                           MicroPython has no C library */
     if ((features & wanted) != wanted || (kept & 0x60000) != 0x60000) {

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import tempfile
 
 import pytest
@@ -134,3 +135,16 @@ def test_a_library_of_another_system_is_passed_over(wheel):
     wheel.write_bytes(b"\x7fELF of another system")
     with pytest.raises(ConfigError, match="no C compiler"):
         compile.library.__wrapped__()
+
+
+@pytest.mark.program
+def test_clang_compiles_every_level_too(tmp_path):
+    clang = next(filter(None, map(shutil.which, ("clang", "clang-14", "clang-19"))), None)
+    if not clang:
+        pytest.skip("clang is missing (Debian: apt install clang)")
+    for source in compile.SOURCES:
+        flags = [flag for flag in compile.FLAGS if flag != "-shared"]
+        command = [clang, *flags, "-Wall", "-Wextra", "-Werror", "-c"]
+        subprocess.run(
+            [*command, compile.SOURCE / source, "-o", tmp_path / "object.o"], check=True, timeout=300
+        )
