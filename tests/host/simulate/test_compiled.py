@@ -145,6 +145,5 @@ def test_clang_compiles_every_level_too(tmp_path):
     for source in compile.SOURCES:
         flags = [flag for flag in compile.FLAGS if flag != "-shared"]
         command = [clang, *flags, "-Wall", "-Wextra", "-Werror", "-c"]
-        subprocess.run(
-            [*command, compile.SOURCE / source, "-o", tmp_path / "object.o"], check=True, timeout=300
-        )
+        command += [str(compile.SOURCE / source), "-o", str(tmp_path / "object.o")]
+        subprocess.run(command, check=True, timeout=300)
