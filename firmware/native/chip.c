@@ -4,6 +4,7 @@
 #include "bits.h"
 #include "draws.h"
 #include "mtjkit.h"
+#include "rows.h"
 
 enum { BEFORE = 2, BUFFER_CLASSES, WEIGHT_CLASSES }; /* memories of mtjkit_core.chip_errors */
 
@@ -86,53 +87,119 @@ void mtj_program_chip(const mtj_layer *l, uint8_t *model, uint32_t state[32],
     mtj_program(l, model, state, chip->disturb + l->index, unused);
 }
 
+/* Images that are computed together, layer by layer: where each one's cells and maps lie. */
+typedef struct {
+    uint32_t n;
+    const uint32_t *indices, *key;
+    uint32_t *cells[MTJ_TOGETHER][2]; /* both halves of the buffer */
+    uint32_t *room[MTJ_TOGETHER];     /* for an intended map */
+    const void *source[MTJ_TOGETHER]; /* what the next layer reads */
+    uint32_t *map[MTJ_TOGETHER];      /* the intended map of this layer */
+    uint32_t *counts;                 /* of the first image */
+} group;
+
+/* Whether all images' maps lie at one distance. */
+static int in_rows(const group *g) {
+    for (uint32_t k = 2; k < g->n; k++) {
+        if (g->map[k] - g->map[k - 1] != g->map[1] - g->map[0]) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+/* Write a layer's map of each image. */
+static void write_maps(const group *g, const mtj_layer *l, const mtj_write_errors *errors,
+                       const mtj_chip *chip, uint32_t hidden) {
+    const uint32_t place = (uint32_t)l->index << 3;
+    if (!chip && l->out_channels == 32 * l->out_words && in_rows(g)) { /* no bit is left out */
+        uint32_t counts[MTJ_TOGETHER * MTJ_COUNTS];
+        const size_t step = g->n > 1 ? g->cells[1][0] - g->cells[0][0] : 0;
+        const size_t from = g->n > 1 ? g->map[1] - g->map[0] : 0;
+        write_rows(g->n, 32 * l->map_words, g->cells[0][l->index & 1], step, g->map[0], from,
+                   g->indices, g->key, place, errors, counts);
+        for (uint32_t k = 0; k < g->n * MTJ_COUNTS; k++) {
+            g->counts[k] += counts[k];
+        }
+        return;
+    }
+    for (uint32_t k = 0; k < g->n; k++) {
+        uint32_t state[32];
+        mtj_seed(state, g->key, g->indices[k], place);
+        write_map(l, g->cells[k][l->index & 1], g->map[k], state, errors, chip, hidden,
+                  g->counts + k * MTJ_COUNTS);
+    }
+}
+
+/* Compute the intended map of a layer for each image; of the first one, or take it. */
+static void compute_maps(group *g, const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
+                         const mtj_first *first, void *scratch) {
+    for (uint32_t k = 0; k < g->n; k++) {
+        const uint32_t index = g->indices[k];
+        const int kept = !l->index && first && index < first->count;
+        g->map[k] = kept ? first->maps + (size_t)index * l->map_words : g->room[k];
+        if (!kept || !first->there[index]) {
+            mtj_map(l, model, packed, g->source[k], g->map[k], scratch);
+        }
+        if (kept) {
+            first->there[index] = 1;
+        }
+    }
+}
+
 void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, const uint8_t *packed,
              uint32_t n, const int8_t *images, const uint32_t *indices, const uint32_t key[2],
              const mtj_write_errors *errors, const mtj_chip *chip, const uint32_t half_words[2],
-             uint32_t *work, int32_t *scores, uint32_t *counts, uint32_t *trace,
+             uint32_t together, uint32_t *work, int32_t *scores, uint32_t *counts, uint32_t *trace,
              const mtj_first *first) {
     const mtj_layer *last = &layers[count - 1];
-    uint32_t *halves[2] = {work, work + half_words[0]};
-    uint32_t *intended = halves[1] + half_words[1];
-    void *scratch = intended + (half_words[0] > half_words[1] ? half_words[0] : half_words[1]);
-    uint32_t state[32];
-    for (; n; n--, indices++, counts += MTJ_COUNTS, scores += last->out_channels) {
-        const void *source = images;
-        images += layers->in_height * layers->in_width * layers->in_channels;
-        for (int k = 0; k < MTJ_COUNTS; k++) {
+    const size_t pixels = (size_t)layers->in_height * layers->in_width * layers->in_channels;
+    const size_t both = (size_t)half_words[0] + half_words[1];
+    const size_t words = both + (half_words[0] > half_words[1] ? half_words[0] : half_words[1]);
+    void *scratch = work + together * words;
+    size_t trace_words = 0;
+    for (const mtj_layer *l = layers; l < last; l++) {
+        trace_words += l->map_words;
+    }
+    while (n) {
+        group g = {.n = n < together ? n : together, .indices = indices, .key = key};
+        g.counts = counts;
+        for (uint32_t k = 0; k < g.n; k++) {
+            uint32_t *cells = work + k * words;
+            g.cells[k][0] = cells, g.cells[k][1] = cells + half_words[0], g.room[k] = cells + both;
+            g.source[k] = images + k * pixels;
+            for (size_t w = 0; w < both; w++) {
+                cells[w] = 0; /* all cells in the P state */
+            }
+            for (uint32_t half = 0; chip && chip->before && half < 2; half++) {
+                fill(g.cells[k][half], half_words[half], key, indices[k], half);
+            }
+        }
+        for (uint32_t k = 0; k < g.n * MTJ_COUNTS; k++) {
             counts[k] = 0;
         }
-        for (uint32_t *cell = work; cell < intended; cell++) {
-            *cell = 0; /* all cells in the P state */
-        }
-        for (uint32_t half = 0; chip && chip->before && half < 2; half++) {
-            fill(halves[half], half_words[half], key, *indices, half);
-        }
+        uint32_t *traced = trace;
         for (const mtj_layer *l = layers; l < last; l++) {
-            uint32_t *cells = halves[l->index & 1], *map = intended;
-            int known = 0;
-            if (l == layers && first && *indices < first->count) {
-                map = first->maps + (size_t)*indices * l->map_words;
-                known = first->there[*indices];
+            const uint32_t hidden = (uint32_t)(l - layers);
+            compute_maps(&g, l, model, packed, first, scratch);
+            if (l->output != MTJ_AVERAGES) { /* they are never in the memory */
+                write_maps(&g, l, &errors[hidden], chip, hidden);
             }
-            if (!known) {
-                mtj_map(l, model, packed, source, map, scratch);
+            for (uint32_t k = 0; k < g.n; k++) {
+                const uint32_t *stored =
+                    l->output == MTJ_AVERAGES ? g.map[k] : g.cells[k][l->index & 1];
+                g.source[k] = stored;
+                for (int32_t w = 0; traced && w < l->map_words; w++) {
+                    traced[k * trace_words + w] = stored[w];
+                }
             }
-            if (map != intended) {
-                first->there[*indices] = 1;
-            }
-            if (l->output == MTJ_AVERAGES) { /* never in the memory */
-                cells = map;
-            } else {
-                mtj_seed(state, key, *indices, (uint32_t)l->index << 3);
-                write_map(l, cells, map, state, &errors[l - layers], chip, (uint32_t)(l - layers),
-                          counts);
-            }
-            for (int32_t w = 0; trace && w < l->map_words; w++) {
-                *trace++ = cells[w];
-            }
-            source = cells;
+            traced = traced ? traced + l->map_words : traced;
         }
-        mtj_scores(last, model, packed, source, scores, scratch);
+        for (uint32_t k = 0; k < g.n; k++) {
+            mtj_scores(last, model, packed, g.source[k], scores + k * last->out_channels, scratch);
+        }
+        n -= g.n, images += g.n * pixels, indices += g.n, scores += g.n * last->out_channels;
+        counts += g.n * MTJ_COUNTS;
+        trace = trace ? trace + g.n * trace_words : trace;
     }
 }

@@ -252,13 +252,10 @@ INLINE void layer(const mtj_fixed_layer *g, int images, const int16_t *x, const 
     }
 }
 
-#ifdef MTJ_AVX2
-#include "runs_avx2.h"
-#include "wide_winograd_avx2.h"
-#endif
+#include "rows.h"
 
-#ifdef MTJ_AVX512
-#include "rows_avx512.h"
+#ifdef MTJ_AVX2
+#include "wide_winograd_avx2.h"
 #endif
 
 #ifdef MTJ_AMX
@@ -431,41 +428,6 @@ int mtj_fixed_level(void) {
     }
 #endif
     return 0;
-}
-
-INLINE int any_certain(const mtj_write_errors *errors) {
-    return errors->down_certain || errors->up_certain;
-}
-
-/* mtj_fixed_write with rows of what is intended that lie `intended_step` words apart. */
-static void write_rows(int n, uint32_t bits, uint32_t *cells, ptrdiff_t step,
-                       const uint32_t *intended, ptrdiff_t intended_step, const uint32_t *images,
-                       const uint32_t key[2], uint32_t place, const mtj_write_errors *errors,
-                       uint32_t *counts) {
-    const uint32_t words = (bits + 31) / 32;
-    uint32_t state[32];
-#ifdef MTJ_AVX512
-    if (mtj_level() >= 2 && errors->up && errors->up == errors->down && !any_certain(errors)) {
-        for (; n >= ROWS; n -= ROWS, images += ROWS, counts += ROWS * MTJ_COUNTS) {
-            rows_write(bits, cells, step, intended, intended_step, images, key, place, errors,
-                       counts);
-            cells += ROWS * step, intended += ROWS * intended_step;
-        }
-    }
-#endif
-    for (; n; n--, cells += step, intended += intended_step, images++, counts += MTJ_COUNTS) {
-#ifdef MTJ_AVX2
-        if (mtj_level() && !(errors->down | errors->up) && !any_certain(errors)) {
-            avx2_store(cells, intended, bits, counts);
-            continue;
-        }
-#endif
-        for (int k = 0; k < MTJ_COUNTS; k++) {
-            counts[k] = 0;
-        }
-        mtj_seed(state, key, *images, place);
-        mtj_write_run(cells, intended, 0, words, words, bits, state, errors, counts);
-    }
 }
 
 void mtj_fixed_write(int n, int bits, uint32_t *cells, int step, const uint32_t *intended,

@@ -99,7 +99,7 @@ void mtj_program(const mtj_layer *layer, uint8_t *model, uint32_t state[32],
 
 /* ---- chip.c: whole images, and chips whose cells differ, on hosts only ---- */
 
-enum { MTJ_CLASSES = 4 };
+enum { MTJ_CLASSES = 4, MTJ_TOGETHER = 4 };
 
 /* What mtjkit_core.chip_errors.ChipErrors says of maps, or of weights. */
 typedef struct {
@@ -126,15 +126,16 @@ typedef struct {
  *
  * layers: `count` of them. images: n images of int8. errors: one for each hidden layer.
  * chip: NULL where all cells are alike, erased before an image and not disturbed.
- * work: both halves of the buffer (half_words), then a map as long as the longer half, then the
- * scratch memory. scores: n times the classes; counts: n times MTJ_COUNTS, set. trace: NULL, or
+ * together: how many images are computed layer by layer, 1 to MTJ_TOGETHER. work: for each of them
+ * both halves of the buffer (half_words) and a map as long as the longer half; then the scratch
+ * memory. scores: n times the classes; counts: n times MTJ_COUNTS, set. trace: NULL, or
  * room for every stored map of every image. first: NULL, or maps that are taken if they are there,
  * and else are put there.
  */
 void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, const uint8_t *packed,
              uint32_t n, const int8_t *images, const uint32_t *indices, const uint32_t key[2],
              const mtj_write_errors *errors, const mtj_chip *chip, const uint32_t half_words[2],
-             uint32_t *work, int32_t *scores, uint32_t *counts, uint32_t *trace,
+             uint32_t together, uint32_t *work, int32_t *scores, uint32_t *counts, uint32_t *trace,
              const mtj_first *first);
 
 /* ---- spared.c: on hosts only: images that no error reaches ---- */

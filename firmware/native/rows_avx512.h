@@ -1,4 +1,4 @@
-/* Writes of four rows at a time for x86-64 processors with AVX-512, part of fixed.c: a vector is
+/* Writes of four rows at a time for x86-64 processors with AVX-512, part of rows.h: a vector is
  * the eight streams of two rows, see draws_avx512.h. The limits of both directions are equal, and
  * neither 0 nor 1.
  */
@@ -23,7 +23,7 @@ AVX512_INLINE void store_sums(uint32_t *counts, __m512i sums) { /* of two rows *
     counts[MTJ_COUNTS] = (uint32_t)_mm512_mask_reduce_add_epi32(0xff00, sums);
 }
 
-/* Write ROWS rows: see mtj_fixed_write. */
+/* Write ROWS rows: see write_rows in rows.h. */
 AVX512 static void rows_write(uint32_t bits, uint32_t *cells, ptrdiff_t step,
                               const uint32_t *intended, ptrdiff_t intended_step,
                               const uint32_t *images, const uint32_t key[2], uint32_t place,
@@ -45,7 +45,7 @@ AVX512 static void rows_write(uint32_t bits, uint32_t *cells, ptrdiff_t step,
                                            (int32_t)tail_mask(bits));
         }
         draw_rows(s, errors->up, lanes, failed);
-        UNROLL for (int v = 0; v < 2; v++) {
+        _Pragma("GCC unroll 2") for (int v = 0; v < 2; v++) {
             uint32_t *a = cells + 2 * v * step + w, *b = a + step;
             const uint32_t *from = intended + 2 * v * intended_step + w;
             const __m512i new = load_two(from, from + intended_step, some);

@@ -1,4 +1,4 @@
-/* Writes of one long run without errors for x86-64 processors with AVX2, part of fixed.c. */
+/* Writes of one long run without errors for x86-64 processors with AVX2, part of rows.h. */
 #ifndef MTJKIT_RUNS_AVX2_H
 #define MTJKIT_RUNS_AVX2_H
 

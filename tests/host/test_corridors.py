@@ -124,7 +124,7 @@ C_FILES = {
     "binary.c": HEADERS
     | {"binary_octets.h", "binary_avx2.h", "binary_lanes.h", "binary_amx.h"}
     | {"binary_thumb1.h", "binary_thumb2.h", "binary_mve.h"},
-    "chip.c": HEADERS | {"draws.h"},
+    "chip.c": HEADERS | {"draws.h", "rows.h"},
     "spared.c": HEADERS | {"draws.h", "draws_avx2.h", "draws_avx512.h"},
     "sums.c": {"mtjkit.h", "simd.h", "mismatches_avx2.h"},
     "fixed_avx2.h": {"mtjkit.h", "simd.h"},
@@ -134,12 +134,12 @@ C_FILES = {
     "runs_avx2.h": HEADERS,
     "draws_avx512.h": {"mtjkit.h", "simd.h"},
     "rows_avx512.h": {"mtjkit.h", "bits.h", "draws_avx512.h"},
+    "rows.h": {"mtjkit.h", "simd.h", "runs_avx2.h", "rows_avx512.h"},
     "fixed_images.h": {"mtjkit.h"},
     "amx_tiles.h": {"simd.h"},
     "fixed_amx.h": {"mtjkit.h", "amx_tiles.h", "fixed_avx2.h"},
     "fixed.c": HEADERS
-    | {"runs_avx2.h", "rows_avx512.h", "wide_winograd_avx2.h"}
-    | {"fixed_amx.h", "fixed_images.h"},
+    | {"rows.h", "wide_winograd_avx2.h", "fixed_amx.h", "fixed_images.h"},
     "module.c": {"mtjkit.h"},
 }
 C_CALLS = {

@@ -71,7 +71,7 @@ function run(first, count, trace) {
     new Uint32Array(memory.buffer, at.indices, count)[k] = first + k;
   }
   c.mtj_run(at.layers, net.count, at.model, at.packed, count, at.images, at.indices, at.key,
-    at.errors, 0, at.halves, at.work, at.scores, at.counts, trace ? at.trace : 0, 0);
+    at.errors, 0, at.halves, 1, at.work, at.scores, at.counts, trace ? at.trace : 0, 0);
   return {
     scores: new Int32Array(memory.buffer, at.scores, count * net.classes).slice(),
     counts: new Uint32Array(memory.buffer, at.counts, count * 5).slice(),

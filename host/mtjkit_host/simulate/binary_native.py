@@ -25,6 +25,7 @@ from mtjkit_host.simulate.first_maps import CFirst, FirstMaps
 from mtjkit_host.simulate.inputs import checked
 from mtjkit_host.simulate.threads import share_out
 
+_TOGETHER = 4  # images that a thread computes layer by layer: MTJ_TOGETHER of mtjkit.h
 _WORK_BYTES = 2 << 30  # of all threads: a model of 128 MB in maps gets fewer of them
 
 
@@ -104,7 +105,8 @@ class BinaryNative:
             self._lib.mtj_pack(ctypes.byref(layer), weights, packed)
         self._half_words = np.array(net.half_words, np.uint32)
         scratch = max(self._lib.mtj_scratch_bytes(ctypes.byref(one)) for one in self._layers)
-        self._work_words = sum(net.half_words) + max(net.half_words) + -(-scratch // 4)
+        image_words = sum(net.half_words) + max(net.half_words)
+        self._work_words = _TOGETHER * image_words + -(-scratch // 4)
         self.threads = max(1, min(threads or cores(), _WORK_BYTES // (4 * self._work_words)))
         self._map_words = sum(layer.map_words for layer in net.layers)
 
@@ -135,7 +137,7 @@ class BinaryNative:
 
         def part(at: int, end: int) -> None:
             work = np.empty(self._work_words, np.uint32)
-            arrays = (self._half_words, work, scores[at:end], counts[at:end])
+            arrays = (work, scores[at:end], counts[at:end])
             self._lib.mtj_run(
                 self._layers,
                 len(self._layers),
@@ -147,6 +149,8 @@ class BinaryNative:
                 key.ctypes.data,
                 limits.ctypes.data,
                 ctypes.byref(chip) if chip else None,
+                self._half_words.ctypes.data,
+                _TOGETHER,
                 *(array.ctypes.data for array in arrays),
                 maps[at:end].ctypes.data if trace is not None else None,
                 ctypes.byref(kept) if kept is not None else None,

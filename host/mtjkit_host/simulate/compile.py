@@ -44,7 +44,10 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mtj_scratch_bytes": (_SIZE, [_POINTER]),
     "mtj_pack": (None, [_POINTER] * 3),
     "mtj_program": (None, [_POINTER] * 5),
-    "mtj_run": (None, [_POINTER, _WORD, _POINTER, _POINTER, _WORD, *[_POINTER] * 11]),
+    "mtj_run": (
+        None,
+        [_POINTER, _WORD, _POINTER, _POINTER, _WORD, *[_POINTER] * 6, _WORD, *[_POINTER] * 5],
+    ),
     "mtj_spared": (None, [_POINTER, _WORD, _WORD, *[_POINTER] * 4]),
     "mtj_sums_bytes": (_SIZE, [_POINTER]),
     "mtj_sums": (None, [_POINTER, _POINTER, _WORD, *[_POINTER] * 3]),

@@ -45,7 +45,7 @@ void run_cases(const uint8_t *at, const uint8_t *end, uint8_t *heap,
         uint32_t *work = room(4 * (halves[0] + halves[1] + longer) + scratch_bytes);
         int32_t *scores = room(4 * n * classes);
         uint32_t *counts = room(4 * n * MTJ_COUNTS), *maps = room(4 * n * map_words);
-        mtj_run(layers, count, model, packed, n, images, indices, key, errors, NULL, halves, work,
+        mtj_run(layers, count, model, packed, n, images, indices, key, errors, NULL, halves, 1, work,
                 scores, counts, maps, NULL);
         take((const uint32_t *)scores, n * classes);
         take(counts, n * MTJ_COUNTS);
