@@ -36,7 +36,7 @@ from mtjkit_host.simulate.threads import share_out
 Codes = NDArray[Any]
 """Integer codes: int8, int16 or int32."""
 
-_MAP_BYTES = 16 << 20  # of the largest map of all images that are computed together
+_MAP_BYTES = 4 << 20  # of the largest map of all images that are computed together
 _PATCH_BYTES = 32 << 20  # of one block's patch matrix: near the cache, and bounded
 
 
