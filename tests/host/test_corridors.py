@@ -138,8 +138,7 @@ C_FILES = {
     "fixed_images.h": {"mtjkit.h"},
     "amx_tiles.h": {"simd.h"},
     "fixed_amx.h": {"mtjkit.h", "amx_tiles.h", "fixed_avx2.h"},
-    "fixed.c": HEADERS
-    | {"rows.h", "wide_winograd_avx2.h", "fixed_amx.h", "fixed_images.h"},
+    "fixed.c": HEADERS | {"rows.h", "wide_winograd_avx2.h", "fixed_amx.h", "fixed_images.h"},
     "module.c": {"mtjkit.h"},
 }
 C_CALLS = {
