@@ -217,11 +217,10 @@ AMX_INLINE void codes_8(const mtj_matrix *l, const int32_t *sums, ptrdiff_t belo
             outer(_mm512_load_si512(sums + below), _mm512_load_si512(sums + below + 16), turned),
             turned);
     }
-    const __m512 value =
-        _mm512_min_ps(_mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(line + o),
-                                      _mm512_loadu_ps(line + stride + o)),
-                      _mm512_set1_ps(160.0f));
-    const __m512 apart = _mm512_abs_ps(_mm512_reduce_ps(value, 0)); /* from a whole number */
+    const __m512 line_at = _mm512_fmadd_ps(_mm512_cvtepi32_ps(sum), _mm512_loadu_ps(line + o),
+                                           _mm512_loadu_ps(line + stride + o));
+    const __m512 value = _mm512_min_ps(_mm512_set1_ps(160.0f), line_at); /* a NaN remains one */
+    const __m512 apart = _mm512_abs_ps(_mm512_reduce_ps(value, 0));      /* from a whole number */
     const __mmask16 sure =
         _mm512_cmp_ps_mask(apart, _mm512_loadu_ps(line + 2 * stride + o), _CMP_LT_OQ);
     __m512i codes = _mm512_cvtps_epi32(value);

@@ -28,7 +28,8 @@ AVX2_INLINE __m256i codes_of(__m256i sums, const float *line, ptrdiff_t stride, 
     const __m256 far = _mm256_set1_ps(160.0f);
     __m256 value = _mm256_add_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums), _mm256_loadu_ps(line + o)),
                                  _mm256_loadu_ps(line + stride + o));
-    value = _mm256_min_ps(value, far); /* no larger one has an int32; smaller ones become -2^31 */
+    /* No larger one has an int32; smaller ones become -2^31. A NaN remains one, and is unsure. */
+    value = _mm256_min_ps(far, value);
     __m256 code = _mm256_round_ps(value, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC);
     __m256 apart = _mm256_andnot_ps(_mm256_set1_ps(-0.0f), _mm256_sub_ps(value, code));
     __m256 sure = _mm256_cmp_ps(apart, _mm256_loadu_ps(line + 2 * stride + o), _CMP_LT_OQ);

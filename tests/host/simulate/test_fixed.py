@@ -216,7 +216,7 @@ def test_codes_near_a_tie_are_those_of_the_definition():
     weights = np.zeros((64, 32), np.int32)
     weights[:, 0], weights[:, 1] = 1, 3
     step = 2.0 ** rng.integers(-3, 2, 64) / 128
-    gamma = 128 * step * 128 * rng.choice([1, -1, 1 + 2**-30, 1 - 2**-40, 1e9], 64)
+    gamma = 128 * step * 128 * rng.choice([1, -1, 1 + 2**-30, 1 - 2**-40, 1e9, 1e45], 64)
     offset = rng.choice([0, 0.5, 1e-9, 1e5, -1e12], 64)
     norm = FoldedNorm(gamma, offset, offset * rng.choice([0, 1], 64) / 7, np.full(64, 1.0))
     layer = FixedLayer("dense", 8, 8, weights, norm, 0, 1)
