@@ -32,6 +32,8 @@ from mtjkit_host.cli.command import command
         "train-ber": "error rate of feature-map writes while training (binary nets): one for all "
         "hidden layers, or one for each, with commas",
         "errors": "flip (default) or keep, while training",
+        "cells-before": "what cells hold before an image while training: erased (default) or "
+        "random bits; only keep errors hang on it",
         "limit-s": "seconds after which it stops, at an epoch's end; the same command goes on",
         "save-every": "epochs from one checkpoint to the next; default 1",
         "start-from": "run folder of a net whose weights to start from; a narrower one is widened",
@@ -54,6 +56,7 @@ def train(
     augment: str | None = None,
     train_ber: str | None = None,
     errors: str | None = None,
+    cells_before: str | None = None,
     limit_s: str | None = None,
     save_every: str | None = None,
     start_from: str | None = None,
@@ -84,6 +87,7 @@ def train(
         augment=augment,
         train_ber=train_ber,
         errors=errors,
+        cells_before=cells_before,
         limit_s=limit_s,
         save_every=save_every,
         start_from=start_from,

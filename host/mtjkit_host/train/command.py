@@ -18,7 +18,7 @@ from mtjkit_host import parse
 from mtjkit_host.boards.catalog import processors
 from mtjkit_host.machine import tell
 from mtjkit_host.paths import TRAINED
-from mtjkit_host.runs.options import KINDS
+from mtjkit_host.runs.options import CELLS_BEFORE, KINDS
 from mtjkit_host.simulate.polarity import with_fewer_ones
 from mtjkit_host.train.architectures import NetSpec, parse_net
 from mtjkit_host.train.augment import AUGMENTS
@@ -128,6 +128,7 @@ def parse_options(
     augment: str | None = None,
     train_ber: str | None = None,
     errors: str | None = None,
+    cells_before: str | None = None,
     limit_s: str | None = None,
     save_every: str | None = None,
     start_from: str | None = None,
@@ -159,9 +160,10 @@ def parse_options(
         ("preset", preset, PRESETS),
         ("augment", augment, tuple(AUGMENTS)),
         ("errors", errors, tuple(KINDS)),
+        ("cells_before", cells_before, tuple(CELLS_BEFORE)),
     ):
         if text is not None:
-            values[option] = parse.choice(f"--{option}", text, choices)
+            values[option] = parse.choice(f"--{option.replace('_', '-')}", text, choices)
     if train_ber is not None:
         values["train_ber"] = tuple(
             parse.rate("--train-ber", rate) for rate in train_ber.split(",")

@@ -10,7 +10,7 @@ from typing import Any
 
 from mtjkit_core.errors import ConfigError
 
-from mtjkit_host.runs.options import KINDS
+from mtjkit_host.runs.options import CELLS_BEFORE, KINDS
 from mtjkit_host.train.architectures import NetSpec
 from mtjkit_host.train.augment import AUGMENTS
 
@@ -51,6 +51,9 @@ class TrainConfig:
     for each; empty for none. Binary nets only. Tests are without errors."""
     errors: str = "flip"
     """What a failed write does while training: ``flip`` or ``keep``, as in a run."""
+    cells_before: str = "erased"
+    """What cells hold before an image while training: ``erased`` (0 everywhere) or ``random``
+    bits, as in a run. Only ``keep`` errors hang on it."""
     ramp_epochs: float = 5.0
     """Epochs in which ``train_ber`` rises linearly from 0; at most a quarter of the run."""
     warmup_epochs: float = 3.0
@@ -113,6 +116,9 @@ class TrainConfig:
             f"preset must be one of {', '.join(PRESETS)}": self.preset in PRESETS,
             f"augment must be one of {', '.join(AUGMENTS)}": self.augment in AUGMENTS,
             f"errors must be one of {', '.join(KINDS)}": self.errors in KINDS,
+            f"cells_before must be one of {', '.join(CELLS_BEFORE)}": (
+                self.cells_before in CELLS_BEFORE
+            ),
             "ramp_epochs must be a number of 0 or more": 0 <= self.ramp_epochs < math.inf,
             "train_ber needs rates from 0 to 1": all(0 <= rate <= 1 for rate in self.train_ber),
             f"train_ber needs one rate, or one for each of the {hidden} hidden layers": (

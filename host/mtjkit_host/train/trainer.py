@@ -131,7 +131,8 @@ def _run(config: TrainConfig, data: Data) -> Generator[None, None, list[EpochRec
     net = net.to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     if config.train_ber:
         rates = config.train_ber * (len(net.blocks) if len(config.train_ber) == 1 else 1)
-        net.write_errors = TrainingErrors(rates, config.errors == "keep", device)
+        reused = config.cells_before == "random"
+        net.write_errors = TrainingErrors(rates, config.errors == "keep", device, reused)
     optimizer = make_optimizer(config, net)
     if resume:
         history = resume_run(config, net, optimizer)

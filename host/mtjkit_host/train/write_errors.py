@@ -1,7 +1,8 @@
 """Write errors in a binary net's feature maps while it trains, so that it learns to bear them.
 
-The memory is that of firmware/MEMORY.md: two halves, erased before every image, layer l in half
-l mod 2. The draws are torch's own, not the device's: training needs the rates, not the bits.
+The memory is that of firmware/MEMORY.md: two halves, erased before every image or full of random
+bits, layer l in half l mod 2. The draws are torch's own, not the device's: training needs the
+rates, not the bits.
 """
 
 from __future__ import annotations
@@ -43,16 +44,20 @@ class TrainingErrors:
         keep: a failed write leaves the old bit, as in a real cell; otherwise every written bit
             may be wrong, the paper's pessimistic ``flip``.
         device: where the net is.
+        reused: cells hold random bits before an image; otherwise they are erased.
     """
 
-    def __init__(self, rates: Sequence[float], keep: bool, device: torch.device) -> None:
+    def __init__(
+        self, rates: Sequence[float], keep: bool, device: torch.device, reused: bool = False
+    ) -> None:
         self.rates = torch.tensor(rates, dtype=torch.float32, device=device)
         self.share = torch.ones((), device=device)  # of the rates, while they rise
         self.keep = keep
+        self.reused = reused
         self.generator = torch.Generator(device)
 
     def memory(self) -> BufferMemory:
-        """Return an erased memory for one batch of images."""
+        """Return the memory as it is before a batch of images."""
         return BufferMemory(self)
 
 
@@ -77,11 +82,8 @@ class BufferMemory:
 
     def _old(self, x: Tensor, layer: int) -> Tensor:
         """The bits where the map ``x`` goes, in its shape."""
-        cells = self._halves[layer % 2]
         run = _run(x.detach())
-        if cells is None:
-            return x.new_full((), -1.0)
-        old = self._fit(cells, run.shape[1])
+        old = self._fit(self._halves[layer % 2], run)
         channels = x.shape[1]
         if x.ndim == 2:
             return old[:, :channels]
@@ -96,10 +98,19 @@ class BufferMemory:
             return run
         return torch.cat([run, cells[:, run.shape[1] :]], 1)
 
-    @staticmethod
-    def _fit(cells: Tensor, bits: int) -> Tensor:
-        missing = bits - cells.shape[1]
-        return functional.pad(cells, (0, missing), value=-1.0) if missing > 0 else cells[:, :bits]
+    def _fit(self, cells: Tensor | None, run: Tensor) -> Tensor:
+        """The cells where a run goes; those that were not written yet are as before the image."""
+        bits = run.shape[1]
+        written = run[:, :0] if cells is None else cells[:, :bits]
+        missing = bits - written.shape[1]
+        return torch.cat([written, self._before(run[:, :missing])], 1) if missing else written
+
+    def _before(self, like: Tensor) -> Tensor:
+        errors = self._errors
+        if not errors.reused:
+            return torch.full_like(like, -1.0)
+        drawn = torch.empty_like(like, dtype=torch.float32).uniform_(generator=errors.generator)
+        return torch.where(drawn < 0.5, -1.0, 1.0).to(like.dtype)
 
 
 def _run(x: Tensor) -> Tensor:

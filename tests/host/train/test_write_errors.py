@@ -83,6 +83,33 @@ def test_with_keep_an_erased_cell_fails_to_become_one_and_no_other_way() -> None
     assert abs(wrong.sum().item() - 0.3 * ones) <= 5 * math.sqrt(ones * 0.3 * 0.7)
 
 
+def test_with_keep_a_cell_that_holds_a_random_bit_keeps_it() -> None:
+    """At rate 1 the random bits are seen: half of them ones, others at each cell and image."""
+    errors = TrainingErrors((1.0, 1.0, 1.0), True, CPU, reused=True)
+    memory = errors.memory()
+    first = memory.write(signs((20, 40, 8, 8), 5), 0)
+    ones = int((first == 1).sum())
+    assert abs(ones - first.numel() / 2) <= 5 * math.sqrt(first.numel()) / 2
+    assert len({tuple(image.flatten().tolist()) for image in first}) == 20
+    other = memory.write(signs((20, 40, 8, 8), 5), 1)
+    differ = int((other != first).sum())
+    assert abs(differ - first.numel() / 2) <= 5 * math.sqrt(first.numel()) / 2
+    # A later map of the half finds the earlier one, and random bits behind it.
+    wide = memory.write(signs((20, 64, 8, 8), 6), 2).permute(0, 2, 3, 1)
+    assert torch.equal(wide[..., :40], first.permute(0, 2, 3, 1))
+    assert (wide[..., 40:] == -1).all()  # a word's unused bits were written as 0
+
+
+def test_random_bits_change_nothing_where_every_failed_write_flips() -> None:
+    x = signs((4, 32, 8, 8), 7)
+    stored = []
+    for reused in (False, True):
+        errors = TrainingErrors((0.3,), False, CPU, reused)
+        errors.generator.manual_seed(1)
+        stored.append(errors.memory().write(x, 0))
+    assert torch.equal(*stored)
+
+
 def test_a_wider_map_than_before_finds_erased_cells_behind_it() -> None:
     errors = TrainingErrors((0.0, 0.0, 1.0), True, CPU)
     memory = errors.memory()
