@@ -107,8 +107,7 @@ def tradeoffs(result: CampaignResult, cell: Cell, scheme: str = "fixed") -> tupl
         on = f"chips of {Path(result.campaign.chips).name}"
         lines = [replace(line, population=f"{line.population}; {on}") for line in lines]
     if result.campaign.cells_before == "random":
-        text = "random bits before an image"
-        lines = [replace(line, population=f"{line.population}; {text}") for line in lines]
+        lines = [line if line.is_plan else _over_random_bits(line) for line in lines]
     return tuple(lines)
 
 
@@ -134,10 +133,10 @@ def _of_plan(
     plan = result.plans[net]
     rate, rows = next(iter(levels.items()))
     counts = _counts(rows)
-    reused = result.campaign.cells_before == "random"
+    reused = rows[0].point.cells_before == "random"
     energy = RunEnergy.of_plan(plan, result.nets[net]["layer_map_bits"], counts, reused)
     calibrated = plan.trained_sha256 not in ("", plan.sha256)
-    return Tradeoff(
+    line = Tradeoff(
         net=trained,
         way=f"{net}{', calibrated' if calibrated else ''}",
         errors=plan.errors,
@@ -148,6 +147,11 @@ def _of_plan(
         is_plan=True,
         spots=_spots(rate, energy, rows, error_free, chance),
     )
+    return _over_random_bits(line) if reused else line
+
+
+def _over_random_bits(line: Tradeoff) -> Tradeoff:
+    return replace(line, population=f"{line.population}; random bits before an image")
 
 
 def _of_scheme(

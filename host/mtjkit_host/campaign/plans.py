@@ -79,4 +79,4 @@ def plan_of(
         raise ConfigError(f"{entry.label}: {path} has {len(plan.layers)} layers, not {len(bits)}")
     wrong = sum(n * (down + up) / 2 for n, (down, up) in zip(bits, plan.limits, strict=True))
     rate = wrong / CERTAIN / max(1, sum(bits))
-    return plan, Planned(file_sha256(path), plan.errors, rate, chips)
+    return plan, Planned(file_sha256(path), plan.errors, rate, chips, plan.cells_before)

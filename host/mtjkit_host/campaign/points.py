@@ -90,6 +90,8 @@ class Planned:
     """Mean error rate of the written bits."""
     class_limits: tuple[tuple[int, int], ...] = ()
     """On chips: see Point."""
+    cells_before: str = "erased"
+    """See Point."""
 
 
 def points_of(
@@ -135,8 +137,10 @@ def points_of(
                 its = [error_free] * (repeat == 0)
                 its += [(*planned, repeat)] * (repeat < campaign.repeats)
             for kind, images, memory, errors, rate, number in its:
-                limits = classes.get(rate, ())
+                limits, before = classes.get(rate, ()), campaign.cells_before
                 if plan is not None:
+                    if before == "erased":  # nobody asked: the plan knows what it is for
+                        before = plan.cells_before
                     limits = plan.class_limits if memory != "none" else ()
                 points.append(
                     Point(
@@ -153,9 +157,7 @@ def points_of(
                         plan_sha256=plan.sha256 if plan and memory != "none" else "",
                         chip=(campaign.seed + number) % (1 << 64) if limits else None,
                         class_limits=limits,
-                        cells_before=(
-                            campaign.cells_before if memory.startswith("feature_maps") else "erased"
-                        ),
+                        cells_before=before if memory.startswith("feature_maps") else "erased",
                     )
                 )
     return points

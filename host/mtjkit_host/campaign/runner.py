@@ -146,6 +146,7 @@ def run_campaign(
             "sha256": planned.sha256,
             "errors": plan.errors,
             "scheme": plan.scheme,
+            "cells_before": plan.cells_before,
             "cell": plan.cell.to_json(),
             "mean_rate": planned.rate,
             "trained_sha256": plan.trained_sha256 or plan.sha256,

@@ -54,6 +54,7 @@ def calibrate(
         "confident": "leave room for the loss's whole 95 % interval within the accepted one",
         "cell": RUN_HELP["cell"],
         "scheme": "write scheme; default fixed. directions: a pulse for each layer and direction",
+        "cells-before": RUN_HELP["cells-before"],
         "reference": "model whose error-free accuracy the loss counts from; default the model "
         "itself",
         **_SHARED,
@@ -76,13 +77,14 @@ def plan(
     levers: bool = False,
     polarity: bool = False,
     confident: bool = False,
+    cells_before: str | None = None,
 ) -> Any:
     """Find the pulse widths, layer by layer, that cost least for an accepted loss."""
     from mtjkit_host.plan.command import run_plan
 
     tables = run_plan(
         model, output, data, images, loss, errors, calibrate, cell, scheme, seed, reference,
-        weight_loss, levers, polarity, confident,
+        weight_loss, levers, polarity, confident, cells_before,
     )  # fmt: skip
     return tuple(tables)
 

@@ -23,8 +23,10 @@ from mtjkit_host.mtj.scheme import Pulses, Scheme, Traffic
 from mtjkit_host.mtj.schemes import parse_scheme
 from mtjkit_host.settings import parse_table, read_text
 
-_VERSION = 2
-"""Of the file. Version 1 had no weights."""
+_VERSION = 3
+"""Of the file. Version 1 had no weights, version 2 did not say what cells hold before an image."""
+CELLS_BEFORE = ("erased", "random")
+"""What cells of feature maps hold before an image: 0 everywhere, or random bits."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,7 @@ class LayerPulses:
     limits: tuple[int, int]
     """Fail limits (down, up): see mtjkit_core.write_errors."""
     traffic: Traffic | None = None
-    """What the layer writes without errors, over erased cells; None where the file does not say."""
+    """What the layer writes without errors; None where the file does not say."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ class PulsePlan:
     trained_sha256: str = ""
     """SHA-256 of the file of the net from whose error-free accuracy the loss counts: the net before
     calibration. Empty in files of version 1."""
+    cells_before: str = "erased"
+    """What cells of feature maps hold before an image: of CELLS_BEFORE."""
 
     @property
     def limits(self) -> tuple[tuple[int, int], ...]:
@@ -89,6 +93,7 @@ class PulsePlan:
             "sha256": self.sha256,
             "errors": self.errors,
             "scheme": self.scheme,
+            "cells_before": self.cells_before,
             "found": self.found,
             "cell": cell,
             "map": _tables(self.layers),
@@ -163,20 +168,23 @@ def parse_plan(text: str, path: str) -> PulsePlan:
         ConfigError: it is not a plan.
     """
     table = parse_table(text, path)
-    if table.get("version") not in (1, _VERSION):
+    if table.get("version") not in range(1, _VERSION + 1):
         raise ConfigError(
-            f"{path} is not a pulse plan of version 1 or {_VERSION}: `plan` makes one"
+            f"{path} is not a pulse plan of version 1 to {_VERSION}: `plan` makes one"
         )
     try:
         layers, weights = _layers(table["map"]), _layers(table.get("weights", []))
         texts = [table[name] for name in ("model", "sha256", "errors", "scheme")]
         trained = table.get("trained_sha256", "")
+        before = table.get("cells_before", "erased")
         if not all(isinstance(text, str) for text in (*texts, trained)):
             raise ValueError("a text is not a text")
         if not 1 <= len(layers) < MAX_LAYERS or len(weights) not in (0, len(layers) + 1):
             raise ValueError("layers are missing")
         if texts[2] not in ("flip", "keep"):
             raise ValueError("errors are flip or keep")
+        if before not in CELLS_BEFORE:
+            raise ValueError(f"cells before an image are {' or '.join(CELLS_BEFORE)}")
         parse_scheme(texts[3])
         cell = cell_from_table(table["cell"], path, "plan")
         found = table.get("found", {})
@@ -184,7 +192,9 @@ def parse_plan(text: str, path: str) -> PulsePlan:
             raise ValueError("found is not a table")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise ConfigError(f"{path} is damaged: {error}") from None
-    return PulsePlan(texts[0], texts[1], texts[2], cell, texts[3], layers, found, weights, trained)
+    return PulsePlan(
+        texts[0], texts[1], texts[2], cell, texts[3], layers, found, weights, trained, before
+    )
 
 
 def _layers(entries: Any) -> tuple[LayerPulses, ...]:

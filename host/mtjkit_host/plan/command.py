@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from mtjkit_core.chip_errors import RANDOM, ChipErrors
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import CERTAIN, WriteErrors, fail_limit
@@ -28,8 +28,14 @@ from mtjkit_host.parse import Given
 from mtjkit_host.paths import carried_inputs
 from mtjkit_host.plan.calibrate import PICTURES, calibrate
 from mtjkit_host.plan.levers import levers
-from mtjkit_host.plan.loss import Loss, loss_of, right_without_errors
-from mtjkit_host.plan.search import Found, Search, described
+from mtjkit_host.plan.loss import (
+    Loss,
+    changed,
+    loss_of,
+    process_of,
+    right_without_errors,
+)
+from mtjkit_host.plan.search import Found, Search
 from mtjkit_host.progress import bar
 from mtjkit_host.runs.energy import RunEnergy
 from mtjkit_host.runs.model_path import model_path
@@ -65,13 +71,14 @@ def run_calibrate(
     path, net, inputs, labels = _read(model, data, images)
     target = _target(output, "the calibrated model")
     first = 0 if seed is None else parse.whole("--seed", seed, 0, 2**64 - 1)
+    limits: Any
     if plan is not None:
         if write_error_rate is not None or errors is not None:
             raise ConfigError("--plan sets rates and kind of errors; leave the other options out")
         given = read_plan(str(plan))
         given.check_model(path)
-        process = WriteErrors(first, KINDS[given.errors], given.limits)
-        what = f"plan {plan}"
+        kind, limits, what = given.errors, given.limits, f"plan {plan}"
+        cells_before = given.cells_before if cells_before is None else cells_before
     else:
         rate = (
             RunOptions.write_error_rate
@@ -79,13 +86,12 @@ def run_calibrate(
             else parse.rate(RATE, write_error_rate)
         )
         kind = "flip" if errors is None else parse.choice("--errors", errors, tuple(KINDS))
-        process = WriteErrors(first, KINDS[kind], fail_limit(rate))
+        limits = fail_limit(rate)
         what = f"write-error rate {100 * rate:g} %, errors {kind}"
-    if cells_before is not None:
-        parse.choice("--cells-before", cells_before, tuple(CELLS_BEFORE))
-    if cells_before == "random":
-        process = ChipErrors(process.seed, process.kind, process.limits, before=RANDOM)
+    reused = _reused(cells_before)
+    if reused:
         what += ", over random bits"
+    process = process_of(first, KINDS[kind], limits, reused=reused)
     count = min(PICTURES, len(inputs) // 2)
     if not count:
         raise ConfigError("--data: calibration takes at least two pictures")
@@ -133,6 +139,7 @@ def run_plan(
     with_levers: bool = False,
     polarity: bool = False,
     confident: bool = False,
+    cells_before: Given = None,
 ) -> list[Table]:
     """Find the pulses of a plan, confirm its loss on other pictures, and write its file.
 
@@ -157,6 +164,7 @@ def run_plan(
             if same_file(beside, used):
                 raise ConfigError(f"--output {target}: the model beside it would overwrite {used}")
     limit = _share("--loss", loss, _DEFAULT_LOSS)
+    reused = _reused(cells_before)
     of_weights = None if weight_loss is None else _share("--weight-loss", weight_loss, limit)
     if of_weights is not None and of_weights >= limit:
         raise ConfigError(f"--weight-loss is a part of --loss, so below {limit:g}: {weight_loss}")
@@ -185,22 +193,20 @@ def run_plan(
         signed = fewer_ones(net, inputs[searched][:SIGN_PICTURES])
         tells(described_signs(signed))
         net = signed.model
-    base, weights = WriteErrors(first, KINDS[kind]), None
+    base, weights = process_of(first, KINDS[kind], reused=reused), None
     if of_weights is not None:
         tells("pulses of the weights")
         search = Search(
             net, inputs[searched], labels[searched], base, chosen, way, False, tells, counted, True
         )
         weights = search.run(of_weights)
-        base = WriteErrors(first, KINDS[kind], 0, [layer.limits for layer in weights.layers])
+        base = changed(base, weight_limits=[layer.limits for layer in weights.layers])
     search = Search(
         net, inputs[searched], labels[searched], base, chosen, way, calibrated, tells, counted,
         confirmed_on=len(inputs[held]) if confident else None,
     )  # fmt: skip
     found = search.run(limit)
-    process = WriteErrors(
-        first, KINDS[kind], [layer.limits for layer in found.layers], base.weight_limits
-    )
+    process = changed(base, limits=[layer.limits for layer in found.layers])
     confirmed = loss_of(right, found.model, inputs[held], labels[held], process)
     if beside is not None:
         write_atomically(beside, bytes(found.model.data))
@@ -214,7 +220,7 @@ def run_plan(
         "error_free_accuracy": confirmed.error_free,
         "saving_percent": found.saving_percent,
         "single_pulse_saving_percent": found.single_saving_percent,
-        "toggle_share": search.traffic.toggle_share,
+        "toggle_share": search.memory.traffic.toggle_share,
         "verdict": _verdict(confirmed, limit),
     }
     if weights is not None:
@@ -230,6 +236,7 @@ def run_plan(
         measured,
         () if weights is None else weights.layers,
         file_sha256(trained),
+        "random" if reused else "erased",
     )
     write_atomically(target, made.to_toml().encode())
     tables = [_table(net, made, found, weights, confirmed, target, beside)]
@@ -241,11 +248,19 @@ def run_plan(
 
 def _by_old_bits(search: Search, found: Found) -> dict[str, float]:
     """What the plan saves where the erasing before an image is paid, and in steady reuse."""
-    layers = zip(search.bits / search.bits.sum(), found.layers, strict=True)
+    m = search.memory
+    layers = zip(m.bits / m.bits.sum(), found.layers, strict=True)
     each = tuple((float(share), one.pulses, one.traffic) for share, one in layers if share)
     longest = Pulses(*(max(one[1][way] for one in each) for way in (0, 1)))
-    energy = RunEnergy(search.cell, search.scheme, longest, search.counts, each)
+    energy = RunEnergy(m.cell, m.scheme, longest, m.counts, each, m.reused)
     return {_WITH_ERASING: energy.with_erasing_percent, _IN_REUSE: energy.steady_percent}
+
+
+def _reused(cells_before: Given) -> bool:
+    """Whether cells hold random bits before an image; by default they are erased."""
+    if cells_before is None:
+        return False
+    return parse.choice("--cells-before", cells_before, tuple(CELLS_BEFORE)) == "random"
 
 
 def _share(option: str, value: Given, default: float) -> float:
@@ -281,12 +296,15 @@ def _table(
     if loss.accuracy <= 1.5 / net.outcomes:
         saved += f"\nworth nothing: accuracy near chance ({100 / net.outcomes:.3g} %)"
     table.add_row("write energy saved", saved)
-    erasing, reuse = (plan.found[name] for name in (_WITH_ERASING, _IN_REUSE))
-    table.add_row("erasing paid", f"{erasing:.1f} % saved")
-    reused = f"{reuse:.1f} % saved"
-    if plan.errors == "keep":  # a failed write leaves what reuse has left there
-        reused += "; its loss is larger: `twin --plan ... --cells-before random`"
-    table.add_row("steady reuse", reused)
+    if plan.cells_before == "random":
+        table.add_row("cells before an image", "random bits: nothing is erased")
+    else:
+        erasing, reuse = (plan.found[name] for name in (_WITH_ERASING, _IN_REUSE))
+        table.add_row("erasing paid", f"{erasing:.1f} % saved")
+        reused = f"{reuse:.1f} % saved"
+        if plan.errors == "keep":  # a failed write leaves what reuse has left there
+            reused += "; its loss is larger: plan with --cells-before random"
+        table.add_row("steady reuse", reused)
     table.add_row(
         "best single pulse", f"{found.single_saving_percent:.1f} %, rate {found.single_rate:.2%}"
     )
@@ -316,8 +334,12 @@ def _add_pulses(table: Table, which: str, found: Found) -> None:
     same = all(p.pulses.down_ns == p.pulses.up_ns for p in found.layers)
     for way, word in enumerate(("",) if same else (" down", " up")):
         rates = [p.limits[way] / CERTAIN for p in found.layers]
-        table.add_row(f"{which}write-error rates{word}", described(rates))
+        table.add_row(f"{which}write-error rates{word}", _percents(rates))
         table.add_row(f"{which}pulse widths{word}", _widths([p.pulses[way] for p in found.layers]))
+
+
+def _percents(rates: list[float]) -> str:
+    return ", ".join(f"{100 * rate:.2g}" for rate in rates) + " %"
 
 
 def _widths(ns: list[float]) -> str:

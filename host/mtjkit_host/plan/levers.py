@@ -20,7 +20,8 @@ from mtjkit_host.mtj.fokker_planck import FokkerPlanck
 from mtjkit_host.mtj.macrospin import retention_delta, time_unit_ns
 from mtjkit_host.mtj.scheme import Pulses, Scheme
 from mtjkit_host.mtj.schemes import parse_scheme
-from mtjkit_host.plan.search import Found, Rates, Search
+from mtjkit_host.plan.memory import PlannedMemory, Rates
+from mtjkit_host.plan.search import Found, Search
 from mtjkit_host.runs.energy import RunEnergy
 
 READ_PJ = 0.1
@@ -61,7 +62,7 @@ def levers(search: Search, found: Found, limit: float) -> Table:
         limit: the accepted loss.
     """
     rows = [
-        Lever("this plan", found.saving_percent, f"scheme {search.scheme.name}"),
+        Lever("this plan", found.saving_percent, f"scheme {search.memory.scheme.name}"),
         Lever("one pulse for all layers", found.single_saving_percent, "the loss is kept"),
         *_calibration(search, limit),
         *_schemes(search, found),
@@ -77,10 +78,11 @@ def levers(search: Search, found: Found, limit: float) -> Table:
             f"{(100 - row.saving_percent) / left:.2f} x",
             row.note,
         )
+    cell, toggle = search.memory.cell, 100 * search.memory.traffic.toggle_share
     table.caption = (
-        f"saved: against a fixed pulse of {search.cell.describe()}, {search.cell.population}, at "
+        f"saved: against a fixed pulse of {cell.describe()}, {cell.population}, at "
         f"{REFERENCE_RATE:g}. "
-        f"energy: of this plan's. {100 * search.traffic.toggle_share:.1f} % of the bits toggle. "
+        f"energy: of this plan's. {toggle:.1f} % of the bits toggle. "
         "Each lever alone, circuits cost what the cell states."
     )
     return table
@@ -89,33 +91,33 @@ def levers(search: Search, found: Found, limit: float) -> Table:
 def _calibration(search: Search, limit: float) -> Iterable[Lever]:
     """The best single pulse with or without calibration, the other way than the plan."""
     other = search.calibrated_or_not(not search.calibrated)
-    saving = search.saving_percent(other.single(limit))
+    saving = search.memory.saving_percent(other.single(limit))
     how = "set for the errors" if other.calibrated else "as they were trained"
     yield Lever(f"one pulse, thresholds {how}", saving, "the loss is kept, measured")
 
 
-def _energies(search: Search, found: Found) -> Iterable[tuple[Scheme, RunEnergy, str]]:
+def _energies(memory: PlannedMemory, found: Found) -> Iterable[tuple[Scheme, RunEnergy, str]]:
     """The same rates with each scheme that reaches them, and a word on what is assumed."""
-    for name in dict.fromkeys((search.scheme.name, *_SCHEMES)):
+    for name in dict.fromkeys((memory.scheme.name, *_SCHEMES)):
         scheme = parse_scheme(name)
-        if scheme.reads_first and search.base.kind != KEEP:
+        if scheme.reads_first and memory.base.kind != KEEP:
             continue
-        cell, assumed = with_reads(search.cell, scheme)
+        cell, assumed = with_reads(memory.cell, scheme)
         try:
-            yield scheme, energy_of(search, found, cell, scheme), assumed
+            yield scheme, energy_of(memory, found, cell, scheme), assumed
         except ConfigError:
             continue
 
 
 def _schemes(search: Search, found: Found) -> Iterable[Lever]:
     """The same rates with other schemes."""
-    for scheme, energy, assumed in _energies(search, found):
-        if scheme.name == search.scheme.name:
+    for scheme, energy, assumed in _energies(search.memory, found):
+        if scheme.name == search.memory.scheme.name:
             continue
         if energy.saving_percent is None or found.saving_percent > energy.saving_percent > 0:
             continue  # not a lever here
-        notes = [assumed or f"overheads: {scheme.overheads(search.cell.circuit)}"]
-        if scheme.name == "differential" and energy.with_erasing_pj is not None:
+        notes = [assumed or f"overheads: {scheme.overheads(search.memory.cell.circuit)}"]
+        if scheme.name == "differential" and energy.cell.has_power and not energy.reused:
             reference = energy.reference_per_bit_pj or 1.0
             paid, steady = (
                 f"{100 * (1 - (pj or 0.0) / reference):.1f} %"
@@ -128,7 +130,8 @@ def _schemes(search: Search, found: Found) -> Iterable[Lever]:
 def polarity(search: Search, found: Found) -> Iterable[Lever]:
     """Channels that are mostly 1 stored with the other sign, under the scheme that gains most."""
     other = search.with_fewer_ones()
-    before = {s.name: energy.saving_percent or 0.0 for s, energy, _ in _energies(search, found)}
+    energies = _energies(search.memory, found)
+    before = {scheme.name: energy.saving_percent or 0.0 for scheme, energy, _ in energies}
     gains = [
         (saved - before[scheme.name], saved, scheme.name, assumed)
         for scheme, energy, assumed in _energies(other, found)
@@ -137,7 +140,7 @@ def polarity(search: Search, found: Found) -> Iterable[Lever]:
     ]
     gain, saved, name, assumed = max(gains)
     if gain > 0.05 and saved > found.saving_percent:
-        shares = [100 * one.traffic.toggle_share for one in (search, other)]
+        shares = [100 * one.traffic.toggle_share for one in (search.memory, other)]
         notes = [f"export --polarity: {shares[0]:.1f} -> {shares[1]:.1f} % of the bits toggle"]
         notes += [f"{before[name]:.1f} % without it", *([assumed] if assumed else [])]
         yield Lever(f"fewer ones, scheme {name}", saved, "; ".join(notes))
@@ -151,27 +154,29 @@ def with_reads(cell: Cell, scheme: Scheme) -> tuple[Cell, str]:
     return reads, f"{READ_PJ:g} pJ a read, assumed"
 
 
-def energy_of(search: Search, found: Found, cell: Cell, scheme: Scheme) -> RunEnergy:
+def energy_of(memory: PlannedMemory, found: Found, cell: Cell, scheme: Scheme) -> RunEnergy:
     """The energy of a plan's error rates with another cell or scheme.
 
     Raises:
         ConfigError: a rate cannot be reached.
     """
-    pulses = [scheme.pulses_for(cell, rate, search.traffic) for rate in found.rates]
+    pulses = [scheme.pulses_for(cell, rate, memory.traffic) for rate in found.rates]
     longest = Pulses(max(p.down_ns for p in pulses), max(p.up_ns for p in pulses))
-    shares = (search.bits / search.bits.sum()).tolist()
-    layers = zip(shares, pulses, search.by_layer, strict=True)
-    return RunEnergy(cell, scheme, longest, search.counts, tuple(one for one in layers if one[0]))
+    shares = (memory.bits / memory.bits.sum()).tolist()
+    layers = zip(shares, pulses, memory.by_layer, strict=True)
+    some = tuple(one for one in layers if one[0])
+    return RunEnergy(cell, scheme, longest, memory.counts, some, memory.reused)
 
 
 def _macrospin(search: Search, found: Found) -> Iterable[Lever]:
     """Current and barrier, for a cell that is a macrospin, or for one of the same slope."""
-    switching = search.cell.up.switching
+    memory = search.memory
+    switching = memory.cell.up.switching
     if isinstance(switching, FokkerPlanck):
         chain, what = replace(switching, cells=_CELLS), "the cell's own macrospin"
     else:
-        chain, what = _same_slope(search.cell)
-    rates, bits = np.array(found.rates), search.bits / search.bits.sum()
+        chain, what = _same_slope(memory.cell)
+    rates, bits = np.array(found.rates), memory.bits / memory.bits.sum()
     here = _power_time(chain, rates, bits)
 
     def saving(energy: float) -> float:
@@ -186,7 +191,7 @@ def _macrospin(search: Search, found: Found) -> Iterable[Lever]:
         f"{what}, now {chain.i:.2f} Ic0, fixed resistance; against a baseline with its own best "
         f"current {100 * (1 - least / reference):.1f} %",
     )
-    hold = search.cell.retention.hold_ms if search.cell.retention else HOLD_MS
+    hold = memory.cell.retention.hold_ms if memory.cell.retention else HOLD_MS
     low = retention_delta(LOST, chain.t_d_ns, hold * 1e6)
     if low < chain.delta:
         weak = replace(chain, delta=low)

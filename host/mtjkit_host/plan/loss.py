@@ -5,8 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
+from mtjkit_core.chip_errors import ERASED, RANDOM, ChipErrors
 from mtjkit_core.errors import ConfigError
 from mtjkit_core.model import Model
 from mtjkit_core.write_errors import NO_ERRORS, WriteErrors
@@ -33,6 +35,22 @@ class Loss:
     """95 % interval of the loss, from the differences picture by picture."""
     pictures: int
     """How many pictures."""
+
+
+def process_of(
+    seed: int, kind: int, limits: Any = 0, weight_limits: Any = 0, reused: bool = False
+) -> WriteErrors:
+    """An error process; `reused` says that cells hold random bits before an image."""
+    if reused:
+        return ChipErrors(seed, kind, limits, weight_limits, before=RANDOM)
+    return WriteErrors(seed, kind, limits, weight_limits)
+
+
+def changed(errors: WriteErrors, **values: Any) -> WriteErrors:
+    """The process with another seed, other limits or other weight limits."""
+    given = {name: getattr(errors, name) for name in ("seed", "kind", "limits", "weight_limits")}
+    reused = getattr(errors, "before", ERASED) == RANDOM
+    return process_of(**{**given, **values}, reused=reused)
 
 
 def loss_of(
@@ -99,8 +117,7 @@ def run_pictures(
     else:
         parts = []
         for chip, at in enumerate(range(0, len(inputs), BATCH)):
-            seed = (errors.seed + chip) & (2**64 - 1)
-            its = WriteErrors(seed, errors.kind, errors.limits, errors.weight_limits)
+            its = changed(errors, seed=(errors.seed + chip) & (2**64 - 1))
             simulator = open_simulator(program(model, its)[0])
             parts += run_in_batches(simulator, inputs[at : at + BATCH], its, first + at)
     return (

@@ -49,15 +49,21 @@ class RunEnergy:
             plan: pulses of each hidden layer.
             bits: bits that each hidden layer writes for an image.
             counts: bits of the whole run.
-            reused: see RunEnergy. The plan says what its layers write over erased cells.
+            reused: see RunEnergy. The plan says what its layers write over the cells it is for.
         """
+
+        def over_those_cells(traffic: Traffic | None) -> Traffic | None:
+            if traffic is None or reused == (plan.cells_before == "random"):
+                return traffic
+            return _in_reuse(traffic) if reused else None
+
         pulses = [layer.pulses for layer in plan.layers]
         longest = Pulses(max(p.down_ns for p in pulses), max(p.up_ns for p in pulses))
         layers = tuple(
             (
                 n / sum(bits),
                 layer.pulses,
-                _in_reuse(layer.traffic) if reused and layer.traffic else layer.traffic,
+                over_those_cells(layer.traffic),
             )
             for n, layer in zip(bits, plan.layers, strict=True)
             if n

@@ -17,6 +17,7 @@ from mtjkit_core.write_errors import FLIP, KEEP, WriteErrors, fail_limit
 
 from mtjkit_host import parse
 from mtjkit_host.datasets.fetch import is_named
+from mtjkit_host.mtj import pulse_plan
 from mtjkit_host.mtj.cell import Cell
 from mtjkit_host.mtj.chip import check_chip, class_limits, disturb_rates
 from mtjkit_host.mtj.pulse_plan import PulsePlan
@@ -28,7 +29,7 @@ from mtjkit_host.runs.model_path import model_path
 KINDS = {"flip": FLIP, "keep": KEEP}
 """Kinds of errors by their names."""
 
-CELLS_BEFORE = {"erased": ERASED, "random": RANDOM}
+CELLS_BEFORE = dict(zip(pulse_plan.CELLS_BEFORE, (ERASED, RANDOM), strict=True))
 """What cells of feature maps hold before an image, by its names."""
 
 Limits = tuple[tuple[int, int], ...]

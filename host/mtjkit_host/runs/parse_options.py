@@ -78,6 +78,7 @@ def parse_options(
                 raise ConfigError(f"--plan says that already: leave {shown_option(name)} out")
         by_layer.check_model(CARRIED_MODEL if model is None else model_path(model))
         errors = by_layer.errors
+        cells_before = by_layer.cells_before if cells_before is None else cells_before
     if write_error_rate is not None and pulse_ns is not None:
         raise ConfigError(f"{RATE} and --pulse-ns both set the error rate; give one of them")
     chosen = Cell() if cell is None else load_cell(parse.path("--cell", cell))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from mtjkit_core.geometry import AVERAGES
 from mtjkit_core.model import Model
-from mtjkit_core.write_errors import COUNTS, FLIP
+from mtjkit_core.write_errors import COUNTS, FLIP, NO_ERRORS, WriteErrors
 from numpy.typing import NDArray
 
 from mtjkit_host.simulate import draws
@@ -13,12 +13,15 @@ from mtjkit_host.simulate.draws import Words
 from mtjkit_host.simulate.simulator import BATCH, open_simulator
 
 
-def map_counts(model: Model, inputs: NDArray[np.int8]) -> NDArray[np.int64]:
-    """Bits of each hidden layer's feature map, over cells that are erased before each image.
+def map_counts(
+    model: Model, inputs: NDArray[np.int8], errors: WriteErrors = NO_ERRORS
+) -> NDArray[np.int64]:
+    """Bits of each hidden layer's feature map.
 
     Args:
         model: the net.
         inputs: int8 pictures, (n, height, width, channels).
+        errors: says what cells hold before each image: 0 everywhere, or random bits.
 
     Returns:
         (hidden layers, 5): mtjkit_core.write_errors.COUNTS of all pictures; zeros where a layer's
@@ -29,7 +32,8 @@ def map_counts(model: Model, inputs: NDArray[np.int8]) -> NDArray[np.int64]:
     for at in range(0, len(inputs), BATCH):
         trace: list[Words] = []
         simulator.run(inputs[at : at + BATCH], trace=trace)
-        halves = [np.zeros((len(trace[0]), words), np.uint32) for words in model.half_words]
+        indices = np.arange(at, at + len(trace[0]), dtype=np.uint32)
+        halves = draws.halves_before(errors, indices, model.half_words)
         for layer, new in zip(model.layers, trace, strict=False):
             if layer.output != AVERAGES:
                 cells = halves[layer.index & 1][:, : layer.map_words]

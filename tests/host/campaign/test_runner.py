@@ -23,7 +23,7 @@ from mtjkit_host.analysis.sections import by_layer
 from mtjkit_host.analysis.tradeoff import tradeoffs
 from mtjkit_host.campaign import Campaign, NetEntry, execute, run_campaign
 from mtjkit_host.campaign.measure import errors_of, measure_with
-from mtjkit_host.campaign.points import POINT_VERSION, RRMSE, Point, points_of
+from mtjkit_host.campaign.points import POINT_VERSION, RRMSE, Planned, Point, points_of
 from mtjkit_host.campaign.records import Record, ResultsFile
 from mtjkit_host.datasets.images import load_images
 from mtjkit_host.mtj.cell import Cell
@@ -191,6 +191,9 @@ def test_points_over_random_bits(tmp_path):
     _, counts = simulator.run(data.images, errors=errors)
     assert record.bits.toggled == counts[:, 1].sum()
     assert record.bits.wrong == counts[:, 2].sum() > 0
+    plans = {"Tiny": Planned("1" * 64, "keep", 0.1, cells_before="random")}
+    planned = points_of(replace(small, cells_before="erased"), *hashes, plans)
+    assert [one.cells_before for one in planned if one.plan_sha256] == ["random"]
     with pytest.raises(ConfigError, match="cells_before is one of erased, random"):
         campaign(cells_before="full")
 
