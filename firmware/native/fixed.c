@@ -4,7 +4,8 @@
  * Codes are products of int16 pieces. Inputs up to 16 bits are one piece each; of 32 bits two,
  * x = 2^16 high + (low + 2^15). Weights are pieces of 8 bits, w = sum of 2^(8 d) piece[d], each
  * in [-128, 128]. A product of two pieces is at most 2^22, so an int32 holds `chunk` pairs of
- * them; chunks are added up in int64, where every sum is exact.
+ * them; chunks are added up in int64, where every sum is exact. Faster ways for some layers and
+ * processors: fixed_amx.h, winograd_avx2.h, wide_avx2.h.
  *
  * Called through ctypes by mtjkit_host.simulate.fixed_native, which lays out inputs and weights.
  * Multiplications and additions of batch norm are never next to each other, so fusing them cannot
