@@ -58,15 +58,15 @@ _NOISE = 0.1  # error rate at which the ratio of `flip` is taken: see `_ratios`
 
 _MANY_PICTURES = 5000  # tell a slope: that of 500 is less than its own scatter
 _STEP = 1.5  # by which a layer's rate is raised and lowered, to see the slope
-_POWERS = (0.7, 0.7, 0.5)  # of the way to the balance, one for each round: less, so less scatter
-_ROUGHLY = 1500  # pictures of the first round, which goes far
+# Powers of the way to the balance, one for each round: less and less, so that scatter averages.
+_POWERS = (0.7, 0.7, 0.5, 0.35)
 _UNSURE = 0.03  # of all slopes: what the scatter of _MANY_PICTURES leaves unknown of a layer's
-_NEAR = 1.5  # percent saved by which a round moves towards the accepted loss, at most
+_NEAR = 2.5  # percent saved by which a round moves towards the accepted loss, at most
 
 _TRIES = 6  # savings that are tried for a loss
 _FAR = 5.0  # percent saved between two tries, at most
 _LEAST = 3  # of them on all pictures
-_FEW, _ROUGH = 1000, 2  # pictures of the first tries far from the limit; and tries on them
+_FEW, _ROUGH = 1000, 2  # pictures of the first tries, where there are more; and tries on them
 # Halves of the interval: the loss on other pictures scatters by a half of it, 95 in 100.
 _ROOM = 1.5
 _MARGIN = 0.95  # of the accepted loss; rates that fit the search's pictures fit others less well
@@ -178,7 +178,7 @@ class Search:
         self.tell("layers against each other")
         shape = self.balanced(shape, saving, limit)
         self.tell("all layers together")
-        rates = self.largest(shape, limit, memory.saving_percent(shape), near=True)
+        rates = self.largest(shape, limit, memory.saving_percent(shape))
         means = (t.mean(*pair) for t, pair in zip(memory.by_layer, rates, strict=True))
         return Found(
             tuple(float(rate) for rate in means),
@@ -291,16 +291,15 @@ class Search:
             limit: accepted loss.
         """
         memory = self.memory
+        unsure = _UNSURE * math.sqrt(_MANY_PICTURES / min(_MANY_PICTURES, len(self._inputs)))
         for pattern, power in enumerate(_POWERS):
-            pictures = min(_MANY_PICTURES if pattern else _ROUGHLY, len(self._inputs))
             rates = memory.at_saving(shape, saving)
             loss = self.loss(rates, pattern=pattern)
-            saved, troubles = self._slopes(rates, pictures, pattern)
+            saved, troubles = self._slopes(rates, pattern)
             self.tell(
                 f"{saving:.1f} % saved: {100 * loss.loss:.1f} % lost; trouble by energy "
                 + ", ".join(f"{one:.2g}" for one in (troubles / np.maximum(saved, 1e-9)).flat)
             )
-            unsure = _UNSURE * math.sqrt(_MANY_PICTURES / pictures)
             shape = rates * ((saved + unsure) / (troubles + unsure)) ** power
             half = (loss.interval[1] - loss.interval[0]) / 2
             lost = loss.loss + self._room(loss)
@@ -308,7 +307,7 @@ class Search:
             saving = min(max(wanted, saving - _NEAR), saving + _NEAR)
         return memory.at_saving(shape, saving)
 
-    def _slopes(self, rates: Rates, pictures: int, pattern: int) -> tuple[Rates, Rates]:
+    def _slopes(self, rates: Rates, pattern: int) -> tuple[Rates, Rates]:
         """Energy that a larger rate saves, and trouble that it makes: shares of the sums.
 
         Only the errors of the rate's own layer change, the other layers' are the same bit by bit.
@@ -325,30 +324,28 @@ class Search:
             more[layer, way] = np.minimum(more[layer, way] * _STEP, LARGEST)
             width = float(np.log(more[layer, way] / less[layer, way]).mean())
             pj = [float(self.memory.layer_pj(one)[layer]) for one in (less, more)]
-            made = [self.trouble(one, pictures, pattern) for one in (less, more)]
+            made = [self.trouble(one, _MANY_PICTURES, pattern) for one in (less, more)]
             saved[place] = (pj[0] - pj[1]) / width
             troubles[place] = max(0.0, made[1] - made[0]) / width
         return saved / saved.sum(), troubles / max(troubles.sum(), 1e-12)
 
-    def largest(self, shape: Rates, limit: float, saving: float, near: bool = False) -> Rates:
+    def largest(self, shape: Rates, limit: float, saving: float) -> Rates:
         """The rates in these proportions that save most within the loss on the pictures.
 
         The logarithm of the loss is nearly a straight line over the saving, and one loss has the
         scatter of its pictures and thresholds: the answer is where a line through all tries meets
-        the limit. Each try has its own pattern of errors. Far from the limit the first tries take a
-        few pictures.
+        the limit. Each try has its own pattern of errors. The first tries take a few pictures.
 
         Args:
             shape: proportions.
             limit: accepted loss.
             saving: the saving to begin with, percent.
-            near: whether it is near the limit.
         """
         memory = self.memory
         most = memory.saving_percent(np.full(shape.shape, LARGEST))
         aim = _MARGIN * limit
         points: list[Try] = []
-        few = _FEW if len(self._inputs) >= 2 * _FEW and not near else None
+        few = _FEW if len(self._inputs) >= 2 * _FEW else None
         whole = 0
         for pattern in range(_TRIES):
             saving = min(max(saving, 0.0), most)

@@ -247,7 +247,7 @@ def test_layers_in_balance_save_as_much_for_a_little_more_trouble(many):
     found = search(many)
     rates = np.full((len(found.memory.bits), 2), 0.1)
     rates[6] = 0.4  # a small layer whose errors hurt
-    saved, troubles = found._slopes(rates, 300, 0)
+    saved, troubles = found._slopes(rates, 0)
     assert saved.shape == troubles.shape == (len(rates), 1)
     assert saved[:, 0] == pytest.approx(found.memory.bits / found.memory.bits.sum())  # of a tail
     assert troubles.sum() == pytest.approx(1)
