@@ -778,7 +778,7 @@ void mtj_pack(const mtj_layer *l, const uint8_t *model, uint8_t *packed) {
 SMALL size_t mtj_scratch_bytes(const mtj_layer *l) {
 #ifdef MTJ_AMX
     if (by_amx(l)) {
-        return amx_scratch_bytes(l);
+        return amx_scratch_bytes(l, 1);
     }
 #endif
 #ifdef MTJ_LANES
@@ -811,7 +811,7 @@ unsigned_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, co
              uint32_t *out, void *scratch) {
 #ifdef MTJ_AMX
     if (l->packed_at >= 0 && by_amx(l)) {
-        amx_map(l, model, packed + l->packed_at, source, out, scratch);
+        amx_maps(l, model, packed + l->packed_at, 1, &source, &out, scratch);
         return;
     }
 #endif
@@ -845,9 +845,7 @@ unsigned_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, co
     }
 }
 
-void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
-             uint32_t *out, void *scratch) {
-    unsigned_map(l, model, packed, source, out, scratch);
+static void sign_map(const mtj_layer *l, const uint8_t *model, uint32_t *out) {
     if (l->output == MTJ_SIGNED) {
         const uint32_t *signs = (const uint32_t *)(model + l->inverted_at) + l->out_words;
         for (const uint32_t *end = out + l->map_words; out < end;) {
@@ -857,6 +855,38 @@ void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, co
         }
     }
 }
+
+void mtj_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
+             uint32_t *out, void *scratch) {
+    unsigned_map(l, model, packed, source, out, scratch);
+    sign_map(l, model, out);
+}
+
+#ifdef MTJ_AMX
+size_t mtj_maps_bytes(const mtj_layer *l, uint32_t n) {
+    return by_amx(l) ? amx_scratch_bytes(l, n) : mtj_scratch_bytes(l);
+}
+
+void mtj_maps(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, uint32_t n,
+              const void *const *sources, uint32_t *const *outs, void *scratch) {
+    const int matrix = l->packed_at >= 0 && by_amx(l);
+    const int dense = l->packed_at >= 0 && has_lanes() && one_pixel(l) && n == 4;
+    if (n && (matrix || dense)) {
+        if (matrix) {
+            amx_maps(l, model, packed + l->packed_at, n, sources, outs, scratch);
+        } else {
+            lanes_four_maps(l, model, packed + l->packed_at, sources, outs);
+        }
+        for (uint32_t k = 0; k < n; k++) {
+            sign_map(l, model, outs[k]);
+        }
+        return;
+    }
+    for (uint32_t k = 0; k < n; k++) {
+        mtj_map(l, model, packed, sources[k], outs[k], scratch);
+    }
+}
+#endif
 
 void mtj_scores(const mtj_layer *l, const uint8_t *model, const uint8_t *packed, const void *source,
                 int32_t *scores, void *scratch) {

@@ -172,16 +172,23 @@ static inline int32_t group_count(const mtj_layer *l) {
     return (all_outputs(l) + 4 * TILE_ROWS - 1) / (4 * TILE_ROWS);
 }
 
-/* Tiles of a ring. Weights that one group of pixels reads are unpacked 8 tiles before; those that
- * more groups read, before the first one. */
-static inline int32_t ring_tiles(const mtj_layer *l) {
-    return group_count(l) > 1 ? tile_count(l) : 16;
+/* Tiles that are unpacked before they are read, where an image has one group of pixels. */
+enum { AHEAD = 8 };
+
+/* Tiles of the ring for n images. Weights that one group of pixels reads are unpacked a few tiles
+ * before; those that more groups of an image read, before the first one. */
+static inline int32_t ring_tiles(const mtj_layer *l, uint32_t n) {
+    return group_count(l) > 1 ? tile_count(l) : 2 * AHEAD + (n > 1 ? tile_count(l) : 0);
 }
 
-static size_t amx_scratch_bytes(const mtj_layer *l) {
-    return DEPTH + (size_t)ring_tiles(l) * TILE_BYTES + map_copies(l) * input_bytes(l) +
-           (l->pool ? sizeof(uint16_t) * all_outputs(l) : 0) +
-           (size_t)TILE_ROWS * pixel_bytes(l); /* a tile is read whole */
+/* Bytes of an image's input, and of what a last tile reads behind it. */
+static inline size_t image_bytes(const mtj_layer *l) {
+    return map_copies(l) * input_bytes(l) + (size_t)TILE_ROWS * pixel_bytes(l);
+}
+
+static size_t amx_scratch_bytes(const mtj_layer *l, uint32_t n) {
+    return DEPTH + (size_t)ring_tiles(l, n) * TILE_BYTES + n * image_bytes(l) +
+           (l->pool ? sizeof(uint16_t) * all_outputs(l) : 0);
 }
 
 /* ---- tiles: 0 to 3 hold sums, 4 to 6 inputs, 7 weights; the instructions take numbers ---- */
@@ -301,53 +308,61 @@ AMX_INLINE void pool_bits(const mtj_layer *l, const uint16_t *bits, uint16_t *to
     }
 }
 
-AMX static void amx_map(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
-                        const void *source, uint32_t *out, uint8_t *scratch) {
+/* The maps of up to MTJ_TOGETHER images. */
+AMX static void amx_maps(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
+                         uint32_t n, const void *const *sources, uint32_t *const *outs,
+                         uint8_t *scratch) {
     const uint16_t *inverted = (const uint16_t *)(model + l->inverted_at);
     const int32_t *limits = (const int32_t *)packed;
     const int32_t across = outputs_across(l), outputs = all_outputs(l), blocks = 2 * l->out_words;
     const int32_t pixels = outputs < TILE_ROWS ? outputs : TILE_ROWS;
     int8_t *const tiles = (int8_t *)(((uintptr_t)scratch + DEPTH - 1) & ~(uintptr_t)(DEPTH - 1));
-    int8_t *const inputs = tiles + (size_t)ring_tiles(l) * TILE_BYTES;
-    uint16_t *const unpooled = (uint16_t *)(inputs + map_copies(l) * input_bytes(l));
+    int8_t *const inputs = tiles + (size_t)ring_tiles(l, n) * TILE_BYTES;
+    uint16_t *const unpooled = (uint16_t *)(inputs + n * image_bytes(l));
     ring r = {tiles, inputs, tiles, (const uint64_t *)(limits + 16 * blocks), 0};
     const int8_t *weights = tiles;
     const int single = group_count(l) == 1;
     int32_t sums[5][256] __attribute__((aligned(64)));
     view v;
     r.left = blocks * tile_count(l);
-    unpack_inputs(l, source, inputs, &v);
+    for (uint32_t image = 0; image < n; image++) {
+        unpack_inputs(l, sources[image], inputs + image * image_bytes(l), &v);
+    }
     shape_tiles();
-    for (int32_t k = 0; k < ring_tiles(l) / 2 && single; k++) {
+    for (int32_t k = 0; k < AHEAD && single; k++) {
         unpack_next(&r);
     }
     for (int32_t c = 0; c < blocks; c++) {
         const int32_t left = l->out_channels - 16 * c;
         const uint32_t mask = left >= 16 ? 0xffff : left > 0 ? (1u << left) - 1 : 0;
         const __m512i limit = _mm512_loadu_si512(limits + 16 * c);
-        uint16_t *const to = l->pool ? unpooled : (uint16_t *)out + c;
         const size_t step = l->pool ? 1 : blocks;
         const int8_t *next = weights;
         for (int32_t k = 0; k < v.steps && !single; k++) {
             unpack_next(&r);
         }
-        for (int32_t p = 0; p < outputs; p += 4 * TILE_ROWS) {
-            int32_t starts[4];
-            size_t places[4];
-            for (int32_t k = 0; k < 4; k++) { /* the last tile ends with the last pixel */
-                const int32_t start = p + k * TILE_ROWS, last = outputs - pixels;
-                starts[k] = start < last ? start : last;
-                places[k] = starts[k] / across * v.row + starts[k] % across * v.pixel;
+        for (uint32_t image = 0; image < n; image++) {
+            uint16_t *const out = (uint16_t *)outs[image] + c, *const to = l->pool ? unpooled : out;
+            v.at = inputs + image * image_bytes(l);
+            for (int32_t p = 0; p < outputs; p += 4 * TILE_ROWS) {
+                int32_t starts[4];
+                size_t places[4];
+                for (int32_t k = 0; k < 4; k++) { /* the last tile ends with the last pixel */
+                    const int32_t start = p + k * TILE_ROWS, last = outputs - pixels;
+                    starts[k] = start < last ? start : last;
+                    places[k] = starts[k] / across * v.row + starts[k] % across * v.pixel;
+                }
+                next = multiply_tiles(&v, places, weights, &r, single && !image, sums, sums[4]);
+                for (int32_t k = 0; k < 4; k++) {
+                    store_bits(sums[k], pixels, limit, inverted[c], mask, to + step * starts[k],
+                               step);
+                }
             }
-            next = multiply_tiles(&v, places, weights, &r, single, sums, sums[4]);
-            for (int32_t k = 0; k < 4; k++) {
-                store_bits(sums[k], pixels, limit, inverted[c], mask, to + step * starts[k], step);
+            if (l->pool) {
+                pool_bits(l, unpooled, out);
             }
         }
         weights = next;
-        if (l->pool) {
-            pool_bits(l, unpooled, (uint16_t *)out + c);
-        }
     }
     _tile_release();
 }

@@ -484,6 +484,31 @@ LANES static void lanes_hidden_map(const mtj_layer *l, const uint8_t *model, con
     }
 }
 
+/* Whether a layer has one output pixel: a dense one. */
+static inline int one_pixel(const mtj_layer *l) {
+    return l->index && l->map_height * l->map_width == 1 && !l->pool && !l->padding;
+}
+
+#ifdef MTJ_AMX
+/* Such a layer's bits of four images, which take its weights from the cache once. */
+LANES static void lanes_four_maps(const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
+                                  const void *const *sources, uint32_t *const *outs) {
+    const uint32_t *inverted = (const uint32_t *)(model + l->inverted_at);
+    const uint32_t *const windows[4] = {sources[0], sources[1], sources[2], sources[3]};
+    size_t width = (size_t)l->in_width * l->in_words;
+    size_t step = 32 * l->kernel_height * tap_bytes(l);
+    for (int32_t block = 0; block < l->out_words; block++) {
+        lane_sums sums;
+        count_lanes(windows, l->kernel_height, tap_words(l), width,
+                    packed + 2 * lane_limits(l) + block * step, step, 4, 1, &sums);
+        for (int k = 0; k < 4; k++) {
+            uint32_t above = lanes_above(&sums, k, 0, (const int16_t *)packed + 32 * block);
+            outs[k][block] = (~above ^ inverted[block]) & block_mask(l, block);
+        }
+    }
+}
+#endif
+
 LANES static void lanes_scores(const mtj_layer *l, const uint8_t *packed, const uint32_t *cells,
                                int32_t *scores) {
     size_t step = 32 * l->kernel_height * tap_bytes(l);

@@ -5,6 +5,7 @@
 #include "draws.h"
 #include "mtjkit.h"
 #include "rows.h"
+#include "simd.h"
 
 enum { BEFORE = 2, BUFFER_CLASSES, WEIGHT_CLASSES }; /* memories of mtjkit_core.chip_errors */
 
@@ -131,20 +132,38 @@ static void write_maps(const group *g, const mtj_layer *l, const mtj_write_error
     }
 }
 
+size_t mtj_run_bytes(const mtj_layer *l, uint32_t together) {
+#ifdef MTJ_AMX
+    return mtj_maps_bytes(l, together);
+#else
+    (void)together;
+    return mtj_scratch_bytes(l);
+#endif
+}
+
 /* Compute the intended map of a layer for each image; of the first one, or take it. */
 static void compute_maps(group *g, const mtj_layer *l, const uint8_t *model, const uint8_t *packed,
                          const mtj_first *first, void *scratch) {
+    const void *sources[MTJ_TOGETHER];
+    uint32_t *maps[MTJ_TOGETHER], n = 0;
     for (uint32_t k = 0; k < g->n; k++) {
         const uint32_t index = g->indices[k];
         const int kept = !l->index && first && index < first->count;
         g->map[k] = kept ? first->maps + (size_t)index * l->map_words : g->room[k];
         if (!kept || !first->there[index]) {
-            mtj_map(l, model, packed, g->source[k], g->map[k], scratch);
+            sources[n] = g->source[k], maps[n++] = g->map[k];
         }
         if (kept) {
             first->there[index] = 1;
         }
     }
+#ifdef MTJ_AMX
+    mtj_maps(l, model, packed, n, sources, maps, scratch);
+#else
+    for (uint32_t k = 0; k < n; k++) {
+        mtj_map(l, model, packed, sources[k], maps[k], scratch);
+    }
+#endif
 }
 
 void mtj_run(const mtj_layer *layers, uint32_t count, const uint8_t *model, const uint8_t *packed,

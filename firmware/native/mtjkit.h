@@ -85,6 +85,12 @@ size_t mtj_scratch_bytes(const mtj_layer *layer);
 void mtj_map(const mtj_layer *layer, const uint8_t *model, const uint8_t *packed,
              const void *source, uint32_t *out, void *scratch);
 
+/* The same of n images, up to MTJ_TOGETHER, side by side, and the bytes of scratch memory that this
+ * takes. On x86-64 only, where AMX may be. */
+void mtj_maps(const mtj_layer *layer, const uint8_t *model, const uint8_t *packed, uint32_t n,
+              const void *const *sources, uint32_t *const *outs, void *scratch);
+size_t mtj_maps_bytes(const mtj_layer *layer, uint32_t n);
+
 /* The last layer's scores: signed sums, or 1 and -1. `source` as above. */
 void mtj_scores(const mtj_layer *layer, const uint8_t *model, const uint8_t *packed,
                 const void *source, int32_t *scores, void *scratch);
@@ -121,6 +127,9 @@ typedef struct {
     uint8_t *there; /* whether an image's map is there */
     uint32_t *maps; /* of all */
 } mtj_first;
+
+/* Bytes of scratch memory that mtj_run needs for a layer. */
+size_t mtj_run_bytes(const mtj_layer *layer, uint32_t together);
 
 /* Images through the whole network.
  *

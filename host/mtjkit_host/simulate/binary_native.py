@@ -104,9 +104,9 @@ class BinaryNative:
         for layer in self._layers:
             self._lib.mtj_pack(ctypes.byref(layer), weights, packed)
         self._half_words = np.array(net.half_words, np.uint32)
-        scratch = max(self._lib.mtj_scratch_bytes(ctypes.byref(one)) for one in self._layers)
+        sizes = [self._lib.mtj_run_bytes(ctypes.byref(one), _TOGETHER) for one in self._layers]
         image_words = sum(net.half_words) + max(net.half_words)
-        self._work_words = _TOGETHER * image_words + -(-scratch // 4)
+        self._work_words = _TOGETHER * image_words + -(-max(sizes) // 4)
         self.threads = max(1, min(threads or cores(), _WORK_BYTES // (4 * self._work_words)))
         self._map_words = sum(layer.map_words for layer in net.layers)
 

@@ -42,6 +42,7 @@ _SIGNATURES: dict[str, tuple[Any, list[Any]]] = {
     "mtj_seed": (None, [_POINTER, _POINTER, _WORD, _WORD]),
     "mtj_packed_bytes": (_SIZE, [_POINTER]),
     "mtj_scratch_bytes": (_SIZE, [_POINTER]),
+    "mtj_run_bytes": (_SIZE, [_POINTER, _WORD]),
     "mtj_pack": (None, [_POINTER] * 3),
     "mtj_program": (None, [_POINTER] * 5),
     "mtj_run": (
