@@ -68,23 +68,10 @@ AVX2_INLINE uint32_t sum_of(__m256i v) {
 AVX2_INLINE __m256i avx2_uneven(__m256i s[4], const mtj_write_errors *errors, __m256i alive,
                                 __m256i intended) {
     const __m256i zero = _mm256_setzero_si256();
-    __m256i failed = zero, r[4] = {s[0], s[1], s[2], s[3]};
+    __m256i failed = certain_failures(errors, intended, &alive), r[4] = {s[0], s[1], s[2], s[3]};
     uint32_t down = errors->down, up = errors->up;
-    if (errors->down_certain) {
-        failed = _mm256_andnot_si256(intended, alive);
-        alive = _mm256_and_si256(alive, intended);
-    }
-    if (errors->up_certain) {
-        failed = _mm256_or_si256(failed, _mm256_and_si256(alive, intended));
-        alive = _mm256_andnot_si256(intended, alive);
-    }
     for (int digit = 0; down | up; digit++, down <<= 1, up <<= 1) {
-        if (!down) {
-            alive = _mm256_and_si256(alive, intended);
-        }
-        if (!up) {
-            alive = _mm256_andnot_si256(intended, alive);
-        }
+        alive = still_alive(alive, intended, down, up);
         if (digit >= 12 && _mm256_testz_si256(alive, alive)) {
             break;
         }
@@ -135,15 +122,7 @@ AVX2 static void avx2_write(uint32_t *cells, const uint32_t *intended, int fresh
             old = _mm256_loadu_si256((const __m256i *)(cells + w));
         }
         if (tail != 0xffffffffu || n < 8) {
-            uint32_t masks[8];
-            for (uint32_t i = 0; i < 8; i++) {
-                masks[i] = i < n ? 0xffffffffu : 0;
-                if (--in_run == 0) {
-                    in_run = run_words;
-                    masks[i] &= tail;
-                }
-            }
-            lanes = _mm256_loadu_si256((const __m256i *)masks);
+            lanes = existing_lanes(w, words, run_words, tail, &in_run);
         }
         if (uneven) {
             failed = avx2_uneven(s, errors, lanes, new);

@@ -5,9 +5,8 @@
 #ifndef MTJKIT_MEMORY_AVX512_H
 #define MTJKIT_MEMORY_AVX512_H
 
+#include "draws_avx2.h"
 #include "mtjkit.h"
-
-#include "simd.h"
 
 /* Functions of three inputs, as the instruction takes them: bit 4a + 2b + c is the value. */
 enum { XOR = 0x96, CHOOSE = 0xca, A_OR_B_WITHOUT_C = 0xf4, A_WITHOUT_B_AND_C = 0x10 };
@@ -77,23 +76,10 @@ AVX512_INLINE __m256i avx512_even(__m256i s[4], uint32_t limit, __m256i alive) {
 /* Which lanes fail, with two limits: see draw_uneven in draws.h. */
 AVX512_INLINE __m256i avx512_uneven(__m256i s[4], const mtj_write_errors *errors, __m256i alive,
                                     __m256i intended) {
-    __m256i failed = _mm256_setzero_si256(), r[4] = {s[0], s[1], s[2], s[3]};
+    __m256i failed = certain_failures(errors, intended, &alive), r[4] = {s[0], s[1], s[2], s[3]};
     uint32_t down = errors->down, up = errors->up;
-    if (errors->down_certain) {
-        failed = _mm256_andnot_si256(intended, alive);
-        alive = _mm256_and_si256(alive, intended);
-    }
-    if (errors->up_certain) {
-        failed = _mm256_or_si256(failed, _mm256_and_si256(alive, intended));
-        alive = _mm256_andnot_si256(intended, alive);
-    }
     for (int digit = 0; down | up; digit++, down <<= 1, up <<= 1) {
-        if (!down) {
-            alive = _mm256_and_si256(alive, intended);
-        }
-        if (!up) {
-            alive = _mm256_andnot_si256(intended, alive);
-        }
+        alive = still_alive(alive, intended, down, up);
         if (digit >= 12 && _mm256_testz_si256(alive, alive)) {
             break;
         }
@@ -138,18 +124,11 @@ AVX512 static void avx512_write(uint32_t *cells, const uint32_t *intended, int f
     }
     for (uint32_t w = 0; w < words; w += 8) {
         const __mmask8 there = words - w < 8 ? (1u << (words - w)) - 1 : 0xff;
-        __m256i lanes = _mm256_maskz_set1_epi32(there, -1), failed;
+        __m256i lanes = _mm256_set1_epi32(-1), failed;
         const __m256i new = _mm256_maskz_loadu_epi32(there, intended + w);
         const __m256i old = fresh ? zero : _mm256_maskz_loadu_epi32(there, cells + w);
-        if (tail != 0xffffffffu) {
-            __mmask8 last = 0;
-            for (int k = 0; k < 8; k++) {
-                if (--in_run == 0) {
-                    in_run = run_words;
-                    last |= 1u << k;
-                }
-            }
-            lanes = _mm256_mask_and_epi32(lanes, last, lanes, _mm256_set1_epi32((int32_t)tail));
+        if (tail != 0xffffffffu || there != 0xff) {
+            lanes = existing_lanes(w, words, run_words, tail, &in_run);
         }
         if (uneven) {
             failed = avx512_uneven(s, errors, lanes, new);

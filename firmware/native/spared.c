@@ -37,15 +37,7 @@ AVX2 static int none_fails_avx2(const mtj_place *place, uint32_t state[32], uint
     for (uint32_t w = 0; w < place->words; w += 8) {
         __m256i alive = _mm256_set1_epi32(-1), failed = zero, r[4] = {s[0], s[1], s[2], s[3]};
         if (tail != 0xffffffffu || place->words - w < 8) {
-            uint32_t masks[8];
-            for (uint32_t i = 0; i < 8; i++) {
-                masks[i] = w + i < place->words ? 0xffffffffu : 0;
-                if (--in_run == 0) {
-                    in_run = place->run_words;
-                    masks[i] &= tail;
-                }
-            }
-            alive = _mm256_loadu_si256((const __m256i *)masks);
+            alive = existing_lanes(w, place->words, place->run_words, tail, &in_run);
         }
         uint32_t digits = limit;
         for (int digit = 0; digits && (digit < 12 || !_mm256_testz_si256(alive, alive));
@@ -85,15 +77,8 @@ AVX512 static uint32_t none_fail(const mtj_place *place, const uint32_t *images,
     for (uint32_t w = 0; w < place->words && asked; w += 8) {
         __m512i lanes = _mm512_set1_epi32(-1), failed[2];
         if (tail != 0xffffffffu || place->words - w < 8) {
-            uint32_t masks[8];
-            for (uint32_t i = 0; i < 8; i++) {
-                masks[i] = w + i < place->words ? 0xffffffffu : 0;
-                if (--in_run == 0) {
-                    in_run = place->run_words;
-                    masks[i] &= tail;
-                }
-            }
-            lanes = _mm512_broadcast_i64x4(_mm256_loadu_si256((const __m256i *)masks));
+            lanes = _mm512_broadcast_i64x4(
+                existing_lanes(w, place->words, place->run_words, tail, &in_run));
         }
         draw_rows(s, limit, lanes, failed);
         for (int v = 0; v < 2; v++) {
